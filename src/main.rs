@@ -1,0 +1,2 @@
+//! argv → [`tradewind::cli::run`] → exit code.
+fn main() {}
