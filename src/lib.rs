@@ -2,6 +2,8 @@
 //!
 //! The rooms, in layer order (`tests/tidy.rs` holds it; ARCHITECTURE.md has the picture):
 
+pub mod checkplan;
 pub mod clock;
 pub mod ids;
 pub mod units;
+pub mod verdict;

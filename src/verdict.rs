@@ -1,0 +1,77 @@
+//! What may be answered: the standing of every address, and why.
+//!
+//! A verdict belongs to a *slot*: one address (or CNAME target) of one endpoint. Probes give
+//! standings today; peers and the operator's hand merge in here when they come. Steering sees
+//! only the dense [`Standings`] table; people see the whole [`Verdict`].
+
+use crate::{clock::Moment, ids::SlotId};
+use std::sync::Arc;
+
+/// Whether an address may be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Standing {
+    /// No result yet: answered, since nothing speaks against it (DESIGN §5, Health).
+    #[default]
+    Unknown,
+    /// Answers its checks, or has none.
+    Up,
+    /// Works, but badly: half the weight inside its pool.
+    Degraded,
+    /// Failed its checks `fall` times in a row.
+    Down,
+    /// Taken out by an operator; counts as down.
+    Drained,
+}
+
+impl Standing {
+    /// Whether it counts as up.
+    pub const fn is_up(self) -> bool {
+        matches!(self, Standing::Unknown | Standing::Up | Standing::Degraded)
+    }
+    /// The word people read: lower case, as in `status` and metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Standing::Unknown => "unknown",
+            Standing::Up => "up",
+            Standing::Degraded => "degraded",
+            Standing::Down => "down",
+            Standing::Drained => "drained",
+        }
+    }
+}
+
+/// What select() sees of one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sight {
+    /// May it be answered?
+    pub standing: Standing,
+    /// Its last probe failed, though it may not have fallen yet: TTLs shrink (DESIGN §5, TTL).
+    pub failing: bool,
+}
+
+/// The dense table select() reads: one [`Sight`] a slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standings(pub Vec<Sight>);
+
+impl Standings {
+    /// What is known of `slot`; a slot without an entry has no check and is up.
+    pub fn of(&self, slot: SlotId) -> Sight {
+        self.0.get(slot.index()).copied().unwrap_or(Sight {
+            standing: Standing::Up,
+            failing: false,
+        })
+    }
+}
+
+/// All that is known of one slot, for people and metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// What steering sees.
+    pub sight: Sight,
+    /// Why, in words: `refused 3/3`, `200 in 3 ms`, `no check`.
+    pub reason: Arc<str>,
+    /// Since when it stands as it does.
+    pub since: Moment,
+    /// The same on the wall clock, for display.
+    pub since_wall: std::time::SystemTime,
+}
