@@ -6,7 +6,7 @@
 use crate::{
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},
     place::map::ClientMap,
-    policy::tree::{NodeIx, Tree},
+    policy::tree::{Kind, NodeIx, Tree},
     units::{Coordinates, Ttl},
     wire::name::Name,
     zone::{Zone, Zones},
@@ -171,6 +171,25 @@ pub struct FailoverDefinition {
     pub members: Box<[Arc<str>]>,
     /// When to go back.
     pub failback: Failback,
+}
+
+impl FailoverDefinition {
+    /// The members' nodes in `tree`, in order of preference.
+    pub fn member_nodes(&self) -> &[NodeIx] {
+        match &self.tree.node(self.node).kind {
+            Kind::Failover(failover) => &failover.members,
+            _ => &[],
+        }
+    }
+}
+
+impl std::fmt::Display for SlotAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SlotAddress::Ip(ip) => ip.fmt(f),
+            SlotAddress::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// When a failover returns to a member it prefers.
