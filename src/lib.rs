@@ -8,3 +8,4 @@ pub mod ids;
 pub mod policy;
 pub mod units;
 pub mod verdict;
+pub mod wire;
