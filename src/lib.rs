@@ -6,6 +6,7 @@ pub mod checkplan;
 pub mod clock;
 pub mod ids;
 pub mod policy;
+pub mod place;
 pub mod units;
 pub mod verdict;
 pub mod wire;
