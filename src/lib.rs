@@ -6,5 +6,6 @@ pub mod checkplan;
 pub mod clock;
 pub mod ids;
 pub mod telemetry;
+pub mod transport;
 pub mod units;
 pub mod verdict;
