@@ -7,6 +7,8 @@ pub mod clock;
 pub mod ids;
 pub mod policy;
 pub mod place;
+pub mod telemetry;
+pub mod transport;
 pub mod units;
 pub mod verdict;
 pub mod wire;
