@@ -4,6 +4,7 @@
 
 pub mod checkplan;
 pub mod clock;
+pub mod health;
 pub mod ids;
 pub mod policy;
 pub mod place;
