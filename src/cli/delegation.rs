@@ -8,7 +8,7 @@ use super::{
     Exit,
     folder::FolderArgs,
     output::{Out, Paint},
-    query::{parse_name, parse_server, parse_timeout},
+    parse,
 };
 use crate::clock::Clock;
 use clap::Args;
@@ -40,7 +40,7 @@ Exit codes: 0 well · 1 something is wrong · 3 the files do not load";
 #[command(after_help = EXAMPLES)]
 pub struct DelegationArgs {
     /// The zone, as it is named in zones/
-    #[arg(value_parser = parse_name)]
+    #[arg(value_parser = parse::name)]
     pub zone: Name,
     /// The folder.
     #[command(flatten)]
@@ -49,13 +49,13 @@ pub struct DelegationArgs {
     #[arg(long)]
     pub verify: bool,
     /// A server of the parent zone [default: found through the system's resolver]
-    #[arg(long, value_name = "ADDR[:PORT]", requires = "verify", value_parser = parse_server)]
+    #[arg(long, value_name = "ADDR[:PORT]", requires = "verify", value_parser = parse::server)]
     pub parent: Option<SocketAddr>,
     /// Where the listed servers listen, for a rehearsal; the world always asks on 53
     #[arg(long, value_name = "PORT", default_value_t = 53, requires = "verify")]
     pub port: u16,
     /// How long to wait for a reply, in seconds; a silent server is asked three times
-    #[arg(long, value_name = "SECONDS", default_value = "2", requires = "verify", value_parser = parse_timeout)]
+    #[arg(long, value_name = "SECONDS", default_value = "2", requires = "verify", value_parser = parse::timeout)]
     pub timeout: Duration,
 }
 

@@ -322,3 +322,9 @@ fn connect_udp(server: SocketAddr) -> io::Result<UdpSocket> {
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
+
+/// A seed nobody chose: the randomness std keeps its hash maps safe with.
+pub fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}

@@ -8,6 +8,7 @@ pub mod delegation;
 pub mod dns;
 pub mod folder;
 pub mod output;
+mod parse;
 mod present;
 pub mod query;
 mod tally;

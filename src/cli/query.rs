@@ -2,9 +2,9 @@
 
 use super::{
     Exit,
-    dns::{AskError, Client, Question, Reply, Transport},
+    dns::{AskError, Client, Question, Reply, Transport, random_seed},
     output::{Out, Paint},
-    present,
+    parse, present,
     tally::Tally,
 };
 use crate::clock::{Clock, Dice};
@@ -16,8 +16,7 @@ use hickory_proto::{
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::{Value, json};
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    str::FromStr,
+    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -45,16 +44,16 @@ Exit codes: 0 answered (also NXDOMAIN) · 1 answered with an error · 5 no reply
 #[command(after_help = EXAMPLES)]
 pub struct QueryArgs {
     /// The name to ask about
-    #[arg(value_parser = parse_name)]
+    #[arg(value_parser = parse::name)]
     pub name: Name,
     /// The record type: A, AAAA, MX, …, or TYPE65280
-    #[arg(value_name = "TYPE", default_value = "A", value_parser = parse_type)]
+    #[arg(value_name = "TYPE", default_value = "A", value_parser = parse::rtype)]
     pub rtype: RecordType,
     /// The server; without a port 53 is meant
-    #[arg(short, long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:5300", value_parser = parse_server)]
+    #[arg(short, long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:5300", value_parser = parse::server)]
     pub server: SocketAddr,
     /// Ask for clients of this network (EDNS client subnet)
-    #[arg(long, value_name = "PREFIX", value_parser = parse_network)]
+    #[arg(long, value_name = "PREFIX", value_parser = parse::network)]
     pub ecs: Option<IpNet>,
     /// Ask each time for another random client network (a public IPv4 /24)
     #[arg(long, conflicts_with = "ecs")]
@@ -75,7 +74,7 @@ pub struct QueryArgs {
     #[arg(long)]
     pub dnssec: bool,
     /// How long to wait for a reply, in seconds; a silent server is asked three times
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_timeout)]
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse::timeout)]
     pub timeout: Duration,
 }
 
@@ -326,67 +325,8 @@ fn random_network(dice: &mut Dice) -> IpNet {
     }
 }
 
-/// A seed nobody chose: the randomness std keeps its hash maps safe with.
-pub(super) fn random_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
-}
-
-pub(super) fn ms(duration: Duration) -> f64 {
+fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e4).round() / 10.0
-}
-
-/// A name from the command line; it is absolute, whether it ends with a dot or not.
-pub(super) fn parse_name(text: &str) -> Result<Name, String> {
-    // IDNA lowers case, and a server must give back the case it was asked with.
-    let name = match text.is_ascii() {
-        true => Name::from_ascii(text),
-        false => Name::from_utf8(text),
-    };
-    let mut name = name.map_err(|e| e.to_string())?;
-    name.set_fqdn(true);
-    Ok(name)
-}
-
-fn parse_type(text: &str) -> Result<RecordType, String> {
-    let word = text.to_ascii_uppercase();
-    let number = word
-        .strip_prefix("TYPE")
-        .and_then(|n| n.parse::<u16>().ok());
-    match (RecordType::from_str(&word), number) {
-        (Ok(known), _) => Ok(known),
-        (Err(_), Some(code)) => Ok(RecordType::from(code)),
-        (Err(_), None) => Err("neither a known record type nor TYPE with a number".to_owned()),
-    }
-}
-
-/// `ADDR` or `ADDR:PORT`.
-pub(super) fn parse_server(text: &str) -> Result<SocketAddr, String> {
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-    match (text.parse(), bare.unwrap_or(text).parse::<IpAddr>()) {
-        (Ok(server), _) => Ok(server),
-        (Err(_), Ok(address)) => Ok((address, 53).into()),
-        (Err(_), Err(_)) => Err("not an address, nor address:port".to_owned()),
-    }
-}
-
-/// A network, or an address for a network of one.
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    match (text.parse(), text.parse::<IpAddr>()) {
-        (Ok(net), _) => Ok(net),
-        (Err(_), Ok(address)) => Ok(address.into()),
-        (Err(_), Err(_)) => Err("not a network like 203.0.113.0/24, nor an address".to_owned()),
-    }
-}
-
-pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let wanted = "a number of seconds between 0.001 and 60";
-    let seconds: f64 = text.parse().map_err(|_| wanted.to_owned())?;
-    if (0.001..=60.0).contains(&seconds) {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err(wanted.to_owned())
-    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,7 @@ use super::{
     judge::{self, Finding, ParentSays, Said, ServerSays, ServerSeen},
 };
 use crate::{
-    cli::{
-        dns::{AskError, Client, Question, Reply, Transport},
-        query::random_seed,
-    },
+    cli::dns::{AskError, Client, Question, Reply, Transport, random_seed},
     clock::Clock,
 };
 use hickory_proto::{

@@ -15,7 +15,7 @@ use hickory_proto::{
 };
 use std::{
     io::{self, Read, Write},
-    net::{TcpListener, UdpSocket},
+    net::{IpAddr, TcpListener, UdpSocket},
     thread::{self, JoinHandle},
 };
 
@@ -235,28 +235,14 @@ fn names_without_data_are_tallied_by_what_they_are() {
 
 #[test]
 fn a_late_reply_to_an_earlier_question_is_not_taken_for_this_one() {
-    let (server, thread) = serve_udp(1, {
-        let mut last = None;
-        move |query| {
-            last.insert(answer(query, RData::A(A::new(192, 0, 2, 3))))
-                .clone()
-        }
-    });
     let clock = SystemClock::default();
-    let mut client = Client::new(&clock, server, Duration::from_secs(5), 1);
-    let name = parse_name("example.org").unwrap();
-    let question = Question::new(name, RecordType::A);
-    client.ask(&question, Transport::Udp).unwrap();
-    thread.join().unwrap();
-
-    let (other, thread) = serve_udp(1, {
-        move |query| {
-            let mut stale = answer(query, RData::A(A::new(192, 0, 2, 3)));
-            stale.metadata.id ^= 1;
-            stale
-        }
+    let question = Question::new(parse::name("example.org").unwrap(), RecordType::A);
+    let (server, thread) = serve_udp(1, |query| {
+        let mut stale = answer(query, RData::A(A::new(192, 0, 2, 3)));
+        stale.metadata.id ^= 1;
+        stale
     });
-    let mut client = Client::new(&clock, other, Duration::from_millis(20), 1);
+    let mut client = Client::new(&clock, server, Duration::from_millis(20), 1);
     // The one reply has a strange id; the server then goes away and the kernel says so.
     assert!(client.ask(&question, Transport::Udp).is_err());
     thread.join().unwrap();
@@ -279,32 +265,6 @@ fn a_server_that_is_not_there_exits_5_with_a_hint() {
         assert!(errors.starts_with(&format!("error: {gone}: ")), "{errors}");
         assert!(errors.contains("hint: "), "{errors}");
     }
-}
-
-#[test]
-fn arguments_are_read_as_people_write_them() {
-    let server = |text| parse_server(text).map(|s| s.to_string());
-    assert_eq!(server("192.0.2.1").unwrap(), "192.0.2.1:53");
-    assert_eq!(server("192.0.2.1:5300").unwrap(), "192.0.2.1:5300");
-    assert_eq!(server("2001:db8::1").unwrap(), "[2001:db8::1]:53");
-    assert_eq!(server("[2001:db8::1]").unwrap(), "[2001:db8::1]:53");
-    assert_eq!(server("[2001:db8::1]:5300").unwrap(), "[2001:db8::1]:5300");
-    assert!(server("localhost").is_err());
-    assert_eq!(parse_type("aaaa"), Ok(RecordType::AAAA));
-    assert_eq!(parse_type("TYPE28"), Ok(RecordType::AAAA));
-    assert_eq!(parse_type("type65280"), Ok(RecordType::Unknown(65_280)));
-    assert!(parse_type("TYPE65536").is_err() && parse_type("AAA").is_err());
-    assert_eq!(
-        parse_network("192.0.2.1").unwrap().to_string(),
-        "192.0.2.1/32"
-    );
-    assert!(parse_network("192.0.2.0/33").is_err());
-    assert_eq!(
-        parse_name("example.org").unwrap(),
-        parse_name("EXAMPLE.org.").unwrap()
-    );
-    assert_eq!(parse_timeout("0.5"), Ok(Duration::from_millis(500)));
-    assert!(parse_timeout("0").is_err() && parse_timeout("soon").is_err());
 }
 
 #[test]
