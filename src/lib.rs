@@ -3,6 +3,7 @@
 //! The rooms, in layer order (`tests/tidy.rs` holds it; ARCHITECTURE.md has the picture):
 
 pub mod checkplan;
+pub mod cli;
 pub mod clock;
 pub mod health;
 pub mod ids;
