@@ -4,6 +4,7 @@
 
 pub mod checkplan;
 pub mod clock;
+pub mod config;
 pub mod ids;
 pub mod units;
 pub mod verdict;
