@@ -6,5 +6,6 @@ pub mod checkplan;
 pub mod clock;
 pub mod config;
 pub mod ids;
+pub mod policy;
 pub mod units;
 pub mod verdict;

@@ -1,0 +1,181 @@
+//! The state machine of a failover: which member is active.
+//!
+//! Pure: availability and time come in, a transition and the next moment to look again go out.
+//! One machine for each definition, shared by all records and clients that refer to it. Leaving
+//! a member that is down is immediate; going back to a preferred one waits for the failback
+//! rule. Knows no verdicts, addresses or files. (Manual modes, ramps, holds and approvals are
+//! transitions to come; the latch they need is already the only state.)
+
+use crate::{clock::Moment, snapshot::Failback};
+
+/// The state of one failover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latch {
+    active: u8,
+    /// Since when each member has been available without a break.
+    available_since: Vec<Option<Moment>>,
+}
+
+/// A change of the active member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The member left.
+    pub from: u8,
+    /// The member now active.
+    pub to: u8,
+    /// What made it move.
+    pub cause: Cause,
+}
+
+/// Why the active member changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The active one is no longer available.
+    Lost,
+    /// A preferred one has been available for long enough.
+    Failback,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stepped {
+    /// The change, if there was one.
+    pub transition: Option<Transition>,
+    /// When a pending failback is due, if nothing changes until then.
+    pub wake: Option<Moment>,
+}
+
+impl Latch {
+    /// A latch over `members` with the first one active.
+    pub fn new(members: usize) -> Latch {
+        Latch { active: 0, available_since: vec![None; members] }
+    }
+
+    /// Index of the active member.
+    pub fn active(&self) -> u8 {
+        self.active
+    }
+
+    /// Whether a preferred member is available and waits for the failback rule.
+    pub fn failback_pending(&self) -> bool {
+        self.available_since[..usize::from(self.active)].iter().any(Option::is_some)
+    }
+
+    /// The same latch over a new list of members: `place_of` gives for each new member its
+    /// index in the old list.
+    #[must_use]
+    pub fn carried_over(&self, place_of: &[Option<usize>]) -> Latch {
+        let since = |old: Option<usize>| old.and_then(|old| self.available_since.get(old).copied());
+        let active = place_of.iter().position(|&old| old == Some(usize::from(self.active)));
+        Latch {
+            active: active.unwrap_or(0) as u8,
+            available_since: place_of.iter().map(|&old| since(old).flatten()).collect(),
+        }
+    }
+
+    /// Takes note of who is `available` at `now`; one entry a member.
+    ///
+    /// With nobody available the active member stays: the tree's last resort decides what is
+    /// answered, and the latch must not wander while it does.
+    pub fn step(&mut self, available: &[bool], failback: Failback, now: Moment) -> Stepped {
+        for (since, &is) in self.available_since.iter_mut().zip(available) {
+            *since = is.then(|| since.unwrap_or(now));
+        }
+        let active = usize::from(self.active);
+        if !available[active] {
+            let next = available.iter().position(|&is| is);
+            return next.map_or_else(Stepped::default, |to| self.to(to, Cause::Lost, failback, now));
+        }
+        let due = |since: &Option<Moment>| since.is_some_and(|s| ready_at(s, failback) <= now);
+        match self.available_since[..active].iter().position(due) {
+            Some(to) => self.to(to, Cause::Failback, failback, now),
+            None => Stepped { transition: None, wake: self.wake(failback) },
+        }
+    }
+
+    fn to(&mut self, to: usize, cause: Cause, failback: Failback, now: Moment) -> Stepped {
+        let from = self.active;
+        self.active = to as u8;
+        // Better ones may wait for their own failback.
+        let wake = self.wake(failback).filter(|&at| at > now);
+        Stepped { transition: Some(Transition { from, to: self.active, cause }), wake }
+    }
+
+    fn wake(&self, failback: Failback) -> Option<Moment> {
+        let preferred = &self.available_since[..usize::from(self.active)];
+        preferred.iter().flatten().map(|&since| ready_at(since, failback)).min()
+    }
+}
+
+fn ready_at(since: Moment, failback: Failback) -> Moment {
+    match failback {
+        Failback::Auto => since,
+        Failback::After(delay) => since.after(delay),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(secs: u64) -> Moment {
+        Moment(secs * 1_000_000_000)
+    }
+    const AFTER: Failback = Failback::After(Duration::from_secs(300));
+
+    #[test]
+    fn leaving_a_dead_member_is_immediate() {
+        let mut latch = Latch::new(3);
+        assert_eq!(latch.step(&[true, true, true], AFTER, at(0)).transition, None);
+        let moved = latch.step(&[false, false, true], AFTER, at(1)).transition;
+        assert_eq!(moved, Some(Transition { from: 0, to: 2, cause: Cause::Lost }));
+    }
+
+    #[test]
+    fn failback_waits_for_unbroken_health() {
+        let mut latch = Latch::new(2);
+        latch.step(&[false, true], AFTER, at(0));
+        assert_eq!(latch.active(), 1);
+        assert_eq!(latch.step(&[true, true], AFTER, at(10)).wake, Some(at(310)));
+        // A break starts the count again.
+        assert_eq!(latch.step(&[false, true], AFTER, at(200)).wake, None);
+        assert_eq!(latch.step(&[true, true], AFTER, at(210)).wake, Some(at(510)));
+        assert_eq!(latch.step(&[true, true], AFTER, at(509)).transition, None);
+        let moved = latch.step(&[true, true], AFTER, at(510)).transition;
+        assert_eq!(moved, Some(Transition { from: 1, to: 0, cause: Cause::Failback }));
+    }
+
+    #[test]
+    fn automatic_failback_is_at_once() {
+        let mut latch = Latch::new(2);
+        latch.step(&[false, true], Failback::Auto, at(0));
+        let moved = latch.step(&[true, true], Failback::Auto, at(1)).transition;
+        assert_eq!(moved, Some(Transition { from: 1, to: 0, cause: Cause::Failback }));
+    }
+
+    #[test]
+    fn a_standby_that_dies_leaves_for_the_preferred_one_without_delay() {
+        let mut latch = Latch::new(2);
+        latch.step(&[false, true], AFTER, at(0));
+        latch.step(&[true, true], AFTER, at(1));
+        let moved = latch.step(&[true, false], AFTER, at(2)).transition;
+        assert_eq!(moved, Some(Transition { from: 1, to: 0, cause: Cause::Lost }));
+    }
+
+    #[test]
+    fn with_nobody_available_the_latch_does_not_wander() {
+        let mut latch = Latch::new(2);
+        latch.step(&[false, true], AFTER, at(0));
+        assert_eq!(latch.step(&[false, false], AFTER, at(1)), Stepped::default());
+        assert_eq!(latch.active(), 1);
+    }
+
+    #[test]
+    fn a_reload_that_reorders_members_keeps_the_active_one() {
+        let mut latch = Latch::new(2);
+        latch.step(&[false, true], AFTER, at(0));
+        let carried = latch.carried_over(&[None, Some(1), Some(0)]);
+        assert_eq!(carried.active(), 1);
+    }
+}

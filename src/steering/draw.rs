@@ -1,0 +1,154 @@
+//! The dice roll, prepared: from a distribution to one Variant in constant time.
+
+use crate::{
+    clock::Dice,
+    policy::sticky::{Key, pick},
+};
+
+/// Sixty-four even bits for one draw.
+pub type Dice64 = u64;
+
+/// How one answer is drawn; results index into `Selection::variants`.
+#[derive(Debug, PartialEq)]
+pub enum Draw {
+    /// There is only one.
+    Fixed(u16),
+    /// By chance: one roll, one comparison, however many there are.
+    Chance(Alias),
+    /// By client: weighted rendezvous, level by level.
+    Sticky(Box<[Level]>),
+}
+
+/// Walker's alias table as Vose fills it: each cell holds two outcomes and where to cut.
+#[derive(Debug, PartialEq)]
+pub struct Alias(Box<[Cell]>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Cell {
+    /// Share of the cell, in units of 2⁻⁶⁴, that belongs to `own`.
+    cut: u64,
+    own: u16,
+    other: u16,
+}
+
+/// One draw on the way down; level 0 is first.
+#[derive(Debug, PartialEq)]
+pub struct Level(pub Box<[Arm]>);
+
+/// One arm of a sticky draw.
+#[derive(Debug, PartialEq)]
+pub struct Arm {
+    /// Hash of the member's name.
+    pub hash: u64,
+    /// Above zero.
+    pub weight: u64,
+    /// What follows.
+    pub then: Then,
+}
+
+/// What follows a sticky draw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Then {
+    /// The answer.
+    Variant(u16),
+    /// Another draw: an index into the levels.
+    Level(u16),
+}
+
+impl Draw {
+    /// The index of the Variant this client gets.
+    #[inline]
+    pub fn draw(&self, dice: &mut Dice, key: impl FnOnce() -> Key) -> u16 {
+        match self {
+            Draw::Fixed(variant) => *variant,
+            Draw::Chance(alias) => alias.draw(dice.roll()),
+            Draw::Sticky(levels) => sticky(levels, key()),
+        }
+    }
+}
+
+fn sticky(levels: &[Level], key: Key) -> u16 {
+    let mut level = &levels[0];
+    loop {
+        let arms = &level.0;
+        match arms[pick(key, arms.iter().map(|arm| (arm.hash, arm.weight)))].then {
+            Then::Variant(variant) => return variant,
+            Then::Level(next) => level = &levels[usize::from(next)],
+        }
+    }
+}
+
+impl Alias {
+    /// A table that gives `outcome` with probability `share / Σ shares`, to within 2⁻⁵².
+    /// `shares` is not empty and sums above zero.
+    pub fn new(shares: &[(u16, f64)]) -> Alias {
+        let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+        let even = sum / shares.len() as f64;
+        // What each outcome still has to give, in cells.
+        let mut left: Vec<f64> = shares.iter().map(|(_, share)| share / even).collect();
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+            (0..shares.len()).partition(|&i| left[i] < 1.0);
+        let mut cells: Vec<Cell> =
+            shares.iter().map(|&(o, _)| Cell { cut: u64::MAX, own: o, other: o }).collect();
+        while let (Some(needy), Some(&rich)) = (small.pop(), large.last()) {
+            cells[needy].cut = (left[needy] * 2_f64.powi(64)) as u64;
+            cells[needy].other = shares[rich].0;
+            left[rich] -= 1.0 - left[needy];
+            if left[rich] < 1.0 {
+                large.pop();
+                small.push(rich);
+            }
+        }
+        Alias(cells.into_boxed_slice())
+    }
+
+    #[inline]
+    fn draw(&self, roll: Dice64) -> u16 {
+        // The high half of roll × cells is an even cell number, the low half an even fraction.
+        let scaled = u128::from(roll) * self.0.len() as u128;
+        let cell = &self.0[(scaled >> 64) as usize];
+        if (scaled as u64) < cell.cut { cell.own } else { cell.other }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alias_tables_hold_every_share() {
+        for shares in [
+            vec![(0, 90.0), (1, 10.0)],
+            vec![(0, 1.0)],
+            vec![(0, 1.0), (1, 1.0), (2, 1.0)],
+            (0..64).map(|i| (i, f64::from(i) + 0.5)).collect(),
+        ] {
+            let alias = Alias::new(&shares);
+            let sum: f64 = shares.iter().map(|s| s.1).sum();
+            // Exact: what the table gives each outcome, cell by cell.
+            let cells = alias.0.len() as f64;
+            for &(outcome, share) in &shares {
+                let given: f64 = alias
+                    .0
+                    .iter()
+                    .map(|c| {
+                        let cut = c.cut as f64 / 2_f64.powi(64);
+                        f64::from(u8::from(c.own == outcome)) * cut
+                            + f64::from(u8::from(c.other == outcome)) * (1.0 - cut)
+                    })
+                    .sum::<f64>()
+                    / cells;
+                assert!((given - share / sum).abs() < 1e-12, "{outcome}: {given}");
+            }
+        }
+    }
+
+    #[test]
+    fn weighted_ninety_ten_holds_over_a_hundred_thousand_rolls() {
+        let draw = Draw::Chance(Alias::new(&[(0, 90.0), (1, 10.0)]));
+        let mut dice = Dice::seeded(7);
+        let n = 100_000;
+        let hits = (0..n).filter(|_| draw.draw(&mut dice, || Key::new(0, 0)) == 1).count() as f64;
+        assert!((hits - 10_000.0).abs() < 4.5 * (100_000.0_f64 * 0.09).sqrt(), "{hits}");
+    }
+}

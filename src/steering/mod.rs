@@ -1,0 +1,92 @@
+//! (plan, class) → Selection → Variant: every answer that can be given now, finished.
+//!
+//! Made by asking [`crate::policy::select`] for each class of each plan, and made again only for
+//! the plans that a change touches. Chunked, so that a publish copies the spine and the touched
+//! chunks and shares everything else with the World before it. Holds no names, no packets and
+//! no counters; knows which classes share a Selection, so that an ECS scope can be found by
+//! climbing without ever walking a map here.
+
+mod build;
+pub mod draw;
+
+pub use build::Moved;
+pub use draw::{Dice64, Draw};
+
+use crate::{
+    ids::{Class, PlanId},
+    place::map::ClassMask,
+    policy::Basis,
+    units::Ttl,
+    wire::rdata::Rdatas,
+};
+use std::sync::Arc;
+
+/// Plans a chunk: small enough to copy in microseconds, large enough that the spine of
+/// 100,000 plans has fewer than 400 entries.
+const CHUNK: usize = 256;
+
+/// All answers of all plans.
+#[derive(Clone, Debug, Default)]
+pub struct Steering {
+    chunks: Box<[Arc<Chunk>]>,
+}
+
+/// Up to [`CHUNK`] plans, shared between Worlds until one of them changes.
+#[derive(Clone, Debug)]
+struct Chunk(Box<[Arc<PlanSteering>]>);
+
+/// The answers of one plan.
+#[derive(Debug)]
+pub struct PlanSteering {
+    /// For each class the index of its Selection.
+    by_class: Box<[u16]>,
+    selections: Box<[Selection]>,
+}
+
+/// A distribution over finished answers, for every class in `mask`.
+#[derive(Debug)]
+pub struct Selection {
+    /// How A queries draw.
+    pub a: Draw,
+    /// How AAAA queries draw.
+    pub aaaa: Draw,
+    /// How every other type draws, where a CNAME is among the leaves; else NODATA.
+    pub other: Draw,
+    /// What the draws point to.
+    pub variants: Box<[Variant]>,
+    /// One TTL for whatever is answered.
+    pub ttl: Ttl,
+    /// On what grounds.
+    pub basis: Basis,
+    /// The classes which get this very Selection.
+    pub mask: ClassMask,
+}
+
+/// One finished answer without owner and TTL, which are written when it is copied.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The records; `None` is NODATA.
+    pub rdatas: Option<Rdatas>,
+    /// Index into `Plan::regions` of its leader's region, for the counters.
+    pub region: u16,
+}
+
+impl Steering {
+    /// What steers `plan`.
+    #[inline]
+    pub fn plan(&self, plan: PlanId) -> &PlanSteering {
+        &self.chunks[plan.index() / CHUNK].0[plan.index() % CHUNK]
+    }
+}
+
+impl PlanSteering {
+    /// What `class` gets.
+    #[inline]
+    pub fn selection(&self, class: Class) -> &Selection {
+        &self.selections[usize::from(self.by_class[class.index()])]
+    }
+    /// Every Selection with its classes, for people and metrics.
+    pub fn selections(&self) -> &[Selection] {
+        &self.selections
+    }
+}

@@ -1,0 +1,122 @@
+//! Everything an answer depends on, behind one pointer: many Readers, one Publisher.
+//!
+//! Readers see all of a change or none of it. The Publisher keeps every World until it is its
+//! last owner and drops it on its own thread, so that no thread that answers queries ever
+//! frees one. Decides nothing: [`crate::control`] says what the next World is.
+
+use crate::{
+    ids::SlotId,
+    policy::Directives,
+    snapshot::Snapshot,
+    steering::{Moved, Steering},
+    verdict::{Standings, Verdict},
+};
+use arc_swap::{ArcSwap, Cache};
+use std::sync::Arc;
+
+/// One consistent state of the whole server.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Number of the accepted set of files behind `snapshot`.
+    pub revision: u64,
+    /// Number of this World: one up at every publish, whatever its cause.
+    pub swap: u64,
+    /// What files say.
+    pub snapshot: Arc<Snapshot>,
+    /// What is answered.
+    pub steering: Steering,
+    /// What moved the answers: standings, active members, who fell when.
+    pub state: Arc<State>,
+}
+
+/// What probes and state machines say, as it went into a World's Steering.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// What select() saw of each slot.
+    pub standings: Standings,
+    /// The same for people.
+    pub verdicts: Vec<Verdict>,
+    /// The active member of each failover.
+    pub active: Vec<u8>,
+    /// For each slot the `swap` in which it last fell; 0 = never.
+    pub fell: Vec<u64>,
+}
+
+impl State {
+    /// What steering needs of it.
+    pub fn moved(&self) -> Moved<'_> {
+        let directives = Directives { active: &self.active, fell: &self.fell };
+        Moved { standings: &self.standings, directives }
+    }
+    /// The verdict on `slot`, where it has one.
+    pub fn verdict(&self, slot: SlotId) -> Option<&Verdict> {
+        self.verdicts.get(slot.index())
+    }
+}
+
+/// The one who replaces the World. Not `Clone`: there is one.
+#[derive(Debug)]
+pub struct Publisher {
+    cell: Arc<ArcSwap<World>>,
+    /// Replaced Worlds that some Reader may still hold.
+    retired: Vec<Arc<World>>,
+}
+
+/// A thread's view of the newest World; cheap to ask, no contended reference count.
+#[derive(Clone, Debug)]
+pub struct Reader(Cache<Arc<ArcSwap<World>>, Arc<World>>);
+
+impl Publisher {
+    /// Publishes the first World.
+    pub fn new(world: World) -> Publisher {
+        Publisher { cell: Arc::new(ArcSwap::from_pointee(world)), retired: Vec::new() }
+    }
+
+    /// A new Reader.
+    pub fn reader(&self) -> Reader {
+        Reader(Cache::new(Arc::clone(&self.cell)))
+    }
+
+    /// The World as it is now.
+    pub fn world(&self) -> Arc<World> {
+        self.cell.load_full()
+    }
+
+    /// Replaces the World for every Reader at once.
+    pub fn publish(&mut self, world: World) {
+        self.retired.push(self.cell.swap(Arc::new(world)));
+        self.collect();
+    }
+
+    /// Drops the replaced Worlds nobody reads any more; returns how many are still read.
+    /// Called at every publish and once a second: datapath threads refresh that often.
+    pub fn collect(&mut self) -> usize {
+        // A count of one is ours alone: nobody can get a new reference to a retired World.
+        self.retired.retain(|world| Arc::strong_count(world) > 1);
+        self.retired.len()
+    }
+}
+
+impl Reader {
+    /// The newest World; one atomic load when nothing changed.
+    #[inline]
+    pub fn load(&mut self) -> &Arc<World> {
+        self.0.load()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_lives_until_its_last_reader_refreshed() {
+        let mut publisher = Publisher::new(World::default());
+        let mut reader = publisher.reader();
+        assert_eq!(reader.load().swap, 0);
+        publisher.publish(World { swap: 1, ..World::default() });
+        assert_eq!(publisher.collect(), 1, "the reader still holds World 0");
+        assert_eq!(reader.load().swap, 1);
+        assert_eq!(publisher.collect(), 0);
+    }
+}
