@@ -6,6 +6,7 @@ pub mod checkplan;
 pub mod cli;
 pub mod clock;
 pub mod health;
+pub mod config;
 pub mod ids;
 pub mod policy;
 pub mod place;

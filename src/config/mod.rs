@@ -1,0 +1,33 @@
+//! What the operator wrote, with spans: files in memory, the types they are read into, and the
+//! problems found on the way.
+//!
+//! This room knows how things are *written* (TOML, durations, addresses, which key may stand
+//! where) and must not know what they *mean*: a name that nobody defined, a loop or a bound is
+//! [`crate::compile`]'s to find. Nothing here stops at the first mistake: a reader drops what it
+//! cannot read, says why, and goes on, so that an operator mends a file in one go.
+//!
+//! [`sources`] holds the files, [`server`], [`checks`] and [`zone`] (with [`policy`] and
+//! [`pool`]) read them through [`reader`] and [`scalar`], and [`problem`] and [`render`] say
+//! what is wrong with them.
+
+pub mod checks;
+mod discover;
+mod nearest;
+pub mod policy;
+pub mod pool;
+pub mod problem;
+mod reader;
+pub mod render;
+mod scalar;
+pub mod server;
+pub mod settings;
+pub mod sources;
+#[cfg(test)]
+mod tests;
+pub mod zone;
+
+pub use nearest::nearest;
+pub use problem::{Problem, Problems, Severity};
+pub use scalar::parse_duration;
+pub use sources::Sources;
+pub use toml::Spanned;

@@ -1,0 +1,232 @@
+//! `tradewind.toml`: the server, its regions, and what all zones share, as written.
+
+use super::{
+    Problem, Problems, Spanned,
+    policy::{self, PolicyDef},
+    pool::{self, PoolDef},
+    reader::{Reader, Table, Value},
+    scalar,
+    settings::RecordSettings,
+};
+use crate::units::Coordinates;
+use ipnet::IpNet;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The server file as written, with the defaults of what concerns only this process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerFile {
+    /// Its path.
+    pub file: Arc<Path>,
+    /// How this process runs.
+    pub server: ServerSection,
+    /// The regions.
+    pub regions: Vec<RegionDef>,
+    /// What holds for every zone.
+    pub defaults: RecordSettings,
+    /// Networks never probed, beside the built-in ones.
+    pub deny: Vec<Spanned<IpNet>>,
+    /// Pools that all zones see.
+    pub pools: Vec<PoolDef>,
+    /// Policies that all zones see.
+    pub policies: Vec<PolicyDef>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerSection {
+    /// Where DNS is answered, over UDP and TCP; port 53 of every address unless written.
+    pub listen: Vec<SocketAddr>,
+    /// Where `/metrics` and the like are served, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// The folder of what must survive a restart.
+    pub state: PathBuf,
+    /// The socket of the command line.
+    pub control: PathBuf,
+    /// Threads that answer UDP; one a core unless written.
+    pub udp_threads: Option<usize>,
+    /// Whether changed files are loaded without being asked.
+    pub watch: bool,
+}
+
+/// A region as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegionDef {
+    /// What it is referred to by.
+    pub name: Spanned<String>,
+    /// Where it is; absent if it could not be read.
+    pub place: Option<RegionPlace>,
+}
+
+/// Where a region is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RegionPlace {
+    /// Where a cloud provider says: `aws:us-east-1`.
+    Cloud(Spanned<String>),
+    /// At these coordinates.
+    At(Coordinates),
+}
+
+/// Reads the server file; nothing if it is not TOML.
+pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<ServerFile> {
+    let (mut reader, mut root) = Reader::open(file, text, problems)?;
+    let reader = &mut reader;
+    root.what = SERVER_FILE_NAME.into();
+    for key in ["safety", "breaker", "mode"] {
+        root.later(reader, key);
+    }
+    rrl(reader, &mut root);
+    let server = ServerFile {
+        file: file.clone(),
+        server: server(reader, &mut root),
+        regions: regions(reader, &mut root),
+        defaults: defaults(reader, &mut root),
+        deny: health(reader, &mut root),
+        pools: pool::read(reader, &mut root),
+        policies: policy::read(reader, &mut root),
+    };
+    root.finish(reader);
+    Some(server)
+}
+
+const SERVER_FILE_NAME: &str = super::sources::SERVER_FILE;
+
+fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSection {
+    const DNS: u16 = 53;
+    let mut section = ServerSection {
+        listen: vec![
+            (Ipv4Addr::UNSPECIFIED, DNS).into(),
+            (Ipv6Addr::UNSPECIFIED, DNS).into(),
+        ],
+        admin: None,
+        state: "state".into(),
+        control: "run/tradewind.sock".into(),
+        udp_threads: None,
+        watch: false,
+    };
+    let Some(mut table) = root.take_table(reader, "server") else {
+        return section;
+    };
+    for key in ["nsid", "peers", "mode", "coalesce", "isolation_guard"] {
+        table.later(reader, key);
+    }
+    if let Some(listen) = table.take(reader, "listen", listen) {
+        section.listen = listen.into_inner();
+    }
+    let admin = table.take(reader, "admin", scalar::socket);
+    section.admin = admin.map(Spanned::into_inner);
+    if let Some(state) = table.take(reader, "state", scalar::string) {
+        section.state = state.into_inner().into();
+    }
+    if let Some(control) = table.take(reader, "control", scalar::string) {
+        section.control = control.into_inner().into();
+    }
+    // One a core is right; more than this is a slip.
+    let threads = table.take(reader, "udp_threads", scalar::integer(1..=256));
+    section.udp_threads = threads.map(|threads| threads.into_inner() as usize);
+    let watch = table.take(reader, "watch", scalar::boolean);
+    section.watch = watch.is_some_and(Spanned::into_inner);
+    table.finish(reader);
+    section
+}
+
+fn listen<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<SocketAddr>> {
+    let span = value.span();
+    let listed = reader.list(value, "addresses with ports", scalar::socket)?;
+    if reader.text[span.clone()]
+        .chars()
+        .all(|c| "[] \t\r\n".contains(c))
+    {
+        let help = "name at least one address, or leave `listen` out for port 53 of all";
+        reader.report_help(span, "a server without an address answers nobody", help);
+    }
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for address in listed {
+        if listen.contains(address.get_ref()) && address.get_ref().port() != 0 {
+            reader.report(address.span(), format!("{address} is listed twice"));
+        }
+        listen.push(address.into_inner());
+    }
+    Some(listen)
+}
+
+fn regions<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<RegionDef> {
+    let named = root.take_named(reader, "regions", "region");
+    named
+        .into_iter()
+        .map(|(name, table)| region(reader, name, table))
+        .collect()
+}
+
+fn region<'i>(
+    reader: &mut Reader<'i, '_>,
+    name: Spanned<String>,
+    mut table: Table<'i>,
+) -> RegionDef {
+    if table.has("cloud") == table.has("at") {
+        let problem = Problem::error(
+            &reader.file,
+            name.span(),
+            format!("{} needs exactly one of `cloud` and `at`", table.what),
+        );
+        reader.push(problem.help(
+            "write `cloud = \"aws:eu-west-1\"` for a cloud's region, or `at = [50.11, 8.68]` for a \
+             place of your own",
+        ));
+    }
+    let cloud = table.take(reader, "cloud", scalar::string);
+    let at = table.take(reader, "at", scalar::coordinates);
+    table.finish(reader);
+    RegionDef {
+        name,
+        place: match (cloud, at) {
+            (Some(cloud), _) => Some(RegionPlace::Cloud(cloud)),
+            (None, at) => at.map(|at| RegionPlace::At(at.into_inner())),
+        },
+    }
+}
+
+fn defaults<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> RecordSettings {
+    let Some(mut table) = root.take_table(reader, "defaults") else {
+        return RecordSettings::default();
+    };
+    let settings = RecordSettings::read(reader, &mut table);
+    table.finish(reader);
+    settings
+}
+
+fn health<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<Spanned<IpNet>> {
+    let Some(mut table) = root.take_table(reader, "health") else {
+        return Vec::new();
+    };
+    for key in ["breaker", "isolation_guard"] {
+        table.later(reader, key);
+    }
+    let deny = table.take(reader, "deny", networks);
+    table.finish(reader);
+    deny.map(Spanned::into_inner).unwrap_or_default()
+}
+
+/// Response rate limiting may be written off; anything else comes later.
+fn rrl<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) {
+    let Some(mut table) = root.take_table(reader, "rrl") else {
+        return;
+    };
+    let per_second = table.take(reader, "per_second", scalar::integer(0..=1_000_000));
+    if let Some(limit) = per_second.filter(|limit| *limit.get_ref() > 0) {
+        reader.report_help(
+            limit.span(),
+            format!("`per_second = {limit}` is not in this version"),
+            "write 0 (off), or leave [rrl] out",
+        );
+    }
+    table.take(reader, "exempt", networks);
+    table.finish(reader);
+}
+
+fn networks<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<Spanned<IpNet>>> {
+    reader.list(value, "networks", scalar::network)
+}

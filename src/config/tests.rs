@@ -1,0 +1,239 @@
+//! The operator's view of this room: what loads as written, and what the errors look like.
+
+use super::{Problems, Sources, checks, server, zone};
+use std::{path::Path, sync::Arc};
+
+/// Everything wrong with `text` read as `path`, as it is drawn.
+fn drawn(path: &str, text: &str) -> String {
+    let sources = Sources::in_memory([(path, text)]);
+    let file: Arc<Path> = Path::new(path).into();
+    let mut problems = Problems::default();
+    if path.starts_with("zones/") {
+        zone::read(&file, text, &mut problems);
+    } else if path.starts_with("healthchecks/") {
+        checks::read(&file, text, &mut problems);
+    } else {
+        server::read(&file, text, &mut problems);
+    }
+    problems.sort();
+    problems.render(&sources, false)
+}
+
+/// The same as `line:column: message` lines, with `= help` where there is help.
+fn lines(path: &str, text: &str) -> String {
+    let sources = Sources::in_memory([(path, text)]);
+    let file: Arc<Path> = Path::new(path).into();
+    let mut problems = Problems::default();
+    match path.split('/').next() {
+        Some("zones") => drop(zone::read(&file, text, &mut problems)),
+        Some("healthchecks") => drop(checks::read(&file, text, &mut problems)),
+        _ => drop(server::read(&file, text, &mut problems)),
+    }
+    problems.sort();
+    let line = |problem: &super::Problem| {
+        let line = problem.line(&sources);
+        let line = line.strip_prefix(path).unwrap_or(&line);
+        let line = line.trim_start_matches(':');
+        match &problem.help {
+            Some(help) => format!("{line}\n    = {help}\n"),
+            None => format!("{line}\n"),
+        }
+    };
+    problems.iter().map(line).collect()
+}
+
+const SERVER: &str = r#"
+schema = 1
+[server]
+listen = ["127.0.0.1:5300", "[::1]:5300"]
+admin  = "127.0.0.1:8053"
+state  = "state"
+udp_threads = 2
+watch = true
+control = "run/tradewind.sock"
+[regions.us-east-1]
+cloud = "aws:us-east-1"
+[regions.frankfurt]
+at = [50.11, 8.68]
+[defaults]
+ttl = "30s"
+sticky_prefix = { v4 = 20 }
+ecs = "ignore"
+[rrl]
+per_second = 0
+exempt     = ["127.0.0.0/8", "::1"]
+[health]
+deny = ["169.254.0.0/16", "fe80::/10"]
+[pools.shared]
+endpoints = [{ name = "s", ipv4 = "192.0.2.1" }]
+"#;
+
+#[test]
+fn the_server_file_of_the_design_is_read() {
+    assert_eq!(drawn("tradewind.toml", SERVER), "");
+    let mut problems = Problems::default();
+    let file: Arc<Path> = Path::new("tradewind.toml").into();
+    let read = server::read(&file, SERVER, &mut problems).unwrap();
+    assert_eq!(read.server.listen.len(), 2);
+    assert_eq!(read.server.udp_threads, Some(2));
+    assert_eq!(read.regions.len(), 2);
+    assert_eq!(read.deny.len(), 2);
+    let prefix = read.defaults.sticky_prefix.unwrap().into_inner();
+    assert_eq!((prefix.v4, prefix.v6), (20, 48));
+    let empty = server::read(&file, "", &mut problems).unwrap();
+    assert_eq!(empty.server.listen[0].to_string(), "0.0.0.0:53");
+    assert!(problems.is_empty());
+}
+
+#[test]
+fn what_comes_later_is_refused_as_such() {
+    let text = r#"
+schema = 2
+[server]
+nsid = "ns1"
+peers = [{ name = "ns2" }]
+[rrl]
+per_second = 200
+[breaker]
+share = 0.5
+[[safety]]
+name = "x"
+"#;
+    assert_eq!(
+        lines("tradewind.toml", text),
+        "\
+2:10: a schema other than 1 is not in this version
+    = write `schema = 1`, or leave it out
+4:1: `nsid` is not in this version
+    = leave it out
+5:1: `peers` is not in this version
+    = leave it out
+7:14: `per_second = 200` is not in this version
+    = write 0 (off), or leave [rrl] out
+8:2: `breaker` is not in this version
+    = leave it out
+10:3: `safety` is not in this version
+    = leave it out
+"
+    );
+}
+
+#[test]
+fn a_check_that_comes_later_is_refused_as_such() {
+    let text = r#"
+[a]
+type = "grpc"
+service = "x"
+[b]
+type = "htps"
+mode = "observe"
+[c]
+type = "tcp"
+port = 70000
+path = "/"
+"#;
+    assert_eq!(
+        lines("healthchecks/a.toml", text),
+        "\
+3:8: check type `grpc` is not in this version
+    = this one has `http`, `https`, `tcp`
+6:8: no such check type `htps`; did you mean `https`?
+7:1: `mode` is not in this version
+    = leave it out
+10:8: 70000 is out of range: 1 to 65535
+11:1: `path` does not belong to check `c`
+    = a tcp check only connects; `http` and `https` send a request
+"
+    );
+}
+
+#[test]
+fn the_check_of_the_design_is_read() {
+    let text = r#"
+[web]
+type     = "https"
+port     = 443
+path     = "/healthz"
+host     = "www.example.com"
+expect   = { status = ["200-299", 304], body_contains = "ok" }
+interval = "10s"
+timeout  = "3s"
+fall     = 3
+rise     = 2
+fast_recheck = "off"
+"#;
+    let mut problems = Problems::default();
+    let file: Arc<Path> = Path::new("healthchecks/web.toml").into();
+    let read = checks::read(&file, text, &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    let status = read[0].status.as_ref().unwrap().get_ref();
+    assert_eq!(status[1].get_ref(), &(304..=304));
+    assert_eq!(
+        read[0].fast_recheck.as_ref().unwrap().get_ref(),
+        &checks::FastRecheck::Off
+    );
+}
+
+#[test]
+fn an_unknown_key_is_drawn_with_the_one_that_was_meant() {
+    let text = "zone = \"a.example\"\ntll = \"30s\"\n[pools.x]\nregoin = \"eu\"\nendpoints = []\n";
+    assert_eq!(
+        drawn("zones/a.toml", text),
+        r#"error: unknown key `tll`; did you mean `ttl`?
+ --> zones/a.toml:2:1
+  |
+2 | tll = "30s"
+  | ^^^
+
+error: unknown key `regoin`; did you mean `region`?
+ --> zones/a.toml:4:1
+  |
+4 | regoin = "eu"
+  | ^^^^^^
+
+"#
+    );
+}
+
+#[test]
+fn broken_toml_is_drawn_where_it_breaks() {
+    assert_eq!(
+        drawn("zones/a.toml", "zone = \"a.example\"\nttl = 30s\n"),
+        r#"error: string values must be quoted, expected literal string
+ --> zones/a.toml:2:7
+  |
+2 | ttl = 30s
+  |       ^^^
+
+"#
+    );
+}
+
+const ZONE: &str = include_str!("tests/design_zone.toml");
+
+#[test]
+fn the_zone_of_the_design_is_read() {
+    assert_eq!(drawn("zones/gtm.example.com.toml", ZONE), "");
+    let mut problems = Problems::default();
+    let file: Arc<Path> = Path::new("zones/gtm.example.com.toml").into();
+    let read = zone::read(&file, ZONE, &mut problems).unwrap();
+    let names: Vec<&str> = read
+        .records
+        .iter()
+        .map(|r| r.name.as_ref())
+        .map(String::as_str)
+        .collect();
+    assert_eq!(names, ["www", "app", "api", "shop", "@"]);
+    let text = read.static_text.unwrap();
+    assert!(ZONE[text.start.unwrap()..].starts_with("ns1  3600 IN A"));
+    assert_eq!(read.pools.len(), 7);
+}
+
+#[test]
+fn mistakes_in_a_zone_are_all_found_at_once() {
+    let text = include_str!("tests/zone_mistakes.toml");
+    assert_eq!(
+        lines("zones/a.toml", text),
+        include_str!("tests/zone_mistakes.txt")
+    );
+}
