@@ -93,9 +93,7 @@ impl Query {
     /// OPT are of no account.
     #[inline]
     pub fn parse(&mut self, packet: &[u8]) -> Result<(), Reject> {
-        let (header, _) = packet
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Reject::Drop)?;
+        let (header, _) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Reject::Drop)?;
         let flags = u16_at(header, 2);
         if flags & QR != 0 {
             return Err(Reject::Drop);
@@ -128,8 +126,7 @@ impl Query {
     /// How long a UDP reply may be: no more than the client and we take (RFC 6891 §6.2.3-5).
     #[inline]
     pub fn udp_limit(&self) -> usize {
-        self.edns
-            .map_or(UDP_MIN, |edns| usize::from(edns.udp_size).min(UDP_MAX))
+        self.edns.map_or(UDP_MIN, |edns| usize::from(edns.udp_size).min(UDP_MAX))
     }
 
     fn read_body(&mut self, packet: &[u8], header: &[u8; HEADER_LEN]) -> Result<(), Reject> {
@@ -195,9 +192,7 @@ impl Query {
                 .get(fixed_at..)
                 .and_then(|record| record.split_first_chunk::<10>())
                 .ok_or(Reject::FormErr)?;
-            let rdata = rest
-                .get(..usize::from(u16_at(fixed, 8)))
-                .ok_or(Reject::FormErr)?;
+            let rdata = rest.get(..usize::from(u16_at(fixed, 8))).ok_or(Reject::FormErr)?;
             at = fixed_at + 10 + rdata.len();
             if Rtype(u16_at(fixed, 0)) == Rtype::OPT {
                 let at_root = packet[owner] == 0;
@@ -320,43 +315,18 @@ mod tests {
             whole[..whole.len() - 1].to_vec()
         };
         let cases: Vec<(&str, Vec<u8>, bool, bool)> = vec![
-            (
-                "no question",
-                opt(Packet::raw_question(b"").questions(0)).build(),
-                false,
-                true,
-            ),
-            (
-                "two questions",
-                opt(packet().second_question()).build(),
-                false,
-                true,
-            ),
+            ("no question", opt(Packet::raw_question(b"").questions(0)).build(), false, true),
+            ("two questions", opt(packet().second_question()).build(), false, true),
             ("a question missing", count(5, 2), false, false),
-            (
-                "name: pointer to itself",
-                raw(b"\xc0\x0c\0\x01\0\x01").build(),
-                false,
-                false,
-            ),
+            ("name: pointer to itself", raw(b"\xc0\x0c\0\x01\0\x01").build(), false, false),
             (
                 "name: pointer after a label",
                 raw(b"\x01a\xc0\x00\0\x01\0\x01").build(),
                 false,
                 false,
             ),
-            (
-                "name: label type 0x40",
-                raw(b"\x41\x01\0\0\x01\0\x01").build(),
-                false,
-                false,
-            ),
-            (
-                "name: label type 0x80",
-                raw(b"\x81a\0\0\x01\0\x01").build(),
-                false,
-                false,
-            ),
+            ("name: label type 0x40", raw(b"\x41\x01\0\0\x01\0\x01").build(), false, false),
+            ("name: label type 0x80", raw(b"\x81a\0\0\x01\0\x01").build(), false, false),
             (
                 "name: too long",
                 raw(&[b"\x01a".repeat(128), vec![0; 5]].concat()).build(),
@@ -365,50 +335,32 @@ mod tests {
             ),
             ("name: no end", raw(b"\x05ab").build(), false, false),
             ("question: no type", raw(b"\x01a\0").build(), false, false),
-            (
-                "question: half a class",
-                raw(b"\x01a\0\0\x01\0").build(),
-                false,
-                false,
-            ),
+            ("question: half a class", raw(b"\x01a\0\0\x01\0").build(), false, false),
             ("a record missing", count(11, 1), true, false),
             ("a record cut short", cut, true, false),
             (
                 "record: bad owner",
-                packet()
-                    .record(2, b"\x80\0\0\x01\0\x01\0\0\0\0\0\0")
-                    .build(),
+                packet().record(2, b"\x80\0\0\x01\0\x01\0\0\0\0\0\0").build(),
                 true,
                 false,
             ),
             (
                 "record: owner too long",
-                packet()
-                    .record(2, &[b"\x01a".repeat(128), vec![0; 11]].concat())
-                    .build(),
+                packet().record(2, &[b"\x01a".repeat(128), vec![0; 11]].concat()).build(),
                 true,
                 false,
             ),
-            (
-                "record: half a pointer",
-                packet().record(2, b"\xc0").build(),
-                true,
-                false,
-            ),
+            ("record: half a pointer", packet().record(2, b"\xc0").build(), true, false),
             ("two OPTs", opt(opt(packet())).build(), true, true),
             (
                 "OPT not at the root",
-                packet()
-                    .record(2, b"\x01a\0\0\x29\x04\xd0\0\0\0\0\0\0")
-                    .build(),
+                packet().record(2, b"\x01a\0\0\x29\x04\xd0\0\0\0\0\0\0").build(),
                 true,
                 true,
             ),
             (
                 "OPT by a pointer",
-                packet()
-                    .record(2, b"\xc0\x1c\0\x29\x04\xd0\0\0\0\0\0\0")
-                    .build(),
+                packet().record(2, b"\xc0\x1c\0\x29\x04\xd0\0\0\0\0\0\0").build(),
                 true,
                 true,
             ),
@@ -418,18 +370,8 @@ mod tests {
                 true,
                 true,
             ),
-            (
-                "option: overrun",
-                packet().opt(1232, 0, &[0, 10, 0, 9, 1]).build(),
-                true,
-                true,
-            ),
-            (
-                "option: no length",
-                packet().opt(1232, 0, &[0, 10]).build(),
-                true,
-                true,
-            ),
+            ("option: overrun", packet().opt(1232, 0, &[0, 10, 0, 9, 1]).build(), true, true),
+            ("option: no length", packet().opt(1232, 0, &[0, 10]).build(), true, true),
             (
                 "ECS: malformed",
                 packet().opt(1232, 0, &[0, 8, 0, 4, 0, 1, 24, 0]).build(),
