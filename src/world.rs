@@ -21,6 +21,9 @@ pub struct World {
     pub revision: u64,
     /// Number of this World: one up at every publish, whatever its cause.
     pub swap: u64,
+    /// The first results of health checks are still awaited: static answers are given, steered
+    /// names are not answered yet.
+    pub warming: bool,
     /// What files say.
     pub snapshot: Arc<Snapshot>,
     /// What is answered.
