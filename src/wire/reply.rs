@@ -203,31 +203,23 @@ impl<'b> Reply<'b> {
         Ok(())
     }
 
-    /// Writes a single record made for this reply, with uncompressed `rdata`.
+    /// Writes the CNAME from the name being answered to `target`, which a DNAME made, and
+    /// follows it.
     ///
     /// # Errors
     /// When it does not fit.
-    pub fn record(
-        &mut self,
-        section: Section,
-        owner: Owner<'_>,
-        ttl: Ttl,
-        rtype: Rtype,
-        rdata: &[u8],
-    ) -> Result<(), Full> {
-        let owner = self.owner_wire(owner);
-        let rdlength = u16::try_from(rdata.len()).map_err(|_| Full)?;
+    pub fn synthesize_cname(&mut self, ttl: Ttl, target: &QName) -> Result<(), Full> {
+        let owner = self.owner_wire(Owner::Current);
+        let rdata = target.wire();
         let len = owner.len() + FIXED_LEN + 2 + rdata.len();
-        let start = self.reserve(section, 1, len)?;
-        if rtype == Rtype::CNAME {
-            self.target_at = self.len - rdata.len();
-        }
+        let start = self.reserve(Section::Answer, 1, len)?;
+        self.target_at = self.len - rdata.len();
         let mut out = &mut self.buf[start..self.len];
         put_owner(&mut out, owner);
-        put(&mut out, &fixed_fields(rtype, ttl));
-        put(&mut out, &rdlength.to_be_bytes());
+        put(&mut out, &fixed_fields(Rtype::CNAME, ttl));
+        put(&mut out, &(rdata.len() as u16).to_be_bytes());
         put(&mut out, rdata);
-        Ok(())
+        self.follow(target)
     }
 
     /// Takes back all records, lets no more in, and sets TC: the client comes back over TCP.
@@ -235,6 +227,7 @@ impl<'b> Reply<'b> {
         self.len = self.question_end;
         self.room = self.question_end;
         self.counts = [0; 3];
+        self.section = Section::Answer;
         self.flags |= TC;
     }
 
