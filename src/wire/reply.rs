@@ -113,8 +113,9 @@ impl<'b> Reply<'b> {
         let question_end = query.question_end();
         buf[..2].copy_from_slice(&query.id.to_be_bytes());
         let recursion = if query.recursion_desired { RD } else { 0 };
-        let opt_len =
-            query.edns.map_or(0, |edns| OPT_LEN + edns.ecs.map_or(0, |ecs| ecs.wire_len()));
+        let opt_len = query
+            .edns
+            .map_or(0, |edns| OPT_LEN + edns.ecs.map_or(0, |ecs| ecs.wire_len()));
         Reply {
             buf: &mut buf[..limit],
             len: question_end,
@@ -177,9 +178,10 @@ impl<'b> Reply<'b> {
         let first = self.owner_wire(owner);
         // All but the first record point to the first one's owner.
         let others = match self.len {
-            at if !first.labels.is_empty() && at <= POINTER_MAX => {
-                OwnerWire { labels: &[], pointer: Some(pointer_to(at)) }
-            }
+            at if !first.labels.is_empty() && at <= POINTER_MAX => OwnerWire {
+                labels: &[],
+                pointer: Some(pointer_to(at)),
+            },
             _ => first,
         };
         let (count, framed) = (rdatas.count(), rdatas.framed());
@@ -192,39 +194,32 @@ impl<'b> Reply<'b> {
         let apex = pointer_to(self.apex_at);
         let out = &mut self.buf[start..self.len];
         match first {
-            OwnerWire { labels: [], pointer: Some(pointer) } if !rdatas.has_patches() => {
-                copy_pointed(out, pointer, fixed, rdatas)
-            }
+            OwnerWire {
+                labels: [],
+                pointer: Some(pointer),
+            } if !rdatas.has_patches() => copy_pointed(out, pointer, fixed, rdatas),
             _ => copy_patched(out, first, others, fixed, rdatas, apex),
         }
         Ok(())
     }
 
-    /// Writes a single record made for this reply, with uncompressed `rdata`.
+    /// Writes the CNAME from the name being answered to `target`, which a DNAME made, and
+    /// follows it.
     ///
     /// # Errors
     /// When it does not fit.
-    pub fn record(
-        &mut self,
-        section: Section,
-        owner: Owner<'_>,
-        ttl: Ttl,
-        rtype: Rtype,
-        rdata: &[u8],
-    ) -> Result<(), Full> {
-        let owner = self.owner_wire(owner);
-        let rdlength = u16::try_from(rdata.len()).map_err(|_| Full)?;
+    pub fn synthesize_cname(&mut self, ttl: Ttl, target: &QName) -> Result<(), Full> {
+        let owner = self.owner_wire(Owner::Current);
+        let rdata = target.wire();
         let len = owner.len() + FIXED_LEN + 2 + rdata.len();
-        let start = self.reserve(section, 1, len)?;
-        if rtype == Rtype::CNAME {
-            self.target_at = self.len - rdata.len();
-        }
+        let start = self.reserve(Section::Answer, 1, len)?;
+        self.target_at = self.len - rdata.len();
         let mut out = &mut self.buf[start..self.len];
         put_owner(&mut out, owner);
-        put(&mut out, &fixed_fields(rtype, ttl));
-        put(&mut out, &rdlength.to_be_bytes());
+        put(&mut out, &fixed_fields(Rtype::CNAME, ttl));
+        put(&mut out, &(rdata.len() as u16).to_be_bytes());
         put(&mut out, rdata);
-        Ok(())
+        self.follow(target)
     }
 
     /// Takes back all records, lets no more in, and sets TC: the client comes back over TCP.
@@ -232,6 +227,7 @@ impl<'b> Reply<'b> {
         self.len = self.question_end;
         self.room = self.question_end;
         self.counts = [0; 3];
+        self.section = Section::Answer;
         self.flags |= TC;
     }
 
@@ -296,7 +292,10 @@ impl<'b> Reply<'b> {
         put(&mut out, &[0]);
         put(&mut out, &Rtype::OPT.0.to_be_bytes());
         put(&mut out, &(UDP_MAX as u16).to_be_bytes());
-        put(&mut out, &edns.reply_ttl((self.rcode.0 >> 4) as u8).to_be_bytes());
+        put(
+            &mut out,
+            &edns.reply_ttl((self.rcode.0 >> 4) as u8).to_be_bytes(),
+        );
         put(&mut out, &(options_len as u16).to_be_bytes());
         if let Some((option, len)) = subnet {
             put(&mut out, &option[..len]);
@@ -331,10 +330,16 @@ impl<'b> Reply<'b> {
             Owner::Apex => (&[][..], self.apex_at),
             Owner::Relative(labels) => (labels, self.apex_at),
             Owner::Name(name) => {
-                return OwnerWire { labels: name, pointer: None };
+                return OwnerWire {
+                    labels: name,
+                    pointer: None,
+                };
             }
         };
-        OwnerWire { labels, pointer: Some(pointer_to(at)) }
+        OwnerWire {
+            labels,
+            pointer: Some(pointer_to(at)),
+        }
     }
 
     /// Where `suffix` of the name being answered stands. If that name is a CNAME's target it
