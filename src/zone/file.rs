@@ -20,7 +20,7 @@ use super::problem::{At, ZoneProblem};
 use super::scan::{BadData, DataText, Origin, parse_ttl};
 use super::text::{Entries, Entry, Token, Tokens};
 use crate::units::Ttl;
-use crate::wire::name::Name;
+use crate::wire::Name;
 use crate::wire::types::{Rclass, Rtype};
 
 /// How deep includes may nest.

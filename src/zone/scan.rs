@@ -15,7 +15,7 @@ use domain::zonefile::inplace::{self, Zonefile};
 
 use super::text::{Entry, Token};
 use crate::units::Ttl;
-use crate::wire::name::Name;
+use crate::wire::Name;
 use crate::wire::types::Rtype;
 
 /// Types whose text holds names, so that a bare `@` in it is the origin.
