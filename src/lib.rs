@@ -7,3 +7,4 @@ pub mod clock;
 pub mod ids;
 pub mod units;
 pub mod verdict;
+pub mod wire;
