@@ -69,7 +69,9 @@ impl Hit {
         let bits = u128::from_be_bytes(self.key) & !nets::ones_after(len);
         if self.is_v4 {
             let ip = Ipv4Addr::from_bits((bits >> 96) as u32);
-            Ipv4Net::new(ip, len).expect("IPv4 blocks end at /32").into()
+            Ipv4Net::new(ip, len)
+                .expect("IPv4 blocks end at /32")
+                .into()
         } else {
             let ip = Ipv6Addr::from_bits(bits);
             Ipv6Net::new(ip, len).expect("blocks end at /128").into()
@@ -120,7 +122,13 @@ impl ClientMap {
         let (runs_v6, spans_v6) = with_hidden_ipv4(runs_v6, spans_v6, v4.union());
         let v6 = Builder::new(&mut sets, 56, &spans_v6).build(&runs_v6);
         let sets = sets.finish();
-        Ok(ClientMap { v4, v6, sets, default, nets })
+        Ok(ClientMap {
+            v4,
+            v6,
+            sets,
+            default,
+            nets,
+        })
     }
 
     /// The class of the client at `ip`.
@@ -191,7 +199,11 @@ impl ClientMap {
 fn spans(nets: &[IpNet]) -> (Vec<Span>, Vec<Span>) {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (index, net) in nets.iter().enumerate() {
-        let spans = if matches!(net, IpNet::V4(_)) { &mut v4 } else { &mut v6 };
+        let spans = if matches!(net, IpNet::V4(_)) {
+            &mut v4
+        } else {
+            &mut v6
+        };
         spans.push(Span::new(net, index));
     }
     v4.sort_unstable();
@@ -216,7 +228,10 @@ fn with_hidden_ipv4(
             set = run.set;
             out.push(run);
         }
-        out.push(ClassRun { start: span.start, set: all_v4 });
+        out.push(ClassRun {
+            start: span.start,
+            set: all_v4,
+        });
         let after = span.last() + 1;
         while let Some(run) = runs.next_if(|run| run.start <= after) {
             set = run.set;
@@ -408,7 +423,9 @@ impl<'s> Builder<'s> {
     fn has_longer_net(&self, start: u128, len: u8) -> bool {
         let last = start | nets::ones_after(len);
         let from = self.deep.partition_point(|span| span.start < start);
-        let inside = self.deep[from..].iter().take_while(|span| span.start <= last);
+        let inside = self.deep[from..]
+            .iter()
+            .take_while(|span| span.start <= last);
         inside.into_iter().any(|span| span.len > len)
     }
 }
@@ -416,7 +433,9 @@ impl<'s> Builder<'s> {
 /// The runs that touch the prefix `start/len`; `rest` begins with one that does, and moves on.
 fn runs_of<'r>(rest: &mut &'r [ClassRun], start: u128, len: u8) -> &'r [ClassRun] {
     let last = start | nets::ones_after(len);
-    let over = rest.partition_point(|run| run.start <= start).saturating_sub(1);
+    let over = rest
+        .partition_point(|run| run.start <= start)
+        .saturating_sub(1);
     *rest = &rest[over..];
     &rest[..rest.partition_point(|run| run.start <= last)]
 }
