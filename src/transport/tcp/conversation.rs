@@ -17,8 +17,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 const MESSAGE_MAX: usize = u16::MAX as usize;
 /// Queries answered before their replies are written.
 const ROUND_QUERIES: usize = 64;
-/// Bytes of replies after which a round ends early: one more reply still fits 128 KiB.
-const ROUND_BYTES: usize = MESSAGE_MAX;
+/// Bytes of replies after which a round ends early: some 32 of them, about what one write to a
+/// fresh connection may put on the way (initial window: 14 KiB).
+const ROUND_BYTES: usize = 16 << 10;
 /// Room for the first read: most clients send one query below 100 bytes.
 const INBOX_START: usize = 512;
 /// Larger buffers are given back when a connection falls idle.
@@ -174,10 +175,12 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, replies: &[u8]) -> std::io:
     stream.flush().await
 }
 
-/// Grows a full buffer to twice what has really arrived, whatever a prefix announces.
+/// Grows a full buffer to twice what has really arrived, whatever a prefix announces. Once it
+/// holds a whole message of any length it is never full, because that one is taken out first.
 fn make_room(inbox: &mut Vec<u8>) {
     if inbox.len() == inbox.capacity() {
-        inbox.reserve_exact(inbox.len().max(INBOX_START));
+        let most = (2 + MESSAGE_MAX).saturating_sub(inbox.len());
+        inbox.reserve_exact(inbox.len().clamp(INBOX_START, INBOX_START.max(most)));
     }
 }
 

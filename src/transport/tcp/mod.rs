@@ -49,8 +49,8 @@ pub struct TcpLimits {
 }
 
 impl Default for TcpLimits {
-    /// 1,024 connections hold less than 4 MiB while idle, and 128 MiB if every one is in the
-    /// middle of the largest message and the largest reply.
+    /// 1,024 connections hold at most 4 MiB while idle (two buffers of 2 KiB), and 64 MiB more
+    /// for the two seconds in which every one may dribble the longest message.
     fn default() -> Self {
         TcpLimits {
             connections: 1_024,
