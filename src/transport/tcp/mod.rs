@@ -1,7 +1,7 @@
 //! TCP: a few threads, each with its own listeners, its own small tokio loop and one answerer.
 //!
 //! Answering never waits, so the connections of a worker take turns with one answerer and need no
-//! lock. [`conversation`] is what happens on one connection, generic over the stream; [`seats`]
+//! lock. `conversation` is what happens on one connection, generic over the stream; `seats`
 //! limits how many there are. Must not know what is answered.
 
 mod conversation;
