@@ -23,7 +23,9 @@ pub(crate) struct Lookups {
 
 impl Default for Lookups {
     fn default() -> Self {
-        Lookups { threads: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+        Lookups {
+            threads: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+        }
     }
 }
 

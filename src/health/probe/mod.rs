@@ -62,7 +62,13 @@ fn clip(words: impl fmt::Display) -> Box<str> {
     words
         .to_string()
         .chars()
-        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+        .map(|c| {
+            if c.is_ascii_graphic() || c == ' ' {
+                c
+            } else {
+                '?'
+            }
+        })
         .take(WORDS_MAX)
         .collect()
 }
@@ -97,7 +103,11 @@ impl Prober {
             CheckKind::Http(check) => http("http", check),
             CheckKind::Https(check) => http("https", check),
         };
-        Prober { address: target.address.clone(), timeout: target.check.timeout, method }
+        Prober {
+            address: target.address.clone(),
+            timeout: target.check.timeout,
+            method,
+        }
     }
 
     /// Where to connect to.
