@@ -12,10 +12,10 @@ pub mod steer;
 use crate::{
     clock::Dice,
     ids::CounterSlot,
-    telemetry::{Tally, ThreadCounters, Via},
+    telemetry::{DropReason, Tally, ThreadCounters, Via},
     units::Ttl,
     wire::{
-        Full, Owner, QName, Query, Reject, Reply, Section, TCP_MAX,
+        Full, Owner, QName, Query, Reply, Section, TCP_MAX,
         types::{Ede, Rclass, Rcode, Rtype},
     },
     world::World,
@@ -55,18 +55,30 @@ impl Desk {
         from: IpAddr,
         via: Via,
     ) -> usize {
-        let reply = match self.query.parse(&buf[..len]) {
-            Ok(()) => self.reply(world, buf, from, via),
-            Err(Reject::Drop) => 0,
+        let (len, rcode) = match self.query.parse(&buf[..len]) {
+            Ok(()) => {
+                let len = self.reply(world, buf, from, via);
+                (len, u16::from(buf[3] & RCODE_IN_BYTE_3))
+            }
             Err(reject) => match reject.rcode() {
-                Some(rcode) => Reply::error(buf, &self.query, rcode),
-                None => 0,
+                Some(rcode) => (Reply::error(buf, &self.query, rcode), rcode.0),
+                None => {
+                    let short = len < HEADER;
+                    let why = if short { DropReason::Short } else { DropReason::Response };
+                    self.counters.count(Tally::Dropped(why));
+                    return 0;
+                }
             },
         };
-        if reply > 0 && buf[2] & TC_IN_BYTE_2 != 0 {
+        if len == 0 {
+            self.counters.count(Tally::Dropped(DropReason::Other));
+            return 0;
+        }
+        self.counters.count(Tally::Response(via, rcode));
+        if buf[2] & TC_IN_BYTE_2 != 0 {
             self.counters.count(Tally::Truncated);
         }
-        reply
+        len
     }
 
     fn reply(&mut self, world: &World, buf: &mut [u8], from: IpAddr, via: Via) -> usize {
@@ -118,8 +130,12 @@ impl Desk {
     }
 }
 
+/// Length of a message's header (RFC 1035 §4.1.1).
+const HEADER: usize = 12;
 /// TC as it stands in the third byte of a message.
 const TC_IN_BYTE_2: u8 = 0x02;
+/// The lower four bits of the rcode, in the fourth.
+const RCODE_IN_BYTE_3: u8 = 0x0f;
 
 /// Why a query got no whole answer.
 #[derive(Clone, Copy, Debug)]
@@ -301,8 +317,7 @@ impl<'q> Answering<'q, '_> {
             self.reply.set_rcode(Rcode::YXDOMAIN);
             return Ok(Next::Done);
         }
-        let (ttl, wire) = (rrset.ttl, scratch.wire());
-        self.reply.record(Section::Answer, Owner::Current, ttl, Rtype::CNAME, wire)?;
+        self.reply.synthesize_cname(rrset.ttl, scratch)?;
         Ok(match self.query.qtype {
             Rtype::CNAME | Rtype::ANY => Next::Done,
             _ => Next::Follow,
