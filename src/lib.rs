@@ -8,3 +8,4 @@ pub mod ids;
 pub mod units;
 pub mod verdict;
 pub mod wire;
+pub mod zone;

@@ -175,7 +175,7 @@ impl ZoneBuilder {
     }
 
     /// Sorts what is held into RRsets, in the order of nodes and types.
-    fn group(mut self) -> Draft {
+    pub(super) fn group(mut self) -> Draft {
         self.held.sort_by_key(|held| (held.node, held.rtype));
         let mut draft = Draft {
             zone: Zone::empty(self.apex, self.names),

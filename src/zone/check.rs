@@ -135,7 +135,10 @@ fn check_wildcard(draft: &mut Draft, node: u32) {
 /// Nothing exists below a DNAME (RFC 6672 §2.4).
 fn check_below_dnames(draft: &mut Draft) {
     let nodes = 0..draft.zone.names.len() as u32;
-    if !nodes.clone().any(|node| draft.zone.names.value(node).has_dname) {
+    if !nodes
+        .clone()
+        .any(|node| draft.zone.names.value(node).has_dname)
+    {
         return;
     }
     for node in nodes {
@@ -151,8 +154,9 @@ fn check_below_dnames(draft: &mut Draft) {
 }
 
 fn dname_above(zone: &Zone, node: u32) -> Option<u32> {
-    let above = ancestors(zone.names.key(node)).filter_map(|key| zone.names.find(key));
-    { above }.find(|&above| zone.names.value(above).has_dname)
+    ancestors(zone.names.key(node))
+        .filter_map(|key| zone.names.find(key))
+        .find(|&above| zone.names.value(above).has_dname)
 }
 
 /// At a cut only NS and what the parent says about it; below it only glue (RFC 1034 §4.2.1).

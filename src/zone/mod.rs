@@ -14,10 +14,14 @@ mod file;
 mod generate;
 mod link;
 mod lookup;
+#[cfg(test)]
+mod model;
 mod names;
 mod problem;
 mod rrset;
 mod scan;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 mod zones;
 
