@@ -254,7 +254,9 @@ impl Draft {
             }),
             Err(why) => {
                 let at = self.held_at(&first);
-                self.problems.push(ZoneProblem::error(&at, why.to_string()));
+                let help = "all records of one name and type must fit into one message";
+                self.problems
+                    .push(ZoneProblem::error(&at, why.to_string()).help(help));
                 None
             }
         }

@@ -109,7 +109,10 @@ fn check_aliases(draft: &mut Draft, node: u32) {
             let beside = draft.zone.rrsets[other].rtype();
             let message = format!("`{}` has a CNAME and also {beside}", name(draft, node));
             let help = "a CNAME must be alone at its name (RFC 1034 §3.6.2)";
-            draft.error(&draft.rrset_at(index.max(other)), message, help);
+            let places = [draft.rrset_at(index), draft.rrset_at(other)];
+            if let Some(later) = places.iter().max_by_key(|at| at.line) {
+                draft.error(later, message, help);
+            }
         }
     }
 }
@@ -352,3 +355,6 @@ fn check_server(draft: &mut Draft, rtype: Rtype, target: &Name, reach: Reach, at
     };
     draft.warn(at, format!("{rtype} target `{target}` {message}"), help);
 }
+
+#[cfg(test)]
+mod tests;
