@@ -30,4 +30,4 @@ pub use file::{Loader, Record, Source, read};
 pub use lookup::{Lookup, Node, Zone};
 pub use problem::{At, Severity, ZoneProblem};
 pub use rrset::{Rrset, Steered};
-pub use zones::{TwiceServed, Zones};
+pub use zones::{ApexProblem, Zones};

@@ -188,6 +188,31 @@ fn rfc2308_3_negative_ttl_is_the_lesser_of_ttl_and_minimum() {
     assert_eq!(negative("@ 60 NS a.b.\n@ 60 SOA a b 1 2 3 4 1h"), (60, 60));
 }
 
+#[test]
+fn the_root_can_be_a_zone() {
+    let mut builder = crate::zone::ZoneBuilder::new(Name::root(), crate::zone::testing::at(0));
+    let source = crate::zone::Source {
+        path: std::path::Path::new("root").into(),
+        first_line: 1,
+        text: ". 9 SOA a b 1 2 3 4 5\n. 9 NS a\na 9 A 192.0.2.1\ncom 9 NS x.com\nx.com 9 A 192.0.2.1",
+    };
+    let loader = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let add = &mut |record| builder.add(record);
+    assert_eq!(
+        crate::zone::read(&source, &loader, &Name::root(), None, add),
+        []
+    );
+    let (zone, problems) = builder.build();
+    assert_eq!(problems, []);
+    let cases = [
+        (".", "at .: NS SOA"),
+        ("a", "at a: A"),
+        ("b.a", "nothing"),
+        ("x.com", "below cut com"),
+    ];
+    check(&zone.unwrap(), &cases);
+}
+
 fn additional(zone: &Zone, owner: &str, rtype: Rtype) -> (usize, Vec<String>) {
     let rrset = zone.find(&name(owner)).unwrap().rrset(rtype).unwrap();
     let (required, nodes) = zone.additional(rrset);
