@@ -133,8 +133,9 @@ impl Query {
     }
 
     fn read_body(&mut self, packet: &[u8], header: &[u8; HEADER_LEN]) -> Result<(), Reject> {
-        let [questions, answers, authorities, additionals] =
-            [4, 6, 8, 10].map(|at| u16_at(header, at));
+        let questions = u16_at(header, 4);
+        let others = u32::from(u16_at(header, 6)) + u32::from(u16_at(header, 8));
+        let additionals = u32::from(u16_at(header, 10));
         let mut at = HEADER_LEN;
         if questions == 1 {
             at = self.read_question(packet)?;
@@ -144,7 +145,6 @@ impl Query {
                 at = skip_name(packet, at).ok_or(Reject::FormErr)? + 4;
             }
         }
-        let others = u32::from(answers) + u32::from(authorities);
         self.find_opt(packet, at, others, additionals)?;
         match questions {
             1 => Ok(()),
@@ -186,9 +186,9 @@ impl Query {
         packet: &[u8],
         mut at: usize,
         others: u32,
-        additionals: u16,
+        additionals: u32,
     ) -> Result<(), Reject> {
-        for index in 0..others + u32::from(additionals) {
+        for index in 0..others + additionals {
             let owner = at;
             let fixed_at = skip_name(packet, owner).ok_or(Reject::FormErr)?;
             let (fixed, rest) = packet
