@@ -2,7 +2,7 @@
 //!
 //! Records are held flat until all are there, then sorted into RRsets; `link` finds how nodes
 //! bear on each other, `check` complains. A zone with an error is no zone: what was served
-//! before goes on being served (that is [`crate::control`]'s to see to).
+//! before goes on being served, which is not for this room to see to.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -175,8 +175,9 @@ impl ZoneBuilder {
     }
 
     /// Sorts what is held into RRsets, in the order of nodes and types.
-    fn group(mut self) -> Draft {
+    pub(super) fn group(mut self) -> Draft {
         self.held.sort_by_key(|held| (held.node, held.rtype));
+        self.steered.sort_by_key(|(node, _)| *node);
         let mut draft = Draft {
             zone: Zone::empty(self.apex, self.names),
             at: self.at,
@@ -221,7 +222,7 @@ pub(super) struct Draft {
     /// Where the zone is defined.
     pub at: At,
     pub problems: Vec<ZoneProblem>,
-    /// The steered nodes, and where they were made so.
+    /// The steered nodes in their order, and where they were made so.
     pub steered: Vec<(u32, At)>,
     held: Vec<Held>,
     /// For each RRset of the zone, which of `held` it is made of: first, and one past the last.
@@ -254,7 +255,9 @@ impl Draft {
             }),
             Err(why) => {
                 let at = self.held_at(&first);
-                self.problems.push(ZoneProblem::error(&at, why.to_string()));
+                let help = "all records of one name and type must fit into one message";
+                self.problems
+                    .push(ZoneProblem::error(&at, why.to_string()).help(help));
                 None
             }
         }
@@ -292,14 +295,13 @@ impl Draft {
 
     /// Where anything of `node` was written; the zone's own place for an empty node.
     pub(super) fn node_at(&self, node: u32) -> At {
-        let rrset = self
-            .rrset_indices(node)
-            .next()
-            .map(|index| self.rrset_at(index));
-        let steered = || self.steered.iter().find(|(steered, _)| *steered == node);
-        rrset
-            .or_else(|| steered().map(|(_, at)| at.clone()))
-            .unwrap_or_else(|| self.at.clone())
+        if let Some(index) = self.rrset_indices(node).next() {
+            return self.rrset_at(index);
+        }
+        match self.steered.binary_search_by_key(&node, |(node, _)| *node) {
+            Ok(index) => self.steered[index].1.clone(),
+            Err(_) => self.at.clone(),
+        }
     }
 
     /// The domain names that the records of the RRset at `index` point to, with their places:

@@ -109,7 +109,10 @@ fn check_aliases(draft: &mut Draft, node: u32) {
             let beside = draft.zone.rrsets[other].rtype();
             let message = format!("`{}` has a CNAME and also {beside}", name(draft, node));
             let help = "a CNAME must be alone at its name (RFC 1034 §3.6.2)";
-            draft.error(&draft.rrset_at(index.max(other)), message, help);
+            let places = [draft.rrset_at(index), draft.rrset_at(other)];
+            if let Some(later) = places.iter().max_by_key(|at| at.line) {
+                draft.error(later, message, help);
+            }
         }
     }
 }
@@ -135,7 +138,10 @@ fn check_wildcard(draft: &mut Draft, node: u32) {
 /// Nothing exists below a DNAME (RFC 6672 §2.4).
 fn check_below_dnames(draft: &mut Draft) {
     let nodes = 0..draft.zone.names.len() as u32;
-    if !nodes.clone().any(|node| draft.zone.names.value(node).has_dname) {
+    if !nodes
+        .clone()
+        .any(|node| draft.zone.names.value(node).has_dname)
+    {
         return;
     }
     for node in nodes {
@@ -151,8 +157,9 @@ fn check_below_dnames(draft: &mut Draft) {
 }
 
 fn dname_above(zone: &Zone, node: u32) -> Option<u32> {
-    let above = ancestors(zone.names.key(node)).filter_map(|key| zone.names.find(key));
-    { above }.find(|&above| zone.names.value(above).has_dname)
+    ancestors(zone.names.key(node))
+        .filter_map(|key| zone.names.find(key))
+        .find(|&above| zone.names.value(above).has_dname)
 }
 
 /// At a cut only NS and what the parent says about it; below it only glue (RFC 1034 §4.2.1).
@@ -348,3 +355,6 @@ fn check_server(draft: &mut Draft, rtype: Rtype, target: &Name, reach: Reach, at
     };
     draft.warn(at, format!("{rtype} target `{target}` {message}"), help);
 }
+
+#[cfg(test)]
+mod tests;

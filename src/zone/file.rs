@@ -17,7 +17,7 @@ use domain::base::iana::Rtype as ScanType;
 
 use super::generate::{BadGenerate, Range, Template};
 use super::problem::{At, ZoneProblem};
-use super::scan::{BadData, DataText, Origin, parse_ttl};
+use super::scan::{BadData, DataText, Origin, not_a_time, parse_ttl};
 use super::text::{Entries, Entry, Token, Tokens};
 use crate::units::Ttl;
 use crate::wire::Name;
@@ -363,8 +363,7 @@ fn head(tokens: &mut Tokens<'_>) -> Result<Head, Refusal> {
 }
 
 fn ttl(token: Token<'_>) -> Result<Ttl, Refusal> {
-    let parsed =
-        parse_ttl(token.text).unwrap_or_else(|| Err(format!("`{}` is not a TTL", token.text)));
+    let parsed = parse_ttl(token.text).unwrap_or_else(|| Err(not_a_time(token.text)));
     parsed.map_err(|message| BadData::new(token.start, message))
 }
 
@@ -410,7 +409,7 @@ fn end(mut tokens: Tokens<'_>) -> Result<(), Refusal> {
 /// The text of the remaining tokens on one line.
 fn without_comments(entry: &Entry<'_>, tokens: Tokens<'_>) -> String {
     let words: Vec<_> = tokens
-        .map(|token| &entry.text[token.start..][..token.text.len() + 2 * usize::from(token.quoted)])
+        .map(|token| &entry.text[token.start..token.end])
         .collect();
     words.join(" ")
 }

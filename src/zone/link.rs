@@ -115,12 +115,16 @@ pub(super) fn link_companions(draft: &mut Draft) {
 }
 
 fn companions(draft: &Draft, owner: u32, index: usize) -> Companions {
+    let targets = draft.targets(index);
+    if targets.is_empty() {
+        return Companions::default();
+    }
     let zone = &draft.zone;
     let rtype = zone.rrsets[index].rtype();
     let is_referral = rtype == Rtype::NS && is_cut(zone, owner);
     let owner_name = zone.node(owner).name();
     let (mut required, mut helpful) = (Vec::new(), Vec::new());
-    for (target, _) in draft.targets(index) {
+    for (target, _) in targets {
         // In ServiceMode `.` is the owner itself (RFC 9460 §2.5).
         // A wildcard's owner is only known with the query.
         let is_self = target.is_root() && matches!(rtype, Rtype::SVCB | Rtype::HTTPS);

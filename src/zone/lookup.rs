@@ -275,3 +275,6 @@ impl std::fmt::Debug for Node<'_> {
         write!(f, "Node({})", self.name())
     }
 }
+
+#[cfg(test)]
+pub(in crate::zone) mod tests;

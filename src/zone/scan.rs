@@ -13,7 +13,7 @@ use domain::dep::octseq::Parser;
 use domain::rdata::ZoneRecordData;
 use domain::zonefile::inplace::{self, Zonefile};
 
-use super::text::{Entry, Token};
+use super::text::{Entry, Token, Tokens};
 use crate::units::Ttl;
 use crate::wire::Name;
 use crate::wire::types::Rtype;
@@ -108,11 +108,8 @@ pub(super) struct DataText<'t> {
 
 impl<'t> DataText<'t> {
     /// The tokens of the data.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = Token<'t>> + use<'t> {
-        let start = self.start;
-        self.entry
-            .tokens()
-            .skip_while(move |token| token.start < start)
+    fn tokens(&self) -> Tokens<'t> {
+        self.entry.tokens_from(self.start, self.depth)
     }
 
     /// The data in wire form.
@@ -163,31 +160,43 @@ impl<'t> DataText<'t> {
         let text = self.entry.text;
         let mut edited = Edited::default();
         let mut copied = self.start;
-        let count = self.tokens().count();
-        for (index, token) in self.tokens().enumerate() {
-            let replacement = if self.unquote && count == 1 && token.quoted {
-                Some(token.text.to_owned())
-            } else if token.quoted || self.is_generic() {
-                None
-            } else if token.text == "@" && NAMED.contains(&rtype) {
-                Some(origin.text())
-            } else if token.text.contains("..") && NAMED.contains(&rtype) {
-                let message = format!("`{}` has an empty label", token.text);
-                return Err(BadData::new(token.start, message));
-            } else if rtype == ScanType::SOA && index > 2 {
-                Some(plain_seconds(token)?)
-            } else {
-                None
-            };
-            if let Some(replacement) = replacement {
-                let quotes = 2 * usize::from(token.quoted);
+        if !self.is_generic() {
+            for (index, token) in self.tokens().enumerate() {
+                let Some(replacement) = self.replace(rtype, index, token, origin)? else {
+                    continue;
+                };
                 edited.push(&text[copied..token.start], copied);
                 edited.push(&replacement, token.start);
-                copied = token.start + token.text.len() + quotes;
+                copied = token.end;
             }
         }
         edited.push(&text[copied..], copied);
         Ok(edited)
+    }
+
+    /// What is to stand in place of the `index`-th token of the data, if not itself.
+    fn replace(
+        &self,
+        rtype: ScanType,
+        index: usize,
+        token: Token<'t>,
+        origin: &Origin,
+    ) -> Result<Option<String>, BadData> {
+        if token.quoted {
+            let is_all = self.unquote && self.tokens().count() == 1;
+            return Ok(is_all.then(|| token.text.to_owned()));
+        }
+        if rtype == ScanType::SOA && index > 2 {
+            return plain_seconds(token).map(Some);
+        }
+        if !NAMED.contains(&rtype) {
+            return Ok(None);
+        }
+        if has_empty_label(token.text) {
+            let message = format!("`{}` has an empty label", token.text);
+            return Err(BadData::new(token.start, message));
+        }
+        Ok((token.text == "@").then(|| origin.text()))
     }
 
     /// Whether the data is in RFC 3597's form, `\# LENGTH HEX`.
@@ -228,15 +237,31 @@ fn trailing(rtype: ScanType) -> String {
     format!("the data of `{rtype}` should end before this")
 }
 
+/// Whether two dots stand in a row, which `domain` overlooks; in parameters of SVCB they may.
+fn has_empty_label(text: &str) -> bool {
+    let mut chars = text.chars();
+    let mut after_dot = false;
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => drop(chars.next()),
+            '=' => return false,
+            '.' if after_dot => return true,
+            _ => {}
+        }
+        after_dot = char == '.';
+    }
+    false
+}
+
 /// A SOA timer in plain seconds.
 fn plain_seconds(token: Token<'_>) -> Result<String, BadData> {
-    match parse_ttl(token.text) {
-        Some(Ok(ttl)) => Ok(ttl.as_secs().to_string()),
-        _ => Err(BadData::new(
-            token.start,
-            format!("`{}` is not a time such as `3600` or `1h`", token.text),
-        )),
-    }
+    let ttl = parse_ttl(token.text).unwrap_or_else(|| Err(not_a_time(token.text)));
+    let ttl = ttl.map_err(|message| BadData::new(token.start, message))?;
+    Ok(ttl.as_secs().to_string())
+}
+
+pub(super) fn not_a_time(text: &str) -> String {
+    format!("`{text}` is not a time such as `3600` or `1h30m`")
 }
 
 /// A number of seconds, or of units as in `1h30m`; `None` if it does not begin like either.
@@ -245,7 +270,6 @@ pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    let bad = || format!("`{text}` is not a time such as `3600` or `1h30m`");
     let mut total = 0u64;
     let mut rest = text;
     while !rest.is_empty() {
@@ -253,7 +277,7 @@ pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(rest.len());
         let Ok(number) = rest[..digits].parse::<u32>() else {
-            return Some(Err(bad()));
+            return Some(Err(not_a_time(text)));
         };
         let seconds = match rest.as_bytes().get(digits).map(u8::to_ascii_lowercase) {
             None if rest.len() == text.len() => 1,
@@ -262,7 +286,7 @@ pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
             Some(b'h') => 3_600,
             Some(b'd') => 86_400,
             Some(b'w') => 604_800,
-            _ => return Some(Err(bad())),
+            _ => return Some(Err(not_a_time(text))),
         };
         total = total.saturating_add(u64::from(number) * seconds);
         rest = rest.get(digits + 1..).unwrap_or_default();
@@ -291,6 +315,10 @@ impl Edited {
     /// names and strings as octets, but only from ASCII.
     fn push(&mut self, piece: &str, from: usize) {
         self.pieces.push((self.text.len(), from));
+        if piece.is_ascii() {
+            self.text.push_str(piece);
+            return;
+        }
         for byte in piece.bytes() {
             if byte.is_ascii() {
                 self.text.push(char::from(byte));

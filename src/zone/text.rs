@@ -147,11 +147,13 @@ fn newlines(text: &str) -> u32 {
 impl<'t> Entry<'t> {
     /// The tokens, left to right.
     pub(super) fn tokens(&self) -> Tokens<'t> {
-        Tokens {
-            text: self.text,
-            at: 0,
-            depth: 0,
-        }
+        self.tokens_from(0, 0)
+    }
+
+    /// The tokens from byte `at` on, where `depth` parentheses stand open.
+    pub(super) fn tokens_from(&self, at: usize, depth: usize) -> Tokens<'t> {
+        let text = self.text;
+        Tokens { text, at, depth }
     }
 
     /// Whether the owner is left out: the entry begins with white space.
@@ -181,6 +183,8 @@ pub(super) struct Token<'t> {
     pub text: &'t str,
     /// Where it begins in the entry (the quote, when it has one).
     pub start: usize,
+    /// Where it ends, behind the quote that closes it.
+    pub end: usize,
     /// Whether it stands in quotes.
     pub quoted: bool,
 }
@@ -210,6 +214,7 @@ impl<'t> Tokens<'t> {
         Token {
             text: &self.text[from..to],
             start,
+            end,
             quoted,
         }
     }

@@ -97,8 +97,10 @@ fn at_sign_in_data_is_the_origin_except_in_strings() {
         r"a.example 60 IN NS \7example\0",
         r"a.example 60 IN TXT \1@",
         r"a.example 60 IN CNAME \0",
+        r"a.example 60 IN NS \2b.\1c\0",
     ];
-    assert_eq!(records("a MX 5 @\n NS (@)\n TXT @\n CNAME .\n"), expected);
+    let text = "a MX 5 @\n NS (@)\n TXT @\n CNAME .\n NS b\\..c.\n";
+    assert_eq!(records(text), expected);
 }
 
 #[test]
