@@ -6,8 +6,9 @@
 
 use super::{
     fold::Hiding,
-    locate::{Location, LocationTable, NOWHERE},
+    locate::Location,
     sets::{NONE, SetId},
+    table::{LocationTable, NOWHERE},
 };
 use crate::ids::Class;
 use ipnet::IpNet;
@@ -101,10 +102,13 @@ pub(super) fn overlay<E>(
     Ok(runs)
 }
 
+/// Says the class of a location inside the networks with these indices, longest first.
+pub type ClassOf<'f, E> = dyn FnMut(Option<&Location>, &[u32]) -> Result<Class, E> + 'f;
+
 /// Asks the map's maker for the class of a location in a stack of networks, once for each.
 pub(super) struct Classes<'t, 'f, E> {
     table: Option<&'t LocationTable>,
-    class_of: &'f mut dyn FnMut(Option<&Location>, &[u32]) -> Result<Class, E>,
+    class_of: &'f mut ClassOf<'f, E>,
     stack: Vec<u32>,
     stack_id: u32,
     stacks: HashMap<Vec<u32>, u32>,
@@ -114,10 +118,7 @@ pub(super) struct Classes<'t, 'f, E> {
 }
 
 impl<'t, 'f, E> Classes<'t, 'f, E> {
-    pub(super) fn new(
-        table: Option<&'t LocationTable>,
-        class_of: &'f mut dyn FnMut(Option<&Location>, &[u32]) -> Result<Class, E>,
-    ) -> Self {
+    pub(super) fn new(table: Option<&'t LocationTable>, class_of: &'f mut ClassOf<'f, E>) -> Self {
         Classes {
             table,
             class_of,
