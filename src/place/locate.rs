@@ -1,6 +1,6 @@
 //! What may be known of where an address is: the words rules are written in.
 //!
-//! Knows no addresses: [`super::table`] has them.
+//! Knows no addresses: `table.rs` has them.
 
 use crate::units::Coordinates;
 use std::fmt;

@@ -258,4 +258,42 @@ proptest! {
             prop_assert_eq!(map.scope(&hit, &same), widest);
         }
     }
+
+    #[test]
+    fn no_known_ipv6_client_inside_a_scope_has_another_answer(
+        lens in prop::collection::vec((0usize..8, 3u8..=128), 1..12),
+        clients in prop::collection::vec((0usize..8, any::<u16>()), 24),
+        extra in 100u16..112,
+    ) {
+        // Nets and clients crowd around the places where IPv4 hides.
+        let tops: [u128; 8] = [
+            0x2001 << 112,
+            0x2001_0db8 << 96,
+            0x2002_0a00_0001 << 80,
+            0x2003 << 112,
+            0x0064_ff9b << 96 | 10 << 24,
+            0xffff_0a00_0000,
+            0x2a00 << 112,
+            0x2001_0db8_0000_0001 << 64,
+        ];
+        let nets: Vec<IpNet> = lens
+            .iter()
+            .map(|(top, len)| Ipv6Net::new(Ipv6Addr::from_bits(tops[*top]), *len).unwrap().trunc().into())
+            .collect();
+        let table = table(&[("10.0.0.0/9", "XA"), ("2001:db8::/33", "XB"), ("2a00::/12", "XC")]);
+        let map = build(Some(&table), &nets);
+        let clients: Vec<Ipv6Addr> = clients
+            .iter()
+            .map(|(top, low)| Ipv6Addr::from_bits(tops[*top] | u128::from(*low) << (low % 112)))
+            .collect();
+        for client in &clients {
+            let hit = map.lookup((*client).into());
+            let same = mask(&[hit.class.0, extra]);
+            let scope = Ipv6Net::new(*client, map.scope(&hit, &same)).unwrap();
+            for other in clients.iter().filter(|other| scope.contains(*other)) {
+                let other = map.lookup((*other).into());
+                prop_assert!(!other.known || same.contains(other.class), "{scope} {other:?}");
+            }
+        }
+    }
 }
