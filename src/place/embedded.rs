@@ -2,7 +2,7 @@
 //! with no download. `embedded/manifest.toml` says what it was made from, `embedded/README.md`
 //! credits every source.
 
-use super::{codec, locate::LocationTable};
+use super::{codec, table::LocationTable};
 use std::sync::OnceLock;
 
 const PACKED: &[u8] = include_bytes!("embedded/country.table");
@@ -10,7 +10,12 @@ const PACKED: &[u8] = include_bytes!("embedded/country.table");
 /// The table, unpacked at the first call and kept.
 pub fn table() -> &'static LocationTable {
     static TABLE: OnceLock<LocationTable> = OnceLock::new();
-    TABLE.get_or_init(|| codec::unpack(PACKED).expect("a test unpacks the bytes compiled in"))
+    TABLE.get_or_init(unpack)
+}
+
+/// A copy of its own, unpacked anew: what the first call of [`table`] costs.
+pub fn unpack() -> LocationTable {
+    codec::unpack(PACKED).expect("a test unpacks the bytes compiled in")
 }
 
 /// Where the table came from, as text (TOML).
