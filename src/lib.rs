@@ -7,4 +7,33 @@ pub mod ids;
 pub mod units;
 
 pub mod wire;
+
 pub mod zone;
+
+pub mod checkplan;
+pub mod place;
+pub mod verdict;
+
+pub mod policy;
+
+pub mod snapshot;
+
+pub mod steering;
+
+pub mod world;
+
+pub mod telemetry;
+
+pub mod engine;
+
+pub mod transport;
+
+pub mod config;
+
+pub mod failover;
+
+pub mod control;
+
+pub mod health;
+
+pub mod cli;

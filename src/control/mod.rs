@@ -1,13 +1,13 @@
 //! How a running server is changed: one way in ([`Change`]), one owner of the Publisher
 //! ([`publish::Control`]), everything that happened written down ([`event`]).
 
-pub mod change;
+//pub mod change;
 pub mod event;
 mod locations;
 pub mod publish;
-pub mod reload;
+//pub mod reload;
 pub mod revisions;
-pub mod run;
+//pub mod run;
 
 pub use change::Change;
 pub use reload::Report;

@@ -3,7 +3,7 @@
 //! credits every source.
 
 use super::{codec, table::LocationTable};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 const PACKED: &[u8] = include_bytes!("embedded/country.table");
 

@@ -102,6 +102,19 @@ impl Zone {
         &self.rrsets[self.soa as usize]
     }
 
+    /// The SOA's serial number (RFC 1035 §3.3.13).
+    pub fn serial(&self) -> u32 {
+        let rdata = self.soa().rdatas.iter(Some(&self.apex)).next().unwrap_or_default();
+        // Five numbers of four bytes end the rdata; the serial is the first of them.
+        let numbers = rdata.last_chunk::<20>().and_then(|five| five.first_chunk::<4>());
+        numbers.map_or(0, |serial| u32::from_be_bytes(*serial))
+    }
+
+    /// How many names it has, empty non-terminals included.
+    pub fn name_count(&self) -> usize {
+        self.names.len()
+    }
+
     /// How long absence may be remembered: the lesser of the SOA's TTL and its MINIMUM
     /// (RFC 2308 §3).
     #[inline]
