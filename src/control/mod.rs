@@ -1,22 +1,18 @@
 //! How a running server is changed: one way in ([`Change`]), one owner of the Publisher
 //! ([`publish::Control`]), everything that happened written down ([`event`]).
 
-//pub mod change;
+pub mod change;
 pub mod event;
-mod locations;
 pub mod publish;
-//pub mod reload;
+pub mod reload;
 pub mod revisions;
-//pub mod run;
 
 pub use change::Change;
 pub use reload::Report;
 
-use crate::{place::LocationTable, world::Reader};
-use arc_swap::ArcSwap;
+use crate::world::Reader;
 use publish::SharedJournal;
-use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// What those who watch and steer a running server hold: the way in, and what may be read.
 #[derive(Clone, Debug)]
@@ -27,8 +23,4 @@ pub struct Handle {
     pub reader: Reader,
     /// What happened.
     pub journal: SharedJournal,
-    /// The outcome of the newest load of files.
-    pub report: watch::Receiver<Arc<Report>>,
-    /// Where clients are.
-    pub locations: Arc<ArcSwap<LocationTable>>,
 }
