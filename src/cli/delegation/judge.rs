@@ -25,6 +25,8 @@ pub(super) type Said<T> = [(Transport, Result<T, String>); 2];
 #[derive(Clone, Debug)]
 pub(super) struct ParentSays {
     pub(super) rcode: ResponseCode,
+    /// Whether it serves a zone above ours; a referral alone shows that.
+    pub(super) is_above: bool,
     /// The zone whose NS records it gave, if any.
     pub(super) cut: Option<Name>,
     pub(super) ns: BTreeSet<Name>,
@@ -101,11 +103,14 @@ pub(super) fn parent(
         });
     };
     match &says.cut {
-        Some(cut) if *cut == facts.zone => {}
+        Some(cut) if *cut == facts.zone && says.is_above => {}
         Some(cut) => {
-            let cut = cut.to_ascii();
+            let what = match *cut == facts.zone {
+                true => "serves the zone itself and none above it".to_owned(),
+                false => format!("refers to the servers of {}", cut.to_ascii()),
+            };
             wrong(
-                format!("refers to the servers of {cut}"),
+                what,
                 "is it a server of the parent zone? --parent says whom to ask",
             );
             return findings;
@@ -246,6 +251,7 @@ mod tests {
         }
         let says = ParentSays {
             rcode: ResponseCode::NoError,
+            is_above: true,
             cut: cut.map(name),
             ns: ns.iter().map(|ns| name(ns)).collect(),
             glue: held,
