@@ -288,7 +288,10 @@ fn unsafe_faults(source: &Source) -> Vec<String> {
 fn clock_faults(source: &Source) -> Vec<String> {
     let tokens = source.tokens();
     let is_said = |path: &[&str]| tokens.windows(path.len()).any(|seen| seen == path);
-    let tokio = is_said(&["tokio", "::", "time", "::", "Instant"]);
+    let tokio = (4..=tokens.len()).any(|i| {
+        let is_theirs = tokens[i - 4..i] == ["tokio", "::", "time", "::"];
+        is_theirs && heads(&tokens[i..]).iter().any(|head| head == "Instant")
+    });
     let reads = is_said(&["SystemTime", "::", "now"])
         || is_said(&["std", "::", "time", "::", "Instant", "::", "now"])
         || is_said(&["Instant", "::", "now"]) && !tokio;
@@ -535,7 +538,7 @@ mod the_rules_themselves {
         let body = "let t = std::time::Instant::now();";
         assert_eq!(clock_faults(&source("src/health/mod.rs", body)).len(), 1);
         assert_eq!(clock_faults(&source(CLOCK_FILE, body)).len(), 0);
-        let body = "use tokio::time::Instant; fn f() { Instant::now(); }";
+        let body = "use tokio::time::{Instant, timeout}; fn f() { Instant::now(); }";
         assert_eq!(clock_faults(&source("src/transport/tcp.rs", body)).len(), 0);
 
         assert_eq!(header_faults(&source("a.rs", "use std::fmt;")).len(), 1);
