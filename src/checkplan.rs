@@ -5,13 +5,21 @@
 //! keeps its counts, its phase and its verdict, and no probe is sent twice.
 
 use crate::ids::{RegionId, SlotId, TargetId};
-use std::{net::SocketAddr, ops::RangeInclusive, sync::Arc, time::Duration};
+use ipnet::IpNet;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Everything to probe; ids are indices into `targets`.
 #[derive(Clone, Debug, Default)]
 pub struct CheckPlan {
     /// The targets, each with a key of its own.
     pub targets: Vec<Target>,
+    /// `[health] deny`: never probed, beside what [`denied`] knows by itself.
+    pub deny: Vec<IpNet>,
 }
 
 impl CheckPlan {
@@ -100,4 +108,98 @@ pub struct HttpCheck {
     pub status: Vec<RangeInclusive<u16>>,
     /// Text the first 8 KiB of the body must contain.
     pub body_contains: Option<Arc<str>>,
+}
+
+/// Whether `address` is never probed: whoever may write a zone must not reach, through our
+/// probes, what only this machine may reach (reliability S-22). Cloud metadata, link-local,
+/// multicast, broadcast and "this host" always are; `extra` is the operator's list.
+pub fn denied(address: IpAddr, extra: &[IpNet]) -> bool {
+    let address = match address {
+        IpAddr::V6(v6) => embedded_v4(v6).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    };
+    let built_in = match address {
+        IpAddr::V4(v4) => {
+            v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.octets()[0] == 0
+                || METADATA_V4.contains(&v4)
+        }
+        IpAddr::V6(v6) => {
+            v6.is_unicast_link_local()
+                || v6.is_multicast()
+                || v6.is_unspecified()
+                || METADATA_V6.contains(&v6)
+        }
+    };
+    built_in || extra.iter().any(|net| net.contains(&address))
+}
+
+/// Metadata services outside 169.254.0.0/16: Alibaba Cloud, Azure's wire server, Oracle Cloud.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+/// AWS, Google Cloud.
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
+
+/// The IPv4 address that a packet to `address` ends at: mapped (RFC 4291 §2.5.5.2) or behind
+/// the well-known NAT64 prefix 64:ff9b::/96 (RFC 6052 §2.1).
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    if address.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
+        let [.., a, b, c, d] = address.octets();
+        return Some(Ipv4Addr::new(a, b, c, d));
+    }
+    address.to_ipv4_mapped()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_link_local_and_multicast_are_never_probed() {
+        let extra = [
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ];
+        for address in [
+            "169.254.169.254",
+            "169.254.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "100.100.100.200",
+            "10.1.2.3",
+            "::",
+            "fe80::1",
+            "febf::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "::ffff:169.254.169.254",
+            "::ffff:10.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "2001:db8::1",
+        ] {
+            assert!(denied(address.parse().unwrap(), &extra), "{address}");
+        }
+        for address in [
+            "127.0.0.1",
+            "::1",
+            "192.0.2.1",
+            "10.0.0.1",
+            "2001:db8::1",
+            "fd00::1",
+            "::ffff:192.0.2.1",
+            "64:ff9b::192.0.2.1",
+        ] {
+            assert!(!denied(address.parse().unwrap(), &[]), "{address}");
+        }
+    }
 }

@@ -5,10 +5,10 @@
 
 use crate::{
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},
-    place::map::ClientMap,
+    place::ClientMap,
     policy::tree::{Kind, NodeIx, Tree},
     units::{Coordinates, Ttl},
-    wire::name::Name,
+    wire::Name,
     zone::{Zone, Zones},
 };
 use std::{net::IpAddr, ops::Range, sync::Arc, time::Duration};
@@ -100,6 +100,10 @@ pub struct Plan {
     pub use_ecs: bool,
     /// Whether some leaf is a CNAME: then every query type draws and the name owns nothing else.
     pub has_cname: bool,
+    /// Whether some endpoint has an IPv4 address; else A is a type the name never has.
+    pub has_v4: bool,
+    /// Whether some endpoint has an IPv6 address; else AAAA is a type the name never has.
+    pub has_v6: bool,
     /// The distinct regions of its endpoints, `None` for endpoints without one; a Variant's
     /// region is an index in here.
     pub regions: Box<[Option<RegionId>]>,

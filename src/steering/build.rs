@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ids::{Class, PlanId, RegionId},
-    place::map::ClassMask,
+    place::ClassMask,
     policy::{
         Branch, Candidate, Choice, Decision, Directives, Leaf, select,
         sticky::{Drawn, name_hash},
@@ -14,7 +14,7 @@ use crate::{
     },
     snapshot::{Plan, Snapshot},
     verdict::Standings,
-    wire::{rdata::Rdatas, types::Rtype},
+    wire::{Rdatas, types::Rtype},
 };
 use std::{collections::HashMap, sync::Arc};
 

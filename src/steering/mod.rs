@@ -14,10 +14,10 @@ pub use draw::{Dice64, Draw};
 
 use crate::{
     ids::{Class, PlanId},
-    place::map::ClassMask,
+    place::ClassMask,
     policy::Basis,
     units::Ttl,
-    wire::rdata::Rdatas,
+    wire::Rdatas,
 };
 use std::sync::Arc;
 

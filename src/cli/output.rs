@@ -1,0 +1,205 @@
+//! The one door to the terminal: data on stdout, errors on stderr, JSON or text, colour or not.
+//!
+//! A reader that goes away (`tradewind query … | head -1`) ends the output, not the command.
+
+use super::Exit;
+use clap::Args;
+use serde_json::Value;
+use std::{
+    fmt::Display,
+    io::{self, ErrorKind, IsTerminal, Write},
+};
+
+/// Options that every command understands.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct OutputArgs {
+    /// Print JSON, for machines.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What a piece of text means; how that looks is the terminal's affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Bad,
+    /// A heading.
+    Strong,
+    /// Beside the point.
+    Faint,
+}
+
+impl Paint {
+    /// The SGR parameter (ECMA-48 §8.3.117).
+    const fn sgr(self) -> u8 {
+        match self {
+            Paint::Good => 32,
+            Paint::Bad => 31,
+            Paint::Strong => 1,
+            Paint::Faint => 2,
+        }
+    }
+}
+
+/// Where a command writes.
+pub struct Out {
+    json: bool,
+    colour: bool,
+    data: Box<dyn Write + Send>,
+    errors: Box<dyn Write + Send>,
+    /// Why writing data stopped.
+    broken: Option<io::Error>,
+}
+
+impl Out {
+    /// The process's own stdout and stderr. Colour only on a terminal, and not with `NO_COLOR`
+    /// set to anything (no-color.org).
+    pub fn standard(args: OutputArgs) -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Out {
+            json: args.json,
+            colour: !args.json && !unwanted && io::stdout().is_terminal(),
+            data: Box::new(io::stdout()),
+            errors: Box::new(io::stderr()),
+            broken: None,
+        }
+    }
+
+    /// Plain output into writers of the caller's.
+    pub fn into_writers(
+        json: bool,
+        data: impl Write + Send + 'static,
+        errors: impl Write + Send + 'static,
+    ) -> Self {
+        Out {
+            json,
+            colour: false,
+            data: Box::new(data),
+            errors: Box::new(errors),
+            broken: None,
+        }
+    }
+
+    /// Whether a machine reads: then one [`Out::json`] is the whole output.
+    pub fn wants_json(&self) -> bool {
+        self.json
+    }
+
+    /// One line of data for people.
+    pub fn line(&mut self, text: impl Display) {
+        if self.broken.is_none() {
+            self.broken = writeln!(self.data, "{text}").err();
+        }
+    }
+
+    /// The data for machines.
+    pub fn json(&mut self, value: &Value) {
+        self.line(format_args!("{value:#}"));
+    }
+
+    /// `error: …`, and how to get out of it where that is known.
+    pub fn error(&mut self, message: impl Display, hint: Option<&str>) {
+        // A stderr that cannot be written leaves nobody to tell.
+        let _ = writeln!(self.errors, "error: {message}");
+        if let Some(hint) = hint {
+            let _ = writeln!(self.errors, "hint: {hint}");
+        }
+    }
+
+    /// `text` in the colour of its meaning, where colour is wanted.
+    pub fn paint(&self, paint: Paint, text: impl Display) -> String {
+        if self.colour {
+            format!("\x1b[{}m{text}\x1b[0m", paint.sgr())
+        } else {
+            text.to_string()
+        }
+    }
+
+    /// Flushes; the command's exit stands unless its output was lost (a full disk, not a reader
+    /// that left).
+    pub fn finish(mut self, exit: Exit) -> Exit {
+        let failure = self.broken.take().or_else(|| self.data.flush().err());
+        match failure {
+            Some(e) if e.kind() != ErrorKind::BrokenPipe => {
+                self.error(format_args!("cannot write the output: {e}"), None);
+                Exit::Failed
+            }
+            _ => exit,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// A writer whose text can be read afterwards.
+    #[derive(Clone, Default)]
+    pub(crate) struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Page {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn data_and_errors_go_their_own_ways() {
+        let (data, errors) = (Page::default(), Page::default());
+        let mut out = Out::into_writers(false, data.clone(), errors.clone());
+        out.line("192.0.2.1");
+        out.error(
+            "no such zone",
+            Some("zones are listed by `tradewind status`"),
+        );
+        assert_eq!(out.finish(Exit::Pending), Exit::Pending);
+        assert_eq!(data.text(), "192.0.2.1\n");
+        assert_eq!(
+            errors.text(),
+            "error: no such zone\nhint: zones are listed by `tradewind status`\n"
+        );
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_failure_but_a_full_disk_is() {
+        for (kind, exit) in [
+            (ErrorKind::BrokenPipe, Exit::Well),
+            (ErrorKind::StorageFull, Exit::Failed),
+        ] {
+            let mut out = Out::into_writers(false, Failing(kind), io::sink());
+            out.line("lost");
+            assert_eq!(out.finish(Exit::Well), exit, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn colour_is_written_only_where_it_is_wanted() {
+        let mut out = Out::into_writers(false, io::sink(), io::sink());
+        assert_eq!(out.paint(Paint::Bad, "down"), "down");
+        out.colour = true;
+        assert_eq!(out.paint(Paint::Bad, "down"), "\x1b[31mdown\x1b[0m");
+    }
+}

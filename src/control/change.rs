@@ -1,0 +1,39 @@
+//! The one way in: everything that alters a running server is a [`Change`].
+
+use super::{publish::TargetVerdict, reload::Report};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// A wish to alter the running server. Senders that wait for the outcome give a `reply`.
+#[derive(Debug)]
+pub enum Change {
+    /// Health found something out.
+    Verdicts(Vec<TargetVerdict>),
+    /// Every target has its first result, or has had its second: steered names may be answered.
+    Warm,
+    /// Read the operator's files again.
+    Reload {
+        /// Who asks: `SIGHUP`, `tradewind reload`, `watch`.
+        cause: Arc<str>,
+        /// Accept a change that `watch` holds back.
+        force: bool,
+        /// Where the outcome goes.
+        reply: Option<oneshot::Sender<Report>>,
+    },
+    /// Return to a kept revision.
+    Rollback {
+        /// Its number.
+        revision: u64,
+        /// Where the outcome goes.
+        reply: Option<oneshot::Sender<Report>>,
+    },
+    /// Stop or start a demo backend.
+    Demo {
+        /// The region.
+        region: Arc<str>,
+        /// Whether it is to run.
+        up: bool,
+        /// What became of it.
+        reply: Option<oneshot::Sender<Result<(), String>>>,
+    },
+}

@@ -1,0 +1,389 @@
+//! The room as a whole, against real servers on loopback: who is probed when, what is told, and
+//! what a reload does to it. Times are asserted from the moments of reports; outer bounds are
+//! generous, since the machine may be busy.
+
+use super::{
+    judge::stable_hash,
+    testkit::{self, OK, PATIENCE, Reply, Server, UNAVAILABLE},
+    *,
+};
+use crate::{
+    checkplan::{Check, CheckKind, CheckPlan, ProbeAddress, Target},
+    clock::{Clock, Moment, SystemClock},
+    ids::SlotId,
+    verdict::{Sight, Standing},
+};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use tokio::sync::mpsc;
+
+const INTERVAL: Duration = Duration::from_millis(400);
+const TIMEOUT: Duration = Duration::from_millis(200);
+const UP: Sight = Sight {
+    standing: Standing::Up,
+    failing: false,
+};
+
+/// The machine's clock, which a test can set forward as a pause of the process would.
+#[derive(Default)]
+struct Pausable(SystemClock, AtomicU64);
+
+impl Clock for Pausable {
+    fn now(&self) -> Moment {
+        Moment(self.0.now().0 + self.1.load(Ordering::SeqCst))
+    }
+    fn wall(&self) -> SystemTime {
+        self.0.wall()
+    }
+}
+
+/// A checker, its clock and what it told.
+struct Bench {
+    clock: Arc<Pausable>,
+    checker: Checker,
+    reports: mpsc::UnboundedReceiver<HealthReport>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Bench {
+        let clock = Arc::new(Pausable::default());
+        let settings = Settings {
+            clock: Arc::clone(&clock) as _,
+            seed: 7,
+            extra_roots: Vec::new(),
+            limits,
+        };
+        let (sink, reports) = mpsc::unbounded_channel();
+        let checker = Checker::start(settings, move |report| {
+            let _ = sink.send(report);
+        });
+        Bench {
+            clock,
+            checker: checker.unwrap(),
+            reports,
+        }
+    }
+
+    fn plan(&self, targets: &[&Target]) {
+        self.checker.update(&CheckPlan {
+            targets: targets.iter().map(|target| Target::clone(target)).collect(),
+            deny: vec!["127.0.0.66/32".parse().unwrap()],
+        });
+    }
+
+    async fn first_round(&self) {
+        tokio::time::timeout(PATIENCE, self.checker.first_round())
+            .await
+            .expect("every target gets a first result");
+    }
+
+    async fn report(&mut self) -> HealthReport {
+        tokio::time::timeout(PATIENCE, self.reports.recv())
+            .await
+            .expect("a report comes")
+            .expect("the checker lives")
+    }
+
+    async fn report_of(&mut self, standing: Standing) -> HealthReport {
+        loop {
+            let report = self.report().await;
+            if report.sight.standing == standing {
+                return report;
+            }
+        }
+    }
+
+    fn state(&self, target: &Target) -> TargetState {
+        let mut states = self.checker.states().into_iter();
+        states.find(|state| state.key == target.key).unwrap()
+    }
+
+    async fn until(&self, target: &Target, mut what: impl FnMut(TargetState) -> bool) {
+        let reached = async {
+            while !what(self.state(target)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .expect("the state comes about");
+    }
+}
+
+fn http(address: SocketAddr) -> Target {
+    let kind = CheckKind::Http(testkit::http_check());
+    every(
+        INTERVAL,
+        TIMEOUT,
+        testkit::target(ProbeAddress::Ip(address), kind, TIMEOUT),
+    )
+}
+
+fn every(interval: Duration, timeout: Duration, target: Target) -> Target {
+    let check = Check {
+        interval,
+        timeout,
+        ..Check::clone(&target.check)
+    };
+    Target {
+        check: Arc::new(check),
+        ..target
+    }
+}
+
+/// A target whose first regular probe is more than 20 s away from the start of the clock.
+fn seldom(target: Target) -> Target {
+    let minute = Duration::from_secs(60);
+    let mut target = every(minute, Duration::from_secs(10), target);
+    let key = (0..)
+        .map(|n| format!("{}#{n}", target.key))
+        .find(|key| stable_hash(key) % 60_000_000_000 > 20_000_000_000);
+    target.key = key.unwrap().into();
+    target
+}
+
+/// What a busy machine may add to the bounds.
+const SLACK: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_server_falls_in_time_and_rises_again() {
+    for (at, dead, why) in [
+        ("127.0.0.2:0", UNAVAILABLE, "status 503 3/3"),
+        ("127.0.0.3:0", Reply::Hang, "timeout after 200ms 3/3"),
+        ("127.0.0.4:0", Reply::Reset, "reset 3/3"),
+    ] {
+        let server = Server::http(at, OK).await;
+        let target = http(server.address);
+        let mut bench = Bench::new();
+        bench.plan(&[&target]);
+        let first = bench.report().await;
+        assert_eq!((first.was, first.sight), (Standing::Unknown, UP));
+        assert!(first.reason.starts_with("200 in "), "{}", first.reason);
+
+        server.answer(dead);
+        let death = bench.clock.now();
+        let failing = bench.report().await;
+        assert_eq!(
+            (failing.sight.standing, failing.sight.failing),
+            (Standing::Up, true)
+        );
+        let down = bench.report_of(Standing::Down).await;
+        assert_eq!((&*down.reason, down.was), (why, Standing::Up));
+        let took = down.at.since(death);
+        assert!(
+            took <= target.check.worst_case_detection() + SLACK,
+            "{took:?} for {why}"
+        );
+        assert_eq!(bench.checker.current(&target.key), Some(down));
+
+        server.answer(OK);
+        let alive = bench.clock.now();
+        let up = bench.report().await;
+        assert_eq!((up.was, up.sight), (Standing::Down, UP));
+        let took = up.at.since(alive);
+        assert!(took <= INTERVAL * 3 + SLACK, "{took:?} to rise");
+        assert_eq!(bench.state(&target).voids_total, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_port_is_down_after_the_first_result() {
+    let server = Server::http("127.0.0.5:0", OK).await;
+    let target = http(server.address);
+    drop(server);
+    tokio::task::yield_now().await;
+    let mut bench = Bench::new();
+    bench.plan(&[&target]);
+    let report = bench.report().await;
+    assert_eq!(report.sight.standing, Standing::Down);
+    assert_eq!(&*report.reason, "refused, first result");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_targets_get_their_first_probe_at_once() {
+    let server = Server::http("127.0.0.6:0", OK).await;
+    let targets: Vec<_> = (0..100)
+        .map(|n| Target {
+            key: format!("target {n}").into(),
+            ..seldom(http(server.address))
+        })
+        .collect();
+    let bench = Bench::new();
+    bench.first_round().await;
+    let start = bench.clock.now();
+    bench.plan(&targets.iter().collect::<Vec<_>>());
+    bench.first_round().await;
+    for state in bench.checker.states() {
+        let first = state.last_probe.unwrap();
+        assert_eq!(state.sight, UP);
+        assert!(first.at.since(start) <= Duration::from_millis(200) + SLACK);
+    }
+}
+
+#[tokio::test]
+async fn fifty_reloads_send_no_extra_probe_and_keep_the_verdict() {
+    let server = Server::http("127.0.0.7:0", OK).await;
+    let mut kept = seldom(http(server.address));
+    let mut bench = Bench::new();
+    bench.plan(&[&kept]);
+    let verdict = bench.report().await;
+    for reload in 0..50 {
+        // Another probe goes out and comes back between any two reloads.
+        let other = Server::http("127.0.0.8:0", OK).await;
+        let added = http(other.address);
+        kept.slots = vec![SlotId(reload)];
+        kept.label = format!("zone/pool/renamed-{reload}").into();
+        bench.plan(&[&added, &kept]);
+        assert_eq!(bench.report().await.key, added.key);
+        assert_eq!(bench.checker.states().len(), 2);
+        assert_eq!(bench.checker.current(&kept.key).as_ref(), Some(&verdict));
+        bench.plan(&[&kept]);
+        assert_eq!(bench.checker.current(&added.key), None);
+    }
+    assert_eq!(server.seen().connections, 1);
+    let state = bench.state(&kept);
+    assert_eq!(
+        (state.probes_total, &*state.label),
+        (1, "zone/pool/renamed-49")
+    );
+}
+
+#[tokio::test]
+async fn removed_targets_and_a_dropped_checker_hang_up_at_once() {
+    let server = Server::http("127.0.0.9:0", Reply::Hang).await;
+    let (a, b) = (seldom(http(server.address)), {
+        let mut check = testkit::http_check();
+        check.path = "/b".into();
+        let kind = CheckKind::Http(check);
+        seldom(testkit::target(
+            ProbeAddress::Ip(server.address),
+            kind,
+            TIMEOUT,
+        ))
+    });
+    let start = SystemClock::default();
+    let bench = Bench::new();
+    bench.plan(&[&a, &b]);
+    server.wait(|seen| seen.connections == 2).await;
+    bench.plan(&[&b]);
+    server.wait(|seen| seen.abandoned == 1).await;
+    drop(bench);
+    server.wait(|seen| seen.abandoned == 2).await;
+    assert!(
+        start.now().since(Moment(0)) < a.check.timeout,
+        "it was not the time-out"
+    );
+}
+
+#[tokio::test]
+async fn the_first_round_does_not_wait_for_targets_that_left() {
+    let server = Server::http("127.0.0.10:0", Reply::Hang).await;
+    let target = seldom(http(server.address));
+    let bench = Bench::new();
+    bench.plan(&[&target]);
+    server.wait(|seen| seen.connections == 1).await;
+    let round = bench.checker.first_round();
+    bench.plan(&[]);
+    tokio::time::timeout(PATIENCE, round).await.unwrap();
+    assert!(bench.state_is_empty());
+}
+
+impl Bench {
+    fn state_is_empty(&self) -> bool {
+        self.checker.states().is_empty()
+    }
+}
+
+#[tokio::test]
+async fn hung_targets_delay_nobody() {
+    let hung = Server::http("127.0.0.11:0", Reply::Hang).await;
+    let alive = Server::http("127.0.0.12:0", OK).await;
+    let mut targets: Vec<_> = (0..40)
+        .map(|n| Target {
+            key: format!("hung {n}").into(),
+            ..seldom(http(hung.address))
+        })
+        .collect();
+    let last = every(INTERVAL, Duration::from_secs(10), http(alive.address));
+    targets.push(last.clone());
+    let mut bench = Bench::with(Limits {
+        starting: 4,
+        waiting: 64,
+    });
+    bench.plan(&targets.iter().collect::<Vec<_>>());
+    let report = bench.report().await;
+    assert_eq!((&report.key, report.sight), (&last.key, UP));
+}
+
+#[tokio::test]
+async fn a_pause_of_the_checker_is_void_and_shows() {
+    let server = Server::http("127.0.0.13:0", OK).await;
+    let target = http(server.address);
+    let mut bench = Bench::new();
+    bench.plan(&[&target]);
+    assert_eq!(bench.report().await.sight, UP);
+    for pause in 1..=5 {
+        bench.clock.1.fetch_add(6_000_000_000, Ordering::SeqCst);
+        bench
+            .until(&target, |state| state.voids_total >= pause)
+            .await;
+    }
+    bench.until(&target, |state| state.impaired.is_none()).await;
+    assert_eq!(bench.checker.impairment(), None);
+    assert!(bench.reports.try_recv().is_err(), "nothing changed");
+    assert_eq!(bench.state(&target).failures_total, 0);
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_be_looked_up_is_unknown_and_the_checker_impaired() {
+    let (name, port) = ("no-such-host.invalid".into(), 80);
+    let address = ProbeAddress::Host { name, port };
+    let target = testkit::target(address, CheckKind::Tcp, Duration::from_secs(10));
+    let bench = Bench::new();
+    bench.plan(&[&target]);
+    bench.first_round().await;
+    assert_eq!(bench.checker.current(&target.key), None);
+    assert_eq!(bench.state(&target).sight.standing, Standing::Unknown);
+    let impairment = bench.checker.impairment().unwrap();
+    assert_eq!(impairment.targets, 1);
+    assert!(
+        impairment
+            .reason
+            .starts_with("lookup of no-such-host.invalid: ")
+    );
+}
+
+#[tokio::test]
+async fn a_host_is_probed_at_the_address_it_has() {
+    let server = Server::http("127.0.0.14:0", OK).await;
+    let address = ProbeAddress::Host {
+        name: server.address.ip().to_string().into(),
+        port: server.address.port(),
+    };
+    let kind = CheckKind::Http(testkit::http_check());
+    let mut bench = Bench::new();
+    bench.plan(&[&testkit::target(address, kind, Duration::from_secs(10))]);
+    assert_eq!(bench.report().await.sight, UP);
+    assert!(server.seen().request.contains("\r\nhost: 127.0.0.14\r\n"));
+}
+
+#[tokio::test]
+async fn a_denied_address_is_never_connected_to() {
+    let server = Server::http("127.0.0.66:0", OK).await;
+    let mut bench = Bench::new();
+    bench.plan(&[&http(server.address)]);
+    let report = bench.report().await;
+    assert_eq!(report.sight.standing, Standing::Down);
+    assert_eq!(&*report.reason, "127.0.0.66 is never probed, first result");
+    assert_eq!(server.seen().connections, 0);
+}

@@ -1,0 +1,139 @@
+//! A small MMDB writer for tests: any tree of prefixes, 24-bit records, no pointers.
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+/// A database under construction.
+pub(crate) struct Database {
+    v6: bool,
+    kind: &'static str,
+    /// `[left, right]` of each node.
+    nodes: Vec<[Slot; 2]>,
+    data: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Slot {
+    Empty,
+    Node(u32),
+    Data(u32),
+}
+
+/// A flat record, as ip-location-db writes them.
+pub(crate) fn country_code(code: &str) -> Value {
+    json!({ "country_code": code })
+}
+
+impl Database {
+    pub(crate) fn v4() -> Self {
+        Database {
+            v6: false,
+            kind: "Test",
+            nodes: vec![[Slot::Empty; 2]],
+            data: Vec::new(),
+        }
+    }
+    /// IPv4 networks go to `::/96`, where readers look for them.
+    pub(crate) fn v6() -> Self {
+        let v6 = true;
+        Database { v6, ..Self::v4() }
+    }
+    /// Adds `record` for `net`; wider networks first.
+    pub(crate) fn with(mut self, net: &str, record: Value) -> Self {
+        let (bits, len) = match net.parse().unwrap() {
+            IpNet::V4(n) if self.v6 => (u128::from(n.network().to_bits()), n.prefix_len() + 96),
+            IpNet::V4(n) => (u128::from(n.network().to_bits()) << 96, n.prefix_len()),
+            IpNet::V6(n) => (n.network().to_bits(), n.prefix_len()),
+        };
+        let at = self.data.len() as u32;
+        value(&mut self.data, &record);
+        let mut node = 0;
+        for depth in 0..len {
+            let side = (bits >> (127 - depth) & 1) as usize;
+            if depth == len - 1 {
+                self.nodes[node][side] = Slot::Data(at);
+                break;
+            }
+            let next = match self.nodes[node][side] {
+                Slot::Node(next) => next,
+                wider => {
+                    self.nodes.push([wider; 2]);
+                    let next = self.nodes.len() as u32 - 1;
+                    self.nodes[node][side] = Slot::Node(next);
+                    next
+                }
+            };
+            node = next as usize;
+        }
+        self
+    }
+    /// The finished file.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let count = self.nodes.len() as u32;
+        let mut out = Vec::new();
+        for slot in self.nodes.iter().flatten() {
+            let record = match slot {
+                Slot::Empty => count,
+                Slot::Node(node) => *node,
+                Slot::Data(at) => count + 16 + at,
+            };
+            out.extend(&record.to_be_bytes()[1..]);
+        }
+        out.extend([0; 16]);
+        out.extend(&self.data);
+        out.extend(b"\xab\xcd\xefMaxMind.com");
+        value(
+            &mut out,
+            &json!({
+                "binary_format_major_version": 2, "binary_format_minor_version": 0,
+                "build_epoch": 1_780_000_000, "database_type": self.kind,
+                "description": { "en": "a test" }, "languages": ["en"],
+                "ip_version": if self.v6 { 6 } else { 4 },
+                "node_count": count, "record_size": 24,
+            }),
+        );
+        out
+    }
+}
+
+/// Writes one value as the MMDB data section has it.
+fn value(out: &mut Vec<u8>, given: &Value) {
+    match given {
+        Value::String(text) => {
+            control(out, 2, text.len());
+            out.extend(text.as_bytes());
+        }
+        Value::Number(n) => match n.as_u64() {
+            Some(n) => {
+                control(out, 9, 8);
+                out.extend(n.to_be_bytes());
+            }
+            None => {
+                control(out, 3, 8);
+                out.extend(n.as_f64().unwrap().to_be_bytes());
+            }
+        },
+        Value::Array(list) => {
+            control(out, 11, list.len());
+            list.iter().for_each(|entry| value(out, entry));
+        }
+        Value::Object(map) => {
+            control(out, 7, map.len());
+            for (key, entry) in map {
+                value(out, &Value::String(key.clone()));
+                value(out, entry);
+            }
+        }
+        Value::Bool(_) | Value::Null => unimplemented!("no test needs it"),
+    }
+}
+
+/// Type and size; types above 7 need a second byte.
+fn control(out: &mut Vec<u8>, kind: u8, size: usize) {
+    assert!(size < 29, "the short form of a size is enough for tests");
+    if kind > 7 {
+        out.extend([size as u8, kind - 7]);
+    } else {
+        out.push(kind << 5 | size as u8);
+    }
+}

@@ -1,0 +1,42 @@
+//! Sockets: how queries come in and replies go out.
+//!
+//! [`sockets`] binds everything before anything is answered; [`udp`] runs one thread for each
+//! socket, [`tcp`] one small tokio loop for each worker. Both hand every packet to an
+//! [`Answerer`] of their own, which writes the reply over the query. Must not know what a DNS
+//! message says: the answerer decides, counts what it decided, and keeps silent by returning 0.
+
+pub mod sockets;
+pub mod tcp;
+pub mod udp;
+
+pub use crate::telemetry::Via;
+pub use sockets::{BindError, Sockets};
+pub use tcp::{TcpLimits, TcpServer};
+pub use udp::UdpServer;
+
+use crate::telemetry::Family;
+use std::net::SocketAddr;
+
+/// Turns queries into replies; each thread of a server owns one.
+///
+/// The loops count queries, and what they or the kernel drop; RCODEs, TC, ECS and the reasons for
+/// silence are the answerer's to count, in the same table.
+pub trait Answerer: Send + 'static {
+    /// Called before the packets of each batch, and at least once a second when none come: take
+    /// the newest World, so that old ones can be freed, and the time if it matters.
+    fn refresh(&mut self);
+
+    /// Answers one packet in place: `buf[..len]` holds the query, the reply is written over it;
+    /// returns the reply's length, 0 for silence. `buf` is 4,096 bytes over UDP, 65,535 over TCP.
+    fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, over: Via) -> usize;
+}
+
+fn family(address: &SocketAddr) -> Family {
+    match address {
+        SocketAddr::V4(_) => Family::V4,
+        SocketAddr::V6(_) => Family::V6,
+    }
+}
+
+#[cfg(test)]
+mod testing;

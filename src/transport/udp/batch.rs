@@ -1,0 +1,97 @@
+//! The UDP loop: receive a batch, answer each in place, send the replies.
+//!
+//! Allocates nothing and reads no clock once it runs. Must not know who made the socket or how
+//! the loop is told to end: [`super`] does.
+
+use super::sys::Batch;
+use crate::telemetry::{DropReason, Tally, ThreadCounters, Via};
+use crate::transport::{Answerer, family};
+use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// Pause after an error that receiving should never give (out of memory, say), so that a lasting
+/// one does not turn the loop into a spin.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+/// One thread's loop: its buffers, its answerer, its counters.
+pub(super) struct Loop<'s, A> {
+    pub(super) socket: BorrowedFd<'s>,
+    pub(super) batch: Batch,
+    pub(super) answerer: A,
+    pub(super) counters: &'s ThreadCounters,
+    /// The socket's drop counter when last seen.
+    pub(super) drops: u32,
+}
+
+impl<A: Answerer> Loop<'_, A> {
+    /// Answers until `ended` says so; it is asked after each batch, and at least once a second
+    /// because the socket's receive timeout is no longer than that.
+    pub(super) fn run(&mut self, ended: impl Fn() -> bool) {
+        while !ended() {
+            match self.batch.receive(self.socket) {
+                Ok(received) => {
+                    self.answerer.refresh();
+                    self.note_drops();
+                    (0..received).for_each(|i| self.answer(i));
+                    self.send();
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.answerer.refresh(),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => std::thread::sleep(ERROR_PAUSE),
+            }
+        }
+    }
+
+    fn answer(&mut self, i: usize) {
+        let packet = self.batch.packet(i);
+        let Some(from) = packet.from else { return };
+        self.counters.count(Tally::Query(Via::Udp, family(&from)));
+        if from.port() == 0 {
+            return self
+                .counters
+                .count(Tally::Dropped(DropReason::SourcePortZero));
+        }
+        if packet.cut {
+            return self.counters.count(Tally::Dropped(DropReason::Oversize));
+        }
+        let len = self.answerer.answer(packet.buf, packet.len, from, Via::Udp);
+        if len > 0 {
+            self.batch.queue(i, len);
+        }
+    }
+
+    /// Sends everything queued, or counts it as dropped. Never waits: a full send buffer means
+    /// the interface is behind, and waiting would only move the loss to the receive buffer.
+    fn send(&mut self) {
+        let mut done = 0;
+        while done < self.batch.queued() {
+            match self.batch.send(self.socket, done) {
+                Ok(sent) => done += sent,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    let lost = if is_full(&e) {
+                        self.batch.queued() - done
+                    } else {
+                        1
+                    };
+                    self.counters.add(Tally::SendDrop, lost as u64);
+                    done += lost;
+                }
+            }
+        }
+    }
+
+    fn note_drops(&mut self) {
+        if let Some(drops) = self.batch.drops() {
+            let more = drops.wrapping_sub(self.drops);
+            self.counters.add(Tally::KernelDrop, u64::from(more));
+            self.drops = drops;
+        }
+    }
+}
+
+/// Whether the next reply would meet the same error: no room, rather than no way to one client.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
+}

@@ -1,0 +1,88 @@
+//! How a UDP socket is set up before it is bound.
+//!
+//! Must not know how many there are or who binds them: [`crate::transport::sockets`] does.
+
+use super::sys::set_option;
+use libc::c_int;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Receive buffer asked for: the kernel doubles it and charges a small datagram 768 bytes, so it
+/// holds a burst of 2,700. The usual default of 208 KiB holds 270.
+const RECEIVE_BUFFER: usize = 1 << 20;
+/// The longest a thread waits in the kernel: bounds how long it keeps an old World alive.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A socket for `address`, ready to be bound.
+pub(in crate::transport) fn open(address: &SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(*address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
+    enlarge_receive_buffer(&socket)?;
+    let on = |level, name| set_option(socket.as_fd(), level, name, 1);
+    on(libc::SOL_SOCKET, libc::SO_RXQ_OVFL)?;
+    // PROBE sets DF and ignores the path MTU: nobody can make us send fragments, neither a router
+    // on the way nor a forged ICMP "fragmentation needed" (reliability S-16). Replies stay below
+    // 1,232 bytes, so they fit every path IPv6 may take.
+    match address {
+        SocketAddr::V4(_) => {
+            set(
+                &socket,
+                libc::IPPROTO_IP,
+                libc::IP_MTU_DISCOVER,
+                libc::IP_PMTUDISC_PROBE,
+            )?;
+        }
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            set(
+                &socket,
+                libc::IPPROTO_IPV6,
+                libc::IPV6_MTU_DISCOVER,
+                libc::IPV6_PMTUDISC_PROBE,
+            )?;
+        }
+    }
+    // Without it a reply to a wildcard bind leaves from whatever address routing prefers, and the
+    // client drops it. It costs 5 %, so an explicit bind does without (protocol item 106).
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => on(libc::IPPROTO_IP, libc::IP_PKTINFO)?,
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            on(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+        }
+        _ => {}
+    }
+    Ok(socket)
+}
+
+fn set(socket: &Socket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    set_option(socket.as_fd(), level, name, value)
+}
+
+/// Asks past `net.core.rmem_max` first, which takes CAP_NET_ADMIN, then up to it.
+fn enlarge_receive_buffer(socket: &Socket) -> io::Result<()> {
+    let forced = set(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_RCVBUFFORCE,
+        RECEIVE_BUFFER as c_int,
+    );
+    if forced.is_err() {
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        let got = socket.recv_buffer_size()?;
+        if got < RECEIVE_BUFFER {
+            tracing::warn!(
+                bytes = got,
+                "UDP receive buffer is small, bursts will be lost; \
+                 set net.core.rmem_max to {RECEIVE_BUFFER} or grant CAP_NET_ADMIN"
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Real sockets, real threads, on loopback.
+
+use super::UdpServer;
+use crate::telemetry::{DropReason, Family, Tally, Telemetry, Totals, Via};
+use crate::transport::testing::{Echo, PATIENCE, client, sockets};
+use crate::transport::{Answerer, Sockets};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc;
+use std::time::Duration;
+
+fn start(sockets: Sockets, telemetry: &Telemetry) -> (UdpServer, Vec<SocketAddr>) {
+    let server = UdpServer::start(sockets.udp, telemetry, |_| Echo).unwrap();
+    (server, sockets.addresses)
+}
+
+fn ask(client: &UdpSocket, query: &[u8]) -> Vec<u8> {
+    client.send(query).unwrap();
+    let mut reply = [0; 4_096];
+    let len = client.recv(&mut reply).unwrap();
+    reply[..len].to_vec()
+}
+
+/// Asks until the counters say `true`: they are written just after a reply is sent.
+fn until(telemetry: &Telemetry, client: &UdpSocket, done: impl Fn(&Totals) -> bool) {
+    for _ in 0..10_000 {
+        if done(&telemetry.totals()) {
+            return;
+        }
+        ask(client, b"again");
+    }
+    panic!("never: {:?}", telemetry.totals());
+}
+
+#[test]
+fn ten_thousand_pipelined_queries_are_all_answered() {
+    // The client's default receive buffer holds 277 replies, less a quarter: the kernel gives room
+    // back only once that much has been read.
+    const WINDOW: u32 = 128;
+    let telemetry = Telemetry::default();
+    for listen in ["127.0.0.1:0", "[::1]:0"] {
+        let listen = [listen.parse().unwrap()];
+        let (server, addresses) = start(Sockets::bind(&listen, 2, 1).unwrap(), &telemetry);
+        let client = client(addresses[0]);
+        let mut seen = vec![false; 10_000];
+        let mut reply = [0; 16];
+        for i in 0..10_000 + WINDOW {
+            if i < 10_000 {
+                client.send(&i.to_be_bytes()).unwrap();
+            }
+            if i >= WINDOW {
+                assert_eq!(client.recv(&mut reply).unwrap(), 4);
+                let number = u32::from_be_bytes(reply[..4].try_into().unwrap()) & 0x7fff_ffff;
+                assert!(
+                    !std::mem::replace(&mut seen[number as usize], true),
+                    "{number} twice"
+                );
+            }
+        }
+        server.stop();
+        assert!(seen.iter().all(|&seen| seen));
+    }
+    let totals = telemetry.totals();
+    for &family in Family::ALL {
+        assert_eq!(totals.of(Tally::Query(Via::Udp, family)), 10_000);
+    }
+    assert_eq!(totals.of(Tally::SendDrop) + totals.of(Tally::KernelDrop), 0);
+}
+
+#[test]
+fn a_wildcard_bind_answers_from_the_address_asked() {
+    let telemetry = Telemetry::default();
+    let (_server, addresses) = start(sockets(&["0.0.0.0:0", "[::]:0"]), &telemetry);
+    let port = addresses[0].port();
+    for asked in ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"] {
+        let asked = SocketAddr::new(asked.parse().unwrap(), port);
+        let any = if asked.is_ipv4() {
+            "0.0.0.0:0"
+        } else {
+            "[::]:0"
+        };
+        let client = UdpSocket::bind(any).unwrap(); // Unconnected: takes replies from anybody.
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.send_to(b"who", asked).unwrap();
+        let (_, from) = client.recv_from(&mut [0; 16]).unwrap();
+        assert_eq!(from, asked);
+    }
+}
+
+#[test]
+fn silence_and_oversize_leave_the_rest_of_the_batch_answered() {
+    let telemetry = Telemetry::default();
+    let (_server, addresses) = start(sockets(&["127.0.0.1:0"]), &telemetry);
+    let client = client(addresses[0]);
+    for i in 0..50_u8 {
+        client.send(b"silence").unwrap();
+        client.send(&[b'x'; 4_097]).unwrap();
+        assert_eq!(ask(&client, &[i, b'a']), [i | 0x80, b'a']);
+    }
+    assert_eq!(ask(&client, &[b'x'; 4_096]).len(), 4_096);
+    assert_eq!(
+        telemetry.totals().of(Tally::Dropped(DropReason::Oversize)),
+        50
+    );
+}
+
+#[test]
+fn a_packet_that_makes_the_answerer_panic_does_not_end_the_thread() {
+    let telemetry = Telemetry::default();
+    let (_server, addresses) = start(sockets(&["127.0.0.1:0"]), &telemetry);
+    let client = client(addresses[0]);
+    client.send(b"panic").unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    // The panic may take later queries of its batch with it, so ask until one is answered.
+    let answered = (0..200).any(|_| {
+        client.send(b"alive").unwrap();
+        client.recv(&mut [0; 16]).is_ok()
+    });
+    assert!(answered);
+    assert_eq!(telemetry.totals().of(Tally::Panic), 1);
+}
+
+#[test]
+fn stopping_wakes_idle_threads() {
+    let telemetry = Telemetry::default();
+    let listen = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+    let (server, addresses) = start(Sockets::bind(&listen, 4, 1).unwrap(), &telemetry);
+    ask(&client(addresses[0]), b"up");
+    let (done, stopped) = mpsc::channel();
+    std::thread::spawn(move || {
+        server.stop();
+        done.send(()).unwrap();
+    });
+    stopped.recv_timeout(Duration::from_secs(2)).unwrap();
+    Sockets::bind(&addresses, 1, 1).unwrap(); // Everything is closed.
+}
+
+/// Waits in `answer` until the test lets go.
+struct Stuck {
+    entered: mpsc::Sender<()>,
+    go: mpsc::Receiver<()>,
+}
+
+impl Answerer for Stuck {
+    fn refresh(&mut self) {}
+    fn answer(&mut self, _: &mut [u8], len: usize, _: SocketAddr, _: Via) -> usize {
+        let _ = self.entered.send(());
+        let _ = self.go.recv(); // At once when the test has let go.
+        len
+    }
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    let telemetry = Telemetry::default();
+    let sockets = sockets(&["127.0.0.1:0"]);
+    let (entered, has_entered) = mpsc::channel();
+    let (let_go, go) = mpsc::channel();
+    let stuck = std::cell::Cell::new(Some(Stuck { entered, go }));
+    let make = |_| stuck.take().expect("one thread, one answerer");
+    let _server = UdpServer::start(sockets.udp, &telemetry, make).unwrap();
+    let client = client(sockets.addresses[0]);
+    client.send(b"first").unwrap();
+    has_entered.recv_timeout(PATIENCE).unwrap();
+    for _ in 0..20_000 {
+        client.send(b"flood").unwrap(); // Loopback delivers, or drops, before `send` returns.
+    }
+    drop(let_go);
+    until(&telemetry, &client, |totals| {
+        totals.of(Tally::KernelDrop) > 0
+    });
+    let dropped = telemetry.totals().of(Tally::KernelDrop);
+    assert!(dropped < 20_000, "{dropped}");
+}
+
+/// Tells the test of each refresh.
+struct Refreshing(mpsc::Sender<()>);
+
+impl Answerer for Refreshing {
+    fn refresh(&mut self) {
+        let _ = self.0.send(());
+    }
+    fn answer(&mut self, _: &mut [u8], len: usize, _: SocketAddr, _: Via) -> usize {
+        len
+    }
+}
+
+#[test]
+fn an_idle_thread_lets_go_of_old_worlds() {
+    let telemetry = Telemetry::default();
+    let (refreshed, refreshes) = mpsc::channel();
+    let make = |_| Refreshing(refreshed.clone());
+    let _server = UdpServer::start(sockets(&["127.0.0.1:0"]).udp, &telemetry, make).unwrap();
+    refreshes.recv_timeout(Duration::from_secs(2)).unwrap();
+}

@@ -1,0 +1,275 @@
+//! EDNS: what the OPT record of a query says (RFC 6891), and the network of the client which a
+//! resolver asks for (ECS, RFC 7871).
+//!
+//! Reads and writes the options we know; all others are skipped. Must not know what an answer
+//! makes of the client's network: it is checked for form, kept, and echoed with a scope.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::types::OptionCode;
+
+/// The smallest UDP payload anybody must take; smaller sizes count as this (RFC 6891 §6.2.3).
+pub const UDP_MIN: usize = 512;
+/// What we advertise, and the most we send over UDP, so that nothing fragments (RFC 9715 §3.1).
+pub const UDP_MAX: usize = 1232;
+
+/// The DO bit in the OPT record's TTL (RFC 3225 §3).
+const DNSSEC_OK: u32 = 0x8000;
+
+/// An EDNS option, or the list of them, whose form is wrong: FORMERR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed EDNS option")]
+pub struct MalformedOption;
+
+/// What a query's OPT record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edns {
+    /// The largest UDP reply the client takes, 512 at the least.
+    pub udp_size: u16,
+    /// The version the client speaks; we speak 0.
+    pub version: u8,
+    /// Whether the client wants DNSSEC records; echoed.
+    pub dnssec_ok: bool,
+    /// The network of the client behind the resolver, if the resolver told.
+    pub ecs: Option<Ecs>,
+}
+
+impl Edns {
+    /// From the fixed fields of an OPT record, which keep the payload size where others have
+    /// the class, and version and flags in the TTL. The options are still to be read.
+    #[inline]
+    pub(super) fn from_fixed(class: u16, ttl: u32) -> Self {
+        Edns {
+            udp_size: class.max(UDP_MIN as u16),
+            version: (ttl >> 16) as u8,
+            dnssec_ok: ttl & DNSSEC_OK != 0,
+            ecs: None,
+        }
+    }
+
+    /// The client's network, if it is among the options; of several the first counts.
+    #[inline]
+    pub(super) fn read_options(mut options: &[u8]) -> Result<Option<Ecs>, MalformedOption> {
+        let mut ecs = None;
+        while !options.is_empty() {
+            let ([c0, c1, l0, l1], rest) = options.split_first_chunk().ok_or(MalformedOption)?;
+            let len = usize::from(u16::from_be_bytes([*l0, *l1]));
+            let (data, rest) = rest.split_at_checked(len).ok_or(MalformedOption)?;
+            if OptionCode(u16::from_be_bytes([*c0, *c1])) == OptionCode::ECS && ecs.is_none() {
+                ecs = Some(Ecs::parse(data)?);
+            }
+            options = rest;
+        }
+        Ok(ecs)
+    }
+
+    /// The TTL field of our own OPT record: version 0, DO as the client had it, all other
+    /// flags clear, and the upper eight bits of the rcode.
+    #[inline]
+    pub(super) fn reply_ttl(&self, rcode_high: u8) -> u32 {
+        u32::from(rcode_high) << 24 | if self.dnssec_ok { DNSSEC_OK } else { 0 }
+    }
+}
+
+/// A client's network as a resolver tells it (RFC 7871 §6). Only well-formed ones exist: the
+/// prefix fits the family and no bit of the address is set behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ecs {
+    family: u16,
+    source_prefix: u8,
+    address: IpAddr,
+}
+
+impl Ecs {
+    /// The longest option on the wire: code, length, family, both prefixes, a whole address.
+    pub(super) const MAX_LEN: usize = 4 + 4 + 16;
+
+    /// Checks the option's data (RFC 7871 §6, §7.1.2). Family 0 is accepted with an empty
+    /// prefix: it names no network in no family, and is how `dig +subnet=0` opts out; BIND
+    /// takes it too. Every other family but IPv4 and IPv6 is malformed, as the RFC says.
+    fn parse(data: &[u8]) -> Result<Self, MalformedOption> {
+        let ([f0, f1, source_prefix, scope], address) =
+            data.split_first_chunk().ok_or(MalformedOption)?;
+        let family = u16::from_be_bytes([*f0, *f1]);
+        let longest = match family {
+            0 => 0,
+            1 => 32,
+            2 => 128,
+            _ => return Err(MalformedOption),
+        };
+        let spare_bits = (address.len() * 8).wrapping_sub(usize::from(*source_prefix));
+        if *scope != 0 || *source_prefix > longest || spare_bits >= 8 {
+            return Err(MalformedOption);
+        }
+        if address
+            .last()
+            .is_some_and(|last| last & ((1 << spare_bits) - 1) != 0)
+        {
+            return Err(MalformedOption);
+        }
+        let mut octets = [0; 16];
+        octets[..address.len()].copy_from_slice(address);
+        let [a, b, c, d, ..] = octets;
+        Ok(Ecs {
+            family,
+            source_prefix: *source_prefix,
+            address: match family {
+                2 => Ipv6Addr::from(octets).into(),
+                _ => Ipv4Addr::new(a, b, c, d).into(),
+            },
+        })
+    }
+
+    /// How many leading bits of the address the resolver tells; 0 when its client opted out.
+    #[inline]
+    pub fn source_prefix(&self) -> u8 {
+        self.source_prefix
+    }
+
+    /// The network's first address: all bits behind the prefix are zero.
+    #[inline]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How long the option is in the reply: as long as it came.
+    #[inline]
+    pub(super) fn wire_len(&self) -> usize {
+        4 + 4 + self.address_len()
+    }
+
+    /// The option as it goes back: family, source prefix and address as they came, and our
+    /// `scope` (RFC 7871 §7.2.1). The first [`Self::wire_len`] bytes count.
+    pub(super) fn echo(&self, scope: u8) -> [u8; Self::MAX_LEN] {
+        let mut option = [0; Self::MAX_LEN];
+        option[..2].copy_from_slice(&OptionCode::ECS.0.to_be_bytes());
+        option[2..4].copy_from_slice(&(4 + self.address_len() as u16).to_be_bytes());
+        option[4..6].copy_from_slice(&self.family.to_be_bytes());
+        option[6] = self.source_prefix;
+        option[7] = scope;
+        match self.address {
+            IpAddr::V4(address) => option[8..12].copy_from_slice(&address.octets()),
+            IpAddr::V6(address) => option[8..].copy_from_slice(&address.octets()),
+        }
+        option
+    }
+
+    /// As many whole octets as hold the prefix (RFC 7871 §6).
+    fn address_len(&self) -> usize {
+        usize::from(self.source_prefix).div_ceil(8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ecs(data: &[u8]) -> Result<Option<Ecs>, MalformedOption> {
+        Edns::read_options(&[&[0, 8, 0, data.len() as u8], data].concat())
+    }
+
+    #[test]
+    fn fixed_fields_are_taken_from_class_and_ttl() {
+        let edns = Edns::from_fixed(4096, 0x0001_8000);
+        assert_eq!(
+            (edns.udp_size, edns.version, edns.dnssec_ok),
+            (4096, 1, true)
+        );
+        let edns = Edns::from_fixed(0, 0x0000_7fff);
+        assert_eq!(
+            (edns.udp_size, edns.version, edns.dnssec_ok),
+            (512, 0, false)
+        );
+    }
+
+    #[test]
+    fn client_networks_are_read() {
+        let cases: [(&[u8], &str, u8); 6] = [
+            (&[0, 1, 24, 0, 192, 0, 2], "192.0.2.0", 24),
+            (&[0, 1, 32, 0, 192, 0, 2, 255], "192.0.2.255", 32),
+            (&[0, 1, 20, 0, 10, 1, 0xf0], "10.1.240.0", 20),
+            (&[0, 1, 0, 0], "0.0.0.0", 0),
+            (
+                &[0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 1, 2],
+                "2001:db8:1:200::",
+                56,
+            ),
+            (&[0, 0, 0, 0], "0.0.0.0", 0),
+        ];
+        for (data, address, source_prefix) in cases {
+            let ecs = ecs(data).unwrap().unwrap();
+            assert_eq!(ecs.address(), address.parse::<IpAddr>().unwrap());
+            assert_eq!(ecs.source_prefix(), source_prefix);
+        }
+    }
+
+    #[test]
+    fn every_malformed_client_network_is_refused() {
+        let cases: [(&str, &[u8]); 12] = [
+            ("no data", &[]),
+            ("no prefixes", &[0, 1, 24]),
+            ("source over 32", &[0, 1, 33, 0, 192, 0, 2, 1, 0]),
+            (
+                "source over 128",
+                &[
+                    0, 2, 129, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0,
+                ],
+            ),
+            ("address too short", &[0, 1, 24, 0, 192, 0]),
+            ("address missing", &[0, 1, 24, 0]),
+            ("address too long", &[0, 1, 24, 0, 192, 0, 2, 0]),
+            ("address without a prefix", &[0, 1, 0, 0, 0]),
+            ("bits behind the prefix", &[0, 1, 20, 0, 10, 1, 0xf1]),
+            ("scope in a query", &[0, 1, 24, 24, 192, 0, 2]),
+            ("unknown family", &[0, 3, 0, 0]),
+            ("family 0 with a prefix", &[0, 0, 8, 0, 10]),
+        ];
+        for (what, data) in cases {
+            assert_eq!(ecs(data), Err(MalformedOption), "{what}");
+        }
+    }
+
+    #[test]
+    fn unknown_options_are_skipped_and_overruns_refused() {
+        let unknown = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0, 0];
+        let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
+        let other = [0, 8, 0, 7, 0, 1, 24, 0, 198, 51, 100];
+        assert_eq!(Edns::read_options(&unknown), Ok(None));
+        let first = Edns::read_options(&subnet);
+        assert!(first.is_ok_and(|ecs| ecs.is_some()));
+        assert_eq!(
+            Edns::read_options(&[&unknown[..], &subnet, &other].concat()),
+            first
+        );
+        for cut in 1..subnet.len() {
+            assert_eq!(
+                Edns::read_options(&subnet[..cut]),
+                Err(MalformedOption),
+                "{cut}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_echoed_reads_back(prefix in 0u8..=128, v6: bool, bits: u128, scope: u8) {
+            let (family, longest) = if v6 { (2, 128) } else { (1, 32) };
+            let prefix = prefix.min(longest);
+            let kept = bits & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            let address = &kept.to_be_bytes()[..usize::from(prefix).div_ceil(8)];
+            let data = [&[0, family, prefix, 0], address].concat();
+            let ecs = ecs(&data).unwrap().unwrap();
+            let mut echo = ecs.echo(scope)[..ecs.wire_len()].to_vec();
+            prop_assert_eq!(echo[7], scope);
+            echo[7] = 0;
+            prop_assert_eq!(&echo[4..], &data[..]);
+            prop_assert_eq!(Edns::read_options(&echo), Ok(Some(ecs)));
+        }
+
+        #[test]
+        fn options_never_panic(options: Vec<u8>) {
+            let _ = Edns::read_options(&options);
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! One RRset's data in the form it is answered in: copied once, patched in a few places.
+//!
+//! Everything that does not depend on the query is done here, when a zone is built: rdata is
+//! validated, framed by its length, freed of duplicates, and where names may be compressed
+//! (RFC 3597 §4) the zone's apex at their end is left open for a pointer into the question.
+//! Must not know owner or TTL, which are the reply's.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::name::{Name, NameProblem, walk};
+use super::qname::QName;
+use super::types::Rtype;
+
+/// What stands in stored rdata for the pointer to the apex.
+const PLACEHOLDER: [u8; 2] = [0xc0, 0x00];
+
+/// Why rdata cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RdataProblem {
+    /// No records at all: a set that does not exist has no rdata.
+    #[error("a set of {0} records is empty")]
+    Empty(Rtype),
+    /// Rdata that its type does not allow.
+    #[error("rdata of a {0} record is malformed")]
+    Malformed(Rtype),
+    /// More than any reply could hold.
+    #[error("a set of {0} records is larger than a DNS message")]
+    TooLarge(Rtype),
+}
+
+/// The rdata of one RRset, ready to be copied into a reply: never empty, without duplicates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rdatas {
+    rtype: Rtype,
+    count: u16,
+    patch_count: u16,
+    /// For each record rdlength and rdata; then, for each patch, its place among them (two
+    /// bytes each). One block, because a server holds millions of these.
+    data: Box<[u8]>,
+}
+
+impl Rdatas {
+    /// The set of `records`, each uncompressed rdata. Names in records of RFC 1035's types are
+    /// left open at `apex`, if they end in it; such a set may only be answered in that zone.
+    pub fn build<'r>(
+        rtype: Rtype,
+        records: impl IntoIterator<Item = &'r [u8]>,
+        apex: Option<&Name>,
+    ) -> Result<Self, RdataProblem> {
+        // A pointer to the root is longer than the root.
+        let apex = apex.filter(|apex| !apex.is_root());
+        let mut builder = Builder::new(rtype);
+        for rdata in records {
+            builder.push(rdata, apex)?;
+        }
+        match builder.count {
+            0 => Err(RdataProblem::Empty(rtype)),
+            _ => Ok(builder.finish()),
+        }
+    }
+
+    /// A set of A records in this order.
+    pub fn addresses_v4(addresses: &[Ipv4Addr]) -> Result<Self, RdataProblem> {
+        let octets: Vec<_> = addresses.iter().map(Ipv4Addr::octets).collect();
+        Self::build(Rtype::A, octets.iter().map(<[u8; 4]>::as_slice), None)
+    }
+
+    /// A set of AAAA records in this order.
+    pub fn addresses_v6(addresses: &[Ipv6Addr]) -> Result<Self, RdataProblem> {
+        let octets: Vec<_> = addresses.iter().map(Ipv6Addr::octets).collect();
+        Self::build(Rtype::AAAA, octets.iter().map(<[u8; 16]>::as_slice), None)
+    }
+
+    /// The type of all records.
+    #[inline]
+    pub fn rtype(&self) -> Rtype {
+        self.rtype
+    }
+
+    /// How many records there are.
+    #[inline]
+    pub fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// The records' rdata in full, as it was given to [`Rdatas::build`] with that `apex`.
+    pub fn iter<'r>(&'r self, apex: Option<&'r Name>) -> impl Iterator<Item = Vec<u8>> + 'r {
+        let apex = apex.map_or(&[][..], Name::as_wire);
+        let mut patches = self.patches().peekable();
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (rdata, _) = split_framed(&self.framed()[at..])?;
+            let mut full = Vec::with_capacity(rdata.len());
+            let (mut from, end) = (at + 2, at + 2 + rdata.len());
+            while let Some(patch) = patches.next_if(|patch| *patch < end) {
+                full.extend_from_slice(&self.data[from..patch]);
+                full.extend_from_slice(apex);
+                from = patch + PLACEHOLDER.len();
+            }
+            full.extend_from_slice(&self.data[from..end]);
+            at = end;
+            Some(full)
+        })
+    }
+
+    /// Puts the target of this CNAME (or DNAME) into `name`; `apex` is the wire form of the
+    /// apex it was built with. On error `name` is the root.
+    pub fn read_target(&self, apex: &[u8], name: &mut QName) -> Result<(), NameProblem> {
+        let (rdata, _) = split_framed(self.framed()).ok_or(NameProblem::Truncated)?;
+        match self.patches().next() {
+            Some(patch) => name.read_joined(&rdata[..patch - 2], apex),
+            None => name.read(rdata).map(|_| ()),
+        }
+    }
+
+    /// All records as they are stored: rdlength and rdata of each.
+    #[inline]
+    pub(super) fn framed(&self) -> &[u8] {
+        &self.data[..self.data.len() - 2 * usize::from(self.patch_count)]
+    }
+
+    /// The places in [`Self::framed`] where the pointer to the apex must be written.
+    #[inline]
+    pub(super) fn patches(&self) -> impl Iterator<Item = usize> + '_ {
+        let (places, _) = self.data[self.framed().len()..].as_chunks::<2>();
+        places
+            .iter()
+            .map(|place| usize::from(u16::from_be_bytes(*place)))
+    }
+
+    /// Whether any pointer to the apex must be written.
+    #[inline]
+    pub(super) fn has_patches(&self) -> bool {
+        self.patch_count > 0
+    }
+}
+
+/// The first record of `framed` and the records behind it.
+#[inline]
+pub(super) fn split_framed(framed: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = framed.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
+}
+
+/// How rdata that we look into is laid out: bytes, then names, then bytes.
+struct Layout {
+    before: usize,
+    names: usize,
+    after: usize,
+}
+
+impl Layout {
+    /// The layout of a type whose length is fixed or whose names may be compressed; the
+    /// obsolete ones of RFC 1035 are served as they come.
+    fn of(rtype: Rtype) -> Option<Self> {
+        let (before, names, after) = match rtype {
+            Rtype::A => (4, 0, 0),
+            Rtype::AAAA => (16, 0, 0),
+            Rtype::NS | Rtype::CNAME | Rtype::PTR => (0, 1, 0),
+            Rtype::MX => (2, 1, 0),
+            Rtype::SOA => (0, 2, 20),
+            _ => return None,
+        };
+        Some(Layout {
+            before,
+            names,
+            after,
+        })
+    }
+}
+
+struct Builder {
+    rtype: Rtype,
+    layout: Option<Layout>,
+    count: u16,
+    framed: Vec<u8>,
+    patches: Vec<u16>,
+}
+
+impl Builder {
+    fn new(rtype: Rtype) -> Self {
+        Builder {
+            rtype,
+            layout: Layout::of(rtype),
+            count: 0,
+            framed: Vec::new(),
+            patches: Vec::new(),
+        }
+    }
+
+    /// Appends `rdata`, unless the set has it already (RFC 2181 §5).
+    fn push(&mut self, rdata: &[u8], apex: Option<&Name>) -> Result<(), RdataProblem> {
+        let (start, patches) = (self.framed.len(), self.patches.len());
+        self.framed.extend([0, 0]);
+        match self.layout {
+            Some(_) => self.push_parts(rdata, apex)?,
+            None => self.framed.extend_from_slice(rdata),
+        }
+        // With the whole set below 64 KiB, so are each rdlength, each patch and the count.
+        if self.framed.len() > usize::from(u16::MAX) {
+            return Err(RdataProblem::TooLarge(self.rtype));
+        }
+        let len = (self.framed.len() - start - 2) as u16;
+        self.framed[start..start + 2].copy_from_slice(&len.to_be_bytes());
+        if self.holds_twice(start) {
+            self.framed.truncate(start);
+            self.patches.truncate(patches);
+        } else {
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn push_parts(&mut self, rdata: &[u8], apex: Option<&Name>) -> Result<(), RdataProblem> {
+        let malformed = RdataProblem::Malformed(self.rtype);
+        let Some(Layout {
+            before,
+            names,
+            after,
+        }) = self.layout
+        else {
+            return Err(malformed);
+        };
+        let Some((head, mut rest)) = rdata.split_at_checked(before) else {
+            return Err(malformed);
+        };
+        self.framed.extend_from_slice(head);
+        for _ in 0..names {
+            let Ok(len) = walk(rest, |_| ()) else {
+                return Err(malformed);
+            };
+            let (name, behind) = rest.split_at(len);
+            self.push_name(name, apex);
+            rest = behind;
+        }
+        if rest.len() != after {
+            return Err(malformed);
+        }
+        self.framed.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Appends `name` in the case it has, with the placeholder instead of `apex` at its end.
+    fn push_name(&mut self, name: &[u8], apex: Option<&Name>) {
+        let Some(cut) = apex.and_then(|apex| apex_at(name, apex)) else {
+            self.framed.extend_from_slice(name);
+            return;
+        };
+        self.framed.extend_from_slice(&name[..cut]);
+        // Beyond u16 only in a set that is about to be refused as too large.
+        self.patches.push(self.framed.len() as u16);
+        self.framed.extend(PLACEHOLDER);
+    }
+
+    /// Whether the record at `start`, the last one, equals one before it.
+    fn holds_twice(&self, start: usize) -> bool {
+        let (earlier, last) = self.framed.split_at(start);
+        let mut rest = earlier;
+        while let Some((rdata, behind)) = split_framed(rest) {
+            if self.equal(rdata, &last[2..]) {
+                return true;
+            }
+            rest = behind;
+        }
+        false
+    }
+
+    /// Whether two records are the same: names in any case, all else to the bit.
+    fn equal(&self, a: &[u8], b: &[u8]) -> bool {
+        if a.len() != b.len() {
+            return false;
+        }
+        let Some(Layout { before, after, .. }) = self.layout else {
+            return a == b;
+        };
+        let names = before..a.len() - after;
+        a[..before] == b[..before]
+            && a[names.clone()].eq_ignore_ascii_case(&b[names.clone()])
+            && a[names.end..] == b[names.end..]
+    }
+
+    fn finish(mut self) -> Rdatas {
+        let places = self.patches.iter().flat_map(|place| place.to_be_bytes());
+        self.framed.extend(places);
+        Rdatas {
+            rtype: self.rtype,
+            count: self.count,
+            patch_count: self.patches.len() as u16,
+            data: self.framed.into(),
+        }
+    }
+}
+
+/// Where in `name`, a whole wire name in any case, `apex` begins, if it ends in it.
+fn apex_at(name: &[u8], apex: &Name) -> Option<usize> {
+    let cut = name.len().checked_sub(apex.as_wire().len())?;
+    let mut on_a_label = false;
+    walk(name, |at| on_a_label |= at == cut).ok()?;
+    (on_a_label && name[cut..].eq_ignore_ascii_case(apex.as_wire())).then_some(cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::testing::{any_name, name};
+    use proptest::prelude::*;
+
+    fn build(rtype: Rtype, records: &[&[u8]], apex: &Name) -> Result<Rdatas, RdataProblem> {
+        Rdatas::build(rtype, records.iter().copied(), Some(apex))
+    }
+
+    #[test]
+    fn addresses_are_framed_in_their_order_without_duplicates() {
+        let [a, b] = [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];
+        let set = Rdatas::addresses_v4(&[b, a, b]).unwrap();
+        assert_eq!((set.rtype(), set.count()), (Rtype::A, 2));
+        assert_eq!(set.framed(), b"\0\x04\xc0\0\x02\x02\0\x04\xc0\0\x02\x01");
+        assert!(!set.has_patches());
+        let set = Rdatas::addresses_v6(&[Ipv6Addr::LOCALHOST]).unwrap();
+        assert_eq!(set.framed()[..2], [0, 16]);
+        assert_eq!(
+            Rdatas::addresses_v4(&[]),
+            Err(RdataProblem::Empty(Rtype::A))
+        );
+    }
+
+    #[test]
+    fn names_of_rfc_1035_types_are_left_open_at_the_apex() {
+        let apex = name("example.com");
+        let cases: [(Rtype, &[u8], &[u8]); 7] = [
+            (
+                Rtype::NS,
+                b"\x03Ns1\x07EXAMPLE\x03com\0",
+                b"\0\x06\x03Ns1\xc0\0",
+            ),
+            (Rtype::CNAME, b"\x07example\x03com\0", b"\0\x02\xc0\0"),
+            (Rtype::PTR, b"\x03ns1\x03org\0", b"\0\x09\x03ns1\x03org\0"),
+            (
+                Rtype::MX,
+                b"\0\x0a\x01m\x07example\x03com\0",
+                b"\0\x06\0\x0a\x01m\xc0\0",
+            ),
+            (
+                Rtype::SOA,
+                b"\x01a\x07example\x03com\0\x01b\x07example\x03com\0aaaabbbbccccddddeeee",
+                b"\0\x1c\x01a\xc0\0\x01b\xc0\0aaaabbbbccccddddeeee",
+            ),
+            (
+                Rtype::CNAME,
+                b"\x0cAexample.com\0",
+                b"\0\x0e\x0cAexample.com\0",
+            ),
+            (
+                Rtype::SRV,
+                b"\0\0\0\0\0\0\x07example\x03com\0",
+                b"\0\x13\0\0\0\0\0\0\x07example\x03com\0",
+            ),
+        ];
+        for (rtype, rdata, framed) in cases {
+            let set = build(rtype, &[rdata], &apex).unwrap();
+            assert_eq!(set.framed(), framed, "{rtype}");
+            for patch in set.patches() {
+                assert_eq!(set.framed()[patch..patch + 2], PLACEHOLDER);
+            }
+            let full: Vec<_> = set.iter(Some(&apex)).collect();
+            assert!(full[0].eq_ignore_ascii_case(rdata), "{rtype}");
+        }
+    }
+
+    #[test]
+    fn a_root_apex_is_written_out() {
+        let set = build(Rtype::NS, &[b"\x01a\0"], &Name::root()).unwrap();
+        assert_eq!(set.framed(), b"\0\x03\x01a\0");
+    }
+
+    #[test]
+    fn duplicates_differ_in_case_of_names_only() {
+        let apex = name("example");
+        let twice: [&[u8]; 3] = [
+            b"\0\x0a\x01m\x07example\0",
+            b"\0\x0a\x01M\x07EXAMPLE\0",
+            b"\0\x0a\x01n\0",
+        ];
+        assert_eq!(build(Rtype::MX, &twice, &apex).unwrap().count(), 2);
+        // Preferences 0x4141 and 0x6161 are letters only to a careless comparison.
+        let apart: [&[u8]; 2] = [b"AA\x01m\0", b"aa\x01m\0"];
+        assert_eq!(build(Rtype::MX, &apart, &apex).unwrap().count(), 2);
+        assert_eq!(
+            build(Rtype::TXT, &[b"\x01a", b"\x01A", b"\x01a"], &apex)
+                .unwrap()
+                .count(),
+            2
+        );
+    }
+
+    #[test]
+    fn malformed_and_oversized_sets_are_refused() {
+        let apex = name("example");
+        let cases: [(Rtype, &[u8]); 8] = [
+            (Rtype::A, &[1, 2, 3]),
+            (Rtype::A, &[1, 2, 3, 4, 5]),
+            (Rtype::AAAA, &[0; 15]),
+            (Rtype::MX, &[0]),
+            (Rtype::NS, b""),
+            (Rtype::NS, b"\x01a\0x"),
+            (Rtype::CNAME, b"\x01a\xc0\x0c"),
+            (Rtype::SOA, b"\0\0tooshort"),
+        ];
+        for (rtype, rdata) in cases {
+            let refused = build(rtype, &[rdata], &apex);
+            assert_eq!(refused, Err(RdataProblem::Malformed(rtype)), "{rdata:?}");
+        }
+        let large = [vec![1; 40_000], vec![2; 40_000]];
+        let refused = build(Rtype::TXT, &[&large[0], &large[1]], &apex);
+        assert_eq!(refused, Err(RdataProblem::TooLarge(Rtype::TXT)));
+        assert_eq!(
+            build(Rtype::TXT, &[], &apex),
+            Err(RdataProblem::Empty(Rtype::TXT))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_reads_back(
+            targets in prop::collection::vec(any_name(), 1..5), apex in any_name(), label in "[a-z]{1,9}",
+        ) {
+            let below = apex.prepend(label.as_bytes()).unwrap();
+            let mut wires = vec![below.as_wire()];
+            for target in &targets {
+                if !wires.contains(&target.as_wire()) {
+                    wires.push(target.as_wire());
+                }
+            }
+            let set = build(Rtype::CNAME, &wires, &apex).unwrap();
+            prop_assert!(set.iter(Some(&apex)).eq(wires.iter().copied()));
+            let mut target = QName::default();
+            prop_assert_eq!(set.read_target(apex.as_wire(), &mut target), Ok(()));
+            prop_assert_eq!(target.wire(), below.as_wire());
+        }
+
+        #[test]
+        fn building_never_panics(rdata: Vec<u8>, rtype in 0u16..20, apex in any_name()) {
+            let _ = build(Rtype(rtype), &[&rdata], &apex);
+        }
+    }
+}
