@@ -164,10 +164,7 @@ mod tests {
 
     #[test]
     fn metadata_link_local_and_multicast_are_never_probed() {
-        let extra = [
-            "10.0.0.0/8".parse().unwrap(),
-            "2001:db8::/32".parse().unwrap(),
-        ];
+        let extra = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         for address in [
             "169.254.169.254",
             "169.254.0.1",

@@ -2,16 +2,38 @@
 //!
 //! The rooms, in layer order (`tests/tidy.rs` holds it; ARCHITECTURE.md has the picture):
 
-pub mod checkplan;
-pub mod cli;
 pub mod clock;
-pub mod health;
-pub mod config;
 pub mod ids;
-pub mod policy;
-pub mod place;
-pub mod telemetry;
-pub mod transport;
 pub mod units;
-pub mod verdict;
+
 pub mod wire;
+
+pub mod zone;
+
+pub mod checkplan;
+pub mod place;
+pub mod verdict;
+
+pub mod policy;
+
+pub mod snapshot;
+
+pub mod steering;
+
+pub mod world;
+
+pub mod telemetry;
+
+pub mod engine;
+
+pub mod transport;
+
+pub mod config;
+
+pub mod failover;
+
+pub mod control;
+
+pub mod health;
+
+pub mod cli;

@@ -11,11 +11,7 @@ impl Ttl {
     pub const MAX: Ttl = Ttl(0x7fff_ffff);
     /// A TTL of `seconds`; one with the high bit set counts as zero (RFC 2181 §8).
     pub const fn from_secs(seconds: u32) -> Self {
-        if seconds > Self::MAX.0 {
-            Ttl(0)
-        } else {
-            Ttl(seconds)
-        }
+        if seconds > Self::MAX.0 { Ttl(0) } else { Ttl(seconds) }
     }
     /// Whole seconds.
     pub const fn as_secs(self) -> u32 {
@@ -38,11 +34,7 @@ impl Weight {
     pub const MAX: u32 = 1_000_000;
     /// A weight, if it is in bounds.
     pub const fn new(weight: u32) -> Option<Self> {
-        if weight <= Self::MAX {
-            Some(Weight(weight))
-        } else {
-            None
-        }
+        if weight <= Self::MAX { Some(Weight(weight)) } else { None }
     }
     /// The weight of a member that names none.
     pub const ONE: Weight = Weight(1);

@@ -56,10 +56,10 @@ pub struct Standings(pub Vec<Sight>);
 impl Standings {
     /// What is known of `slot`; a slot without an entry has no check and is up.
     pub fn of(&self, slot: SlotId) -> Sight {
-        self.0.get(slot.index()).copied().unwrap_or(Sight {
-            standing: Standing::Up,
-            failing: false,
-        })
+        self.0
+            .get(slot.index())
+            .copied()
+            .unwrap_or(Sight { standing: Standing::Up, failing: false })
     }
 }
 

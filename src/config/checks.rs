@@ -65,46 +65,24 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Vec<CheckD
     };
     let reader = &mut reader;
     let named = root.into_named(reader, "check");
-    named
-        .into_iter()
-        .map(|(name, table)| check(reader, name, table))
-        .collect()
+    named.into_iter().map(|(name, table)| check(reader, name, table)).collect()
 }
 
 fn check<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Table<'i>) -> CheckDef {
-    const TYPES: &[(&str, CheckType)] = &[
-        ("http", CheckType::Http),
-        ("https", CheckType::Https),
-        ("tcp", CheckType::Tcp),
-    ];
-    const LATER: &[&str] = &[
-        "tls",
-        "dns",
-        "icmp",
-        "grpc",
-        "exec",
-        "push",
-        "file",
-        "prometheus",
-        "composite",
-    ];
+    const TYPES: &[(&str, CheckType)] =
+        &[("http", CheckType::Http), ("https", CheckType::Https), ("tcp", CheckType::Tcp)];
+    const LATER: &[&str] =
+        &["tls", "dns", "icmp", "grpc", "exec", "push", "file", "prometheus", "composite"];
     if name.get_ref() == "none" {
         let help = "`check = \"none\"` means no check; call this one something else";
         reader.report_help(name.span(), "a check cannot be called `none`", help);
     }
     table.later(reader, "mode");
-    let kind = table.require(
-        reader,
-        "type",
-        "\"https\"",
-        scalar::choice("check type", TYPES, LATER),
-    );
+    let kind =
+        table.require(reader, "type", "\"https\"", scalar::choice("check type", TYPES, LATER));
     // The keys of a type that is not in this version are not in it either: no word about them.
     let skip_rest = kind.is_none();
-    if kind
-        .as_ref()
-        .is_some_and(|k| *k.get_ref() == CheckType::Tcp)
-    {
+    if kind.as_ref().is_some_and(|k| *k.get_ref() == CheckType::Tcp) {
         const HTTP: &str = "a tcp check only connects; `http` and `https` send a request";
         for key in ["path", "host", "expect"] {
             table.elsewhere(reader, key, HTTP);
@@ -132,10 +110,7 @@ fn check<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Tabl
     check
 }
 
-type Expected = (
-    Option<Spanned<Vec<Spanned<RangeInclusive<u16>>>>>,
-    Option<Spanned<String>>,
-);
+type Expected = (Option<Spanned<Vec<Spanned<RangeInclusive<u16>>>>>, Option<Spanned<String>>);
 
 fn expect<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Expected {
     let Some(mut expect) = table.take_table(reader, "expect") else {

@@ -36,9 +36,7 @@ impl Folder for OnDisk<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        entries
-            .map(|entry| Ok(Path::new(sub).join(entry?.file_name())))
-            .collect()
+        entries.map(|entry| Ok(Path::new(sub).join(entry?.file_name()))).collect()
     }
 
     fn load(&self, path: &Path) -> Option<SourceFile> {
@@ -46,15 +44,9 @@ impl Folder for OnDisk<'_> {
         let (modified, content) = match fs::metadata(&full) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => (SystemTime::UNIX_EPOCH, Err(error.to_string())),
-            Ok(meta) => (
-                meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-                text(&full, &meta),
-            ),
+            Ok(meta) => (meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), text(&full, &meta)),
         };
-        Some(SourceFile {
-            modified,
-            content: content.map(Into::into).map_err(Into::into),
-        })
+        Some(SourceFile { modified, content: content.map(Into::into).map_err(Into::into) })
     }
 }
 
@@ -65,9 +57,7 @@ fn text(path: &Path, meta: &fs::Metadata) -> Result<String, String> {
     }
     if meta.len() > FILE_BYTES_MAX {
         let (has, may) = (meta.len() >> 20, FILE_BYTES_MAX >> 20);
-        return Err(format!(
-            "has {has} MiB; {may} MiB is the most a file may have"
-        ));
+        return Err(format!("has {has} MiB; {may} MiB is the most a file may have"));
     }
     let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
     String::from_utf8(bytes).map_err(|error| {
@@ -83,10 +73,7 @@ pub(super) struct InMemory(pub BTreeMap<PathBuf, SourceFile>);
 impl Folder for InMemory {
     fn list(&self, sub: &str) -> io::Result<Vec<PathBuf>> {
         let paths = self.0.keys();
-        Ok(paths
-            .filter(|path| path.parent() == Some(Path::new(sub)))
-            .cloned()
-            .collect())
+        Ok(paths.filter(|path| path.parent() == Some(Path::new(sub))).cloned().collect())
     }
     fn load(&self, path: &Path) -> Option<SourceFile> {
         self.0.get(path).cloned()
@@ -100,10 +87,8 @@ pub(super) fn listed(
     sub: &str,
     extensions: &[&str],
 ) -> Result<Vec<PathBuf>, SourcesError> {
-    let paths = folder.list(sub).map_err(|cause| SourcesError::Unlisted {
-        path: sub.into(),
-        cause,
-    })?;
+    let paths =
+        folder.list(sub).map_err(|cause| SourcesError::Unlisted { path: sub.into(), cause })?;
     let ours = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let ending = path.extension().unwrap_or_default().to_string_lossy();
@@ -137,10 +122,7 @@ pub(super) fn zone(folder: &dyn Folder, main: &Path) -> Option<ZoneSources> {
             }
         }
     }
-    Some(ZoneSources {
-        main,
-        files: Files(files),
-    })
+    Some(ZoneSources { main, files: Files(files) })
 }
 
 /// Where an include may stand, best first: relative to the operator's folder, as every path in a
@@ -155,9 +137,7 @@ pub(super) fn candidates(
 
 /// The path without `.` parts, so that a file has one name.
 fn plain(path: &Path) -> PathBuf {
-    path.components()
-        .filter(|part| *part != Component::CurDir)
-        .collect()
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// The files `text` includes: by `$INCLUDE` lines, and by a zone file's `include` key.

@@ -167,10 +167,7 @@ impl std::fmt::Display for Matcher {
 /// Reads all `[policies.*]` of a file.
 pub(super) fn read<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<PolicyDef> {
     let named = root.take_named(reader, "policies", "policy");
-    named
-        .into_iter()
-        .map(|(name, table)| policy(reader, name, table))
-        .collect()
+    named.into_iter().map(|(name, table)| policy(reader, name, table)).collect()
 }
 
 fn policy<'i>(
@@ -189,11 +186,7 @@ fn policy<'i>(
         table.elsewhere(reader, "min_healthy", help);
     }
     if body.is_some() && !is("multivalue") {
-        table.elsewhere(
-            reader,
-            "answers",
-            "it belongs to pools and to multivalue policies",
-        );
+        table.elsewhere(reader, "answers", "it belongs to pools and to multivalue policies");
     }
     let policy = PolicyDef {
         file: reader.file.clone(),
@@ -240,11 +233,7 @@ pub(super) fn body<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Op
     }
     let members = match kind {
         "geo" => {
-            table.elsewhere(
-                reader,
-                "members",
-                "a geo policy has `rules`, each with its `use`",
-            );
+            table.elsewhere(reader, "members", "a geo policy has `rules`, each with its `use`");
             None
         }
         "" => table.take(reader, "members", members),
@@ -259,11 +248,7 @@ pub(super) fn body<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Op
         _ => return None,
     };
     refuse_member_keys(reader, &kind, members.as_ref());
-    Some(PolicyBody {
-        span: word?.span(),
-        kind,
-        members,
-    })
+    Some(PolicyBody { span: word?.span(), kind, members })
 }
 
 /// Weights and `absorb` where they would mean nothing.
@@ -307,10 +292,7 @@ fn latency<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> LatencyDef
         let ms = scalar::signed_ms(reader, value)?;
         Some((member, Spanned::new(span, ms)))
     });
-    LatencyDef {
-        tie,
-        bias: bias.collect(),
-    }
+    LatencyDef { tie, bias: bias.collect() }
 }
 
 fn members<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<MemberDef>> {
@@ -336,12 +318,7 @@ fn member<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<MemberDef
     let absorb = table.take(reader, "absorb", scalar::boolean);
     let target = member_target(reader, &mut table);
     table.finish(reader);
-    Some(MemberDef {
-        span,
-        target: target?,
-        weight,
-        absorb,
-    })
+    Some(MemberDef { span, target: target?, weight, absorb })
 }
 
 fn member_target<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Option<MemberTarget> {
@@ -360,8 +337,7 @@ fn member_target<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Opti
     }
     let pool = table.take(reader, "pool", scalar::name);
     let policy = table.take(reader, "policy", scalar::name);
-    pool.map(MemberTarget::Pool)
-        .or(policy.map(MemberTarget::Policy))
+    pool.map(MemberTarget::Pool).or(policy.map(MemberTarget::Policy))
 }
 
 fn rules<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Option<Spanned<Vec<RuleDef>>> {
@@ -380,10 +356,7 @@ fn rule<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<RuleDef> {
     });
     if let Some(empty) = matchers.as_ref().filter(|list| list.get_ref().is_empty()) {
         // An array that was written empty; one with unreadable items has been reported.
-        if reader.text[empty.span()]
-            .chars()
-            .all(|c| "[] \t\r\n".contains(c))
-        {
+        if reader.text[empty.span()].chars().all(|c| "[] \t\r\n".contains(c)) {
             let help = "name at least one matcher; `*` is everybody";
             reader.report_help(empty.span(), "this rule matches nobody", help);
         }
@@ -460,18 +433,14 @@ fn parse_matcher(text: &str) -> Result<Matcher, (String, String)> {
             "write two capitals as in ISO 3166-1: `country:DE`",
         ),
         "continent" if CONTINENTS.contains(&rest) => Ok(Matcher::Continent(rest.to_owned())),
-        "continent" => fail(
-            format!("`{rest}` is not a continent"),
-            "there is AF, AN, AS, EU, NA, OC and SA",
-        ),
+        "continent" => {
+            fail(format!("`{rest}` is not a continent"), "there is AF, AN, AS, EU, NA, OC and SA")
+        }
         _ => {
             let meant =
                 super::nearest(kind, KINDS).map(|meant| format!("; did you mean `{meant}:`?"));
             fail(
-                format!(
-                    "`{kind}:` is not a kind of matcher{}",
-                    meant.unwrap_or_default()
-                ),
+                format!("`{kind}:` is not a kind of matcher{}", meant.unwrap_or_default()),
                 "there is `subnet:`, `asn:`, `subdivision:`, `country:`, `continent:` and `*`",
             )
         }

@@ -51,10 +51,7 @@ pub struct EndpointDef {
 /// Reads all `[pools.*]` of a file.
 pub(super) fn read<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<PoolDef> {
     let named = root.take_named(reader, "pools", "pool");
-    named
-        .into_iter()
-        .map(|(name, table)| pool(reader, name, table))
-        .collect()
+    named.into_iter().map(|(name, table)| pool(reader, name, table)).collect()
 }
 
 fn pool<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Table<'i>) -> PoolDef {
@@ -81,21 +78,14 @@ fn endpoint<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Endpoin
     let mut table = reader.table("an endpoint".into(), value)?;
     refuse_record_keys(reader, &mut table);
     if !table.has("name") {
-        let problem = Problem::error(
-            &reader.file,
-            table.span.clone(),
-            "this endpoint has no name",
-        );
+        let problem = Problem::error(&reader.file, table.span.clone(), "this endpoint has no name");
         reader.push(problem.help(
             "add `name = \"…\"`: what is known of an endpoint is kept by its name when its address \
              changes",
         ));
     }
     let weight = table.take(reader, "weight", scalar::weight);
-    let endpoint = EndpointDef {
-        weight,
-        ..inline_endpoint(reader, &mut table)
-    };
+    let endpoint = EndpointDef { weight, ..inline_endpoint(reader, &mut table) };
     table.finish(reader);
     Some(endpoint)
 }

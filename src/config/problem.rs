@@ -62,17 +62,11 @@ impl Problem {
     }
     /// A warning about `span` of `file`.
     pub fn warning(file: &Arc<Path>, span: Range<usize>, message: impl Into<String>) -> Self {
-        Problem {
-            severity: Severity::Warning,
-            ..Problem::error(file, span, message)
-        }
+        Problem { severity: Severity::Warning, ..Problem::error(file, span, message) }
     }
     /// An error about `file` as such.
     pub fn of_file(file: &Arc<Path>, message: impl Into<String>) -> Self {
-        Problem {
-            span: None,
-            ..Problem::error(file, 0..0, message)
-        }
+        Problem { span: None, ..Problem::error(file, 0..0, message) }
     }
     /// The same with a word or two under the carets.
     pub fn label(mut self, label: impl Into<String>) -> Self {
@@ -96,11 +90,7 @@ impl Problem {
         span: Range<usize>,
         label: impl Into<String>,
     ) -> Self {
-        self.related.push(Related {
-            file: file.clone(),
-            span,
-            label: label.into(),
-        });
+        self.related.push(Related { file: file.clone(), span, label: label.into() });
         self
     }
     /// A word that names nothing: "no such `what` `word`; did you mean …?", or what there is.
@@ -171,8 +161,7 @@ impl Problems {
     /// once for each of its users.
     pub fn sort(&mut self) {
         let place = |problem: &Problem| problem.span.clone().map_or((0, 0), |s| (s.start, s.end));
-        self.0
-            .sort_by(|a, b| (&a.file, place(a)).cmp(&(&b.file, place(b))));
+        self.0.sort_by(|a, b| (&a.file, place(a)).cmp(&(&b.file, place(b))));
         self.0.dedup();
     }
 }

@@ -29,11 +29,7 @@ impl<'i, 'p> Reader<'i, 'p> {
         text: &'i str,
         problems: &'p mut Problems,
     ) -> Option<(Self, Table<'i>)> {
-        let mut reader = Reader {
-            file: file.clone(),
-            text,
-            problems,
-        };
+        let mut reader = Reader { file: file.clone(), text, problems };
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let end = text.len();
@@ -71,11 +67,7 @@ impl<'i, 'p> Reader<'i, 'p> {
     /// Says that `value` should have been `wanted`.
     pub fn mistyped<T>(&mut self, value: &Value<'i>, wanted: &str) -> Option<T> {
         let found = value.get_ref().type_str();
-        let article = if found.starts_with(['a', 'i']) {
-            "an"
-        } else {
-            "a"
-        };
+        let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
         let message = format!("this is {article} {found}; write {wanted}");
         self.report(value.span(), message);
         None
@@ -150,12 +142,7 @@ impl<'i> Table<'i> {
             let key: std::borrow::Cow<'_, str> = key.into_inner();
             (key.into_owned(), (span, value))
         };
-        Table {
-            what,
-            span,
-            entries: table.into_iter().map(entry).collect(),
-            known: Vec::new(),
-        }
+        Table { what, span, entries: table.into_iter().map(entry).collect(), known: Vec::new() }
     }
 
     /// Whether `key` is written and was not taken yet.
@@ -255,11 +242,7 @@ impl<'i> Table<'i> {
     /// Refuses `key`, which is decided but comes later.
     pub fn later(&mut self, reader: &mut Reader<'i, '_>, key: &'static str) {
         if let Some((span, _)) = self.entries.remove(key) {
-            reader.report_help(
-                span,
-                format!("`{key}` is not in this version"),
-                "leave it out",
-            );
+            reader.report_help(span, format!("`{key}` is not in this version"), "leave it out");
         }
     }
 

@@ -46,9 +46,7 @@ impl Problems {
 
     /// All of them for machines.
     pub fn to_json(&self, sources: &Sources) -> Vec<ProblemJson> {
-        self.iter()
-            .map(|problem| problem.to_json(sources))
-            .collect()
+        self.iter().map(|problem| problem.to_json(sources)).collect()
     }
 }
 
@@ -64,14 +62,8 @@ impl Problem {
             false => Renderer::plain(),
         }
         .decor_style(DecorStyle::Ascii);
-        let notes = self
-            .notes
-            .iter()
-            .map(|note| Level::NOTE.message(note.as_str()));
-        let help = self
-            .help
-            .iter()
-            .map(|help| Level::HELP.message(help.as_str()));
+        let notes = self.notes.iter().map(|note| Level::NOTE.message(note.as_str()));
+        let help = self.help.iter().map(|help| Level::HELP.message(help.as_str()));
         let group = level
             .primary_title(self.message.as_str())
             .elements(self.snippets(sources))
@@ -123,10 +115,8 @@ impl Problem {
         if let Some(span) = &self.span {
             marks.push((AnnotationKind::Primary, span, self.label.as_deref()));
         }
-        let (near, far): (Vec<_>, Vec<_>) = self
-            .related
-            .iter()
-            .partition(|related| related.file == self.file);
+        let (near, far): (Vec<_>, Vec<_>) =
+            self.related.iter().partition(|related| related.file == self.file);
         for related in near {
             let label = Some(related.label.as_str());
             marks.push((AnnotationKind::Context, &related.span, label));
@@ -160,11 +150,7 @@ fn snippet<'s>(sources: &'s Sources, file: &'s Path, marks: &[Mark<'s>]) -> Elem
         let (from, to) = (floor(text, span.start), floor(text, span.end));
         kind.span(from - start..to.max(from) - start).label(*label)
     });
-    Snippet::source(&text[start..end])
-        .line_start(line)
-        .path(path)
-        .annotations(annotations)
-        .into()
+    Snippet::source(&text[start..end]).line_start(line).path(path).annotations(annotations).into()
 }
 
 /// The character boundary at or before `at`.
@@ -183,23 +169,15 @@ mod tests {
 
     fn sources() -> Sources {
         Sources::in_memory([
-            (
-                "tradewind.toml",
-                "[regions.eu-west-1]\ncloud = \"aws:eu-west-1\"\n",
-            ),
-            (
-                "zones/a.example.toml",
-                "zone = \"a.example\"\nregion = \"eu-wset\" # ü\n",
-            ),
+            ("tradewind.toml", "[regions.eu-west-1]\ncloud = \"aws:eu-west-1\"\n"),
+            ("zones/a.example.toml", "zone = \"a.example\"\nregion = \"eu-wset\" # ü\n"),
         ])
     }
 
     #[test]
     fn a_problem_shows_its_line_its_help_and_what_it_has_to_do_with() {
-        let (zone, server): (Arc<Path>, Arc<Path>) = (
-            Path::new("zones/a.example.toml").into(),
-            Path::new("tradewind.toml").into(),
-        );
+        let (zone, server): (Arc<Path>, Arc<Path>) =
+            (Path::new("zones/a.example.toml").into(), Path::new("tradewind.toml").into());
         let problem = Problem::unknown(&zone, 28..37, "region", "eu-wset", ["eu-west-1"])
             .label("no such region")
             .related(&server, 9..18, "a region with a similar name")

@@ -270,11 +270,7 @@ fn address<'i>(
 
 /// An address and a port to listen on.
 pub(super) fn socket<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<SocketAddr> {
-    parsed(
-        reader,
-        value,
-        "an address with a port, such as \"127.0.0.1:5300\" or \"[::1]:5300\"",
-    )
+    parsed(reader, value, "an address with a port, such as \"127.0.0.1:5300\" or \"[::1]:5300\"")
 }
 
 /// A network, or a single address.
@@ -332,10 +328,9 @@ pub(super) fn coordinates<'i>(
     let degrees = reader.list(value, "two numbers", number)?;
     let degrees: Vec<f64> = degrees.into_iter().map(Spanned::into_inner).collect();
     match degrees[..] {
-        [lat, lon] if lat.abs() <= 90.0 && lon.abs() <= 180.0 => Some(Coordinates {
-            lat: lat as f32,
-            lon: lon as f32,
-        }),
+        [lat, lon] if lat.abs() <= 90.0 && lon.abs() <= 180.0 => {
+            Some(Coordinates { lat: lat as f32, lon: lon as f32 })
+        }
         _ => {
             reader.report_help(
                 span,

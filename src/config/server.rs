@@ -97,10 +97,7 @@ const SERVER_FILE_NAME: &str = super::sources::SERVER_FILE;
 fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSection {
     const DNS: u16 = 53;
     let mut section = ServerSection {
-        listen: vec![
-            (Ipv4Addr::UNSPECIFIED, DNS).into(),
-            (Ipv6Addr::UNSPECIFIED, DNS).into(),
-        ],
+        listen: vec![(Ipv4Addr::UNSPECIFIED, DNS).into(), (Ipv6Addr::UNSPECIFIED, DNS).into()],
         admin: None,
         state: "state".into(),
         control: "run/tradewind.sock".into(),
@@ -136,10 +133,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
 fn listen<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<SocketAddr>> {
     let span = value.span();
     let listed = reader.list(value, "addresses with ports", scalar::socket)?;
-    if reader.text[span.clone()]
-        .chars()
-        .all(|c| "[] \t\r\n".contains(c))
-    {
+    if reader.text[span.clone()].chars().all(|c| "[] \t\r\n".contains(c)) {
         let help = "name at least one address, or leave `listen` out for port 53 of all";
         reader.report_help(span, "a server without an address answers nobody", help);
     }
@@ -155,10 +149,7 @@ fn listen<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<Socke
 
 fn regions<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<RegionDef> {
     let named = root.take_named(reader, "regions", "region");
-    named
-        .into_iter()
-        .map(|(name, table)| region(reader, name, table))
-        .collect()
+    named.into_iter().map(|(name, table)| region(reader, name, table)).collect()
 }
 
 fn region<'i>(

@@ -208,10 +208,7 @@ fn ttl<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<TtlRange> {
     let max = table.require(reader, "max", "\"30s\"", ttl_seconds);
     let min = table.require(reader, "min", "\"5s\"", ttl_seconds);
     table.finish(reader);
-    let range = TtlRange {
-        max: max?.into_inner(),
-        min: min?.into_inner(),
-    };
+    let range = TtlRange { max: max?.into_inner(), min: min?.into_inner() };
     if range.min > range.max {
         reader.report(span, "`min` is above `max`: a TTL only ever shrinks");
         return None;
@@ -290,17 +287,12 @@ fn probe_at<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<ProbeAt
 
 fn parse_probe(text: &str) -> Option<ProbeAt> {
     if let Ok(socket) = text.parse::<SocketAddr>() {
-        return (socket.port() > 0).then_some(ProbeAt {
-            host: ProbeHost::Ip(socket.ip()),
-            port: Some(socket.port()),
-        });
+        return (socket.port() > 0)
+            .then_some(ProbeAt { host: ProbeHost::Ip(socket.ip()), port: Some(socket.port()) });
     }
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {
-        return Some(ProbeAt {
-            host: ProbeHost::Ip(address),
-            port: None,
-        });
+        return Some(ProbeAt { host: ProbeHost::Ip(address), port: None });
     }
     let (name, port) = match text.split_once(':') {
         Some((name, port)) => (name, Some(port.parse::<u16>().ok().filter(|&p| p > 0)?)),
@@ -312,10 +304,8 @@ fn parse_probe(text: &str) -> Option<ProbeAt> {
     // A last label of digits is an address with a slip in it, not a name.
     let last = name.rsplit('.').next().unwrap_or("");
     let named = last.chars().any(|c| !c.is_ascii_digit());
-    (name.len() <= 253 && named && name.split('.').all(label)).then(|| ProbeAt {
-        host: ProbeHost::Name(name.to_ascii_lowercase()),
-        port,
-    })
+    (name.len() <= 253 && named && name.split('.').all(label))
+        .then(|| ProbeAt { host: ProbeHost::Name(name.to_ascii_lowercase()), port })
 }
 
 #[cfg(test)]

@@ -90,9 +90,7 @@ impl Sources {
         let sources = Self::gather(&OnDisk(dir))?;
         match sources.server.0.contains_key(Path::new(SERVER_FILE)) {
             true => Ok(sources),
-            false => Err(SourcesError::NoServerFile {
-                dir: dir.to_owned(),
-            }),
+            false => Err(SourcesError::NoServerFile { dir: dir.to_owned() }),
         }
     }
 
@@ -103,16 +101,10 @@ impl Sources {
 
     /// A set of texts that stand nowhere on disk, unchanged since the epoch.
     pub fn in_memory<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
-        let file = |text: &str| SourceFile {
-            modified: SystemTime::UNIX_EPOCH,
-            content: Ok(text.into()),
-        };
+        let file =
+            |text: &str| SourceFile { modified: SystemTime::UNIX_EPOCH, content: Ok(text.into()) };
         let files = files.into_iter();
-        Self::restore(
-            files
-                .map(|(path, text)| (path.into(), file(text)))
-                .collect(),
-        )
+        Self::restore(files.map(|(path, text)| (path.into(), file(text))).collect())
     }
 
     fn gather(folder: &dyn Folder) -> Result<Self, SourcesError> {
@@ -140,10 +132,7 @@ impl Sources {
     pub fn text(&self, path: &Path) -> Option<&str> {
         let zones = self.zones.values();
         let included = || zones.clone().find_map(|zone| zone.files.text(path));
-        self.server
-            .text(path)
-            .or_else(|| self.zones.get(path)?.files.text(path))
-            .or_else(included)
+        self.server.text(path).or_else(|| self.zones.get(path)?.files.text(path)).or_else(included)
     }
 
     /// All files, each once.
@@ -223,9 +212,7 @@ impl ZoneSources {
     }
     /// Whether it is plain RFC 1035 text.
     pub fn is_plain(&self) -> bool {
-        self.main
-            .extension()
-            .is_some_and(|extension| extension == "zone")
+        self.main.extension().is_some_and(|extension| extension == "zone")
     }
 }
 
@@ -278,10 +265,7 @@ mod tests {
             ("healthchecks/.web.toml.swp", b""),
             ("geoip/table.csv", b""),
             ("geoip/GeoLite2-City.mmdb", b""),
-            (
-                "zones/a.example.toml",
-                b"zone = 'a.example'\ninclude = ['a.inc']\n",
-            ),
+            ("zones/a.example.toml", b"zone = 'a.example'\ninclude = ['a.inc']\n"),
             ("zones/a.inc", b"  $include \"deep/b.inc\" ; not\n"),
             ("deep/b.inc", b"$INCLUDE a.inc\n$INCLUDE nowhere.inc\n"),
             ("zones/b.example.zone", b"@ IN NS ns1\n"),
@@ -292,22 +276,13 @@ mod tests {
             ["geoip/table.csv", "healthchecks/web.toml", "tradewind.toml"]
         );
         let a = &sources.zones[Path::new("zones/a.example.toml")];
-        assert_eq!(
-            paths(&a.files),
-            ["deep/b.inc", "zones/a.example.toml", "zones/a.inc"]
-        );
+        assert_eq!(paths(&a.files), ["deep/b.inc", "zones/a.example.toml", "zones/a.inc"]);
         assert!(a.files.find("a.inc", &a.main).is_some());
         assert!(!a.is_plain());
         let b = &sources.zones[Path::new("zones/b.example.zone")];
-        assert_eq!(
-            (paths(&b.files), b.is_plain()),
-            (vec!["zones/b.example.zone"], true)
-        );
+        assert_eq!((paths(&b.files), b.is_plain()), (vec!["zones/b.example.zone"], true));
         assert_eq!(b.stem(), "b.example");
-        assert_eq!(
-            sources.text(Path::new("zones/a.inc")).map(str::len),
-            Some(30)
-        );
+        assert_eq!(sources.text(Path::new("zones/a.inc")).map(str::len), Some(30));
     }
 
     #[test]
@@ -320,10 +295,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_text_is_a_problem_with_its_place() {
-        let dir = folder(&[
-            ("tradewind.toml", b"# fine\n# \xff\n"),
-            ("healthchecks/dir.toml/x", b""),
-        ]);
+        let dir =
+            folder(&[("tradewind.toml", b"# fine\n# \xff\n"), ("healthchecks/dir.toml/x", b"")]);
         let sources = Sources::read(dir.path()).unwrap();
         let mut problems = Problems::default();
         sources.server.problems(&mut problems);
@@ -342,9 +315,7 @@ mod tests {
         let files = [("tradewind.toml", "a"), ("zones/b.zone", "b")];
         let sources = Sources::in_memory(files);
         let kept = sources.files();
-        let kept = kept
-            .into_iter()
-            .map(|(path, file)| (path.to_owned(), file.clone()));
+        let kept = kept.into_iter().map(|(path, file)| (path.to_owned(), file.clone()));
         let mut kept: BTreeMap<PathBuf, SourceFile> = kept.collect();
         assert_eq!(Sources::restore(kept.clone()), sources);
         let server = kept.get_mut(Path::new(SERVER_FILE)).unwrap();
@@ -354,10 +325,7 @@ mod tests {
         let changed = Sources::restore(kept);
         assert_ne!(changed.hash(), sources.hash());
         let zone = Path::new("zones/b.zone");
-        assert_eq!(
-            changed.zones[zone].files.hash(),
-            sources.zones[zone].files.hash()
-        );
+        assert_eq!(changed.zones[zone].files.hash(), sources.zones[zone].files.hash());
         assert_eq!(sources.hash().to_string().len(), 64);
     }
 }

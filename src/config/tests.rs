@@ -168,10 +168,7 @@ fast_recheck = "off"
     assert!(problems.is_empty(), "{problems:?}");
     let status = read[0].status.as_ref().unwrap().get_ref();
     assert_eq!(status[1].get_ref(), &(304..=304));
-    assert_eq!(
-        read[0].fast_recheck.as_ref().unwrap().get_ref(),
-        &checks::FastRecheck::Off
-    );
+    assert_eq!(read[0].fast_recheck.as_ref().unwrap().get_ref(), &checks::FastRecheck::Off);
 }
 
 #[test]
@@ -217,12 +214,8 @@ fn the_zone_of_the_design_is_read() {
     let mut problems = Problems::default();
     let file: Arc<Path> = Path::new("zones/gtm.example.com.toml").into();
     let read = zone::read(&file, ZONE, &mut problems).unwrap();
-    let names: Vec<&str> = read
-        .records
-        .iter()
-        .map(|r| r.name.as_ref())
-        .map(String::as_str)
-        .collect();
+    let names: Vec<&str> =
+        read.records.iter().map(|r| r.name.as_ref()).map(String::as_str).collect();
     assert_eq!(names, ["www", "app", "api", "shop", "@"]);
     let text = read.static_text.unwrap();
     assert!(ZONE[text.start.unwrap()..].starts_with("ns1  3600 IN A"));
@@ -232,8 +225,5 @@ fn the_zone_of_the_design_is_read() {
 #[test]
 fn mistakes_in_a_zone_are_all_found_at_once() {
     let text = include_str!("tests/zone_mistakes.toml");
-    assert_eq!(
-        lines("zones/a.toml", text),
-        include_str!("tests/zone_mistakes.txt")
-    );
+    assert_eq!(lines("zones/a.toml", text), include_str!("tests/zone_mistakes.txt"));
 }

@@ -97,9 +97,7 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Zon
         soa: soa(reader, &mut root),
         settings: RecordSettings::read(reader, &mut root),
         include: root
-            .take(reader, "include", |reader, value| {
-                reader.list(value, "files", scalar::string)
-            })
+            .take(reader, "include", |reader, value| reader.list(value, "files", scalar::string))
             .map(Spanned::into_inner)
             .unwrap_or_default(),
         static_text: static_text(reader, &mut root),
@@ -140,10 +138,7 @@ fn static_text<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Option<
 
 fn records<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<RecordDef> {
     let named = root.take_named(reader, "records", "record");
-    named
-        .into_iter()
-        .map(|(name, table)| record(reader, name, table))
-        .collect()
+    named.into_iter().map(|(name, table)| record(reader, name, table)).collect()
 }
 
 fn record<'i>(

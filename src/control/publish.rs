@@ -57,6 +57,8 @@ pub struct Control {
     latches: Vec<Latch>,
     /// When the next pending failback is due.
     wake: Option<Moment>,
+    /// Until the first results of health checks are in.
+    warming: bool,
 }
 
 impl Control {
@@ -69,6 +71,7 @@ impl Control {
             known: HashMap::new(),
             latches: Vec::new(),
             wake: None,
+            warming: true,
         }
     }
 
@@ -98,6 +101,14 @@ impl Control {
         self.journal.lock().record(self.clock.now(), self.clock.wall(), swap, kind);
     }
 
+    /// Ends the wait for first results: from here on steered names are answered.
+    pub fn warm(&mut self) {
+        if std::mem::take(&mut self.warming) {
+            let world = self.publisher.world();
+            self.install(Arc::clone(&world.snapshot), world.revision);
+        }
+    }
+
     /// Publishes a newly compiled Snapshot. Verdicts, the order of falls and latches are carried
     /// over by stable name, so that a reload changes no answer that its files do not change.
     pub fn install(&mut self, snapshot: Arc<Snapshot>, revision: u64) {
@@ -118,9 +129,13 @@ impl Control {
         self.latches = carried_latches(&self.latches, &old.snapshot, &snapshot);
         let swap = old.swap + 1;
         let (_, mut events) = self.step_failovers(&snapshot, &mut state, None);
-        let steering = Steering::build(&snapshot, state.moved());
+        let warming = self.warming;
+        let steering = match warming {
+            true => Steering::default(),
+            false => Steering::build(&snapshot, state.moved()),
+        };
         let plans = snapshot.plans.len();
-        self.publisher.publish(World { revision, swap, snapshot, steering, state: Arc::new(state) });
+        self.publisher.publish(World { revision, swap, warming, snapshot, steering, state: Arc::new(state) });
         events.push(EventKind::Published { plans, took: self.clock.now().since(started) });
         self.write(swap, events);
     }
@@ -137,6 +152,9 @@ impl Control {
         for verdict in &found {
             self.known.insert(Arc::clone(&verdict.key), verdict.clone());
             changed.insert(&verdict.key, verdict);
+        }
+        if self.warming {
+            return;
         }
         for (index, slot) in old.snapshot.slots.iter().enumerate() {
             let Some(verdict) = slot.target.as_ref().and_then(|key| changed.get(key)) else {
@@ -180,6 +198,7 @@ impl Control {
         let world = World {
             revision: old.revision,
             swap: old.swap + 1,
+            warming: false,
             snapshot: Arc::clone(&old.snapshot),
             steering,
             state: Arc::new(state),

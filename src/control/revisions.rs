@@ -5,7 +5,7 @@
 //! beside their place and renamed, so that a crash or a full disk leaves the last ones whole.
 //! The newest [`KEPT`] revisions stay. Never needed to answer.
 
-use crate::config::{SourceFile, Sources};
+use crate::config::sources::{SourceFile, Sources};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::{

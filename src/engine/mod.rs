@@ -12,10 +12,10 @@ pub mod steer;
 use crate::{
     clock::Dice,
     ids::CounterSlot,
-    telemetry::{Tally, ThreadCounters, Via},
+    telemetry::{DropReason, Tally, ThreadCounters, Via},
     units::Ttl,
     wire::{
-        Full, Owner, QName, Query, Reject, Reply, Section, TCP_MAX,
+        Full, Owner, QName, Query, Reply, Section, TCP_MAX,
         types::{Ede, Rclass, Rcode, Rtype},
     },
     world::World,
@@ -55,18 +55,30 @@ impl Desk {
         from: IpAddr,
         via: Via,
     ) -> usize {
-        let reply = match self.query.parse(&buf[..len]) {
-            Ok(()) => self.reply(world, buf, from, via),
-            Err(Reject::Drop) => 0,
+        let (len, rcode) = match self.query.parse(&buf[..len]) {
+            Ok(()) => {
+                let len = self.reply(world, buf, from, via);
+                (len, u16::from(buf[3] & RCODE_IN_BYTE_3))
+            }
             Err(reject) => match reject.rcode() {
-                Some(rcode) => Reply::error(buf, &self.query, rcode),
-                None => 0,
+                Some(rcode) => (Reply::error(buf, &self.query, rcode), rcode.0),
+                None => {
+                    let short = len < HEADER;
+                    let why = if short { DropReason::Short } else { DropReason::Response };
+                    self.counters.count(Tally::Dropped(why));
+                    return 0;
+                }
             },
         };
-        if reply > 0 && buf[2] & TC_IN_BYTE_2 != 0 {
+        if len == 0 {
+            self.counters.count(Tally::Dropped(DropReason::Other));
+            return 0;
+        }
+        self.counters.count(Tally::Response(via, rcode));
+        if buf[2] & TC_IN_BYTE_2 != 0 {
             self.counters.count(Tally::Truncated);
         }
-        reply
+        len
     }
 
     fn reply(&mut self, world: &World, buf: &mut [u8], from: IpAddr, via: Via) -> usize {
@@ -74,7 +86,7 @@ impl Desk {
         if query.edns.is_some_and(|edns| edns.ecs.is_some()) {
             self.counters.count(Tally::Ecs);
         }
-        if let Some(rcode) = refused_type(query) {
+        if let Some(rcode) = not_looked_up(query) {
             return Reply::error(buf, query, rcode);
         }
         let snapshot = &*world.snapshot;
@@ -118,8 +130,12 @@ impl Desk {
     }
 }
 
+/// Length of a message's header (RFC 1035 §4.1.1).
+const HEADER: usize = 12;
 /// TC as it stands in the third byte of a message.
 const TC_IN_BYTE_2: u8 = 0x02;
+/// The lower four bits of the rcode, in the fourth.
+const RCODE_IN_BYTE_3: u8 = 0x0f;
 
 /// Why a query got no whole answer.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +154,7 @@ impl From<Full> for Unanswered {
 }
 
 /// Classes and types that are never looked up.
-fn refused_type(query: &Query) -> Option<Rcode> {
+fn not_looked_up(query: &Query) -> Option<Rcode> {
     match (query.qclass, query.qtype) {
         // We hold class IN only; ANY as a class is not a way around it (RFC 1035 §3.2.4).
         (class, _) if class != Rclass::IN => Some(Rcode::REFUSED),
@@ -184,43 +200,47 @@ impl<'q> Answering<'q, '_> {
     fn run(&mut self, scratch: &mut QName) -> Result<(), Unanswered> {
         self.reply.enter_zone(self.zone.apex().as_wire());
         let query = self.query;
-        let mut next = self.name(&query.name, None, scratch)?;
-        let mut links = 0;
-        while let Next::Follow = next {
-            links += 1;
-            if links > CHAIN_MAX || !self.zone.contains(scratch) {
+        let mut next = self.name(&query.name, scratch)?;
+        for _ in 0..CHAIN_MAX {
+            if matches!(next, Next::Done) || !self.is_ours(scratch) {
                 break;
             }
             self.reply.follow(scratch)?;
             self.reply.enter_zone(self.zone.apex().as_wire());
             let name = scratch.clone();
-            next = self.name(&name, Some(links), scratch)?;
+            next = self.name(&name, scratch)?;
         }
         Ok(())
     }
 
-    /// Answers for `name`; `link` is its place in a chain, if it is not the question's.
-    fn name(
-        &mut self,
-        name: &QName,
-        link: Option<usize>,
-        scratch: &mut QName,
-    ) -> Result<Next, Unanswered> {
-        match self.zone.lookup(name, self.query.qtype) {
-            Lookup::Delegation { cut } => self.referral(name, cut, link),
+    /// Whether `name` is at or below this zone's apex and no closer zone has it.
+    fn is_ours(&self, name: &QName) -> bool {
+        let apexes = &self.world.snapshot.apexes;
+        let closest = apexes.closest(name, self.query.qtype);
+        closest.is_some_and(|id| self.world.snapshot.zone(id).apex == *self.zone.apex())
+    }
+
+    /// Answers for `name`.
+    fn name(&mut self, name: &QName, scratch: &mut QName) -> Result<Next, Unanswered> {
+        match self.zone.lookup(name) {
+            // The parent's side of a cut holds the DS (RFC 4035 §3.1.4.1).
+            Lookup::Delegation { cut, at_cut: true } if self.query.qtype == Rtype::DS => {
+                self.reply.set_authoritative();
+                self.owned(cut, scratch)
+            }
+            Lookup::Delegation { cut, .. } => self.referral(name, cut),
             found => {
                 self.reply.set_authoritative();
                 match found {
-                    Lookup::Node { node } => self.node(node, scratch),
-                    Lookup::Dname { node } => self.dname(name, node, scratch),
-                    Lookup::NxDomain => self.nxdomain(),
-                    Lookup::Delegation { .. } => Ok(Next::Done),
+                    Lookup::Node { node, .. } => self.node(node, scratch),
+                    Lookup::Dname { node, labels } => self.dname(name, node, labels, scratch),
+                    Lookup::NxDomain | Lookup::Delegation { .. } => self.nxdomain(),
                 }
             }
         }
     }
 
-    /// What the name owns: steered addresses, an RRset, a CNAME, or nothing of that type.
+    /// What the name is given: by steering, where it is steered, else from the zone.
     fn node(&mut self, node: Node<'q>, scratch: &mut QName) -> Result<Next, Unanswered> {
         let qtype = self.query.qtype;
         if let Some(steered) = node.steered() {
@@ -233,6 +253,12 @@ impl<'q> Answering<'q, '_> {
                 return self.steered(answer, scratch);
             }
         }
+        self.owned(node, scratch)
+    }
+
+    /// What the name owns: an RRset, a CNAME, or nothing of that type.
+    fn owned(&mut self, node: Node<'q>, scratch: &mut QName) -> Result<Next, Unanswered> {
+        let qtype = self.query.qtype;
         if qtype == Rtype::ANY {
             // One RRset, no more (RFC 8482 §4.1).
             if let Some(rrset) = node.rrsets().first() {
@@ -275,24 +301,23 @@ impl<'q> Answering<'q, '_> {
         &mut self,
         name: &QName,
         node: Node<'q>,
+        labels: usize,
         scratch: &mut QName,
     ) -> Result<Next, Unanswered> {
         let Some(rrset) = node.rrset(Rtype::DNAME) else { return self.nodata(None) };
-        let owner = node.name();
-        self.reply.records(Section::Answer, Owner::Ancestor(owner), rrset.ttl, &rrset.rdatas)?;
+        let owner = Owner::Ancestor(name.suffix(labels));
+        self.reply.records(Section::Answer, owner, rrset.ttl, &rrset.rdatas)?;
         let mut target = QName::default();
         if rrset.rdatas.read_target(self.zone.apex().as_wire(), &mut target).is_err() {
             return Ok(Next::Done);
         }
         scratch.clone_from(name);
-        let kept = name.label_count() - node.label_count();
-        if scratch.replace_suffix(kept, target.wire()).is_err() {
+        if scratch.replace_suffix(labels, target.wire()).is_err() {
             // The name would be too long (RFC 6672 §2.2).
             self.reply.set_rcode(Rcode::YXDOMAIN);
             return Ok(Next::Done);
         }
-        let (ttl, wire) = (rrset.ttl, scratch.wire());
-        self.reply.record(Section::Answer, Owner::Current, ttl, Rtype::CNAME, wire)?;
+        self.reply.synthesize_cname(rrset.ttl, scratch)?;
         Ok(match self.query.qtype {
             Rtype::CNAME | Rtype::ANY => Next::Done,
             _ => Next::Follow,

@@ -12,12 +12,13 @@ impl<'q> Answering<'q, '_> {
     /// glue comes if it fits.
     pub(super) fn referral(
         &mut self,
-        _name: &QName,
+        name: &QName,
         cut: Node<'q>,
-        _link: Option<usize>,
     ) -> Result<Next, Unanswered> {
         let Some(ns) = cut.rrset(Rtype::NS) else { return self.nodata(None) };
-        let owner = Owner::Ancestor(cut.name());
+        // The cut is the name or one above it: the last so many bytes of it.
+        let cut_len = cut.relative_name().len() + self.zone.apex().as_wire().len();
+        let owner = Owner::Ancestor(&name.wire()[name.wire().len() - cut_len..]);
         self.reply.records(Section::Authority, owner, ns.ttl, &ns.rdatas)?;
         self.additional(ns)?;
         Ok(Next::Done)
@@ -26,14 +27,14 @@ impl<'q> Answering<'q, '_> {
     /// Static addresses of the names in `rrset`. They are left out without a trace where they do
     /// not fit (RFC 2181 §9), but for the glue a referral cannot do without.
     pub(super) fn additional(&mut self, rrset: &'q Rrset) -> Result<(), Unanswered> {
-        for (place, node) in self.zone.additional(rrset).enumerate() {
-            let required = place < self.zone.required_glue(rrset);
+        let (required, nodes) = self.zone.additional(rrset);
+        for (place, node) in nodes.enumerate() {
             for rtype in [Rtype::A, Rtype::AAAA] {
                 let Some(addresses) = node.rrset(rtype) else { continue };
-                let owner = Owner::Relative(node.labels_below_apex());
+                let owner = Owner::Relative(node.relative_name());
                 let (ttl, rdatas) = (addresses.ttl, &addresses.rdatas);
                 let wrote = self.reply.records(Section::Additional, owner, ttl, rdatas);
-                if required {
+                if place < required {
                     wrote?;
                 }
             }

@@ -4,7 +4,7 @@
 //! and the changes of standing. Pure: must not know sockets, tasks or the clock, so that every
 //! bound DESIGN §5 (Health) promises is held by a test that takes no time. With the defaults
 //! (10 s, 3 s, fall 3, recheck 1 s) a refusing target is down after 12 s, a hanging one after
-//! 21 s, and always after `interval × fall + timeout`.
+//! 21 s, and always after `interval × fall + timeout`; half of this file is the proof.
 
 use super::probe::Outcome;
 use crate::{

@@ -3,8 +3,8 @@
 //!
 //! | file | its part |
 //! |---|---|
-//! | [`judge`] | what results mean: one target's state machine; pure |
-//! | [`probe`] | asking once: tcp, http, https; whose fault an error is |
+//! | `judge` | what results mean: one target's state machine; pure |
+//! | `probe` | asking once: tcp, http, https; whose fault an error is |
 //! | `lanes` | how many probes are in flight, and that hung ones stand aside |
 //! | `ledger` | what is known of each target, for steering and for people |
 //! | `schedule` | a task a target, and what a reload does to them: [`Checker`] |

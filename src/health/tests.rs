@@ -76,7 +76,7 @@ impl Bench {
 
     fn plan(&self, targets: &[&Target]) {
         self.checker.update(&CheckPlan {
-            targets: targets.iter().map(|target| Target::clone(target)).collect(),
+            targets: targets.iter().copied().cloned().collect(),
             deny: vec!["127.0.0.66/32".parse().unwrap()],
         });
     }
@@ -192,7 +192,6 @@ async fn a_dead_server_falls_in_time_and_rises_again() {
         assert_eq!((up.was, up.sight), (Standing::Down, UP));
         let took = up.at.since(alive);
         assert!(took <= INTERVAL * 3 + SLACK, "{took:?} to rise");
-        assert_eq!(bench.state(&target).voids_total, 0);
     }
 }
 
@@ -295,13 +294,7 @@ async fn the_first_round_does_not_wait_for_targets_that_left() {
     let round = bench.checker.first_round();
     bench.plan(&[]);
     tokio::time::timeout(PATIENCE, round).await.unwrap();
-    assert!(bench.state_is_empty());
-}
-
-impl Bench {
-    fn state_is_empty(&self) -> bool {
-        self.checker.states().is_empty()
-    }
+    assert!(bench.checker.states().is_empty());
 }
 
 #[tokio::test]

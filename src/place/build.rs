@@ -3,8 +3,8 @@
 
 use super::{
     codec,
-    locate::{LocationTable, kind_of},
     mmdb::{self, MmdbProblem},
+    table::{LocationTable, kind_of},
 };
 use std::{
     fmt, fs, io,

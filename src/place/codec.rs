@@ -5,9 +5,9 @@
 //! how many times its size can be halved, the odd number that is left, and its place plus one
 //! (zero: nowhere). All numbers are LEB128. Knows bytes only, not where they are kept.
 
-use super::locate::{
-    Accuracy, Continent, Country, Key, Location, LocationTable, NOWHERE, Runs, RunsBuilder,
-    Subdivision, TableInfo, kind_of,
+use super::{
+    locate::{Accuracy, Continent, Country, Location, Subdivision},
+    table::{Key, LocationTable, NOWHERE, Runs, RunsBuilder, TableInfo, kind_of},
 };
 use crate::units::Coordinates;
 
@@ -200,7 +200,7 @@ const _: () = assert!(NOWHERE.wrapping_add(1) == 0, "nowhere is written as zero"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::locate::tests::table;
+    use crate::place::table::tests::table;
 
     fn sample() -> LocationTable {
         let mut sample = table(&[

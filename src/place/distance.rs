@@ -63,6 +63,15 @@ pub fn country(country: Country) -> Option<&'static CountryFacts> {
     facts().countries.get(&country)
 }
 
+/// The country that `country` is today. Registries still have addresses under AN (Netherlands
+/// Antilles, dissolved in 2010), most of them in Curaçao.
+pub(super) fn current(country: Country) -> Country {
+    match country.as_str() {
+        "AN" => Country::parse("CW").expect("two letters"),
+        _ => country,
+    }
+}
+
 /// The centre of a subdivision, for the countries whose subdivisions we know (US, CA, AU).
 pub fn subdivision(country: Country, part: Subdivision) -> Option<Coordinates> {
     facts().subdivisions.get(&(country, part)).copied()

@@ -8,10 +8,8 @@
 
 use super::{
     distance,
-    locate::{
-        self, Accuracy, Continent, Country, Identity, Location, LocationTable, NOWHERE,
-        RunsBuilder, Subdivision, TableInfo,
-    },
+    locate::{Accuracy, Continent, Country, Identity, Location, Subdivision},
+    table::{self, LocationTable, NOWHERE, RunsBuilder, TableInfo},
 };
 use crate::units::Coordinates;
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
@@ -84,7 +82,7 @@ pub fn parse(bytes: Vec<u8>) -> Result<LocationTable, MmdbProblem> {
             date: day(reader.metadata().build_epoch),
             licence: String::new(),
             sha256,
-            kind: locate::kind_of(&places.locations),
+            kind: table::kind_of(&places.locations),
         },
         locations: places.locations,
     })
@@ -281,7 +279,10 @@ impl Raw<'_> {
         let countries = [&self.country_code, &self.country, &self.registered_country];
         let continents = [&self.continent_code, &self.continent];
         Record {
-            country: countries.iter().find_map(|c| Country::parse(c.text?)),
+            country: countries
+                .iter()
+                .find_map(|c| Country::parse(c.text?))
+                .map(distance::current),
             continent: continents.iter().find_map(|c| Continent::parse(c.text?)),
             subdivision: self.subdivisions.text.and_then(Subdivision::parse),
             has_city: self.city.says_something,

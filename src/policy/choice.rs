@@ -122,9 +122,7 @@ impl<'t> Choice<'t> {
             Choice::Draw(branches) => {
                 let sum: u64 = branches.iter().map(|b| b.weight).sum();
                 for branch in branches {
-                    branch
-                        .choice
-                        .walk(share * branch.weight as f64 / sum as f64, visit);
+                    branch.choice.walk(share * branch.weight as f64 / sum as f64, visit);
                 }
             }
         }

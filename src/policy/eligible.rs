@@ -27,11 +27,7 @@ pub struct Directives<'a> {
 impl Directives<'_> {
     /// The active member of `failover`.
     pub fn active(&self, failover: FailoverId) -> usize {
-        self.active
-            .get(failover.index())
-            .copied()
-            .unwrap_or(0)
-            .into()
+        self.active.get(failover.index()).copied().unwrap_or(0).into()
     }
     fn fell(&self, slot: SlotId) -> u64 {
         self.fell.get(slot.index()).copied().unwrap_or(0)
@@ -66,16 +62,8 @@ impl<'v> View<'v> {
 
     /// Takes as up what was up just before the change that left none of `slots`.
     pub(crate) fn assume_last_good(&mut self, slots: impl IntoIterator<Item = SlotId>) {
-        let last = slots
-            .into_iter()
-            .map(|slot| self.directives.fell(slot))
-            .max()
-            .unwrap_or(0);
-        self.assumed = if last == 0 {
-            Assumed::All
-        } else {
-            Assumed::FellIn(last)
-        };
+        let last = slots.into_iter().map(|slot| self.directives.fell(slot)).max().unwrap_or(0);
+        self.assumed = if last == 0 { Assumed::All } else { Assumed::FellIn(last) };
     }
 
     pub(crate) fn assume_all(&mut self) {
@@ -114,11 +102,8 @@ impl<'v> View<'v> {
             MinHealthy::Count(count) => up().take(count.into()).count() == usize::from(count),
             MinHealthy::Share(share) => {
                 let weigh = |e: &Endpoint| u64::from(e.weight.get());
-                reaches(
-                    up().map(weigh).sum(),
-                    pool.endpoints.iter().map(weigh).sum(),
-                    share,
-                ) && up().next().is_some()
+                reaches(up().map(weigh).sum(), pool.endpoints.iter().map(weigh).sum(), share)
+                    && up().next().is_some()
             }
         }
     }
@@ -132,14 +117,7 @@ impl<'v> View<'v> {
             EndpointTarget::Cname { .. } => (true, true),
         };
         let weight = self.weight(endpoint);
-        Candidate {
-            pool: &pool.id,
-            merged: false,
-            endpoint,
-            weight,
-            up_v4,
-            up_v6,
-        }
+        Candidate { pool: &pool.id, merged: false, endpoint, weight, up_v4, up_v6 }
     }
 }
 
@@ -158,11 +136,7 @@ pub(crate) struct Above<'t, 'a> {
 pub(super) fn salt<'t>(tree: &Tree, mut above: Option<&Above<'t, '_>>, name: &str) -> u8 {
     let mut salt = 0;
     while let Some(draw) = above {
-        salt += u8::from(
-            draw.members
-                .iter()
-                .any(|m| &*tree.node(m.node).name == name),
-        );
+        salt += u8::from(draw.members.iter().any(|m| &*tree.node(m.node).name == name));
         above = draw.parent;
     }
     salt
@@ -174,28 +148,23 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         let view = &self.view;
         self.trace.endpoints(depth + 1, pool, &|slot| view.up(slot));
         if !self.view.pool_available(pool) {
-            self.trace
-                .dropped(depth, &node.name, || match pool.min_healthy {
-                    _ if !pool.endpoints.iter().any(|e| self.view.endpoint_up(e)) => {
-                        "no endpoint is up".into()
-                    }
-                    min => format!("fewer endpoints are up than min_healthy = {min} asks for"),
-                });
+            self.trace.dropped(depth, &node.name, || match pool.min_healthy {
+                _ if !pool.endpoints.iter().any(|e| self.view.endpoint_up(e)) => {
+                    "no endpoint is up".into()
+                }
+                min => format!("fewer endpoints are up than min_healthy = {min} asks for"),
+            });
             return None;
         }
         self.trace.kept(depth, &node.name, || "available".into());
         let up = pool.endpoints.iter().filter(|e| self.view.endpoint_up(e));
-        Some(self.leaf(
-            up.map(|e| self.view.candidate(pool, e)).collect(),
-            pool.answers,
-        ))
+        Some(self.leaf(up.map(|e| self.view.candidate(pool, e)).collect(), pool.answers))
     }
 
     /// A pool with everything in it, dead or not.
     pub(super) fn whole(&mut self, ix: NodeIx) -> Choice<'t> {
         self.view.assume_all();
-        self.evaluate(ix, None, 0)
-            .expect("with everything up every node has an answer")
+        self.evaluate(ix, None, 0).expect("with everything up every node has an answer")
     }
 
     pub(super) fn leaf(&self, mut candidates: Vec<Candidate<'t>>, answers: u16) -> Choice<'t> {
@@ -205,10 +174,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             // Only reserves are up: they share equally.
             candidates.iter_mut().for_each(|c| c.weight = 1);
         }
-        Choice::Leaf(Leaf {
-            candidates,
-            answers,
-        })
+        Choice::Leaf(Leaf { candidates, answers })
     }
 
     /// The first pool in this client's order, whole.
@@ -226,15 +192,11 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             Kind::Failover(failover) => failover.members.first().copied(),
             Kind::Geo(geo) => {
                 let chain = tree.classes.chain(self.class, geo.dependent);
-                chain
-                    .first()
-                    .and_then(|&r| geo.rules[usize::from(r)].members.first().copied())
+                chain.first().and_then(|&r| geo.rules[usize::from(r)].members.first().copied())
             }
             Kind::Latency(latency) => {
                 let order = tree.classes.order(self.class, latency.dependent);
-                order
-                    .first()
-                    .map(|rank| latency.members[usize::from(rank.member)].node)
+                order.first().map(|rank| latency.members[usize::from(rank.member)].node)
             }
             Kind::Multivalue(multivalue) => multivalue.members.first().copied(),
         };
@@ -253,9 +215,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         match &self.tree.node(ix).kind {
             Kind::Geo(geo) => {
                 let chain = self.tree.classes.chain(self.class, geo.dependent);
-                chain
-                    .last()
-                    .is_some_and(|&rule| geo.rules[usize::from(rule)].fence)
+                chain.last().is_some_and(|&rule| geo.rules[usize::from(rule)].fence)
             }
             _ => false,
         }
@@ -267,11 +227,7 @@ fn reach(tree: &Tree, class: Class, ix: NodeIx, slots: &mut Vec<SlotId>) {
     match &tree.node(ix).kind {
         Kind::Empty => {}
         Kind::Pool(pool) => {
-            slots.extend(
-                pool.endpoints
-                    .iter()
-                    .flat_map(|endpoint| endpoint.target.slots()),
-            );
+            slots.extend(pool.endpoints.iter().flat_map(|endpoint| endpoint.target.slots()));
         }
         Kind::Weighted(weighted) => weighted.members.iter().for_each(|m| all(&[m.node])),
         Kind::Latency(latency) => latency.members.iter().for_each(|m| all(&[m.node])),

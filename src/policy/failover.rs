@@ -23,8 +23,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             && active > 0
         {
             let name = self.tree.node(member).name.clone();
-            self.trace
-                .note(depth, || format!("`{name}` is the active member"));
+            self.trace.note(depth, || format!("`{name}` is the active member"));
             if let Some(choice) = self.evaluate(member, above, depth + 1) {
                 return Some(choice);
             }
@@ -39,8 +38,6 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         above: Option<&Above<'t, '_>>,
         depth: u8,
     ) -> Option<Choice<'t>> {
-        members
-            .iter()
-            .find_map(|&member| self.evaluate(member, above, depth + 1))
+        members.iter().find_map(|&member| self.evaluate(member, above, depth + 1))
     }
 }

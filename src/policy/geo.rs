@@ -16,11 +16,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         for &rule in tree.classes.chain(self.class, geo.dependent) {
             let rule = &geo.rules[usize::from(rule)];
             self.trace.note(depth, || {
-                format!(
-                    "rule {}{}",
-                    rule.label,
-                    if rule.fence { " (fence)" } else { "" }
-                )
+                format!("rule {}{}", rule.label, if rule.fence { " (fence)" } else { "" })
             });
             if let Some(choice) = self.first_available(&rule.members, above, depth) {
                 return Some(choice);

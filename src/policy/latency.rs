@@ -45,18 +45,10 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     ) -> Option<Branch<'t>> {
         let tree = self.tree;
         let member = &latency.members[usize::from(rank.member)];
-        let below = Above {
-            members: &latency.members,
-            parent: above,
-        };
+        let below = Above { members: &latency.members, parent: above };
         let choice = self.evaluate(member.node, Some(&below), depth + 1)?;
         let name = &*tree.node(member.node).name;
         let weight = u64::from(member.weight.get());
-        Some(Branch {
-            name,
-            salt: salt(tree, above, name),
-            weight,
-            choice,
-        })
+        Some(Branch { name, salt: salt(tree, above, name), weight, choice })
     }
 }

@@ -45,27 +45,14 @@ pub fn select<'t, T: Trace>(
     directives: &Directives<'_>,
     trace: T,
 ) -> Decision<'t> {
-    let mut context = Context {
-        tree,
-        class,
-        view: View::new(standings, directives),
-        trace,
-    };
+    let mut context = Context { tree, class, view: View::new(standings, directives), trace };
     if let Some(choice) = context.evaluate(tree.root, None, 0) {
-        return Decision {
-            choice,
-            basis: Basis::Healthy,
-        };
+        return Decision { choice, basis: Basis::Healthy };
     }
-    context.trace.note(0, || {
-        "nothing is available: asked again ignoring min_healthy".into()
-    });
+    context.trace.note(0, || "nothing is available: asked again ignoring min_healthy".into());
     context.view.ignore_min_healthy = true;
     if let Some(choice) = context.evaluate(tree.root, None, 0) {
-        return Decision {
-            choice,
-            basis: Basis::IgnoringMinHealthy,
-        };
+        return Decision { choice, basis: Basis::IgnoringMinHealthy };
     }
     context.all_down()
 }
@@ -96,21 +83,15 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     fn all_down(&mut self) -> Decision<'t> {
         let tree = self.tree;
         let said = tree.all_down;
-        self.trace.note(0, || {
-            format!("everything is down: all_down = \"{}\"", said.word())
-        });
-        let decided = |choice| Decision {
-            choice,
-            basis: Basis::AllDown(said),
-        };
+        self.trace.note(0, || format!("everything is down: all_down = \"{}\"", said.word()));
+        let decided = |choice| Decision { choice, basis: Basis::AllDown(said) };
         match said {
             AllDown::LastGood => {
                 self.view.assume_last_good(self.reachable(tree.root));
                 if let Some(choice) = self.evaluate(tree.root, None, 0) {
                     return decided(choice);
                 }
-                self.trace
-                    .note(0, || "nothing is remembered to have been up: all".into());
+                self.trace.note(0, || "nothing is remembered to have been up: all".into());
                 decided(self.all())
             }
             AllDown::All => decided(self.all()),
@@ -124,8 +105,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
 
     fn all(&mut self) -> Choice<'t> {
         self.view.assume_all();
-        self.evaluate(self.tree.root, None, 0)
-            .expect("with everything up every node has an answer")
+        self.evaluate(self.tree.root, None, 0).expect("with everything up every node has an answer")
     }
 
     /// Members of a weighted root that do not absorb keep their exact share while they are up,

@@ -33,10 +33,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
                         c.pool == candidate.pool && c.endpoint.name == candidate.endpoint.name
                     };
                     if !candidates.iter().any(known) {
-                        candidates.push(Candidate {
-                            merged: true,
-                            ..candidate.clone()
-                        });
+                        candidates.push(Candidate { merged: true, ..candidate.clone() });
                     }
                 }
             });

@@ -59,20 +59,23 @@ pub fn pick(key: Key, arms: impl Iterator<Item = (u64, u64)>) -> usize {
 }
 
 const TABLE_BITS: u32 = 10;
-/// log₂(1 + i/1024) in units of 2⁻³², computed once by repeated squaring in whole numbers.
-static LOG2: LazyLock<Box<[u64]>> = LazyLock::new(|| {
-    (0..=1_u64 << TABLE_BITS)
-        .map(|i| log2_of((1 << 32) + (i << (32 - TABLE_BITS))))
-        .collect()
-});
+/// log₂(1 + i/1024) in units of 2⁻³², by repeated squaring in whole numbers when we are compiled.
+static LOG2: [u64; (1 << TABLE_BITS) + 1] = {
+    let mut table = [0; (1 << TABLE_BITS) + 1];
+    let mut i = 0;
+    while i < table.len() {
+        table[i] = log2_of((1 << 32) + ((i as u64) << (32 - TABLE_BITS)));
+        i += 1;
+    }
+    table
+};
 
 /// log₂ of a number in [1, 2] given in units of 2⁻³²; the result is in the same unit.
 const fn log2_of(mut x: u64) -> u64 {
     if x == 2 << 32 {
         return 1 << 32;
     }
-    let mut log = 0;
-    let mut bit = 32;
+    let (mut log, mut bit) = (0, 32);
     while bit > 0 {
         bit -= 1;
         x = ((x as u128 * x as u128) >> 32) as u64;
@@ -108,10 +111,7 @@ mod tests {
     use super::*;
 
     fn arms(weights: &[(&str, u64)]) -> Vec<(u64, u64)> {
-        weights
-            .iter()
-            .map(|&(n, w)| (name_hash(Drawn::Member, 0, &[n]), w))
-            .collect()
+        weights.iter().map(|&(n, w)| (name_hash(Drawn::Member, 0, &[n]), w)).collect()
     }
 
     fn winners(weights: &[(&str, u64)], clients: u32) -> Vec<usize> {
@@ -140,10 +140,7 @@ mod tests {
         let won = winners(&[("stable", 90), ("canary", 10)], n);
         let canary = won.iter().filter(|&&w| w == 1).count() as f64;
         let sigma = (f64::from(n) * 0.1 * 0.9).sqrt();
-        assert!(
-            (canary - 0.1 * f64::from(n)).abs() < 4.5 * sigma,
-            "{canary}"
-        );
+        assert!((canary - 0.1 * f64::from(n)).abs() < 4.5 * sigma, "{canary}");
     }
 
     #[test]
@@ -152,12 +149,7 @@ mod tests {
         let before = winners(&[("stable", 90), ("canary", 10)], n);
         let after = winners(&[("stable", 80), ("canary", 20)], n);
         let moved = before.iter().zip(&after).filter(|(b, a)| b != a).count();
-        assert!(
-            before
-                .iter()
-                .zip(&after)
-                .all(|(&b, &a)| b == a || (b == 0 && a == 1))
-        );
+        assert!(before.iter().zip(&after).all(|(&b, &a)| b == a || (b == 0 && a == 1)));
         assert!(moved as f64 / f64::from(n) <= 0.105, "{moved}");
     }
 
@@ -180,10 +172,7 @@ mod tests {
         winners(&weights, n).into_iter().for_each(|w| count[w] += 1);
         let expected = f64::from(n) / 64.0;
         for c in count {
-            assert!(
-                (f64::from(c) - expected).abs() < 5.0 * expected.sqrt(),
-                "{c}"
-            );
+            assert!((f64::from(c) - expected).abs() < 5.0 * expected.sqrt(), "{c}");
         }
     }
 
@@ -191,10 +180,7 @@ mod tests {
     fn draws_are_the_same_on_every_machine() {
         // Recorded once; a change of these numbers moves every sticky client of every user.
         let won = winners(&[("stable", 90), ("canary", 10)], 64);
-        let bits = won
-            .iter()
-            .enumerate()
-            .fold(0_u64, |acc, (i, &w)| acc | ((w as u64) << i));
+        let bits = won.iter().enumerate().fold(0_u64, |acc, (i, &w)| acc | ((w as u64) << i));
         assert_eq!(format!("{bits:016x}"), RECORDED);
     }
     const RECORDED: &str = "000000400a040000";

@@ -58,19 +58,11 @@ pub struct Steps<'a> {
 impl<'a> Steps<'a> {
     /// An empty account.
     pub fn new(verdict: &'a dyn Fn(SlotId) -> String) -> Self {
-        Steps {
-            steps: Vec::new(),
-            verdict,
-        }
+        Steps { steps: Vec::new(), verdict }
     }
 
     fn push(&mut self, depth: u8, mark: Mark, name: &str, why: String) {
-        self.steps.push(Step {
-            depth,
-            mark,
-            name: name.to_owned(),
-            why,
-        });
+        self.steps.push(Step { depth, mark, name: name.to_owned(), why });
     }
 
     fn endpoint(&mut self, depth: u8, endpoint: &Endpoint, up: &dyn Fn(SlotId) -> bool) {
@@ -81,11 +73,7 @@ impl<'a> Steps<'a> {
                 reasons.push(words);
             }
         }
-        let mark = if endpoint.target.slots().any(up) {
-            Mark::Kept
-        } else {
-            Mark::Dropped
-        };
+        let mark = if endpoint.target.slots().any(up) { Mark::Kept } else { Mark::Dropped };
         self.push(depth, mark, &endpoint.name, reasons.join("; "));
     }
 }

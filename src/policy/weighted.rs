@@ -25,18 +25,12 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         above: Option<&Above<'t, '_>>,
         depth: u8,
     ) -> Option<Choice<'t>> {
-        let absorbing = self.branches(weighted, above, depth, |m| {
-            m.absorb && !m.weight.is_reserve()
-        });
+        let absorbing =
+            self.branches(weighted, above, depth, |m| m.absorb && !m.weight.is_reserve());
         let exact = self.exact_members(weighted, above, depth);
-        let reserves = self.branches(weighted, above, depth, |m| {
-            m.absorb && m.weight.is_reserve()
-        });
+        let reserves = self.branches(weighted, above, depth, |m| m.absorb && m.weight.is_reserve());
         let here = |name: &str| {
-            absorbing
-                .iter()
-                .chain(&reserves)
-                .any(|branch: &Branch<'_>| branch.name == name)
+            absorbing.iter().chain(&reserves).any(|branch: &Branch<'_>| branch.name == name)
         };
         let tree = self.tree;
         if !self.view.ignore_min_healthy
@@ -50,16 +44,8 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             });
             return None;
         }
-        let rest = Choice::draw(if absorbing.is_empty() {
-            reserves
-        } else {
-            absorbing
-        })?;
-        Some(if exact.is_empty() {
-            rest
-        } else {
-            beside(weighted, exact, rest)
-        })
+        let rest = Choice::draw(if absorbing.is_empty() { reserves } else { absorbing })?;
+        Some(if exact.is_empty() { rest } else { beside(weighted, exact, rest) })
     }
 
     /// Available members with an exact share.
@@ -69,9 +55,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         above: Option<&Above<'t, '_>>,
         depth: u8,
     ) -> Vec<Branch<'t>> {
-        self.branches(weighted, above, depth, |m| {
-            !m.absorb && !m.weight.is_reserve()
-        })
+        self.branches(weighted, above, depth, |m| !m.absorb && !m.weight.is_reserve())
     }
 
     fn branches(
@@ -82,21 +66,13 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         which: impl Fn(&WeightedMember) -> bool,
     ) -> Vec<Branch<'t>> {
         let tree = self.tree;
-        let below = Above {
-            members: &weighted.members,
-            parent: above,
-        };
+        let below = Above { members: &weighted.members, parent: above };
         let mut branches = Vec::new();
         for member in weighted.members.iter().filter(|m| which(m)) {
             if let Some(choice) = self.evaluate(member.node, Some(&below), depth + 1) {
                 let name = &*tree.node(member.node).name;
                 let weight = u64::from(member.weight.get()).max(1);
-                branches.push(Branch {
-                    name,
-                    salt: salt(tree, above, name),
-                    weight,
-                    choice,
-                });
+                branches.push(Branch { name, salt: salt(tree, above, name), weight, choice });
             }
         }
         branches
@@ -109,22 +85,13 @@ pub(super) fn beside<'t>(
     mut exact: Vec<Branch<'t>>,
     rest: Choice<'t>,
 ) -> Choice<'t> {
-    let configured: u64 = weighted
-        .members
-        .iter()
-        .map(|m| u64::from(m.weight.get()))
-        .sum();
+    let configured: u64 = weighted.members.iter().map(|m| u64::from(m.weight.get())).sum();
     let taken: u64 = exact.iter().map(|branch| branch.weight).sum();
     let salt = exact.iter().map(|branch| branch.salt).max().unwrap_or(0);
     match configured - taken {
         // Only reserves absorb and every exact member is up: nothing is left to give.
         0 => {}
-        weight => exact.push(Branch {
-            name: REST,
-            salt,
-            weight,
-            choice: rest,
-        }),
+        weight => exact.push(Branch { name: REST, salt, weight, choice: rest }),
     }
     Choice::draw(exact).expect("`exact` is not empty")
 }
@@ -141,11 +108,7 @@ pub(super) fn reached(weighted: &Weighted, available: impl Fn(&WeightedMember) -
         MinHealthy::Count(count) => regular_up().count() >= count.into(),
         MinHealthy::Share(share) => {
             let weigh = |m: &WeightedMember| u64::from(m.weight.get());
-            reaches(
-                regular_up().map(weigh).sum(),
-                absorbing().map(weigh).sum(),
-                share,
-            )
+            reaches(regular_up().map(weigh).sum(), absorbing().map(weigh).sum(), share)
         }
     }
 }

@@ -242,18 +242,21 @@ fn ring<'l, 't>(leaf: &'l Leaf<'t>, wanted: Wanted) -> Vec<(u64, &'l Candidate<'
 
 fn rdatas(group: &[&Candidate<'_>], wanted: Wanted) -> Rdatas {
     if let EndpointTarget::Cname { wire, .. } = &group[0].endpoint.target {
-        return Rdatas::build(Rtype::CNAME, std::iter::once(&**wire), None);
+        return Rdatas::build(Rtype::CNAME, std::iter::once(&**wire), None)
+            .expect("compile has read the target as a name");
     }
     if wanted == Wanted::A {
         let v4 = group.iter().filter_map(|c| match c.endpoint.target {
             EndpointTarget::Addresses { v4, .. } => v4.map(|(address, _)| address),
             EndpointTarget::Cname { .. } => None,
         });
-        return Rdatas::addresses_v4(&v4.collect::<Vec<_>>());
+        return Rdatas::addresses_v4(&v4.collect::<Vec<_>>()).expect(FITS);
     }
     let v6 = group.iter().filter_map(|c| match c.endpoint.target {
         EndpointTarget::Addresses { v6, .. } => v6.map(|(address, _)| address),
         EndpointTarget::Cname { .. } => None,
     });
-    Rdatas::addresses_v6(&v6.collect::<Vec<_>>())
+    Rdatas::addresses_v6(&v6.collect::<Vec<_>>()).expect(FITS)
 }
+
+const FITS: &str = "a group has at least one endpoint and at most POOL_MAX of them";

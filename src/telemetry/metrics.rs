@@ -1,7 +1,7 @@
 //! The text Prometheus scrapes: the counters' sums, and what other rooms add by closure.
 //!
 //! Everything is read when somebody asks; nothing here runs between scrapes. Must not know what
-//! it shows: names, labels and numbers come from [`super::tally`] and from who adds a metric.
+//! it shows: names, labels and numbers come from `super::tally` and from who adds a metric.
 
 use super::counters::{Telemetry, Totals};
 use super::tally::{CloseReason, DropReason, Family, RCODES, Tally, Via};

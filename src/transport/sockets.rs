@@ -89,7 +89,14 @@ impl Sockets {
             tries -= 1;
             match bind_once(listen, udp_threads, tcp_workers) {
                 Err(BindError::InUse { .. }) if tries > 0 => {}
-                outcome => return outcome,
+                Err(error) => return Err(error),
+                Ok(sockets) => {
+                    sockets
+                        .udp
+                        .first()
+                        .inspect(|socket| udp::socket::warn_if_small(socket));
+                    return Ok(sockets);
+                }
             }
         }
     }
@@ -235,6 +242,27 @@ mod tests {
         let refused = bind(&["192.0.2.1:0"], 1).unwrap_err();
         assert!(matches!(refused, BindError::NotOurs { .. }), "{refused}");
         assert!(refused.to_string().contains("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_refusal_names_the_address_and_the_remedy() {
+        let cases = [
+            (
+                libc::EACCES,
+                ["127.0.0.1:53", "setcap cap_net_bind_service=+ep"],
+            ),
+            (
+                libc::EADDRINUSE,
+                ["127.0.0.1:53", "ss -lntup 'sport = :53'"],
+            ),
+            (libc::EADDRNOTAVAIL, ["127.0.0.1", "correct `listen`"]),
+            (libc::EMFILE, ["127.0.0.1:53", "Too many open files"]),
+        ];
+        for (code, parts) in cases {
+            let source = io::Error::from_raw_os_error(code);
+            let told = explain(source, "127.0.0.1:53".parse().unwrap(), Via::Udp).to_string();
+            assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+        }
     }
 
     #[test]

@@ -75,23 +75,21 @@ impl Edns {
 /// prefix fits the family and no bit of the address is set behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ecs {
-    family: u16,
-    source_prefix: u8,
-    address: IpAddr,
+    /// Family, source prefix, scope prefix (0) and address, filled up with zeros.
+    data: [u8; 4 + 16],
+    /// How long `data` is on the wire.
+    len: u8,
 }
 
 impl Ecs {
-    /// The longest option on the wire: code, length, family, both prefixes, a whole address.
-    pub(super) const MAX_LEN: usize = 4 + 4 + 16;
-
     /// Checks the option's data (RFC 7871 §6, §7.1.2). Family 0 is accepted with an empty
     /// prefix: it names no network in no family, and is how `dig +subnet=0` opts out; BIND
     /// takes it too. Every other family but IPv4 and IPv6 is malformed, as the RFC says.
-    fn parse(data: &[u8]) -> Result<Self, MalformedOption> {
+    #[inline]
+    fn parse(option: &[u8]) -> Result<Self, MalformedOption> {
         let ([f0, f1, source_prefix, scope], address) =
-            data.split_first_chunk().ok_or(MalformedOption)?;
-        let family = u16::from_be_bytes([*f0, *f1]);
-        let longest = match family {
+            option.split_first_chunk().ok_or(MalformedOption)?;
+        let longest = match u16::from_be_bytes([*f0, *f1]) {
             0 => 0,
             1 => 32,
             2 => 128,
@@ -107,56 +105,43 @@ impl Ecs {
         {
             return Err(MalformedOption);
         }
-        let mut octets = [0; 16];
-        octets[..address.len()].copy_from_slice(address);
-        let [a, b, c, d, ..] = octets;
+        let mut data = [0; 4 + 16];
+        data[..option.len()].copy_from_slice(option);
         Ok(Ecs {
-            family,
-            source_prefix: *source_prefix,
-            address: match family {
-                2 => Ipv6Addr::from(octets).into(),
-                _ => Ipv4Addr::new(a, b, c, d).into(),
-            },
+            data,
+            len: option.len() as u8,
         })
     }
 
     /// How many leading bits of the address the resolver tells; 0 when its client opted out.
     #[inline]
     pub fn source_prefix(&self) -> u8 {
-        self.source_prefix
+        self.data[2]
     }
 
-    /// The network's first address: all bits behind the prefix are zero.
+    /// The network's first address: all bits behind the prefix are zero. Unspecified IPv4 when
+    /// no family was named.
     #[inline]
     pub fn address(&self) -> IpAddr {
-        self.address
+        let [_, family, _, _, address @ ..] = self.data;
+        match (family, address) {
+            (2, octets) => Ipv6Addr::from(octets).into(),
+            (_, [a, b, c, d, ..]) => Ipv4Addr::new(a, b, c, d).into(),
+        }
     }
 
-    /// How long the option is in the reply: as long as it came.
+    /// The option's data in the reply: family, source prefix and address as they came, with
+    /// our `scope` (RFC 7871 §7.2.1).
+    #[inline]
+    pub(super) fn echo(&mut self, scope: u8) -> &[u8] {
+        self.data[3] = scope;
+        &self.data[..usize::from(self.len)]
+    }
+
+    /// How long the whole option is in the reply, its code and length included: as it came.
     #[inline]
     pub(super) fn wire_len(&self) -> usize {
-        4 + 4 + self.address_len()
-    }
-
-    /// The option as it goes back: family, source prefix and address as they came, and our
-    /// `scope` (RFC 7871 §7.2.1). The first [`Self::wire_len`] bytes count.
-    pub(super) fn echo(&self, scope: u8) -> [u8; Self::MAX_LEN] {
-        let mut option = [0; Self::MAX_LEN];
-        option[..2].copy_from_slice(&OptionCode::ECS.0.to_be_bytes());
-        option[2..4].copy_from_slice(&(4 + self.address_len() as u16).to_be_bytes());
-        option[4..6].copy_from_slice(&self.family.to_be_bytes());
-        option[6] = self.source_prefix;
-        option[7] = scope;
-        match self.address {
-            IpAddr::V4(address) => option[8..12].copy_from_slice(&address.octets()),
-            IpAddr::V6(address) => option[8..].copy_from_slice(&address.octets()),
-        }
-        option
-    }
-
-    /// As many whole octets as hold the prefix (RFC 7871 §6).
-    fn address_len(&self) -> usize {
-        usize::from(self.source_prefix).div_ceil(8)
+        4 + usize::from(self.len)
     }
 }
 
@@ -259,12 +244,10 @@ mod tests {
             let kept = bits & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
             let address = &kept.to_be_bytes()[..usize::from(prefix).div_ceil(8)];
             let data = [&[0, family, prefix, 0], address].concat();
-            let ecs = ecs(&data).unwrap().unwrap();
-            let mut echo = ecs.echo(scope)[..ecs.wire_len()].to_vec();
-            prop_assert_eq!(echo[7], scope);
-            echo[7] = 0;
-            prop_assert_eq!(&echo[4..], &data[..]);
-            prop_assert_eq!(Edns::read_options(&echo), Ok(Some(ecs)));
+            let mut ecs = ecs(&data).unwrap().unwrap();
+            prop_assert_eq!(ecs.wire_len(), 4 + data.len());
+            prop_assert_eq!(ecs.echo(scope), &[&data[..3], &[scope], address].concat()[..]);
+            prop_assert_eq!(ecs.echo(0), &data[..]);
         }
 
         #[test]

@@ -203,31 +203,23 @@ impl<'b> Reply<'b> {
         Ok(())
     }
 
-    /// Writes a single record made for this reply, with uncompressed `rdata`.
+    /// Writes the CNAME from the name being answered to `target`, which a DNAME made, and
+    /// follows it.
     ///
     /// # Errors
     /// When it does not fit.
-    pub fn record(
-        &mut self,
-        section: Section,
-        owner: Owner<'_>,
-        ttl: Ttl,
-        rtype: Rtype,
-        rdata: &[u8],
-    ) -> Result<(), Full> {
-        let owner = self.owner_wire(owner);
-        let rdlength = u16::try_from(rdata.len()).map_err(|_| Full)?;
+    pub fn synthesize_cname(&mut self, ttl: Ttl, target: &QName) -> Result<(), Full> {
+        let owner = self.owner_wire(Owner::Current);
+        let rdata = target.wire();
         let len = owner.len() + FIXED_LEN + 2 + rdata.len();
-        let start = self.reserve(section, 1, len)?;
-        if rtype == Rtype::CNAME {
-            self.target_at = self.len - rdata.len();
-        }
+        let start = self.reserve(Section::Answer, 1, len)?;
+        self.target_at = self.len - rdata.len();
         let mut out = &mut self.buf[start..self.len];
         put_owner(&mut out, owner);
-        put(&mut out, &fixed_fields(rtype, ttl));
-        put(&mut out, &rdlength.to_be_bytes());
+        put(&mut out, &fixed_fields(Rtype::CNAME, ttl));
+        put(&mut out, &(rdata.len() as u16).to_be_bytes());
         put(&mut out, rdata);
-        Ok(())
+        self.follow(target)
     }
 
     /// Takes back all records, lets no more in, and sets TC: the client comes back over TCP.
@@ -235,6 +227,7 @@ impl<'b> Reply<'b> {
         self.len = self.question_end;
         self.room = self.question_end;
         self.counts = [0; 3];
+        self.section = Section::Answer;
         self.flags |= TC;
     }
 
@@ -286,12 +279,11 @@ impl<'b> Reply<'b> {
     }
 
     #[inline]
-    fn put_opt(&mut self, edns: Edns) {
-        let subnet = edns.ecs.map(|ecs| (ecs.echo(self.scope), ecs.wire_len()));
-        let options_len = subnet.map_or(0, |(_, len)| len);
-        let free = self.buf.len() - self.len - OPT_LEN - options_len;
+    fn put_opt(&mut self, mut edns: Edns) {
+        let subnet_len = edns.ecs.map_or(0, |ecs| ecs.wire_len());
+        let free = self.buf.len() - self.len - OPT_LEN - subnet_len;
         let error = self.extended_error.filter(|_| free >= EDE_LEN);
-        let options_len = options_len + error.map_or(0, |_| EDE_LEN);
+        let options_len = subnet_len + error.map_or(0, |_| EDE_LEN);
 
         let start = self.len;
         self.len += OPT_LEN + options_len;
@@ -299,18 +291,14 @@ impl<'b> Reply<'b> {
         put(&mut out, &[0]);
         put(&mut out, &Rtype::OPT.0.to_be_bytes());
         put(&mut out, &(UDP_MAX as u16).to_be_bytes());
-        put(
-            &mut out,
-            &edns.reply_ttl((self.rcode.0 >> 4) as u8).to_be_bytes(),
-        );
+        let ttl = edns.reply_ttl((self.rcode.0 >> 4) as u8);
+        put(&mut out, &ttl.to_be_bytes());
         put(&mut out, &(options_len as u16).to_be_bytes());
-        if let Some((option, len)) = subnet {
-            put(&mut out, &option[..len]);
+        if let Some(ecs) = &mut edns.ecs {
+            put_option(&mut out, OptionCode::ECS, ecs.echo(self.scope));
         }
         if let Some(Ede(code)) = error {
-            put(&mut out, &OptionCode::EDE.0.to_be_bytes());
-            put(&mut out, &2u16.to_be_bytes());
-            put(&mut out, &code.to_be_bytes());
+            put_option(&mut out, OptionCode::EDE, &code.to_be_bytes());
         }
     }
 
@@ -444,6 +432,13 @@ fn put_owner(out: &mut &mut [u8], owner: OwnerWire<'_>) {
     if let Some(pointer) = owner.pointer {
         put(out, &pointer);
     }
+}
+
+#[inline]
+fn put_option(out: &mut &mut [u8], code: OptionCode, data: &[u8]) {
+    put(out, &code.0.to_be_bytes());
+    put(out, &(data.len() as u16).to_be_bytes());
+    put(out, data);
 }
 
 /// Writes `bytes` at the front of `out`, which becomes what is behind them. The room was

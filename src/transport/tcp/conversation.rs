@@ -8,17 +8,20 @@ use super::seats::Seat;
 use super::{Worker, stopped};
 use crate::telemetry::{CloseReason, Tally, ThreadCounters, Via};
 use crate::transport::{Answerer, family};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// The longest message its two-byte prefix can announce (RFC 1035 §4.2.2).
 const MESSAGE_MAX: usize = u16::MAX as usize;
 /// Queries answered before their replies are written.
 const ROUND_QUERIES: usize = 64;
-/// Bytes of replies after which a round ends early: one more reply still fits 128 KiB.
-const ROUND_BYTES: usize = MESSAGE_MAX;
+/// Bytes of replies after which a round ends early: some 32 of them, about what one write to a
+/// fresh connection may put on the way (initial window: 14 KiB).
+const ROUND_BYTES: usize = 16 << 10;
 /// Room for the first read: most clients send one query below 100 bytes.
 const INBOX_START: usize = 512;
 /// Larger buffers are given back when a connection falls idle.
@@ -111,60 +114,106 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Answerer,
 {
-    let limits = worker.seats.limits;
-    let mut stop = worker.stop.clone();
-    let (mut inbox, mut outbox) = (Vec::new(), Vec::new());
-    let mut deadline = Instant::now() + worker.seats.idle_limit();
-    loop {
-        make_room(&mut inbox);
-        let waiting_for_first_byte = inbox.is_empty();
+    let mut visit = Conversation {
+        stream,
+        from,
+        worker,
+        stop: worker.stop.clone(),
+        inbox: Vec::new(),
+        outbox: Vec::new(),
+    };
+    let Err(reason) = visit.run(seat).await;
+    reason
+}
+
+/// A connection, and what was read from it but not answered yet.
+struct Conversation<'c, S, A> {
+    stream: &'c mut S,
+    from: SocketAddr,
+    worker: &'c Worker<A>,
+    stop: watch::Receiver<bool>,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
+    async fn run(&mut self, seat: &Seat) -> Result<Infallible, CloseReason> {
+        let mut deadline = Instant::now() + self.worker.seats.idle_limit();
+        loop {
+            let begins = self.inbox.is_empty();
+            self.read(deadline).await?;
+            let answered = self.answer_all().await?;
+            if answered {
+                seat.touch();
+            }
+            if self.inbox.is_empty() {
+                give_back(&mut self.inbox);
+                give_back(&mut self.outbox);
+                deadline = Instant::now() + self.worker.seats.idle_limit();
+            } else if begins || answered {
+                // Set once for each message: bytes that dribble in do not extend it.
+                deadline = Instant::now() + self.worker.seats.limits.message;
+            }
+        }
+    }
+
+    /// Waits for bytes until `deadline`: that of the message begun, or else that of idleness.
+    async fn read(&mut self, deadline: Instant) -> Result<(), CloseReason> {
+        let begins = self.inbox.is_empty();
+        make_room(&mut self.inbox);
         // Reading comes first, so that what had arrived when the server stops is answered.
         let read = tokio::select! {
             biased;
-            read = timeout_at(deadline, stream.read_buf(&mut inbox)) => read,
-            () = stopped(&mut stop) => return CloseReason::Stopping,
+            read = timeout_at(deadline, self.stream.read_buf(&mut self.inbox)) => read,
+            () = stopped(&mut self.stop) => return Err(CloseReason::Stopping),
         };
         match read {
-            Err(_) if waiting_for_first_byte => return CloseReason::Idle,
-            Err(_) => return CloseReason::SlowMessage,
-            Ok(Err(_)) => return CloseReason::Error,
+            Err(_) if begins => Err(CloseReason::Idle),
+            Err(_) => Err(CloseReason::SlowMessage),
+            Ok(Err(_)) => Err(CloseReason::Error),
             // A client that has closed its half got its replies before we read again.
-            Ok(Ok(0)) => return CloseReason::Client,
-            Ok(Ok(_)) => {}
+            Ok(Ok(0)) => Err(CloseReason::Client),
+            Ok(Ok(_)) => Ok(()),
         }
+    }
+
+    /// Answers every whole message that has come, round by round. Returns whether there was one.
+    async fn answer_all(&mut self) -> Result<bool, CloseReason> {
         let mut consumed = 0;
         loop {
-            let pending = &inbox[consumed..];
-            let round = worker
-                .desk
-                .borrow_mut()
-                .answer_round(pending, from, &mut outbox);
-            consumed += round.consumed;
-            if !outbox.is_empty() {
-                match timeout(limits.write, send(stream, &outbox)).await {
-                    Err(_) => return CloseReason::SlowReader,
-                    Ok(Err(_)) => return CloseReason::Error,
-                    Ok(Ok(())) => outbox.clear(),
-                }
-            }
+            let round = self.answer_round(consumed);
+            self.write().await?;
             if round.bad_frame {
-                return CloseReason::BadFrame;
+                return Err(CloseReason::BadFrame);
             }
             if round.consumed == 0 {
                 break;
             }
+            consumed += round.consumed;
         }
-        inbox.drain(..consumed);
-        if consumed > 0 {
-            seat.touch();
+        self.inbox.drain(..consumed);
+        Ok(consumed > 0)
+    }
+
+    /// Holds the desk for one round only: others answer while this client takes its replies.
+    fn answer_round(&mut self, consumed: usize) -> Round {
+        let mut desk = self.worker.desk.borrow_mut();
+        desk.answer_round(&self.inbox[consumed..], self.from, &mut self.outbox)
+    }
+
+    /// Writes the replies of a round in one go.
+    async fn write(&mut self) -> Result<(), CloseReason> {
+        if self.outbox.is_empty() {
+            return Ok(());
         }
-        if inbox.is_empty() {
-            give_back(&mut inbox);
-            give_back(&mut outbox);
-            deadline = Instant::now() + worker.seats.idle_limit();
-        } else if waiting_for_first_byte || consumed > 0 {
-            // Set once for each message: bytes that dribble in do not extend it.
-            deadline = Instant::now() + limits.message;
+        let limit = self.worker.seats.limits.write;
+        match timeout(limit, send(self.stream, &self.outbox)).await {
+            Err(_) => Err(CloseReason::SlowReader),
+            Ok(Err(_)) => Err(CloseReason::Error),
+            Ok(Ok(())) => {
+                self.outbox.clear();
+                Ok(())
+            }
         }
     }
 }
@@ -174,10 +223,12 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, replies: &[u8]) -> std::io:
     stream.flush().await
 }
 
-/// Grows a full buffer to twice what has really arrived, whatever a prefix announces.
+/// Grows a full buffer to twice what has really arrived, whatever a prefix announces. Once it
+/// holds a whole message of any length it is never full, because that one is taken out first.
 fn make_room(inbox: &mut Vec<u8>) {
     if inbox.len() == inbox.capacity() {
-        inbox.reserve_exact(inbox.len().max(INBOX_START));
+        let most = (2 + MESSAGE_MAX).saturating_sub(inbox.len());
+        inbox.reserve_exact(inbox.len().clamp(INBOX_START, INBOX_START.max(most)));
     }
 }
 

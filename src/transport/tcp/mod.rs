@@ -1,7 +1,7 @@
 //! TCP: a few threads, each with its own listeners, its own small tokio loop and one answerer.
 //!
 //! Answering never waits, so the connections of a worker take turns with one answerer and need no
-//! lock. [`conversation`] is what happens on one connection, generic over the stream; [`seats`]
+//! lock. `conversation` is what happens on one connection, generic over the stream; `seats`
 //! limits how many there are. Must not know what is answered.
 
 mod conversation;
@@ -49,8 +49,8 @@ pub struct TcpLimits {
 }
 
 impl Default for TcpLimits {
-    /// 1,024 connections hold less than 4 MiB while idle, and 128 MiB if every one is in the
-    /// middle of the largest message and the largest reply.
+    /// 1,024 connections hold at most 4 MiB while idle (two buffers of 2 KiB), and 64 MiB more
+    /// for the two seconds in which every one may dribble the longest message.
     fn default() -> Self {
         TcpLimits {
             connections: 1_024,

@@ -222,13 +222,14 @@ fn slow_clients_in_plenty_do_not_keep_new_ones_out() {
 
 #[test]
 fn a_query_that_makes_the_answerer_panic_costs_one_connection() {
-    let (_server, address, telemetry) = start(TcpLimits::default());
+    let (server, address, telemetry) = start(TcpLimits::default());
     let mut other = connect(address);
     ask(&mut other, b"before");
     let mut stream = connect(address);
     stream.write_all(&frame(b"panic")).unwrap();
     assert_closed(&mut stream);
     ask(&mut other, b"after");
+    server.stop();
     assert_eq!(telemetry.totals().of(Tally::Panic), 1);
 }
 

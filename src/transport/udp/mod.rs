@@ -1,7 +1,7 @@
 //! UDP: one thread for each socket, one socket for each core and address.
 //!
 //! The kernel spreads clients over the sockets of an address (`SO_REUSEPORT`), so threads share
-//! nothing. [`socket`] makes the sockets, [`batch`] is the loop, [`sys`] the system calls. Must
+//! nothing. `socket` makes the sockets, `batch` is the loop, `sys` the system calls. Must
 //! not know what is answered.
 
 mod batch;

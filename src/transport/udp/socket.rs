@@ -67,22 +67,19 @@ fn set(socket: &Socket, level: c_int, name: c_int, value: c_int) -> io::Result<(
 
 /// Asks past `net.core.rmem_max` first, which takes CAP_NET_ADMIN, then up to it.
 fn enlarge_receive_buffer(socket: &Socket) -> io::Result<()> {
-    let forced = set(
-        socket,
-        libc::SOL_SOCKET,
-        libc::SO_RCVBUFFORCE,
-        RECEIVE_BUFFER as c_int,
-    );
-    if forced.is_err() {
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        let got = socket.recv_buffer_size()?;
-        if got < RECEIVE_BUFFER {
-            tracing::warn!(
-                bytes = got,
-                "UDP receive buffer is small, bursts will be lost; \
-                 set net.core.rmem_max to {RECEIVE_BUFFER} or grant CAP_NET_ADMIN"
-            );
-        }
+    let size = RECEIVE_BUFFER as c_int;
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size)
+        .or_else(|_| socket.set_recv_buffer_size(RECEIVE_BUFFER))
+}
+
+/// Tells the operator if `socket`, one of many alike, may lose bursts.
+pub(in crate::transport) fn warn_if_small(socket: &Socket) {
+    match socket.recv_buffer_size() {
+        Ok(bytes) if bytes < RECEIVE_BUFFER => tracing::warn!(
+            bytes,
+            "UDP receive buffers are small and bursts will be lost: set net.core.rmem_max to \
+             {RECEIVE_BUFFER} or grant CAP_NET_ADMIN"
+        ),
+        _ => {}
     }
-    Ok(())
 }

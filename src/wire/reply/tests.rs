@@ -237,11 +237,7 @@ fn a_dname_is_answered_with_the_cname_made_from_it() {
         asked
             .replace_suffix(1, name("new.gtm.example").as_wire())
             .unwrap();
-        let cname = Rtype::CNAME;
-        reply
-            .record(Section::Answer, Owner::Current, TTL, cname, asked.wire())
-            .unwrap();
-        reply.follow(&asked).unwrap();
+        reply.synthesize_cname(TTL, &asked).unwrap();
         reply.enter_zone(name("gtm.example").as_wire());
         reply
             .records(Section::Answer, Owner::Current, TTL, &a(7))
@@ -276,16 +272,14 @@ fn a_set_that_does_not_fit_leaves_no_trace() {
             .unwrap();
         let full = reply.records(Section::Additional, Owner::Current, TTL, &large);
         assert_eq!(full, Err(Full));
-        let full = reply.record(
-            Section::Additional,
-            Owner::Current,
-            TTL,
-            Rtype::TXT,
-            &[0; 470],
-        );
-        assert_eq!(full, Err(Full));
+        let target = qname(&["a"; 125].join("."));
+        reply.synthesize_cname(TTL, &target).unwrap();
+        assert_eq!(reply.synthesize_cname(TTL, &target), Err(Full));
     });
-    assert_eq!(lines(&bytes), ["an a.example. 30 IN TXT hi"]);
+    let lines = lines(&bytes);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0], "an a.example. 30 IN TXT hi");
+    assert!(lines[1].starts_with("an a.example. 30 IN CNAME a.a."));
     assert!(!Message::from_vec(&bytes).unwrap().metadata.truncation);
 }
 

@@ -1,0 +1,33 @@
+//! Which names exist and what they own: RFC 1035 text in, answers to "what is at this name" out.
+//!
+//! [`read`] turns text into [`Record`]s (`file`, with `text`, `scan` and `generate`);
+//! [`ZoneBuilder`] turns records and steered names into a [`Zone`] or says everything that is
+//! wrong with them (`build`, with `check` and `link`); [`Zone::lookup`] is RFC 1034 §4.3.2
+//! (`lookup`, on the table in `names` and what is in `rrset`); [`Zones`] finds the zone first.
+//!
+//! A Zone never changes: reloading builds another. Lookups allocate nothing and take no lock.
+//! Must not know clients, policies, packets or sockets; a steered name is only marked here.
+
+mod build;
+mod check;
+mod file;
+mod generate;
+mod link;
+mod lookup;
+#[cfg(test)]
+mod model;
+mod names;
+mod problem;
+mod rrset;
+mod scan;
+#[cfg(test)]
+pub(crate) mod testing;
+mod text;
+mod zones;
+
+pub use build::ZoneBuilder;
+pub use file::{Loader, Record, Source, read};
+pub use lookup::{Lookup, Node, Zone};
+pub use problem::{At, Severity, ZoneProblem};
+pub use rrset::{Rrset, Steered};
+pub use zones::{ApexProblem, Zones};

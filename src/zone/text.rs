@@ -1,0 +1,308 @@
+//! RFC 1035 §5.1 text as entries and tokens: quotes, parentheses, comments and escapes.
+//!
+//! An *entry* is what the RFC calls a line: it runs over line ends while a parenthesis is open.
+//! This file finds where entries begin and end, so that reading goes on behind a broken one, and
+//! where their tokens stand, so that a complaint points at one. It must not know what a token
+//! means; [`super::file`] does.
+
+/// The longest entry: 64 KiB of rdata written as `\DDD` escapes, with room for comments.
+const ENTRY_BYTES_MAX: usize = 512 * 1024;
+
+/// One entry of a text: a line, or several held together by parentheses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'t> {
+    /// All of it, comments included, without the line end behind it.
+    pub text: &'t str,
+    /// The line it begins on; the text's first is 0.
+    pub line: u32,
+}
+
+/// Why a text could not be cut into entries at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("the quote opened here is not closed on this line")]
+    OpenQuote,
+    #[error("the parenthesis opened here is never closed")]
+    OpenParenthesis,
+    #[error("this parenthesis closes nothing")]
+    StrayParenthesis,
+    #[error("this entry is longer than {ENTRY_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+/// A place in a text: line and column, both from 0; the column counts bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub line: u32,
+    pub column: u32,
+}
+
+/// Cuts a text into entries. After an error it goes on at the next line.
+#[derive(Clone, Debug)]
+pub(super) struct Entries<'t> {
+    text: &'t str,
+    at: usize,
+    line: u32,
+}
+
+impl<'t> Entries<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Entries {
+            text: text.strip_prefix('\u{feff}').unwrap_or(text),
+            at: 0,
+            line: 0,
+        }
+    }
+
+    /// Leaves `at` behind the first line end at or after `from`.
+    fn resume_after(&mut self, from: usize) {
+        let rest = &self.text.as_bytes()[from..];
+        let skipped = rest.iter().position(|&b| b == b'\n');
+        self.at = skipped.map_or(self.text.len(), |n| from + n + 1);
+    }
+}
+
+impl<'t> Iterator for Entries<'t> {
+    type Item = Result<Entry<'t>, (Broken, Place)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (start, line) = (self.at, self.line);
+        if start >= self.text.len() {
+            return None;
+        }
+        let rest = &self.text[start..];
+        match entry_length(rest.as_bytes()) {
+            Ok(length) => {
+                let text = &rest[..length];
+                self.at = start + length + 1;
+                self.line += 1 + newlines(text);
+                Some(Ok(Entry { text, line }))
+            }
+            Err((why, offset)) => {
+                let place = Entry { text: rest, line }.place(offset);
+                self.resume_after(start + offset);
+                self.line = place.line + 1;
+                Some(Err((why, place)))
+            }
+        }
+    }
+}
+
+/// How many bytes stand before the line end that closes the entry at the start of `text`.
+fn entry_length(text: &[u8]) -> Result<usize, (Broken, usize)> {
+    let mut open = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'\n' if open.is_empty() => return Ok(at),
+            b'(' => open.push(at),
+            b')' => {
+                open.pop().ok_or((Broken::StrayParenthesis, at))?;
+            }
+            b'"' => at = quote_end(text, at).ok_or((Broken::OpenQuote, at))?,
+            b';' => {
+                at = line_end(text, at);
+                continue;
+            }
+            b'\\' if text.get(at + 1).is_some_and(|&next| next != b'\n') => at += 1,
+            _ => {}
+        }
+        at += 1;
+        if at > ENTRY_BYTES_MAX {
+            let blamed = open
+                .first()
+                .map_or(Broken::TooLong, |_| Broken::OpenParenthesis);
+            return Err((blamed, open.first().copied().unwrap_or(0)));
+        }
+    }
+    match open.first() {
+        Some(&opened) => Err((Broken::OpenParenthesis, opened)),
+        None => Ok(text.len()),
+    }
+}
+
+/// Where the quote that opens at `at` closes; never behind the end of its line, so that one
+/// forgotten quote spoils one line and not the rest of the file.
+fn quote_end(text: &[u8], at: usize) -> Option<usize> {
+    let mut at = at + 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at),
+            b'\n' => return None,
+            b'\\' if text.get(at + 1).is_some_and(|&next| next != b'\n') => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+fn line_end(text: &[u8], at: usize) -> usize {
+    let rest = &text[at..];
+    at + rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len())
+}
+
+fn newlines(text: &str) -> u32 {
+    text.bytes().filter(|&b| b == b'\n').count() as u32
+}
+
+impl<'t> Entry<'t> {
+    /// The tokens, left to right.
+    pub(super) fn tokens(&self) -> Tokens<'t> {
+        self.tokens_from(0, 0)
+    }
+
+    /// The tokens from byte `at` on, where `depth` parentheses stand open.
+    pub(super) fn tokens_from(&self, at: usize, depth: usize) -> Tokens<'t> {
+        let text = self.text;
+        Tokens { text, at, depth }
+    }
+
+    /// Whether the owner is left out: the entry begins with white space.
+    pub(super) fn is_indented(&self) -> bool {
+        self.text.starts_with([' ', '\t', '\r'])
+    }
+
+    /// Line and column of a byte of the entry.
+    pub(super) fn place(&self, offset: usize) -> Place {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line_start = before
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |n| n + 1);
+        let lines = before.iter().filter(|&&b| b == b'\n').count();
+        Place {
+            line: self.line + lines as u32,
+            column: (before.len() - line_start) as u32,
+        }
+    }
+}
+
+/// A word of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token<'t> {
+    /// What is written, without the quotes around it, escapes untouched.
+    pub text: &'t str,
+    /// Where it begins in the entry (the quote, when it has one).
+    pub start: usize,
+    /// Where it ends, behind the quote that closes it.
+    pub end: usize,
+    /// Whether it stands in quotes.
+    pub quoted: bool,
+}
+
+/// The tokens of one entry.
+#[derive(Clone, Debug)]
+pub(super) struct Tokens<'t> {
+    text: &'t str,
+    at: usize,
+    depth: usize,
+}
+
+impl<'t> Tokens<'t> {
+    /// How many parentheses stand open behind the last token given out.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Where the text behind the last token begins.
+    pub(super) fn offset(&self) -> usize {
+        self.at
+    }
+
+    fn token(&mut self, from: usize, to: usize, end: usize, quoted: bool) -> Token<'t> {
+        let start = self.at;
+        self.at = end;
+        Token {
+            text: &self.text[from..to],
+            start,
+            end,
+            quoted,
+        }
+    }
+}
+
+impl<'t> Iterator for Tokens<'t> {
+    type Item = Token<'t>;
+
+    fn next(&mut self) -> Option<Token<'t>> {
+        let bytes = self.text.as_bytes();
+        loop {
+            let start = self.at;
+            match *bytes.get(start)? {
+                b'(' => self.depth += 1,
+                b')' => self.depth = self.depth.saturating_sub(1),
+                b';' => {
+                    self.at = line_end(bytes, start);
+                    continue;
+                }
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                b'"' => {
+                    let closing = quote_end(bytes, start);
+                    let (to, end) = closing.map_or((bytes.len(), bytes.len()), |c| (c, c + 1));
+                    return Some(self.token(start + 1, to, end, true));
+                }
+                _ => {
+                    let end = word_end(bytes, start);
+                    return Some(self.token(start, end, end, false));
+                }
+            }
+            self.at += 1;
+        }
+    }
+}
+
+/// Where the unquoted word at `at` ends.
+fn word_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' | b'(' | b')' | b';' | b'"' => break,
+            b'\\' if text.get(at + 1).is_some_and(|&next| next != b'\n') => at += 2,
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str) -> Vec<String> {
+        let show = |entry: Result<Entry<'_>, (Broken, Place)>| match entry {
+            Ok(entry) => {
+                let tokens: Vec<_> = entry.tokens().map(|token| token.text).collect();
+                format!("{}:{}", entry.line, tokens.join("|"))
+            }
+            Err((why, at)) => format!("{}:{} {why:?}", at.line, at.column),
+        };
+        Entries::new(text).map(show).collect()
+    }
+
+    #[test]
+    fn parentheses_join_lines_and_comments_vanish() {
+        let text = "a IN SOA ( b ; x )\n c\n) d\ne \"f ; ( g\" ; h\n";
+        assert_eq!(cut(text), ["0:a|IN|SOA|b|c|d", "3:e|f ; ( g"]);
+    }
+
+    #[test]
+    fn escapes_hide_what_they_precede() {
+        assert_eq!(cut(r#"a\;b\( "c\"d" e\"#), [r#"0:a\;b\(|c\"d|e\"#]);
+    }
+
+    #[test]
+    fn one_broken_line_spoils_no_other() {
+        let text = "a \"b\nc )\nd (\ne\nf\n";
+        let expected = [
+            "0:2 OpenQuote",
+            "1:2 StrayParenthesis",
+            "2:2 OpenParenthesis",
+            "3:e",
+            "4:f",
+        ];
+        assert_eq!(cut(text), expected);
+    }
+
+    #[test]
+    fn byte_order_mark_and_carriage_returns_are_white_space() {
+        assert_eq!(cut("\u{feff}a b\r\nc\r\n"), ["0:a|b", "1:c"]);
+    }
+}
