@@ -30,6 +30,8 @@ pub mod transport;
 
 pub mod config;
 
+pub mod compile;
+
 pub mod failover;
 
 pub mod control;

@@ -81,12 +81,7 @@ pub(super) fn compile(def: &CheckDef, problems: &mut Problems) -> Option<CheckSp
             FastRecheck::After(delay) => Some(delay),
         },
     };
-    Some(CheckSpec {
-        check: Arc::new(check),
-        port,
-        file: def.file.clone(),
-        span: def.name.span(),
-    })
+    Some(CheckSpec { check: Arc::new(check), port, file: def.file.clone(), span: def.name.span() })
 }
 
 fn value<T: Clone>(written: &Option<Spanned<T>>, default: T) -> T {
@@ -112,7 +107,8 @@ fn check_times(def: &CheckDef, interval: Duration, timeout: Duration, problems: 
         error(span(&def.interval), message, "write 100ms to 1h; 10s is the default");
     }
     if timeout >= interval {
-        let message = format!("the timeout of {timeout:?} is not below the interval of {interval:?}");
+        let message =
+            format!("the timeout of {timeout:?} is not below the interval of {interval:?}");
         let help = "a probe must be over before the next one starts";
         error(span(&def.timeout), message, help);
     } else if timeout < TIMEOUT_MIN {
@@ -176,11 +172,7 @@ pub(super) fn target(
         Some(ip) => ProbeAddress::Ip(SocketAddr::new(ip, port)),
         None => ProbeAddress::Host { name: name.into(), port },
     };
-    Ok(TargetSpec {
-        key: key(&address, &spec.check).into(),
-        address,
-        check: spec.check.clone(),
-    })
+    Ok(TargetSpec { key: key(&address, &spec.check).into(), address, check: spec.check.clone() })
 }
 
 /// Everything a result depends on, in words: equal keys are one target and one verdict.

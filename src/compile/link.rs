@@ -6,13 +6,13 @@ use super::{
     CounterName,
     maps::CompiledMap,
     pools::SlotSpec,
-    records::PlanDraft,
+    records::{Family, PlanDraft},
     server::Server,
     zones::{Served, ZoneDraft},
 };
 use crate::{
     checkplan::{CheckPlan, Target},
-    ids::{CounterSlot, FailoverId, MapId, PlanId, RegionId, SlotId, TargetId, ZoneId},
+    ids::{CounterSlot, FailoverId, MapId, PlanId, SlotId, TargetId, ZoneId},
     policy::tree::{ClassTable, EndpointTarget, Kind, Node, NodeIx, Tree},
     snapshot::{FailoverDefinition, Plan, Record, Slot, Snapshot, ZoneEntry},
     zone::Zones,
@@ -172,12 +172,8 @@ impl Linker {
     }
 
     fn plan(&mut self, draft: &PlanDraft, translation: &Translation) -> PlanId {
-        let nodes: Box<[Node]> = draft
-            .tree
-            .nodes
-            .iter()
-            .map(|node| translation.node(node))
-            .collect();
+        let nodes: Box<[Node]> =
+            draft.tree.nodes.iter().map(|node| translation.node(node)).collect();
         let map = draft.map.as_ref().map(|map| self.map(map));
         let key = PlanKey {
             nodes: nodes.clone(),
@@ -201,10 +197,12 @@ impl Linker {
             sticky: draft.sticky,
             use_ecs: draft.use_ecs,
             has_cname: draft.has_cname,
+            has_v4: endpoints(&tree).any(|endpoint| Family::V4.is_in(&endpoint.target)),
+            has_v6: endpoints(&tree).any(|endpoint| Family::V6.is_in(&endpoint.target)),
             regions: distinct(endpoints(&tree).map(|endpoint| endpoint.region)),
             slots: distinct(endpoints(&tree).flat_map(|endpoint| endpoint.target.slots())),
             failovers,
-            tree,
+            tree: tree.clone(),
         });
         id
     }
@@ -235,12 +233,9 @@ impl Linker {
         distinct(ids.into_iter())
     }
 
-    fn finish(mut self, server: &Server) -> Linked {
+    fn finish(self, server: &Server) -> Linked {
         let apexes = self.zones.iter().map(|zone| &zone.apex);
         let apexes = Zones::new(apexes).expect("compile serves each apex once, and few enough");
-        // A definition whose plan equals another zone's was never placed: it stands where the
-        // other one does, because equal plans hold equal ids.
-        self.failovers.shrink_to_fit();
         let slots = self.plans.iter().map(|plan| &*plan.slots);
         let failovers = self.plans.iter().map(|plan| &*plan.failovers);
         Linked {
@@ -320,10 +315,4 @@ impl Translation {
         }
         node
     }
-}
-
-/// The region ids a plan's endpoints may have, for reports.
-pub(super) fn region_names<'s>(snapshot: &'s Snapshot, ids: &[Option<RegionId>]) -> Vec<&'s str> {
-    let ids = ids.iter().flatten();
-    ids.map(|id| snapshot.region_name(*id)).collect()
 }

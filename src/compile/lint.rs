@@ -2,7 +2,7 @@
 
 use super::{
     policies,
-    records::{PlanDraft, RecordDraft, Steered, lacks, reachable},
+    records::{Family, PlanDraft, RecordDraft, Steered, reachable},
     server::Server,
     zones::Served,
 };
@@ -16,7 +16,7 @@ use crate::{
     ids::Class,
     place::LocationTable,
     policy::{
-        Choice, Directives, select,
+        Directives, select,
         tree::{AllDown, Dependent, EndpointTarget, Kind},
     },
     verdict::Standings,
@@ -71,9 +71,8 @@ pub(super) fn shared(server: &Server, served: &[Served], problems: &mut Problems
         problems.push(Problem::warning(file, 0..0, message));
     }
     let drafts = served.iter().filter_map(|served| served.draft.as_ref());
-    let used: BTreeSet<&str> = drafts
-        .flat_map(|draft| draft.remarks.used.iter().map(String::as_str))
-        .collect();
+    let used: BTreeSet<&str> =
+        drafts.flat_map(|draft| draft.remarks.used.iter().map(String::as_str)).collect();
     // A zone that did not compile might have used anything.
     if served.iter().any(|served| served.draft.is_none()) {
         return;
@@ -144,8 +143,8 @@ impl<'s> Lint<'s, '_> {
             let sticky = record.settings.sticky.as_ref();
             let sticky = sticky.or(self.file.settings.sticky.as_ref());
             let sticky = sticky.or(self.server.file.defaults.sticky.as_ref());
-            let is_sticky = sticky
-                .is_some_and(|s| *s.get_ref() == crate::config::settings::Sticky::Client);
+            let is_sticky =
+                sticky.is_some_and(|s| *s.get_ref() == crate::config::settings::Sticky::Client);
             if let Some(cohort) = record.cohort.as_ref().filter(|_| !is_sticky) {
                 let message = "`cohort` means nothing without `sticky = \"client\"`".to_owned();
                 self.warn(cohort.span(), message, "");
@@ -159,15 +158,11 @@ impl<'s> Lint<'s, '_> {
     }
 
     fn probe_without_check(&mut self, pool: &PoolDef, endpoint: &EndpointDef) {
-        let levels = [
-            endpoint.settings.check.as_ref(),
-            pool.settings.endpoint.check.as_ref(),
-        ];
+        let levels = [endpoint.settings.check.as_ref(), pool.settings.endpoint.check.as_ref()];
         let records = self.file.records.iter();
-        let above = records.map(|record| &record.settings).chain([
-            &self.file.settings,
-            &self.server.file.defaults,
-        ]);
+        let above = records
+            .map(|record| &record.settings)
+            .chain([&self.file.settings, &self.server.file.defaults]);
         let checked_above = above
             .filter_map(|settings| settings.pool.endpoint.check.as_ref())
             .any(|check| check.get_ref() != "none");
@@ -186,9 +181,10 @@ impl<'s> Lint<'s, '_> {
         let records = file.records.iter().filter_map(|record: &RecordDef| {
             Some((record.name.get_ref().as_str(), record.body.as_ref()?))
         });
-        let policies = file.policies.iter().filter_map(|policy| {
-            Some((policy.name.get_ref().as_str(), policy.body.as_ref()?))
-        });
+        let policies = file
+            .policies
+            .iter()
+            .filter_map(|policy| Some((policy.name.get_ref().as_str(), policy.body.as_ref()?)));
         for (name, body) in records.chain(policies) {
             let PolicyKind::Geo(Some(rules)) = &body.kind else {
                 continue;
@@ -216,20 +212,17 @@ impl<'s> Lint<'s, '_> {
     fn families(&mut self, record: &RecordDraft, plan: &PlanDraft) {
         let nodes = reachable(&plan.tree);
         let depends = plan.tree.classes.depends_on_client();
-        let has = |v6: bool| {
-            nodes.iter().any(|(_, node)| matches!(&node.kind, Kind::Pool(pool)
-                if pool.endpoints.iter().any(|endpoint| match &endpoint.target {
-                    EndpointTarget::Addresses { v4, v6: six } => {
-                        if v6 { six.is_some() } else { v4.is_some() }
-                    }
-                    EndpointTarget::Cname { .. } => false,
-                })))
+        let has = |family: Family| {
+            nodes.iter().any(|(_, node)| match &node.kind {
+                Kind::Pool(pool) => pool.endpoints.iter().any(|e| family.is_in(&e.target)),
+                _ => false,
+            })
         };
         let mut nodata_depends = false;
-        for (v6, family, rtype) in [(true, "IPv6", "AAAA"), (false, "IPv4", "A")] {
+        for (family, word, rtype) in [(Family::V6, "IPv6", "AAAA"), (Family::V4, "IPv4", "A")] {
             let lacking: Vec<Arc<str>> = nodes
                 .iter()
-                .filter(|(_, node)| has(v6) && lacks(&node.kind, v6))
+                .filter(|(_, node)| has(family) && family.lacks_in(&node.kind))
                 .map(|(_, node)| node.name.clone())
                 .collect();
             if lacking.is_empty() {
@@ -239,12 +232,11 @@ impl<'s> Lint<'s, '_> {
             let names = lacking.join("`, `");
             let verb = if lacking.len() == 1 { "has" } else { "have" };
             let share = match depends {
-                true => "some clients'".to_owned(),
-                false => percent(nodata_share(plan, v6)),
+                true => "some".to_owned(),
+                false => percent(nodata_share(plan, family)),
             };
-            let message = format!("`{names}` {verb} no {family}: {share} of {rtype} get NODATA");
-            let message = message.replace("clients' of", "clients asking for");
-            let help = format!("give every pool of a record {family} addresses, or none");
+            let message = format!("`{names}` {verb} no {word}: {share} of {rtype} get NODATA");
+            let help = format!("give every pool of a record {word} addresses, or none");
             self.warn(record.span.clone(), message, &help);
         }
         let empty = nodes.iter().any(|(_, node)| node.kind == Kind::Empty);
@@ -304,22 +296,17 @@ fn dependent_name(plan: &PlanDraft, number: u16) -> String {
 }
 
 /// The share of queries for a family that find nothing when all is up.
-fn nodata_share(plan: &PlanDraft, v6: bool) -> f64 {
+fn nodata_share(plan: &PlanDraft, family: Family) -> f64 {
     let standings = Standings::default();
-    let directives = Directives::default();
+    let directives = Directives { active: &[], fell: &[] };
     let decision = select(&plan.tree, Class(0), &standings, &directives, ());
     let mut share = 0.0;
-    let choice: &Choice<'_> = &decision.choice;
-    choice.leaves(&mut |part, leaf| {
-        let has = leaf.is_some_and(|leaf| {
-            leaf.candidates.iter().any(|candidate| match &candidate.endpoint.target {
-                EndpointTarget::Addresses { v4, v6: six } => {
-                    if v6 { six.is_some() } else { v4.is_some() }
-                }
-                EndpointTarget::Cname { .. } => true,
-            })
-        });
-        if !has {
+    decision.choice.leaves(&mut |part, leaf| {
+        let mut targets = leaf.into_iter().flat_map(|leaf| &leaf.candidates);
+        let answers = |target: &EndpointTarget| {
+            family.is_in(target) || matches!(target, EndpointTarget::Cname { .. })
+        };
+        if !targets.any(|candidate| answers(&candidate.endpoint.target)) {
             share += part;
         }
     });

@@ -30,10 +30,7 @@ pub(super) enum DependentKey {
     /// The folded matchers of each rule, and whether it is a fence.
     Geo(Vec<(Vec<Matcher>, bool)>),
     /// The members, and how close is as good.
-    Latency {
-        members: Vec<LatencyMember>,
-        tie: TenthMs,
-    },
+    Latency { members: Vec<LatencyMember>, tie: TenthMs },
 }
 
 /// A member of a latency policy, as far as scores go.
@@ -103,10 +100,7 @@ fn compile(
         classes.class(location, &inside)
     };
     let map = ClientMap::build(locations, &nets, &mut class_of, default)?;
-    Ok(CompiledMap {
-        map: Arc::new(map),
-        classes: Arc::new(classes.finish()),
-    })
+    Ok(CompiledMap { map: Arc::new(map), classes: Arc::new(classes.finish()) })
 }
 
 /// The networks that some rule or measurement names, each once.

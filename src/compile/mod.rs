@@ -21,6 +21,8 @@ mod pools;
 mod records;
 mod report;
 mod server;
+#[cfg(test)]
+mod tests;
 mod zones;
 
 pub use checks::CheckFacts;
@@ -177,10 +179,7 @@ impl Memory {
             locations: input.locations.map(|table| table.info.sha256.clone()),
         };
         if self.made_from.as_ref() != Some(&ground) {
-            *self = Memory {
-                made_from: Some(ground),
-                ..Memory::default()
-            };
+            *self = Memory { made_from: Some(ground), ..Memory::default() };
         }
     }
 
@@ -210,10 +209,7 @@ impl Memory {
         input: &Input<'_>,
         problems: &mut Problems,
     ) -> Option<Arc<ZoneDraft>> {
-        let footing = Footing {
-            files: zone.files.hash(),
-            modified: zone.files.newest(),
-        };
+        let footing = Footing { files: zone.files.hash(), modified: zone.files.newest() };
         let is_current = |on: &Footing, draft: &ZoneDraft| {
             let served = input.serials.get(&draft.apex);
             *on == footing && draft.serial.is_none_or(|serial| served.is_none_or(|s| *s <= serial))

@@ -10,9 +10,7 @@ use crate::{
         Problem, Problems, Spanned,
         policy::{MemberTarget, PolicyDef},
         pool::{EndpointDef, PoolDef},
-        settings::{
-            AllDown, EndpointSettings, MinHealthy, PoolSettings, ProbeAt, RecordSettings,
-        },
+        settings::{AllDown, EndpointSettings, MinHealthy, PoolSettings, ProbeAt, RecordSettings},
         zone::ZoneFile,
     },
     ids::RegionId,
@@ -76,11 +74,8 @@ impl<'a> Scope<'a> {
         for named in pools.chain(policies.iter().map(Named::Policy)) {
             let name = named.name();
             if let Some(first) = self.named.get(name.get_ref().as_str()) {
-                let problem = Problem::error(
-                    named.file(),
-                    name.span(),
-                    format!("`{name}` is defined twice"),
-                );
+                let problem =
+                    Problem::error(named.file(), name.span(), format!("`{name}` is defined twice"));
                 let problem = problem.related(first.file(), first.name().span(), "first here");
                 to.push(problem.help(
                     "pools and policies share one namespace, and shared ones cannot be redefined \

@@ -140,19 +140,15 @@ fn check_absorbing(file: &Arc<Path>, body: &PolicyBody, problems: &mut Problems)
             && !absorbs(member)
         {
             let message = "this member is never answered: weight 0 and `absorb = false`";
-            problems.push(Problem::error(file, member.span.clone(), message).help(
-                "weight 0 alone makes it a reserve; to take it out, remove it",
-            ));
+            problems.push(
+                Problem::error(file, member.span.clone(), message)
+                    .help("weight 0 alone makes it a reserve; to take it out, remove it"),
+            );
         }
     }
 }
 
-fn check_bias(
-    file: &Arc<Path>,
-    body: &PolicyBody,
-    latency: &LatencyDef,
-    problems: &mut Problems,
-) {
+fn check_bias(file: &Arc<Path>, body: &PolicyBody, latency: &LatencyDef, problems: &mut Problems) {
     let members = body.members.iter().flat_map(|members| members.get_ref());
     let names: Vec<String> = members.map(|member| target_name(&member.target)).collect();
     for (name, _) in &latency.bias {
@@ -223,9 +219,7 @@ pub(super) fn folded(matcher: &Matcher) -> Matcher {
 fn check_matcher(file: &Arc<Path>, matcher: &Spanned<Matcher>, problems: &mut Problems) {
     let country = match matcher.get_ref() {
         Matcher::Country(code) => Country::parse(code),
-        Matcher::Subdivision(code) => {
-            Subdivision::parse_full(code).map(|(country, _)| country)
-        }
+        Matcher::Subdivision(code) => Subdivision::parse_full(code).map(|(country, _)| country),
         _ => return,
     };
     if country.and_then(distance::country).is_none() {
@@ -419,11 +413,7 @@ impl<'a> TreeBuilder<'_, 'a> {
         defs.iter().map(|def| self.member(body.file, def, depth)).collect()
     }
 
-    fn weighted_members(
-        &mut self,
-        body: &Body<'a>,
-        depth: usize,
-    ) -> Option<Box<[WeightedMember]>> {
+    fn weighted_members(&mut self, body: &Body<'a>, depth: usize) -> Option<Box<[WeightedMember]>> {
         let nodes = self.members(body, depth)?;
         let defs = body.body.members.as_ref()?.get_ref();
         let weighted = nodes.iter().zip(defs).map(|(&node, def)| WeightedMember {

@@ -105,8 +105,7 @@ fn addresses_of(endpoint: &EndpointDef) -> impl Iterator<Item = (IpAddr, std::op
     let v4 = endpoint.ipv4.as_ref();
     let v6 = endpoint.ipv6.as_ref();
     let v4 = v4.map(|v4| (IpAddr::from(*v4.get_ref()), v4.span()));
-    v4.into_iter()
-        .chain(v6.map(|v6| (IpAddr::from(*v6.get_ref()), v6.span())))
+    v4.into_iter().chain(v6.map(|v6| (IpAddr::from(*v6.get_ref()), v6.span())))
 }
 
 /// Checks one endpoint, of a pool or inline.
@@ -198,9 +197,8 @@ impl<'a> Maker<'_, 'a> {
             false => format!("{}/{}", self.zone, def.name),
         };
         let list = def.endpoints.as_ref().map_or(&[][..], |list| list.get_ref());
-        let endpoints = list
-            .iter()
-            .filter_map(|endpoint| self.endpoint(&def.file, &id, endpoint, heir));
+        let endpoints =
+            list.iter().filter_map(|endpoint| self.endpoint(&def.file, &id, endpoint, heir));
         let endpoints: Box<[Endpoint]> = endpoints.collect();
         let answers = match list.iter().any(|endpoint| endpoint.cname.is_some()) {
             true => 1,
@@ -241,12 +239,7 @@ impl<'a> Maker<'_, 'a> {
         let slot_name: Arc<str> = format!("{pool}/{name}").into();
         let mut slot = |address: SlotAddress, answered: Answered<'_>| {
             let target = self.target(file, def, &heir, answered);
-            self.slot(SlotSpec {
-                name: slot_name.clone(),
-                address,
-                target,
-                region: heir.region,
-            })
+            self.slot(SlotSpec { name: slot_name.clone(), address, target, region: heir.region })
         };
         let target = match &def.cname {
             Some(cname) => {
@@ -326,9 +319,10 @@ impl<'a> Maker<'_, 'a> {
             def.name
         );
         let span = def.endpoints.as_ref().map_or(def.name.span(), weights_span);
-        self.problems.push(Problem::error(&def.file, span, message).help(format!(
-            "make them equal, or set `answers` to 1 or to {n} and more"
-        )));
+        self.problems.push(
+            Problem::error(&def.file, span, message)
+                .help(format!("make them equal, or set `answers` to 1 or to {n} and more")),
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Steered records: a name, a tree, and how its answers may be kept.
 
 use super::{
-    maps::{CompiledMap, MapCache},
+    maps::{CompiledMap, DependentKey},
     names::{self, Heir, Named, Scope},
     policies::{self, Body, Failovers, TreeBuilder},
     pools::{Maker, Slots},
@@ -201,10 +201,9 @@ impl<'a> Context<'_, 'a, '_> {
             false => Some(self.map(record, dependents)?),
         };
         tree.classes = EMPTY.with(Arc::clone);
-        let ttl = levels.find(|s| s.ttl.as_ref()).map_or(
-            TtlRange { max: TTL, min: TTL },
-            |ttl| *ttl.get_ref(),
-        );
+        let ttl = levels
+            .find(|s| s.ttl.as_ref())
+            .map_or(TtlRange { max: TTL, min: TTL }, |ttl| *ttl.get_ref());
         let prefix = levels.find(|s| s.sticky_prefix.as_ref());
         let prefix = prefix.map_or_else(StickyPrefix::default, |prefix| *prefix.get_ref());
         let is_sticky = levels
@@ -226,12 +225,11 @@ impl<'a> Context<'_, 'a, '_> {
         record: &'a RecordDef,
         levels: &Levels<'a>,
         steered: &mut Steered,
-    ) -> Option<(Tree, Vec<super::maps::DependentKey>)> {
+    ) -> Option<(Tree, Vec<DependentKey>)> {
         let server = self.scope.server;
         let body = record.body.as_ref()?;
-        let above = Heir::default()
-            .pool(server, &levels.defaults.pool)
-            .pool(server, &levels.zone.pool);
+        let above =
+            Heir::default().pool(server, &levels.defaults.pool).pool(server, &levels.zone.pool);
         let whole = above.pool(server, &levels.record.pool);
         let mut heir = whole;
         let own = &record.settings.pool.min_healthy;
@@ -271,19 +269,16 @@ impl<'a> Context<'_, 'a, '_> {
         };
         let root = builder.body(&body, 0)?;
         if builder.leaves(root).is_none() {
-            let message = format!("the tree of `{}` has more than {LEAVES_MAX} leaves", record.name);
+            let message =
+                format!("the tree of `{}` has more than {LEAVES_MAX} leaves", record.name);
             let problem = Problem::error(&self.zone.file, record.name.span(), message);
             let help = "each path to a pool counts: refer to fewer pools, or nest less";
             builder.maker.problems.push(problem.help(help));
             return None;
         }
         let all_down = all_down(&mut builder, levels)?;
-        let tree = Tree {
-            nodes: builder.nodes.into(),
-            root,
-            all_down,
-            classes: EMPTY.with(Arc::clone),
-        };
+        let tree =
+            Tree { nodes: builder.nodes.into(), root, all_down, classes: EMPTY.with(Arc::clone) };
         Some((tree, builder.dependents))
     }
 
@@ -303,8 +298,11 @@ impl<'a> Context<'_, 'a, '_> {
         for (endpoint, wire) in targets {
             if owner == self.apex && !has_cname {
                 let message = format!("`{}` answers a CNAME at the zone's apex", endpoint.name);
-                error(message, "the apex owns SOA and NS, so it cannot have a CNAME (RFC 1034 \
-                     §3.6.2); flattening it to addresses is not in this version");
+                error(
+                    message,
+                    "the apex owns SOA and NS, so it cannot have a CNAME (RFC 1034 \
+                     §3.6.2); flattening it to addresses is not in this version",
+                );
             }
             has_cname = true;
             if Name::from_wire(wire).is_ok_and(|target| target == *owner) {
@@ -318,7 +316,7 @@ impl<'a> Context<'_, 'a, '_> {
     fn map(
         &mut self,
         record: &RecordDef,
-        dependents: Vec<super::maps::DependentKey>,
+        dependents: Vec<DependentKey>,
     ) -> Option<Arc<CompiledMap>> {
         let Ground { locations, maps, .. } = &mut *self.ground;
         match maps.get(self.scope.server, *locations, dependents) {
@@ -385,15 +383,30 @@ pub(super) fn reachable(tree: &Tree) -> Vec<(NodeIx, &Node)> {
     nodes
 }
 
-/// Whether `kind` is a pool without an address of this family, though it has addresses.
-pub(super) fn lacks(kind: &Kind, v6: bool) -> bool {
-    let Kind::Pool(pool) = kind else {
-        return false;
-    };
-    pool.endpoints.iter().all(|endpoint| match &endpoint.target {
-        EndpointTarget::Addresses { v4, v6: six } => {
-            if v6 { six.is_none() } else { v4.is_none() }
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// Whether `target` has an address of it.
+    pub fn is_in(self, target: &EndpointTarget) -> bool {
+        match (target, self) {
+            (EndpointTarget::Addresses { v4, .. }, Family::V4) => v4.is_some(),
+            (EndpointTarget::Addresses { v6, .. }, Family::V6) => v6.is_some(),
+            (EndpointTarget::Cname { .. }, _) => false,
         }
-        EndpointTarget::Cname { .. } => false,
-    })
+    }
+
+    /// Whether `kind` is a pool of addresses without one of it.
+    pub fn lacks_in(self, kind: &Kind) -> bool {
+        let Kind::Pool(pool) = kind else {
+            return false;
+        };
+        let mut targets = pool.endpoints.iter().map(|endpoint| &endpoint.target);
+        targets
+            .all(|target| matches!(target, EndpointTarget::Addresses { .. }) && !self.is_in(target))
+    }
 }

@@ -164,7 +164,8 @@ impl fmt::Display for CheckReport {
     /// As `tradewind check` prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let records: usize = self.zones.iter().map(|zone| zone.steered_records).sum();
-        let (zones, records) = (counted(self.zones.len(), "zone"), counted(records, "steered record"));
+        let (zones, records) =
+            (counted(self.zones.len(), "zone"), counted(records, "steered record"));
         writeln!(f, "{zones}, {records}")?;
         for check in &self.checks {
             let CheckFacts { name, targets, .. } = check;

@@ -176,11 +176,7 @@ impl Server {
 /// For regions that could not be read; their error keeps the coordinates from being used.
 const NOWHERE: Coordinates = Coordinates { lat: 0.0, lon: 0.0 };
 
-fn cloud_region(
-    file: &Arc<Path>,
-    cloud: &Spanned<String>,
-    problems: &mut Problems,
-) -> Coordinates {
+fn cloud_region(file: &Arc<Path>, cloud: &Spanned<String>, problems: &mut Problems) -> Coordinates {
     distance::cloud_region(cloud.get_ref()).unwrap_or_else(|unknown| {
         let message = match unknown.suggestion {
             Some(meant) => format!("no such cloud region `{cloud}`; did you mean `{meant}`?"),

@@ -49,7 +49,6 @@ const EXPIRE: Ttl = Ttl::from_secs(14 * 86_400);
 #[derive(Debug)]
 pub(super) struct ZoneDraft {
     pub apex: Name,
-    pub main: Arc<Path>,
     pub zone: Arc<Zone>,
     /// The serial given out here; none if the SOA is the operator's own.
     pub serial: Option<u32>,
@@ -80,9 +79,8 @@ impl Served {
     /// from its file's name.
     pub fn nothing(zone: &ZoneSources) -> Option<Self> {
         let text = zone.files.text(&zone.main).filter(|_| !zone.is_plain());
-        let read = text.and_then(|text| {
-            config::read(&zone.main, text, &mut Problems::default())?.zone
-        });
+        let read =
+            text.and_then(|text| config::read(&zone.main, text, &mut Problems::default())?.zone);
         let name = read.map(Spanned::into_inner).unwrap_or_else(|| zone.stem());
         let apex = Name::parse(&name).ok()?;
         Some(Served { main: zone.main.clone(), apex, draft: None })
@@ -128,11 +126,11 @@ pub(super) fn draft(
     }
 }
 
-struct Drafting<'s, 'p> {
+struct Drafting<'s, 'i> {
     server: &'s Server,
     sources: &'s ZoneSources,
-    input: &'s Input<'s>,
-    problems: &'p mut Problems,
+    input: &'s Input<'i>,
+    problems: &'s mut Problems,
 }
 
 impl Drafting<'_, '_> {
@@ -222,7 +220,12 @@ impl Drafting<'_, '_> {
         }
     }
 
-    fn compile_records(&mut self, ground: &mut Ground<'_>, file: &ZoneFile, apex: &Name) -> Steered {
+    fn compile_records(
+        &mut self,
+        ground: &mut Ground<'_>,
+        file: &ZoneFile,
+        apex: &Name,
+    ) -> Steered {
         let scope = Scope::zone(self.server, file, self.problems);
         names::check_record_settings(&scope, &file.file, &file.settings, self.problems);
         for pool in &file.pools {
@@ -254,9 +257,11 @@ impl Drafting<'_, '_> {
             let Some((path, found)) = sources.files.find(written.get_ref(), &sources.main) else {
                 let message = format!("there is no file `{written}`");
                 let problem = Problem::error(&file.file, written.span(), message);
-                self.problems.push(problem.help(
-                    "paths are relative to the folder of tradewind.toml, or else to zones/",
-                ));
+                self.problems.push(
+                    problem.help(
+                        "paths are relative to the folder of tradewind.toml, or else to zones/",
+                    ),
+                );
                 continue;
             };
             if let Ok(text) = &found.content {
@@ -284,11 +289,7 @@ impl Drafting<'_, '_> {
         records
     }
 
-    fn build(
-        &mut self,
-        builder: ZoneBuilder,
-        spans: &HashMap<u32, Range<usize>>,
-    ) -> Option<Zone> {
+    fn build(&mut self, builder: ZoneBuilder, spans: &HashMap<u32, Range<usize>>) -> Option<Zone> {
         let (zone, problems) = builder.build();
         for problem in problems {
             self.zone_problem(problem, spans);
@@ -373,7 +374,6 @@ impl Drafting<'_, '_> {
     ) -> ZoneDraft {
         ZoneDraft {
             apex,
-            main: self.sources.main.clone(),
             zone: Arc::new(zone),
             serial,
             records: steered.records,
