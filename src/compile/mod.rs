@@ -21,6 +21,8 @@ mod pools;
 mod records;
 mod report;
 mod server;
+#[cfg(test)]
+mod tests;
 mod zones;
 
 pub use checks::CheckFacts;

@@ -49,7 +49,6 @@ const EXPIRE: Ttl = Ttl::from_secs(14 * 86_400);
 #[derive(Debug)]
 pub(super) struct ZoneDraft {
     pub apex: Name,
-    pub main: Arc<Path>,
     pub zone: Arc<Zone>,
     /// The serial given out here; none if the SOA is the operator's own.
     pub serial: Option<u32>,
@@ -375,7 +374,6 @@ impl Drafting<'_, '_> {
     ) -> ZoneDraft {
         ZoneDraft {
             apex,
-            main: self.sources.main.clone(),
             zone: Arc::new(zone),
             serial,
             records: steered.records,
