@@ -62,7 +62,11 @@ fn silences<T>(about: &str, said: &Said<T>) -> impl Iterator<Item = Finding> {
             Transport::Udp => "resolvers must reach it on UDP port 53",
             Transport::Tcp => "resolvers must reach it on TCP port 53 too (RFC 7766)",
         };
-        Some(Finding { about: about.to_owned(), problem, hint: Some(hint) })
+        Some(Finding {
+            about: about.to_owned(),
+            problem,
+            hint: Some(hint),
+        })
     })
 }
 
@@ -91,11 +95,14 @@ pub(super) fn parent(
 ) -> Vec<Finding> {
     let about = format!("parent {address}");
     let mut findings: Vec<_> = silences(&about, said).collect();
-    let Some(says) = first(said) else {
-        return findings;
-    };
-    let mut wrong = |problem, hint| {
-        findings.push(Finding { about: about.clone(), problem, hint: Some(hint) });
+    let faults = match first(said) {
+        None => Vec::new(),
+        Some(says) => match no_delegation(facts, says) {
+            Some(fault) => vec![fault],
+            None => ns_faults(facts, says)
+                .chain(glue_faults(facts, says))
+                .collect(),
+        },
     };
     findings.extend(findings_about(&about, faults));
     findings
@@ -133,9 +140,6 @@ fn no_delegation(facts: &DelegationFacts, says: &ParentSays) -> Option<Fault> {
 fn ns_faults(facts: &DelegationFacts, says: &ParentSays) -> impl Iterator<Item = Fault> {
     let ours = listed(facts);
     let missing: BTreeSet<_> = ours.difference(&says.ns).cloned().collect();
-    if !missing.is_empty() {
-        wrong(format!("lacks NS {}", names(&missing)), "add the lines above to the parent zone");
-    }
     let extra: BTreeSet<_> = says.ns.difference(&ours).cloned().collect();
     let missing = (!missing.is_empty()).then(|| {
         let problem = format!("lacks NS {}", names(&missing));
@@ -175,18 +179,29 @@ fn glue_faults(facts: &DelegationFacts, says: &ParentSays) -> impl Iterator<Item
 
 /// What is wrong at the listed servers, one by one and together.
 pub(super) fn servers(facts: &DelegationFacts, seen: &[ServerSeen]) -> Vec<Finding> {
-    let mut findings: Vec<_> = seen.iter().flat_map(|server| one_server(facts, server)).collect();
+    let mut findings: Vec<_> = seen
+        .iter()
+        .flat_map(|server| one_server(facts, server))
+        .collect();
     let mut serials: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for server in seen {
         if let Some(serial) = first(&server.said).and_then(|says| says.serial) {
-            serials.entry(serial).or_default().push(server.address.to_string());
+            serials
+                .entry(serial)
+                .or_default()
+                .push(server.address.to_string());
         }
     }
     if serials.len() > 1 {
-        let each = serials.iter().map(|(serial, at)| format!("{serial} at {}", at.join(", ")));
+        let each = serials
+            .iter()
+            .map(|(serial, at)| format!("{serial} at {}", at.join(", ")));
         findings.push(Finding {
             about: "servers".to_owned(),
-            problem: format!("SOA serials differ: {}", each.collect::<Vec<_>>().join("; ")),
+            problem: format!(
+                "SOA serials differ: {}",
+                each.collect::<Vec<_>>().join("; ")
+            ),
             hint: Some("load the same files on all of them"),
         });
     }
@@ -196,13 +211,12 @@ pub(super) fn servers(facts: &DelegationFacts, seen: &[ServerSeen]) -> Vec<Findi
 fn one_server(facts: &DelegationFacts, seen: &ServerSeen) -> Vec<Finding> {
     let about = format!("{} ({})", seen.name.to_ascii(), seen.address);
     let mut findings: Vec<_> = silences(&about, &seen.said).collect();
-    let Some(says) = first(&seen.said) else {
-        return findings;
-    };
-    let mut wrong = |problem, hint| {
-        findings.push(Finding { about: about.clone(), problem, hint: Some(hint) });
-    };
-    let rcode = present::rcode(says.rcode);
+    let fault = first(&seen.said).and_then(|says| server_fault(facts, says));
+    findings.extend(findings_about(&about, fault.into_iter().collect()));
+    findings
+}
+
+fn server_fault(facts: &DelegationFacts, says: &ServerSays) -> Option<Fault> {
     if says.rcode != ResponseCode::NoError || !says.authoritative || says.serial.is_none() {
         let rcode = present::rcode(says.rcode);
         let aa = if says.authoritative { "AA" } else { "no AA" };
@@ -233,14 +247,19 @@ mod tests {
     }
 
     fn both<T: Clone>(says: T) -> Said<T> {
-        [(Transport::Udp, Ok(says.clone())), (Transport::Tcp, Ok(says))]
+        [
+            (Transport::Udp, Ok(says.clone())),
+            (Transport::Tcp, Ok(says)),
+        ]
     }
 
     /// A parent that says `cut: ns …; ns = address …`; gives what is wrong with it.
     fn parent_saying(cut: Option<&str>, ns: &[&str], glue: &[(&str, &str)]) -> String {
         let mut held: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for (server, address) in glue {
-            held.entry(name(server)).or_default().insert(address.parse().unwrap());
+            held.entry(name(server))
+                .or_default()
+                .insert(address.parse().unwrap());
         }
         let says = ParentSays {
             rcode: ResponseCode::NoError,
@@ -290,8 +309,14 @@ mod tests {
                 parent_saying(None, &[], &[]),
                 "has no delegation of the zone: NOERROR, no NS records",
             ),
-            (parent_saying(Some("com"), &["a.nic.com"], &[]), "refers to the servers of com."),
-            (parent_saying(zone, &[ns1], &glue), "lacks NS ns2.example.net."),
+            (
+                parent_saying(Some("com"), &["a.nic.com"], &[]),
+                "refers to the servers of com.",
+            ),
+            (
+                parent_saying(zone, &[ns1], &glue),
+                "lacks NS ns2.example.net.",
+            ),
             (
                 parent_saying(zone, &[ns1, "ns2.example.net", "old.example.net"], &glue),
                 "has NS old.example.net., which our files do not list",
@@ -326,8 +351,14 @@ mod tests {
                 },
                 "is lame: REFUSED, AA for the zone's SOA",
             ),
-            (|s| drop(s.ns.pop_last()), "serves NS ns1.gtm.example.com., our files list others"),
-            (|s| s.serial = Some(8), "SOA serials differ: 7 at 192.0.2.53:53; 8 at 192.0.2.54:53"),
+            (
+                |s| drop(s.ns.pop_last()),
+                "serves NS ns1.gtm.example.com., our files list others",
+            ),
+            (
+                |s| s.serial = Some(8),
+                "SOA serials differ: 7 at 192.0.2.53:53; 8 at 192.0.2.54:53",
+            ),
         ] {
             assert_eq!(check(&[well(), server("192.0.2.54:53", change)]), expected);
         }
