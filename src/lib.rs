@@ -36,4 +36,6 @@ pub mod control;
 
 pub mod health;
 
+pub mod admin;
+
 pub mod cli;

@@ -35,9 +35,14 @@ impl Client {
         Client { from, subnet: told.map(|ecs| (ecs.address(), ecs.source_prefix())) }
     }
 
+    /// The client at `ip`, of which `len` bits are known, as if its resolver had said so.
+    pub fn told(ip: IpAddr, len: u8) -> Client {
+        Client { from: ip, subnet: Some((ip, len)) }
+    }
+
     /// The address that `plan` looks at, and how many bits of it are known.
     #[inline]
-    fn seen_by(&self, plan: &Plan) -> (IpAddr, u8) {
+    pub fn seen_by(&self, plan: &Plan) -> (IpAddr, u8) {
         match self.subnet {
             Some(subnet) if plan.use_ecs => subnet,
             _ => (self.from, if self.from.is_ipv4() { 32 } else { 128 }),
@@ -90,15 +95,7 @@ pub fn steer<'w>(
     });
     let class = placed.as_ref().map_or(Plan::ONLY_CLASS, |(_, hit)| hit.class);
     let selection = world.steering.plan(record.plan).selection(class);
-    let draw = match qtype {
-        Rtype::AAAA => &selection.aaaa,
-        // ANY gets one RRset, no more (RFC 8482 §4.1): the addresses most people want.
-        Rtype::A => &selection.a,
-        Rtype::ANY if plan.has_v4 || plan.has_cname => &selection.a,
-        Rtype::ANY => &selection.aaaa,
-        _ => &selection.other,
-    };
-    let variant = draw.draw(dice, || match plan.sticky {
+    let variant = draw_for(plan, selection, qtype).draw(dice, || match plan.sticky {
         Some(sticky) => key(ip, len, sticky, record.cohort).0,
         None => Key::new(0, record.cohort),
     });
@@ -115,13 +112,26 @@ pub fn steer<'w>(
     Steered { variant, ttl: selection.ttl, scope, counter, basis: selection.basis }
 }
 
+/// How `selection` draws for `qtype`.
+#[inline]
+pub fn draw_for<'w>(plan: &Plan, selection: &'w Selection, qtype: Rtype) -> &'w Draw {
+    match qtype {
+        Rtype::AAAA => &selection.aaaa,
+        // ANY gets one RRset, no more (RFC 8482 §4.1): the addresses most people want.
+        Rtype::A => &selection.a,
+        Rtype::ANY if plan.has_v4 || plan.has_cname => &selection.a,
+        Rtype::ANY => &selection.aaaa,
+        _ => &selection.other,
+    }
+}
+
 /// The widest prefix all of whose mapped space has this Selection now (DESIGN §5, ECS scope).
 fn map_scope(map: &crate::place::ClientMap, hit: &Hit, selection: &Selection) -> u8 {
     map.scope(hit, &selection.mask)
 }
 
 /// A client's sticky key, and how many bits of its address as it came went into it.
-fn key(ip: IpAddr, len: u8, sticky: Sticky, cohort: u64) -> (Key, u8) {
+pub fn key(ip: IpAddr, len: u8, sticky: Sticky, cohort: u64) -> (Key, u8) {
     let folded = fold_net(ip, len);
     let (bits, cut) = match folded.ip {
         IpAddr::V4(v4) => {
