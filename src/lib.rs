@@ -30,6 +30,8 @@ pub mod transport;
 
 pub mod config;
 
+pub mod compile;
+
 pub mod failover;
 
 pub mod control;
@@ -39,3 +41,5 @@ pub mod health;
 pub mod admin;
 
 pub mod cli;
+
+pub mod daemon;

@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     clock::Dice,
-    engine::steer::{Client, draw_for, is_sticky, key, steer, steers},
+    engine::steer::{Client, draw_for, network, steer, steers},
     ids::{Class, SlotId},
-    place::{LocationTable, fold, fold_net},
+    place::{ClassMask, LocationTable, fold, fold_net},
     policy::{
         Choice,
         select,
@@ -233,7 +233,10 @@ impl About<'_> {
     fn steered(&self, record: &Record) -> Steered {
         let World { snapshot, steering, state, .. } = self.world;
         let plan = snapshot.plan(record.plan);
-        let client = Client::told(self.ask.client.addr(), self.ask.client.prefix_len());
+        // What a resolver that sends this network would be answered, scope and all.
+        let net = self.ask.client;
+        let client =
+            Client { from: net.addr(), subnet: Some((net.addr(), net.prefix_len())) };
         let (ip, len) = client.seen_by(plan);
         let (class, place) = self.place(plan, ip, len);
 
@@ -248,7 +251,7 @@ impl About<'_> {
         shares(&decision.choice, 0, 1.0, &mut members);
 
         let selection = steering.plan(record.plan).selection(class);
-        let draw = draw_for(plan, selection, self.ask.rtype);
+        let draw = draw_for(selection, self.ask.rtype);
         let given = steer(self.world, record, self.ask.rtype, &client, &mut Dice::seeded(0));
         let (ttl_why, scope_why) = (self.ttl_why(plan), scope_why(plan, given.scope));
         Steered {
@@ -275,9 +278,10 @@ impl About<'_> {
         let mut networks: Vec<&IpNet> =
             map.nets().iter().filter(|net| net.contains(&fold_net(ip, len).ip)).collect();
         networks.sort_by_key(|net| std::cmp::Reverse(net.prefix_len()));
+        let row = IpNet::new(ip, map.scope(&hit, &ClassMask::single(hit.class)));
         let place = Place {
             known: hit.known,
-            prefix: hit.net().to_string(),
+            prefix: row.map_or_else(|_| ip.to_string(), |row| row.trunc().to_string()),
             location: found.map(|(_, location)| location.to_string()),
             location_prefix: found.map(|(net, _)| net.to_string()),
             database: self
@@ -404,11 +408,12 @@ fn drawn(
         Draw::Chance(_) => DrawnBy::Chance,
         Draw::Sticky(_) => DrawnBy::Client,
     };
-    let Some(sticky) = plan.sticky.filter(|_| is_sticky(draw)) else {
+    let Some(sticky) = plan.sticky.filter(|_| by == DrawnBy::Client) else {
         return DrawLine { by, network: None, path: Vec::new() };
     };
-    let (key, cut) = key(ip, len, sticky, record.cohort);
-    let network = IpNet::new(ip, cut).ok().map(|net| net.trunc().to_string());
+    let looked_at = network(ip, len, sticky);
+    let key = Key::new(looked_at.bits, record.cohort);
+    let network = IpNet::new(ip, looked_at.len).ok().map(|net| net.trunc().to_string());
     let mut path = Vec::new();
     follow(choice, key, &mut path);
     DrawLine { by, network, path }

@@ -4,12 +4,14 @@
 
 use super::{Running, schema::ZoneState, status};
 use crate::{
+    control::Report,
     health::TargetState,
     telemetry::metrics::{Kind, Metrics, Samples},
     verdict::Standing,
-    world::{Reader, World},
+    world::{Viewer, World},
 };
 use std::sync::Arc;
+use tokio::sync::watch::Receiver;
 
 /// Every standing, so that a state's series exists before anything is in it.
 const STANDINGS: [Standing; 5] = [
@@ -20,16 +22,21 @@ const STANDINGS: [Standing; 5] = [
     Standing::Drained,
 ];
 
-/// Adds the gauges of the World behind `reader` and of `running`.
-pub fn add(metrics: &mut Metrics, reader: &Reader, running: &Arc<dyn Running>) {
+/// Adds the gauges of the World behind `viewer`, of the newest load of files and of `running`.
+pub fn add(
+    metrics: &mut Metrics,
+    viewer: &Viewer,
+    report: &Receiver<Arc<Report>>,
+    running: &Arc<dyn Running>,
+) {
     metrics.add(Kind::Gauge, "build_info", "The version that runs", |samples| {
         samples.put(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     });
-    worlds(metrics, reader);
+    worlds(metrics, viewer);
     targets(metrics, running);
-    let (reads, runs) = (reader.clone(), Arc::clone(running));
+    let (view, newest) = (viewer.clone(), report.clone());
     metrics.add(Kind::Gauge, "zones", "Zones by the files they are answered from", move |samples| {
-        let zones = status::zones(reads.clone().load(), &runs.report());
+        let zones = status::zones(&view.world(), &newest.borrow());
         for (state, word) in [
             (ZoneState::Current, "current"),
             (ZoneState::Held, "held"),
@@ -39,10 +46,10 @@ pub fn add(metrics: &mut Metrics, reader: &Reader, running: &Arc<dyn Running>) {
             samples.put(&[("state", word)], count as f64);
         }
     });
-    let runs = Arc::clone(running);
+    let newest = report.clone();
     let help = "Whether the newest files are all in force";
     metrics.add(Kind::Gauge, "config_last_reload_success", help, move |samples| {
-        let report = runs.report();
+        let report = newest.borrow();
         samples.put(&[], flag(report.accepted && report.held.is_empty()));
     });
     let runs = Arc::clone(running);
@@ -52,10 +59,10 @@ pub fn add(metrics: &mut Metrics, reader: &Reader, running: &Arc<dyn Running>) {
     });
 }
 
-fn worlds(metrics: &mut Metrics, reader: &Reader) {
+fn worlds(metrics: &mut Metrics, viewer: &Viewer) {
     let mut of_world = |kind, name, help, read: fn(&World, &mut Samples<'_>)| {
-        let reader = reader.clone();
-        metrics.add(kind, name, help, move |samples| read(reader.clone().load(), samples));
+        let viewer = viewer.clone();
+        metrics.add(kind, name, help, move |samples| read(&viewer.world(), samples));
     };
     of_world(Kind::Gauge, "snapshot_revision", "Revision of the files in force", |world, samples| {
         samples.put(&[], world.revision as f64);

@@ -28,22 +28,16 @@ pub use server::{Context, serve_control, serve_public};
 pub use socket::ControlSocket;
 
 use crate::{
-    control::{Report, revisions::Manifest},
+    control::revisions::Manifest,
     health::{Impairment, TargetState},
-    place::LocationTable,
 };
-use std::sync::Arc;
 
-/// What a running server shows beside its World and its journal.
+/// What a running server shows beside what its [`Handle`](crate::control::Handle) does.
 pub trait Running: Send + Sync {
     /// How every target stands.
     fn targets(&self) -> Vec<TargetState>;
     /// Whether the checker itself is in trouble.
     fn impairment(&self) -> Option<Impairment>;
-    /// Where clients are.
-    fn locations(&self) -> Option<Arc<LocationTable>>;
     /// The kept revisions, oldest first.
     fn revisions(&self) -> Vec<Manifest>;
-    /// The outcome of the newest load of files.
-    fn report(&self) -> Arc<Report>;
 }

@@ -345,7 +345,7 @@ pub struct Steered {
 pub struct Place {
     /// Whether the map knows this space; else the default class is used.
     pub known: bool,
-    /// The prefix around the client in which the map makes no difference.
+    /// The widest prefix around the client whose known space is all of its class.
     pub prefix: String,
     /// What the location database says.
     pub location: Option<String>,
@@ -480,12 +480,11 @@ impl From<&Report> for ReloadReply {
 
 /// What is wrong with the files of `report`.
 pub fn problems(report: &Report) -> Vec<ProblemLine> {
-    let line = |n: u32| (n > 0).then_some(n as usize);
     let problems = report.problems.iter().map(|problem| ProblemLine {
-        severity: if problem.error { "error" } else { "warning" }.to_owned(),
-        file: problem.file.to_string(),
-        line: line(problem.line),
-        column: line(problem.column),
+        severity: problem.severity.to_owned(),
+        file: problem.file.clone(),
+        line: problem.line,
+        column: problem.column,
         message: problem.message.clone(),
         help: problem.help.clone(),
     });

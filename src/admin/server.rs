@@ -14,10 +14,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    control::{Change, Handle, Report},
+    control::{Change, Handle, Report, publish::SharedJournal},
+    place::LocationTable,
     telemetry::Metrics,
-    world::World,
+    world::Viewer,
 };
+use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::{Path, Query, Request, State},
@@ -41,7 +43,7 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, oneshot},
+    sync::{Semaphore, mpsc::UnboundedSender, oneshot, watch::Receiver},
     task::JoinSet,
 };
 
@@ -56,7 +58,11 @@ const EVENTS_MAX: usize = 1_000;
 
 /// Everything the doors show and change.
 pub struct Context {
-    handle: Handle,
+    changes: UnboundedSender<Change>,
+    viewer: Viewer,
+    journal: SharedJournal,
+    report: Receiver<Arc<Report>>,
+    locations: Arc<ArcSwap<LocationTable>>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     started: SystemTime,
@@ -71,20 +77,33 @@ impl Context {
         clock: Arc<dyn Clock>,
         running: Arc<dyn Running>,
     ) -> Arc<Context> {
-        metrics::add(&mut metrics, &handle.reader, &running);
+        let Handle { changes, reader, journal, report, locations } = handle;
+        let viewer = reader.viewer();
+        metrics::add(&mut metrics, &viewer, &report, &running);
         let started = clock.wall();
-        Arc::new(Context { handle, metrics, clock, started, running })
+        Arc::new(Context {
+            changes,
+            viewer,
+            journal,
+            report,
+            locations,
+            metrics,
+            clock,
+            started,
+            running,
+        })
     }
 
-    fn world(&self) -> Arc<World> {
-        Arc::clone(self.handle.reader.clone().load())
+    fn report(&self) -> Arc<Report> {
+        Arc::clone(&self.report.borrow())
     }
 
     fn status(&self) -> Status {
         status::status(&Seen {
-            world: &self.world(),
+            world: &self.viewer.world(),
+            report: &self.report(),
             running: &*self.running,
-            journal: &self.handle.journal,
+            journal: &self.journal,
             clock: &*self.clock,
             started: self.started,
         })
@@ -92,8 +111,8 @@ impl Context {
 
     fn explain(&self, asked: ExplainQuery) -> Result<Explanation, Refused> {
         let ask = asked.read()?;
-        let locations = self.running.locations();
-        explain(&self.world(), locations.as_deref(), &ask)
+        let locations = self.locations.load_full();
+        explain(&self.viewer.world(), Some(&locations), &ask)
             .map_err(|error| Refused(StatusCode::NOT_FOUND, error.to_string()))
     }
 
@@ -105,7 +124,7 @@ impl Context {
         let (reply, outcome) = oneshot::channel();
         let stopping =
             || Refused(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping".to_owned());
-        self.handle.changes.send(wish(reply)).map_err(|_| stopping())?;
+        self.changes.send(wish(reply)).map_err(|_| stopping())?;
         outcome.await.map_err(|_| stopping())
     }
 }
@@ -200,7 +219,7 @@ fn is_ours(host: &str) -> bool {
 }
 
 async fn ready(State(context): State<Arc<Context>>) -> Response {
-    let reasons = status::not_ready(&context.world(), &context.running.report());
+    let reasons = status::not_ready(&context.viewer.world(), &context.report());
     match reasons.is_empty() {
         true => "ready\n".into_response(),
         false => {
@@ -231,7 +250,7 @@ async fn show_events(
     State(context): State<Arc<Context>>,
     Query(asked): Query<EventsQuery>,
 ) -> Json<Vec<EventLine>> {
-    let journal = context.handle.journal.lock();
+    let journal = context.journal.lock();
     Json(journal.since(asked.since).take(EVENTS_MAX).map(EventLine::from).collect())
 }
 
@@ -239,7 +258,7 @@ async fn show_revisions(
     State(context): State<Arc<Context>>,
 ) -> Result<Json<Vec<RevisionLine>>, Refused> {
     let lines = move || {
-        let current = context.world().revision;
+        let current = context.viewer.world().revision;
         let kept = context.running.revisions();
         kept.iter().map(|manifest| RevisionLine::new(manifest, current)).collect()
     };

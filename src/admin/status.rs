@@ -33,6 +33,8 @@ use std::{
 pub struct Seen<'a> {
     /// One consistent state.
     pub world: &'a World,
+    /// The outcome of the newest load of files.
+    pub report: &'a Report,
     /// Everything beside it.
     pub running: &'a dyn Running,
     /// What happened.
@@ -45,12 +47,11 @@ pub struct Seen<'a> {
 
 /// How the server stands.
 pub fn status(seen: &Seen<'_>) -> Status {
-    let Seen { world, running, clock, .. } = seen;
-    let report = running.report();
+    let Seen { world, report, running, clock, .. } = seen;
     let mut status = Status {
         schema_version: SCHEMA_VERSION,
         sentence: String::new(),
-        not_ready: not_ready(world, &report),
+        not_ready: not_ready(world, report),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: time(seen.started),
         now: time(clock.wall()),
@@ -58,7 +59,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         revision_since: time(revision_since(seen)),
         swap: world.swap,
         warming: world.warming,
-        zones: zones(world, &report),
+        zones: zones(world, report),
         pools: pools(world),
         endpoints: endpoints(world, &running.targets(), *clock),
         failovers: failovers(world),
@@ -67,8 +68,8 @@ pub fn status(seen: &Seen<'_>) -> Status {
         checker_impaired: running
             .impairment()
             .map(|i| Impaired { targets: i.targets, reason: i.reason.to_string() }),
-        refused: is_refused(&report),
-        problems: problems(&report),
+        refused: is_refused(report),
+        problems: problems(report),
     };
     status.sentence = sentence(&status);
     status
@@ -101,7 +102,7 @@ pub fn not_ready(world: &World, report: &Report) -> Vec<String> {
 
 /// Whether the newest load changed nothing because of its errors.
 pub fn is_refused(report: &Report) -> bool {
-    !report.accepted && report.problems.iter().any(|problem| problem.error)
+    !report.accepted && report.errors > 0
 }
 
 /// Records answered on other grounds than health: each with the grounds furthest from it on
