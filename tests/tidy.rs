@@ -37,8 +37,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("control", &["world", "failover", "compile", "telemetry"]),
     ("health", &["control"]),
     ("admin", &["health"]),
-    ("cli", &["health"]),
-    ("daemon", &["admin", "cli", "transport"]),
+    ("cli", &["admin"]),
+    ("daemon", &["cli", "transport"]),
 ];
 
 /// The only file that may say `unsafe`.

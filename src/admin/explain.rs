@@ -85,9 +85,11 @@ impl Ask {
             client: client
                 .parse()
                 .or_else(|_| address())
+                .map(|net| net.trunc())
                 .map_err(|_| AskError::Client(client.into()))?,
             suppositions: suppositions
                 .into_iter()
+                .filter(|text| !text.is_empty())
                 .map(str::parse)
                 .collect::<Result<_, SuppositionError>>()?,
         })

@@ -5,13 +5,14 @@
 //! shown, a failback that would come minutes later is not.
 
 use crate::{
+    clock::Moment,
     ids::{PlanId, SlotId},
     snapshot::{Slot, Snapshot},
     steering::Steering,
-    verdict::{Sight, Standing},
+    verdict::{Sight, Standing, Standings, Verdict},
     world::{State, World},
 };
-use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc, time::UNIX_EPOCH};
 
 /// One supposition, as written: `endpoint:stable-1=down`, `region:eu-*=down`, `pool:nrt=up`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +131,32 @@ pub fn suppose(
         steering,
         state: Arc::new(state),
     }))
+}
+
+/// The World of `snapshot` on a day without failures: what files alone can say.
+pub fn calm(snapshot: Snapshot) -> Arc<World> {
+    let up = Sight { standing: Standing::Up, failing: false };
+    let verdict = Verdict {
+        sight: up,
+        reason: "as if it were".into(),
+        since: Moment::default(),
+        since_wall: UNIX_EPOCH,
+    };
+    let slots = snapshot.slots.len();
+    let state = State {
+        standings: Standings(vec![up; slots]),
+        verdicts: vec![verdict; slots],
+        active: vec![0; snapshot.failovers.len()],
+        fell: vec![0; slots],
+    };
+    Arc::new(World {
+        revision: 0,
+        swap: 0,
+        warming: false,
+        steering: Steering::build(&snapshot, state.moved()),
+        snapshot: Arc::new(snapshot),
+        state: Arc::new(state),
+    })
 }
 
 fn set(state: &mut State, slot: SlotId, standing: Standing, swap: u64) {
