@@ -5,7 +5,7 @@ use super::{
     judge::{self, Finding, ParentSays, Said, ServerSays, ServerSeen},
 };
 use crate::{
-    cli::dns::{AskError, Client, Question, Reply, Transport, random_seed},
+    cli::dns::{AskError, Client, Question, Transport, random_seed},
     clock::Clock,
 };
 use hickory_proto::{
@@ -87,12 +87,28 @@ impl Verifier<'_> {
             }
         };
         let mut client = self.client(address);
-        let question = Question::new(self.facts.zone.clone(), RecordType::NS);
         let said = BOTH.map(|transport| {
-            let reply = client.ask(&question, transport);
-            (transport, reply.map(|reply| parent_says(&reply)).map_err(|e| e.to_string()))
+            let says = self.ask_parent(&mut client, transport);
+            (transport, says.map_err(|e| e.to_string()))
         });
         judge::parent(self.facts, address, &said)
+    }
+
+    fn ask_parent(
+        self,
+        client: &mut Client<'_>,
+        transport: Transport,
+    ) -> Result<ParentSays, AskError> {
+        let zone = &self.facts.zone;
+        let reply = client.ask(&Question::new(zone.clone(), RecordType::NS), transport)?;
+        let mut says = parent_says(&reply.message);
+        if reply.message.metadata.authoritative {
+            // Not a referral: it serves our zone, so it must be asked whether another as well.
+            let above = Question::new(zone.base_name(), RecordType::SOA);
+            let above = client.ask(&above, transport)?.message;
+            says.is_above = above.metadata.authoritative;
+        }
+        Ok(says)
     }
 
     fn see_server(self, name: &Name, address: SocketAddr) -> ServerSeen {
@@ -102,7 +118,11 @@ impl Verifier<'_> {
             (transport, says.map_err(|e| e.to_string()))
         });
         let name = name.clone();
-        ServerSeen { name, address, said }
+        ServerSeen {
+            name,
+            address,
+            said,
+        }
     }
 
     fn ask_server(
@@ -151,15 +171,23 @@ impl Verifier<'_> {
             .ok_or_else(|| format!("cannot be looked up: no zone holds {}", above.to_ascii()))?;
         let servers = ask(&zone, RecordType::NS)?;
         let servers = ns_names(owned_by(&zone, &servers.answers));
-        servers.iter().find_map(|server| look_up(server, 53)?.into_iter().next()).ok_or_else(|| {
-            format!("cannot be looked up: no server of {} has an address", zone.to_ascii())
-        })
+        servers
+            .iter()
+            .find_map(|server| look_up(server, 53)?.into_iter().next())
+            .ok_or_else(|| {
+                format!(
+                    "cannot be looked up: no server of {} has an address",
+                    zone.to_ascii()
+                )
+            })
     }
 }
 
 /// A thread's result; one that panicked takes us with it.
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The addresses the system knows for `name`.
@@ -197,13 +225,14 @@ fn ns_names<'a>(data: impl Iterator<Item = &'a RData>) -> BTreeSet<Name> {
 }
 
 /// A referral, or the answer of a server that serves both zones.
-fn parent_says(reply: &Reply) -> ParentSays {
-    let message = &reply.message;
+fn parent_says(message: &Message) -> ParentSays {
     let section = match message.answers.is_empty() {
         true => &message.authorities,
         false => &message.answers,
     };
-    let cut = section.iter().find(|record| record.record_type() == RecordType::NS);
+    let cut = section
+        .iter()
+        .find(|record| record.record_type() == RecordType::NS);
     let cut = cut.map(|record| record.name.clone());
     let mut glue: BTreeMap<_, BTreeSet<IpAddr>> = BTreeMap::new();
     for record in &message.additionals {
@@ -213,7 +242,11 @@ fn parent_says(reply: &Reply) -> ParentSays {
     }
     ParentSays {
         rcode: message.metadata.response_code,
-        ns: cut.iter().flat_map(|cut| ns_names(owned_by(cut, section))).collect(),
+        is_above: true,
+        ns: cut
+            .iter()
+            .flat_map(|cut| ns_names(owned_by(cut, section)))
+            .collect(),
         cut,
         glue,
     }
