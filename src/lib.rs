@@ -30,6 +30,8 @@ pub mod transport;
 
 pub mod config;
 
+pub mod compile;
+
 pub mod failover;
 
 pub mod control;
@@ -37,3 +39,5 @@ pub mod control;
 pub mod health;
 
 pub mod cli;
+
+pub mod daemon;

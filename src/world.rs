@@ -11,7 +11,7 @@ use crate::{
     steering::{Moved, Steering},
     verdict::{Standings, Verdict},
 };
-use arc_swap::{ArcSwap, Cache};
+use arc_swap::{ArcSwap, Guard};
 use std::sync::Arc;
 
 /// One consistent state of the whole server.
@@ -65,9 +65,13 @@ pub struct Publisher {
     retired: Vec<Arc<World>>,
 }
 
-/// A thread's view of the newest World; cheap to ask, no contended reference count.
+/// A thread's view of the newest World. Refreshed once a batch, then read without any atomic
+/// operation.
 #[derive(Clone, Debug)]
-pub struct Reader(Cache<Arc<ArcSwap<World>>, Arc<World>>);
+pub struct Reader {
+    cell: Arc<ArcSwap<World>>,
+    held: Arc<World>,
+}
 
 impl Publisher {
     /// Publishes the first World.
@@ -77,7 +81,7 @@ impl Publisher {
 
     /// A new Reader.
     pub fn reader(&self) -> Reader {
-        Reader(Cache::new(Arc::clone(&self.cell)))
+        Reader { cell: Arc::clone(&self.cell), held: self.cell.load_full() }
     }
 
     /// The World as it is now.
@@ -101,10 +105,25 @@ impl Publisher {
 }
 
 impl Reader {
-    /// The newest World; one atomic load when nothing changed.
+    /// Takes the newest World; one atomic load and no reference counted when nothing changed.
     #[inline]
+    pub fn refresh(&mut self) {
+        let newest = self.cell.load();
+        if !Arc::ptr_eq(&newest, &self.held) {
+            self.held = Guard::into_inner(newest);
+        }
+    }
+
+    /// The World of the last refresh.
+    #[inline]
+    pub fn held(&self) -> &World {
+        &self.held
+    }
+
+    /// The newest World.
     pub fn load(&mut self) -> &Arc<World> {
-        self.0.load()
+        self.refresh();
+        &self.held
     }
 }
 

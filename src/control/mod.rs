@@ -3,16 +3,20 @@
 
 pub mod change;
 pub mod event;
+mod locations;
 pub mod publish;
 pub mod reload;
 pub mod revisions;
+pub mod run;
 
 pub use change::Change;
 pub use reload::Report;
 
-use crate::world::Reader;
+use crate::{place::LocationTable, world::Reader};
+use arc_swap::ArcSwap;
 use publish::SharedJournal;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
 /// What those who watch and steer a running server hold: the way in, and what may be read.
 #[derive(Clone, Debug)]
@@ -23,4 +27,8 @@ pub struct Handle {
     pub reader: Reader,
     /// What happened.
     pub journal: SharedJournal,
+    /// The outcome of the newest load of files.
+    pub report: watch::Receiver<Arc<Report>>,
+    /// Where clients are.
+    pub locations: Arc<ArcSwap<LocationTable>>,
 }

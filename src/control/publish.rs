@@ -135,7 +135,14 @@ impl Control {
             false => Steering::build(&snapshot, state.moved()),
         };
         let plans = snapshot.plans.len();
-        self.publisher.publish(World { revision, swap, warming, snapshot, steering, state: Arc::new(state) });
+        self.publisher.publish(World {
+            revision,
+            swap,
+            warming,
+            snapshot,
+            steering,
+            state: Arc::new(state),
+        });
         events.push(EventKind::Published { plans, took: self.clock.now().since(started) });
         self.write(swap, events);
     }

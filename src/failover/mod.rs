@@ -6,7 +6,7 @@
 //! rule. Knows no verdicts, addresses or files. (Manual modes, ramps, holds and approvals are
 //! transitions to come; the latch they need is already the only state.)
 
-use crate::{clock::Moment, snapshot::Failback};
+use crate::{clock::Moment, policy::tree::Failback};
 
 /// The state of one failover.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,8 @@ impl Latch {
         let active = usize::from(self.active);
         if !available[active] {
             let next = available.iter().position(|&is| is);
-            return next.map_or_else(Stepped::default, |to| self.to(to, Cause::Lost, failback, now));
+            return next
+                .map_or_else(Stepped::default, |to| self.to(to, Cause::Lost, failback, now));
         }
         let due = |since: &Option<Moment>| since.is_some_and(|s| ready_at(s, failback) <= now);
         match self.available_since[..active].iter().position(due) {

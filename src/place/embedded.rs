@@ -2,15 +2,20 @@
 //! with no download. `embedded/manifest.toml` says what it was made from, `embedded/README.md`
 //! credits every source.
 
-use super::{codec, locate::LocationTable};
-use std::sync::OnceLock;
+use super::{codec, table::LocationTable};
+use std::sync::{Arc, OnceLock};
 
 const PACKED: &[u8] = include_bytes!("embedded/country.table");
 
 /// The table, unpacked at the first call and kept.
-pub fn table() -> &'static LocationTable {
-    static TABLE: OnceLock<LocationTable> = OnceLock::new();
-    TABLE.get_or_init(|| codec::unpack(PACKED).expect("a test unpacks the bytes compiled in"))
+pub fn table() -> Arc<LocationTable> {
+    static TABLE: OnceLock<Arc<LocationTable>> = OnceLock::new();
+    Arc::clone(TABLE.get_or_init(|| Arc::new(unpack())))
+}
+
+/// A copy of its own, unpacked anew: what the first call of [`table`] costs.
+pub fn unpack() -> LocationTable {
+    codec::unpack(PACKED).expect("a test unpacks the bytes compiled in")
 }
 
 /// Where the table came from, as text (TOML).
@@ -24,10 +29,7 @@ mod tests {
     #[test]
     fn the_embedded_table_is_the_one_its_manifest_speaks_of() {
         let manifest: toml::Table = MANIFEST.parse().unwrap();
-        assert_eq!(
-            manifest["table"]["sha256"].as_str(),
-            Some(&*sha256_hex(PACKED))
-        );
+        assert_eq!(manifest["table"]["sha256"].as_str(), Some(&*sha256_hex(PACKED)));
         let (v4, v6) = table().run_counts();
         let runs = |family: &str| manifest["table"][family].as_integer().unwrap() as usize;
         assert_eq!((v4, v6), (runs("runs_ipv4"), runs("runs_ipv6")));
@@ -45,24 +47,18 @@ mod tests {
             ("2001:67c:2e8:22::c100:68b", "NL", "EU"),
             ("2001:dc0:2001:11::194", "AU", "OC"),
         ] {
-            let (_, at) = table().lookup(ip.parse().unwrap()).unwrap();
+            let table = table();
+            let (_, at) = table.lookup(ip.parse().unwrap()).unwrap();
             let found = (at.country.unwrap(), at.continent.unwrap());
-            assert_eq!(
-                (found.0.as_str(), found.1.code()),
-                (country, continent),
-                "{ip}"
-            );
+            assert_eq!((found.0.as_str(), found.1.code()), (country, continent), "{ip}");
         }
         assert_eq!(table().lookup("10.0.0.1".parse().unwrap()), None);
     }
 
     #[test]
     fn every_country_in_the_table_has_a_continent() {
-        let lost: Vec<_> = table()
-            .locations()
-            .iter()
-            .filter(|l| l.continent.is_none())
-            .collect();
+        let table = table();
+        let lost: Vec<_> = table.locations().iter().filter(|l| l.continent.is_none()).collect();
         assert!(lost.is_empty(), "{lost:?}");
     }
 }

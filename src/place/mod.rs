@@ -2,10 +2,11 @@
 //!
 //! [`mmdb`] and [`embedded`] each give a [`LocationTable`]; [`map`] compiles one, with the
 //! networks operators write, into a [`ClientMap`], the only thing here a query touches.
-//! [`fold`] sees through IPv4 hidden in IPv6, [`distance`] and [`latency`] say how far a region
+//! [`fold()`] sees through IPv4 hidden in IPv6, [`distance`] and [`latency`] say how far a region
 //! is, and [`build`] makes the table that is embedded. The room must not know policies,
 //! records, regions' names or health: a map gives classes, what a class means is its maker's.
 
+mod blocks;
 pub mod build;
 mod codec;
 pub mod distance;
@@ -15,22 +16,23 @@ pub mod latency;
 pub mod locate;
 pub mod map;
 pub mod mmdb;
+// Shared with the tests in `tests/`, which need databases too.
 #[cfg(test)]
+#[path = "../../tests/support/mmdb_writer.rs"]
 pub(crate) mod mmdb_writer;
 mod nets;
 mod sets;
+mod table;
 
 pub use fold::{fold, fold_net};
-pub use locate::{Continent, Country, Location, LocationTable, Subdivision, TableInfo, TableKind};
+pub use locate::{Continent, Country, Location, Subdivision};
 pub use map::{ClientMap, Hit};
+pub use nets::ClassOf;
 pub use sets::ClassMask;
+pub use table::{LocationTable, TableInfo, TableKind};
 
 /// SHA-256 of `bytes`, in lower-case hex.
 fn sha256_hex(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

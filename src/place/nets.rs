@@ -6,8 +6,9 @@
 
 use super::{
     fold::Hiding,
-    locate::{Location, LocationTable, NOWHERE},
+    locate::Location,
     sets::{NONE, SetId},
+    table::{LocationTable, NOWHERE},
 };
 use crate::ids::Class;
 use ipnet::IpNet;
@@ -36,20 +37,12 @@ impl Span {
             IpNet::V4(v4) => u128::from(v4.network().to_bits()) << 96,
             IpNet::V6(v6) => v6.network().to_bits(),
         };
-        Span {
-            start,
-            len: net.prefix_len(),
-            net: index as u32,
-        }
+        Span { start, len: net.prefix_len(), net: index as u32 }
     }
     /// The network in which IPv4 hides; no rule's.
     pub(super) fn of_hiding(hiding: &Hiding) -> Self {
         let (start, len) = hiding.network();
-        Span {
-            start,
-            len,
-            net: u32::MAX,
-        }
+        Span { start, len, net: u32::MAX }
     }
     pub(super) fn last(&self) -> u128 {
         self.start | ones_after(self.len)
@@ -101,23 +94,26 @@ pub(super) fn overlay<E>(
     Ok(runs)
 }
 
+/// Says the class of a location inside the networks with these indices, longest first.
+pub type ClassOf<'f, E> = dyn FnMut(Option<&Location>, &[u32]) -> Result<Class, E> + 'f;
+
 /// Asks the map's maker for the class of a location in a stack of networks, once for each.
 pub(super) struct Classes<'t, 'f, E> {
     table: Option<&'t LocationTable>,
-    class_of: &'f mut dyn FnMut(Option<&Location>, &[u32]) -> Result<Class, E>,
+    class_of: &'f mut ClassOf<'f, E>,
     stack: Vec<u32>,
     stack_id: u32,
     stacks: HashMap<Vec<u32>, u32>,
+    /// By place and stack.
     known: HashMap<(u32, u32), Class>,
+    /// By place where the stack is empty, as it is nearly everywhere.
+    plain: Vec<Option<Class>>,
     /// The classes given, unsorted.
     given: Vec<Class>,
 }
 
 impl<'t, 'f, E> Classes<'t, 'f, E> {
-    pub(super) fn new(
-        table: Option<&'t LocationTable>,
-        class_of: &'f mut dyn FnMut(Option<&Location>, &[u32]) -> Result<Class, E>,
-    ) -> Self {
+    pub(super) fn new(table: Option<&'t LocationTable>, class_of: &'f mut ClassOf<'f, E>) -> Self {
         Classes {
             table,
             class_of,
@@ -125,6 +121,7 @@ impl<'t, 'f, E> Classes<'t, 'f, E> {
             stack_id: 0,
             stacks: HashMap::from([(Vec::new(), 0)]),
             known: HashMap::new(),
+            plain: vec![None; table.map_or(0, |table| table.locations().len())],
             given: Vec::new(),
         }
     }
@@ -137,14 +134,23 @@ impl<'t, 'f, E> Classes<'t, 'f, E> {
         if place == NOWHERE && self.stack.is_empty() {
             return Ok(NONE);
         }
-        if let Some(known) = self.known.get(&(place, self.stack_id)) {
+        if let Some(known) = self.recall(place) {
             return Ok(known.0);
         }
         let location = self.table.and_then(|table| table.location(place));
         let class = (self.class_of)(location, &self.stack)?;
-        self.known.insert((place, self.stack_id), class);
+        match self.plain.get_mut(place as usize) {
+            Some(plain) if self.stack.is_empty() => *plain = Some(class),
+            _ => drop(self.known.insert((place, self.stack_id), class)),
+        }
         self.given.push(class);
         Ok(class.0)
+    }
+    fn recall(&self, place: u32) -> Option<Class> {
+        match self.plain.get(place as usize) {
+            Some(plain) if self.stack.is_empty() => *plain,
+            _ => self.known.get(&(place, self.stack_id)).copied(),
+        }
     }
     /// Every class given so far, ascending.
     pub(super) fn every(self) -> Vec<Class> {

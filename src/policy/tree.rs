@@ -12,6 +12,7 @@ use crate::{
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
+    time::Duration,
 };
 
 /// Most endpoints in a pool (DESIGN §1, Bounds).
@@ -181,6 +182,15 @@ pub struct Failover {
     pub id: FailoverId,
     /// In order of preference, at most [`MEMBERS_MAX`].
     pub members: Box<[NodeIx]>,
+}
+
+/// When a failover returns to a member it prefers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failback {
+    /// As soon as the member is available.
+    Auto,
+    /// After so much unbroken availability; the default, 5 m.
+    After(Duration),
 }
 
 /// By place: the class gives the chain of matching rules, most specific first.

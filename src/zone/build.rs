@@ -2,7 +2,7 @@
 //!
 //! Records are held flat until all are there, then sorted into RRsets; `link` finds how nodes
 //! bear on each other, `check` complains. A zone with an error is no zone: what was served
-//! before goes on being served (that is [`crate::control`]'s to see to).
+//! before goes on being served, which is not for this room to see to.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -65,14 +65,7 @@ impl ZoneBuilder {
     /// Adds a record. Only data of class IN at or below the apex belongs into a zone
     /// (RFC 1035 §5.2).
     pub fn add(&mut self, record: Record) {
-        let Record {
-            owner,
-            rtype,
-            ttl,
-            rdata,
-            at,
-            ..
-        } = &record;
+        let Record { owner, rtype, ttl, rdata, at, .. } = &record;
         if record.class != Rclass::IN {
             let message = format!("class {} is not served", record.class);
             self.refuse(at, message, "write IN, or nothing");
@@ -107,11 +100,7 @@ impl ZoneBuilder {
         };
         let owned = self.names.value_mut(node);
         if owned.steered != NONE {
-            self.refuse(
-                &at,
-                format!("`{owner}` is steered twice"),
-                "remove one of the two",
-            );
+            self.refuse(&at, format!("`{owner}` is steered twice"), "remove one of the two");
             return;
         }
         owned.steered = index;
@@ -125,16 +114,10 @@ impl ZoneBuilder {
         link::link_tree(&mut draft);
         check::check(&mut draft);
         link::link_companions(&mut draft);
-        let Draft {
-            mut zone,
-            mut problems,
-            ..
-        } = draft;
+        let Draft { mut zone, mut problems, .. } = draft;
         problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         zone.names.shrink();
-        let sound = problems
-            .iter()
-            .all(|problem| problem.severity < Severity::Error);
+        let sound = problems.iter().all(|problem| problem.severity < Severity::Error);
         (sound.then_some(zone), problems)
     }
 
@@ -159,15 +142,11 @@ impl ZoneBuilder {
     }
 
     fn refuse(&mut self, at: &At, message: String, help: &str) {
-        self.problems
-            .push(ZoneProblem::error(at, message).help(help));
+        self.problems.push(ZoneProblem::error(at, message).help(help));
     }
 
     fn file(&mut self, file: &Arc<Path>) -> u32 {
-        let known = self
-            .files
-            .iter()
-            .rposition(|known| Arc::ptr_eq(known, file) || known == file);
+        let known = self.files.iter().rposition(|known| Arc::ptr_eq(known, file) || known == file);
         known.unwrap_or_else(|| {
             self.files.push(file.clone());
             self.files.len() - 1
@@ -175,8 +154,9 @@ impl ZoneBuilder {
     }
 
     /// Sorts what is held into RRsets, in the order of nodes and types.
-    fn group(mut self) -> Draft {
+    pub(super) fn group(mut self) -> Draft {
         self.held.sort_by_key(|held| (held.node, held.rtype));
+        self.steered.sort_by_key(|(node, _)| *node);
         let mut draft = Draft {
             zone: Zone::empty(self.apex, self.names),
             at: self.at,
@@ -189,10 +169,7 @@ impl ZoneBuilder {
         };
         let mut rrsets = Vec::new();
         let mut start = 0;
-        for set in self
-            .held
-            .chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype))
-        {
+        for set in self.held.chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype)) {
             let range = start..start + set.len();
             start = range.end;
             let Some(rrset) = draft.rrset(set) else {
@@ -221,7 +198,7 @@ pub(super) struct Draft {
     /// Where the zone is defined.
     pub at: At,
     pub problems: Vec<ZoneProblem>,
-    /// The steered nodes, and where they were made so.
+    /// The steered nodes in their order, and where they were made so.
     pub steered: Vec<(u32, At)>,
     held: Vec<Held>,
     /// For each RRset of the zone, which of `held` it is made of: first, and one past the last.
@@ -242,29 +219,22 @@ impl Draft {
                 first.rtype
             );
             let help = "give them one TTL (RFC 2181 §5.2)";
-            self.problems
-                .push(ZoneProblem::warning(&self.held_at(other), message).help(help));
+            self.problems.push(ZoneProblem::warning(&self.held_at(other), message).help(help));
         }
         let rdatas = set.iter().map(|held| self.held_rdata(held));
         match Rdatas::build(first.rtype, rdatas, Some(&self.zone.apex)) {
-            Ok(rdatas) => Some(Rrset {
-                ttl,
-                rdatas,
-                companions: NONE,
-            }),
+            Ok(rdatas) => Some(Rrset { ttl, rdatas, companions: NONE }),
             Err(why) => {
                 let at = self.held_at(&first);
-                self.problems.push(ZoneProblem::error(&at, why.to_string()));
+                let help = "all records of one name and type must fit into one message";
+                self.problems.push(ZoneProblem::error(&at, why.to_string()).help(help));
                 None
             }
         }
     }
 
     fn held_at(&self, held: &Held) -> At {
-        At {
-            file: self.files[held.file as usize].clone(),
-            line: held.line,
-        }
+        At { file: self.files[held.file as usize].clone(), line: held.line }
     }
 
     fn held_rdata(&self, held: &Held) -> &[u8] {
@@ -292,14 +262,13 @@ impl Draft {
 
     /// Where anything of `node` was written; the zone's own place for an empty node.
     pub(super) fn node_at(&self, node: u32) -> At {
-        let rrset = self
-            .rrset_indices(node)
-            .next()
-            .map(|index| self.rrset_at(index));
-        let steered = || self.steered.iter().find(|(steered, _)| *steered == node);
-        rrset
-            .or_else(|| steered().map(|(_, at)| at.clone()))
-            .unwrap_or_else(|| self.at.clone())
+        if let Some(index) = self.rrset_indices(node).next() {
+            return self.rrset_at(index);
+        }
+        match self.steered.binary_search_by_key(&node, |(node, _)| *node) {
+            Ok(index) => self.steered[index].1.clone(),
+            Err(_) => self.at.clone(),
+        }
     }
 
     /// The domain names that the records of the RRset at `index` point to, with their places:
@@ -311,20 +280,16 @@ impl Draft {
             Rtype::SRV => 6,
             _ => return Vec::new(),
         };
-        let targets = self
-            .records(index)
-            .map(|(rdata, at)| (name_in(rdata, skip), at));
+        let targets = self.records(index).map(|(rdata, at)| (name_in(rdata, skip), at));
         targets.filter_map(|(name, at)| Some((name?, at))).collect()
     }
 
     pub(super) fn error(&mut self, at: &At, message: String, help: &str) {
-        self.problems
-            .push(ZoneProblem::error(at, message).help(help));
+        self.problems.push(ZoneProblem::error(at, message).help(help));
     }
 
     pub(super) fn warn(&mut self, at: &At, message: String, help: &str) {
-        self.problems
-            .push(ZoneProblem::warning(at, message).help(help));
+        self.problems.push(ZoneProblem::warning(at, message).help(help));
     }
 }
 

@@ -18,13 +18,9 @@ pub(super) fn link_tree(draft: &mut Draft) {
     if let Err(full) = add_empty_non_terminals(&mut draft.zone.names) {
         draft.error(&draft.at.clone(), full.to_string(), "split the zone");
     }
-    let Zone {
-        names, kin, depth, ..
-    } = &mut draft.zone;
-    *depth = (0..names.len() as u32)
-        .map(|index| ancestors(names.key(index)).count())
-        .max()
-        .unwrap_or(0);
+    let Zone { names, kin, depth, .. } = &mut draft.zone;
+    *depth =
+        (0..names.len() as u32).map(|index| ancestors(names.key(index)).count()).max().unwrap_or(0);
     let mut rows = Vec::new();
     for index in 0..names.len() as u32 {
         if is_wildcard(names.key(index))
@@ -115,12 +111,16 @@ pub(super) fn link_companions(draft: &mut Draft) {
 }
 
 fn companions(draft: &Draft, owner: u32, index: usize) -> Companions {
+    let targets = draft.targets(index);
+    if targets.is_empty() {
+        return Companions::default();
+    }
     let zone = &draft.zone;
     let rtype = zone.rrsets[index].rtype();
     let is_referral = rtype == Rtype::NS && is_cut(zone, owner);
     let owner_name = zone.node(owner).name();
     let (mut required, mut helpful) = (Vec::new(), Vec::new());
-    for (target, _) in draft.targets(index) {
+    for (target, _) in targets {
         // In ServiceMode `.` is the owner itself (RFC 9460 §2.5).
         // A wildcard's owner is only known with the query.
         let is_self = target.is_root() && matches!(rtype, Rtype::SVCB | Rtype::HTTPS);
@@ -143,10 +143,7 @@ fn companions(draft: &Draft, owner: u32, index: usize) -> Companions {
             list.push(node.index);
         }
     }
-    Companions {
-        required: required.len(),
-        nodes: [required, helpful].concat().into(),
-    }
+    Companions { required: required.len(), nodes: [required, helpful].concat().into() }
 }
 
 /// Whether a node has static addresses of its own.

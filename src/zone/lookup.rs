@@ -102,6 +102,19 @@ impl Zone {
         &self.rrsets[self.soa as usize]
     }
 
+    /// The SOA's serial number (RFC 1035 §3.3.13).
+    pub fn serial(&self) -> u32 {
+        let rdata = self.soa().rdatas.iter(Some(&self.apex)).next().unwrap_or_default();
+        // Five numbers of four bytes end the rdata; the serial is the first of them.
+        let numbers = rdata.last_chunk::<20>().and_then(|five| five.first_chunk::<4>());
+        numbers.map_or(0, |serial| u32::from_be_bytes(*serial))
+    }
+
+    /// How many names it has, empty non-terminals included.
+    pub fn name_count(&self) -> usize {
+        self.names.len()
+    }
+
     /// How long absence may be remembered: the lesser of the SOA's TTL and its MINIMUM
     /// (RFC 2308 §3).
     #[inline]
@@ -119,14 +132,8 @@ impl Zone {
         {
             let node = self.node(index);
             return match self.cut_over(index) {
-                Some(cut) => Lookup::Delegation {
-                    cut,
-                    at_cut: cut.index == index,
-                },
-                None => Lookup::Node {
-                    node,
-                    wildcard: false,
-                },
+                Some(cut) => Lookup::Delegation { cut, at_cut: cut.index == index },
+                None => Lookup::Node { node, wildcard: false },
             };
         }
         self.lookup_missing(qname, labels)
@@ -145,10 +152,7 @@ impl Zone {
         }
         match self.kin(encloser).map(|kin| kin.wildcard) {
             None | Some(NONE) => Lookup::NxDomain,
-            Some(wildcard) => Lookup::Node {
-                node: self.node(wildcard),
-                wildcard: true,
-            },
+            Some(wildcard) => Lookup::Node { node: self.node(wildcard), wildcard: true },
         }
     }
 
@@ -257,10 +261,8 @@ impl<'z> Node<'z> {
     #[inline]
     pub fn steered(self) -> Option<Steered> {
         let owned = self.owned();
-        (owned.steered != NONE).then_some(Steered {
-            index: owned.steered,
-            answers_cname: owned.answers_cname,
-        })
+        (owned.steered != NONE)
+            .then_some(Steered { index: owned.steered, answers_cname: owned.answers_cname })
     }
 
     /// Whether this is the zone's apex.
@@ -275,3 +277,6 @@ impl std::fmt::Debug for Node<'_> {
         write!(f, "Node({})", self.name())
     }
 }
+
+#[cfg(test)]
+pub(in crate::zone) mod tests;

@@ -14,10 +14,14 @@ mod file;
 mod generate;
 mod link;
 mod lookup;
+#[cfg(test)]
+mod model;
 mod names;
 mod problem;
 mod rrset;
 mod scan;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 mod zones;
 
@@ -26,4 +30,4 @@ pub use file::{Loader, Record, Source, read};
 pub use lookup::{Lookup, Node, Zone};
 pub use problem::{At, Severity, ZoneProblem};
 pub use rrset::{Rrset, Steered};
-pub use zones::{TwiceServed, Zones};
+pub use zones::{ApexProblem, Zones};

@@ -13,7 +13,7 @@ use domain::dep::octseq::Parser;
 use domain::rdata::ZoneRecordData;
 use domain::zonefile::inplace::{self, Zonefile};
 
-use super::text::{Entry, Token};
+use super::text::{Entry, Token, Tokens};
 use crate::units::Ttl;
 use crate::wire::Name;
 use crate::wire::types::Rtype;
@@ -78,11 +78,7 @@ pub(super) struct BadData {
 
 impl BadData {
     pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
-        BadData {
-            message: message.into(),
-            help: None,
-            offset,
-        }
+        BadData { message: message.into(), help: None, offset }
     }
 
     /// The same, with a remedy.
@@ -108,11 +104,8 @@ pub(super) struct DataText<'t> {
 
 impl<'t> DataText<'t> {
     /// The tokens of the data.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = Token<'t>> + use<'t> {
-        let start = self.start;
-        self.entry
-            .tokens()
-            .skip_while(move |token| token.start < start)
+    fn tokens(&self) -> Tokens<'t> {
+        self.entry.tokens_from(self.start, self.depth)
     }
 
     /// The data in wire form.
@@ -147,10 +140,9 @@ impl<'t> DataText<'t> {
         let family = if rtype == Rtype::A { "IPv4" } else { "IPv6" };
         Some(match (octets, tokens.next()) {
             (Ok(octets), None) => Ok(octets),
-            (Ok(_), Some(extra)) => Err(BadData::new(
-                extra.start,
-                trailing(ScanType::from_int(rtype.0)),
-            )),
+            (Ok(_), Some(extra)) => {
+                Err(BadData::new(extra.start, trailing(ScanType::from_int(rtype.0))))
+            }
             (Err(_), _) => {
                 let message = format!("`{}` is not an {family} address", first.text);
                 Err(BadData::new(first.start, message))
@@ -163,38 +155,48 @@ impl<'t> DataText<'t> {
         let text = self.entry.text;
         let mut edited = Edited::default();
         let mut copied = self.start;
-        let count = self.tokens().count();
-        for (index, token) in self.tokens().enumerate() {
-            let replacement = if self.unquote && count == 1 && token.quoted {
-                Some(token.text.to_owned())
-            } else if token.quoted || self.is_generic() {
-                None
-            } else if token.text == "@" && NAMED.contains(&rtype) {
-                Some(origin.text())
-            } else if token.text.contains("..") && NAMED.contains(&rtype) {
-                let message = format!("`{}` has an empty label", token.text);
-                return Err(BadData::new(token.start, message));
-            } else if rtype == ScanType::SOA && index > 2 {
-                Some(plain_seconds(token)?)
-            } else {
-                None
-            };
-            if let Some(replacement) = replacement {
-                let quotes = 2 * usize::from(token.quoted);
+        if !self.is_generic() {
+            for (index, token) in self.tokens().enumerate() {
+                let Some(replacement) = self.replace(rtype, index, token, origin)? else {
+                    continue;
+                };
                 edited.push(&text[copied..token.start], copied);
                 edited.push(&replacement, token.start);
-                copied = token.start + token.text.len() + quotes;
+                copied = token.end;
             }
         }
         edited.push(&text[copied..], copied);
         Ok(edited)
     }
 
+    /// What is to stand in place of the `index`-th token of the data, if not itself.
+    fn replace(
+        &self,
+        rtype: ScanType,
+        index: usize,
+        token: Token<'t>,
+        origin: &Origin,
+    ) -> Result<Option<String>, BadData> {
+        if token.quoted {
+            let is_all = self.unquote && self.tokens().count() == 1;
+            return Ok(is_all.then(|| token.text.to_owned()));
+        }
+        if rtype == ScanType::SOA && index > 2 {
+            return plain_seconds(token).map(Some);
+        }
+        if !NAMED.contains(&rtype) {
+            return Ok(None);
+        }
+        if has_empty_label(token.text) {
+            let message = format!("`{}` has an empty label", token.text);
+            return Err(BadData::new(token.start, message));
+        }
+        Ok((token.text == "@").then(|| origin.text()))
+    }
+
     /// Whether the data is in RFC 3597's form, `\# LENGTH HEX`.
     fn is_generic(&self) -> bool {
-        self.tokens()
-            .next()
-            .is_some_and(|token| token.text == r"\#" && !token.quoted)
+        self.tokens().next().is_some_and(|token| token.text == r"\#" && !token.quoted)
     }
 
     /// `domain`'s complaint in our words, at the token it is about.
@@ -204,11 +206,7 @@ impl<'t> DataText<'t> {
                 r"write its data in the form of RFC 3597: `\# LENGTH HEX`, as in `{rtype} \# 2 beef`"
             );
             let message = format!("the data of `{rtype}` cannot be written as text here");
-            return BadData {
-                message,
-                help: Some(help),
-                offset: self.blame,
-            };
+            return BadData { message, help: Some(help), offset: self.blame };
         }
         let is_trailing = message == "trailing tokens";
         let at = edited.original(at) + usize::from(is_trailing);
@@ -228,15 +226,31 @@ fn trailing(rtype: ScanType) -> String {
     format!("the data of `{rtype}` should end before this")
 }
 
+/// Whether two dots stand in a row, which `domain` overlooks; in parameters of SVCB they may.
+fn has_empty_label(text: &str) -> bool {
+    let mut chars = text.chars();
+    let mut after_dot = false;
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => drop(chars.next()),
+            '=' => return false,
+            '.' if after_dot => return true,
+            _ => {}
+        }
+        after_dot = char == '.';
+    }
+    false
+}
+
 /// A SOA timer in plain seconds.
 fn plain_seconds(token: Token<'_>) -> Result<String, BadData> {
-    match parse_ttl(token.text) {
-        Some(Ok(ttl)) => Ok(ttl.as_secs().to_string()),
-        _ => Err(BadData::new(
-            token.start,
-            format!("`{}` is not a time such as `3600` or `1h`", token.text),
-        )),
-    }
+    let ttl = parse_ttl(token.text).unwrap_or_else(|| Err(not_a_time(token.text)));
+    let ttl = ttl.map_err(|message| BadData::new(token.start, message))?;
+    Ok(ttl.as_secs().to_string())
+}
+
+pub(super) fn not_a_time(text: &str) -> String {
+    format!("`{text}` is not a time such as `3600` or `1h30m`")
 }
 
 /// A number of seconds, or of units as in `1h30m`; `None` if it does not begin like either.
@@ -245,15 +259,12 @@ pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    let bad = || format!("`{text}` is not a time such as `3600` or `1h30m`");
     let mut total = 0u64;
     let mut rest = text;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let Ok(number) = rest[..digits].parse::<u32>() else {
-            return Some(Err(bad()));
+            return Some(Err(not_a_time(text)));
         };
         let seconds = match rest.as_bytes().get(digits).map(u8::to_ascii_lowercase) {
             None if rest.len() == text.len() => 1,
@@ -262,19 +273,14 @@ pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
             Some(b'h') => 3_600,
             Some(b'd') => 86_400,
             Some(b'w') => 604_800,
-            _ => return Some(Err(bad())),
+            _ => return Some(Err(not_a_time(text))),
         };
         total = total.saturating_add(u64::from(number) * seconds);
         rest = rest.get(digits + 1..).unwrap_or_default();
     }
-    let in_range = u32::try_from(total)
-        .ok()
-        .filter(|&s| s <= Ttl::MAX.as_secs());
+    let in_range = u32::try_from(total).ok().filter(|&s| s <= Ttl::MAX.as_secs());
     Some(in_range.map(Ttl::from_secs).ok_or_else(|| {
-        format!(
-            "`{text}` is more than {} seconds (RFC 2181 §8)",
-            Ttl::MAX.as_secs()
-        )
+        format!("`{text}` is more than {} seconds (RFC 2181 §8)", Ttl::MAX.as_secs())
     }))
 }
 
@@ -291,6 +297,10 @@ impl Edited {
     /// names and strings as octets, but only from ASCII.
     fn push(&mut self, piece: &str, from: usize) {
         self.pieces.push((self.text.len(), from));
+        if piece.is_ascii() {
+            self.text.push_str(piece);
+            return;
+        }
         for byte in piece.bytes() {
             if byte.is_ascii() {
                 self.text.push(char::from(byte));
@@ -320,9 +330,7 @@ fn scan_with_domain(
     file.extend_from_slice(head.as_bytes());
     file.extend_from_slice(edited.text.as_bytes());
     file.extend_from_slice(b"\n");
-    let entry = file
-        .next_entry()
-        .map_err(|error| locate(&error, head.len(), &edited.text))?;
+    let entry = file.next_entry().map_err(|error| locate(&error, head.len(), &edited.text))?;
     let Some(inplace::Entry::Record(record)) = entry else {
         return Err(("no record".into(), 0));
     };
@@ -345,10 +353,7 @@ fn locate(error: &inplace::Error, head: usize, text: &str) -> (String, usize) {
     let offset = match line {
         0 | 1 => column.saturating_sub(head),
         _ => {
-            let line_start = text
-                .match_indices('\n')
-                .nth(line - 2)
-                .map_or(text.len(), |m| m.0 + 1);
+            let line_start = text.match_indices('\n').nth(line - 2).map_or(text.len(), |m| m.0 + 1);
             line_start + column
         }
     };

@@ -18,7 +18,7 @@ pub struct Zones {
 
 /// Why apexes do not make a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TwiceServed {
+pub enum ApexProblem {
     /// Two zones have one apex.
     #[error("zone `{0}` is defined twice")]
     Twice(Name),
@@ -29,14 +29,14 @@ pub enum TwiceServed {
 
 impl Zones {
     /// A table of `apexes`; the zone of the first is [`ZoneId`] 0, and so on.
-    pub fn new<'n>(apexes: impl IntoIterator<Item = &'n Name>) -> Result<Self, TwiceServed> {
+    pub fn new<'n>(apexes: impl IntoIterator<Item = &'n Name>) -> Result<Self, ApexProblem> {
         let mut zones = Zones::default();
         for (index, apex) in apexes.into_iter().enumerate() {
             let id = ZoneId::at(index);
             let row = zones.apexes.insert(apex.as_wire(), id);
-            let row = row.map_err(|TableFull| TwiceServed::TooMany)?;
+            let row = row.map_err(|TableFull| ApexProblem::TooMany)?;
             if *zones.apexes.value(row) != id {
-                return Err(TwiceServed::Twice(apex.clone()));
+                return Err(ApexProblem::Twice(apex.clone()));
             }
             zones.label_counts |= 1 << apex.label_count();
         }
@@ -127,6 +127,6 @@ mod tests {
     fn one_apex_twice_is_refused() {
         let apexes = ["a.example", "b.example", "A.example."].map(name);
         let refused = Zones::new(&apexes).map(|_| ()).unwrap_err();
-        assert_eq!(refused, TwiceServed::Twice(name("a.example")));
+        assert_eq!(refused, ApexProblem::Twice(name("a.example")));
     }
 }

@@ -1,13 +1,13 @@
 //! What an authoritative server owes to the world, RFC by RFC: black box, through the door that
 //! UDP and TCP use, and every reply read by hickory-proto.
 //!
-//! Cases are text ([`support::check`]): a query, and below it the whole reply. A test's name
+//! Cases are text ([`desk::check`]): a query, and below it the whole reply. A test's name
 //! says which promise it holds; the module, whose promise it is.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../support/mod.rs"]
-mod support;
+#[path = "../desk/mod.rs"]
+mod desk;
 
 mod rfc1034;
 mod rfc1035;

@@ -1,6 +1,6 @@
 //! RFC 1034 §3.6.2 and §4.3.2: zones, names, CNAMEs and referrals.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn an_existing_name_is_answered_with_authority() {

@@ -1,6 +1,6 @@
 //! RFC 2181: RRsets, truncation, any byte in a label.
 
-use crate::support::{Ask, Server, check, show};
+use crate::desk::{Ask, Server, check, show};
 use tradewind::telemetry::Via;
 
 #[test]

@@ -1,6 +1,6 @@
 //! RFC 2308: what is not there, and for how long.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn a_name_that_is_not_there_is_denied_with_the_soa() {

@@ -1,6 +1,6 @@
 //! RFC 3597: types nobody knew when we were built, and which names may be compressed.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn an_unknown_type_is_served_as_it_was_written() {

@@ -1,6 +1,6 @@
 //! RFC 4035 §3.1.4.1: the DS record stands on the parent's side of a cut.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 const DS: &str = "sub DS 12345 13 2 \
     0000000000000000000000000000000000000000000000000000000000000000";

@@ -1,6 +1,6 @@
 //! RFC 4343: letters in either case are the same letter, and come back as they came.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn a_name_is_found_in_any_case_and_keeps_the_askers() {

@@ -1,6 +1,6 @@
 //! RFC 4592: wildcards. The first zone is the RFC's own (§2.2.1).
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 const ZONE: &str = "
     * TXT \"this is a wildcard\"

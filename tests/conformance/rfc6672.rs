@@ -1,6 +1,6 @@
 //! RFC 6672: DNAME.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn a_name_below_a_dname_is_redirected() {

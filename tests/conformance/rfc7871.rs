@@ -1,6 +1,6 @@
 //! RFC 7871: the client's network, for answers that do not depend on it.
 
-use crate::support::{Ask, Server, check, opt, show};
+use crate::desk::{Ask, Server, check, opt, show};
 use tradewind::telemetry::Via;
 
 fn server() -> Server {

@@ -1,6 +1,6 @@
 //! RFC 8020: NXDOMAIN means that nothing is there, nor below.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn a_name_with_names_below_exists() {

@@ -1,6 +1,6 @@
 //! RFC 8482: ANY gets little.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn any_gets_one_rrset() {

@@ -1,6 +1,6 @@
 //! RFC 8906: no well-formed query is met with silence.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn every_type_is_answered() {

@@ -1,6 +1,6 @@
 //! RFC 8914: extended errors say why, to those who speak EDNS.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn errors_say_why() {

@@ -1,6 +1,6 @@
 //! RFC 9460: SVCB and HTTPS.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn addresses_of_the_target_go_along() {

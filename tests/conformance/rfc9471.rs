@@ -1,6 +1,6 @@
 //! RFC 9471: a referral has all glue of names below the cut, or TC.
 
-use crate::support::{Server, check};
+use crate::desk::{Server, check};
 
 #[test]
 fn glue_below_the_cut_truncates_when_it_does_not_fit() {

@@ -1,6 +1,6 @@
 //! RFC 9619: a query asks one question.
 
-use crate::support::{Ask, Server, show};
+use crate::desk::{Ask, Server, show};
 use tradewind::telemetry::Via;
 
 #[test]

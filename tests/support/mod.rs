@@ -1,137 +1,112 @@
-//! What tests and benches of answers share: a World made from an operator's files, queries
-//! written as text, and replies read by hickory-proto, which shares no code with ours.
+//! What end-to-end tests need: the real binary on its own folder, real backends to kill, real
+//! servers of others beside it, and a client that decodes by other code than ours.
+//!
+//! Everything binds to loopback, waits for events with a deadline, and ends with its owner.
 
-#![allow(dead_code, reason = "each test target uses its own part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test program uses a part of this; a test may panic"
+)]
 
-mod ask;
-mod shown;
+pub mod backend;
+pub mod dns;
+pub mod peers;
+pub mod process;
+pub mod scratch;
+pub mod server;
 
-pub use ask::{Ask, opt, wire_name};
-pub use shown::show;
-
-use std::{net::IpAddr, path::Path, sync::Arc};
-use tradewind::{
-    engine::Desk,
-    snapshot::{Snapshot, ZoneEntry},
-    telemetry::{Telemetry, Via},
-    wire::Name,
-    world::World,
-    zone::{At, Severity, Source, Zone, ZoneBuilder, Zones, read},
+use std::{
+    env,
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    path::PathBuf,
+    thread,
+    time::Duration,
 };
+use tradewind::clock::{Clock, SystemClock};
 
-/// What every zone made by [`Server::zone`] begins with: the SOA lives for an hour, what it
-/// denies for five minutes.
-pub const HEAD: &str = "\
-$TTL 1h
-@   SOA ns1 host 1 2h 15m 2w 5m
-@   NS  ns1
-ns1 A   192.0.2.53
-";
+/// How long anything that must happen may take on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+/// How often a state that tells nobody of its change is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// A World and a desk to answer from it.
-pub struct Server {
-    pub world: Arc<World>,
-    desk: Desk,
-    buf: Vec<u8>,
+/// Whether a missing tool fails a test instead of skipping it.
+pub fn on_ci() -> bool {
+    env::var("CI").is_ok_and(|value| value == "true")
 }
 
-impl Server {
-    /// A server of one zone: `text` behind [`HEAD`].
-    pub fn zone(apex: &str, text: &str) -> Server {
-        Server::zones(&[(apex, text)])
-    }
-
-    /// A server of several such zones; one whose text is empty never compiled.
-    pub fn zones(zones: &[(&str, &str)]) -> Server {
-        let entries: Vec<_> = zones
-            .iter()
-            .map(|(apex, text)| ZoneEntry {
-                apex: Name::parse(apex).unwrap(),
-                zone: (!text.is_empty()).then(|| Arc::new(build(apex, text))),
-                records: 0..0,
-            })
-            .collect();
-        let apexes = Zones::new(entries.iter().map(|entry| &entry.apex)).unwrap();
-        let snapshot = Snapshot { apexes, zones: entries.into(), ..Snapshot::default() };
-        Server::new(World { snapshot: Arc::new(snapshot), ..World::default() })
-    }
-
-    pub fn new(world: World) -> Server {
-        let desk = Desk::new(1, Telemetry::default().thread());
-        Server { world: Arc::new(world), desk, buf: vec![0; 65_535] }
-    }
-
-    /// The reply to `packet`, empty for silence. What stood behind the packet is trodden on
-    /// first, so that a reply which relies on it shows.
-    pub fn answer(&mut self, packet: &[u8], from: IpAddr, via: Via) -> &[u8] {
-        self.buf[..packet.len()].copy_from_slice(packet);
-        self.buf[packet.len()..].fill(0xee);
-        let len = self.desk.answer(&self.world, &mut self.buf, packet.len(), from, via);
-        &self.buf[..len]
-    }
-
-    /// The reply to a query written as text (see [`Ask`]). Whatever it says, it belongs to the
-    /// query: id, opcode, RD and the question to its letters (RFC 1035 §4.1.1); OPT if and only
-    /// if the query had one (RFC 6891 §6.1.1); no longer than the client takes.
-    pub fn ask(&mut self, query: &str) -> Vec<u8> {
-        let ask = Ask::new(query);
-        let (packet, head) = (ask.packet(), ask.name.len() + 16);
-        let reply = self.answer(&packet, ask.from, ask.via).to_vec();
-        if !reply.is_empty() {
-            assert_eq!(reply[..2], packet[..2], "{query}");
-            assert_eq!(reply[2] & 0x79, packet[2] & 0x79, "{query}");
-            assert_eq!(reply[4..6], packet[4..6], "{query}");
-            assert_eq!(reply[12..head], packet[12..head], "{query}");
-            let has_opt = show(&reply).last().is_some_and(|line| line.starts_with("opt"));
-            assert_eq!(has_opt, ask.edns.is_some(), "{query}");
-            assert!(reply.len() <= ask.limit(), "{query}: {} bytes", reply.len());
-        }
-        reply
-    }
-
-    /// The same as it is shown (see [`show`]).
-    pub fn shown(&mut self, query: &str) -> Vec<String> {
-        show(&self.ask(query))
-    }
-}
-
-fn build(apex: &str, text: &str) -> Zone {
-    // Indented as the code around it, not to continue the owner above.
-    let text: Vec<_> = text.lines().map(str::trim_start).collect();
-    let (path, text) = (Arc::from(Path::new("test.zone")), HEAD.to_owned() + &text.join("\n"));
-    let apex = Name::parse(apex).unwrap();
-    let mut builder =
-        ZoneBuilder::new(apex.clone(), At { file: Arc::clone(&path), line: 1 });
-    let source = Source { path, first_line: 1, text: &text };
-    let load = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-    let problems = read(&source, &load, &apex, None, &mut |record| builder.add(record));
-    assert!(problems.is_empty(), "{problems:?}");
-    let (zone, problems) = builder.build();
-    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
-    zone.unwrap_or_else(|| panic!("{:?}", errors.collect::<Vec<_>>()))
-}
-
-/// Asks each query of `cases` and compares the whole reply with what is written below it:
+/// Says why a test does nothing here.
 ///
-/// ```text
-/// ? nx.example A edns=1232
-///   NXDOMAIN aa
-///   au example. 300 SOA ns1.example. host.example. 1 7200 900 1209600 300
-///   opt 1232
-/// ```
-///
-/// Reports all that differ, as they would have to be written.
-#[track_caller]
-pub fn check(server: &mut Server, cases: &str) {
-    let mut wrong = String::new();
-    for case in cases.split('?').map(str::trim).filter(|case| !case.is_empty()) {
-        let mut lines = case.lines().map(str::trim).filter(|line| !line.is_empty());
-        let query = lines.next().unwrap();
-        let (expected, shown) = (lines.collect::<Vec<_>>(), server.shown(query));
-        if shown != expected {
-            let shown = shown.join("\n  ");
-            wrong += &format!("? {query}\n  {shown}\n");
+/// # Panics
+/// On CI, where nothing may be skipped.
+#[expect(
+    clippy::print_stderr,
+    reason = "libtest knows no skipping; this is how it shows"
+)]
+pub fn skip(why: &str) {
+    assert!(!on_ci(), "cannot be skipped on CI: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+/// Where the program `name` is; says so when it is nowhere, and fails on CI.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let found = env::split_paths(&path)
+        .chain(system)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!("no `{name}` on this machine; .ci/run installs it"));
+    }
+    found
+}
+
+/// Whether we may bind port 53 there, as a delegation demands; says so when not.
+pub fn may_bind_53(address: IpAddr) -> bool {
+    let bound = (
+        UdpSocket::bind((address, 53)),
+        TcpListener::bind((address, 53)),
+    );
+    match bound {
+        (Ok(_), Ok(_)) => true,
+        (Err(e), _) | (_, Err(e)) => {
+            skip(&format!("cannot bind {address} port 53: {e}"));
+            false
         }
     }
-    assert!(wrong.is_empty(), "these got other replies than expected, namely:\n{wrong}");
+}
+
+/// An address on `ip` whose port is free for UDP and TCP at this moment.
+pub fn free_address(ip: IpAddr) -> SocketAddr {
+    loop {
+        let udp = UdpSocket::bind((ip, 0)).unwrap();
+        let address = udp.local_addr().unwrap();
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// Looks until `look` finds something; no find before [`DEADLINE`] fails the test with `what`.
+pub fn await_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    await_some_for(DEADLINE, what, look)
+}
+
+/// [`await_some`] with a deadline that is itself what the test asserts.
+pub fn await_some_for<T>(deadline: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    look_for(deadline, look).unwrap_or_else(|| panic!("{what}: not within {deadline:?}"))
+}
+
+/// What `look` finds before the deadline.
+fn look_for<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let clock = SystemClock::default();
+    let begun = clock.now();
+    loop {
+        let found = look();
+        if found.is_some() || clock.now().since(begun) >= deadline {
+            return found;
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
 }

@@ -1,29 +1,25 @@
 //! The map against a slow obvious model, and the cases worth naming.
 
 use super::*;
-use crate::place::locate::tests::table;
+use crate::place::{Location, table::tests::table};
 use proptest::prelude::*;
 use std::{cell::RefCell, convert::Infallible};
 
-/// Class = country's index among `countries`, or 100 + the index of the longest network.
+/// A map whose classes are the second letter of a country (XA is 0), or 100 + the index of the
+/// longest network; 50 by default.
 fn by_country(table: Option<&LocationTable>, nets: &[&str]) -> ClientMap {
     let nets: Vec<IpNet> = nets.iter().map(|net| net.parse().unwrap()).collect();
     build(table, &nets)
 }
 
 fn build(table: Option<&LocationTable>, nets: &[IpNet]) -> ClientMap {
-    let class_of = |location: Option<&Location>, stack: &[u32]| class(location, stack);
-    match ClientMap::build::<Infallible>(table, nets, &mut |l, s| Ok(class_of(l, s)), Class(50)) {
-        Ok(map) => map,
-    }
+    let Ok(map) =
+        ClientMap::build::<Infallible>(table, nets, &mut |l, s| Ok(class(l, s)), Class(50));
+    map
 }
 
 fn class(location: Option<&Location>, stack: &[u32]) -> Class {
-    let country = || {
-        location
-            .and_then(|l| l.country)
-            .expect("no net, so a place")
-    };
+    let country = || location.and_then(|l| l.country).expect("no net, so a place");
     match stack.first() {
         Some(net) => Class(100 + *net as u16),
         None => Class(u16::from(country().as_str().as_bytes()[1] - b'A')),
@@ -47,13 +43,7 @@ fn longest_network_beats_location() {
     let table = table(&[("10.0.0.0/8", "XA"), ("2001:db8::/32", "XB")]);
     let map = by_country(
         Some(&table),
-        &[
-            "10.1.0.0/16",
-            "10.1.2.0/25",
-            "2001:db8:0:1::/64",
-            "2001:db8::1/128",
-            "172.16.0.0/12",
-        ],
+        &["10.1.0.0/16", "10.1.2.0/25", "2001:db8:0:1::/64", "2001:db8::1/128", "172.16.0.0/12"],
     );
     for (client, want) in [
         ("10.0.0.1", 0),
@@ -70,21 +60,13 @@ fn longest_network_beats_location() {
         ("2002:0a01:0203::", 101),
     ] {
         let hit = map.lookup(ip(client));
-        assert_eq!(
-            (hit.class, hit.known),
-            (Class(want), want != 50),
-            "{client}"
-        );
+        assert_eq!((hit.class, hit.known), (Class(want), want != 50), "{client}");
     }
 }
 
 #[test]
 fn a_scope_is_the_widest_with_one_answer_and_unknown_space_joins() {
-    let table = table(&[
-        ("10.0.0.0/9", "XA"),
-        ("10.128.0.0/9", "XB"),
-        ("64.0.0.0/8", "XC"),
-    ]);
+    let table = table(&[("10.0.0.0/9", "XA"), ("10.128.0.0/9", "XB"), ("64.0.0.0/8", "XC")]);
     let map = by_country(Some(&table), &[]);
     assert_eq!(scope(&map, "10.0.0.1", &[0]), 9);
     assert_eq!(scope(&map, "10.200.0.1", &[0, 1]), 2);
@@ -94,7 +76,8 @@ fn a_scope_is_the_widest_with_one_answer_and_unknown_space_joins() {
     assert_eq!(scope(&map, "11.0.0.1", &[50]), 8);
     // Never 0, though everything shares the answer.
     assert_eq!(scope(&map, "10.0.0.1", &[0, 1, 2, 50]), 1);
-    assert_eq!(map.lookup(ip("10.3.0.1")).net().to_string(), "10.3.0.0/16");
+    let row = |client| map.row(&map.lookup(ip(client))).to_string();
+    assert_eq!((row("10.3.0.1"), row("192.0.2.1")), ("10.0.0.0/9".into(), "128.0.0.0/1".into()));
 }
 
 #[test]
@@ -113,11 +96,7 @@ fn hidden_ipv4_gets_the_scope_of_ipv4_in_the_length_of_ipv6() {
 
 #[test]
 fn an_ipv6_scope_never_covers_hidden_ipv4_with_other_answers() {
-    let table = table(&[
-        ("10.0.0.0/8", "XA"),
-        ("2001:db8::/32", "XB"),
-        ("2a00::/12", "XB"),
-    ]);
+    let table = table(&[("10.0.0.0/8", "XA"), ("2001:db8::/32", "XB"), ("2a00::/12", "XB")]);
     let map = by_country(Some(&table), &[]);
     // 2000::/4 would hold 6to4 (2002::/16) and Teredo (2001::/32).
     assert_eq!(scope(&map, "2a00::1", &[1]), 5);
@@ -143,14 +122,9 @@ fn what_is_finer_than_a_compiled_leaf_goes_to_the_majority() {
 
 #[test]
 fn the_maker_is_asked_once_for_each_location_and_stack() {
-    let table = table(&[
-        ("10.0.0.0/16", "XA"),
-        ("10.2.0.0/16", "XA"),
-        ("2001:db8::/32", "XA"),
-    ]);
-    let nets: Vec<IpNet> = ["10.0.0.0/8", "10.0.0.0/24", "10.2.0.0/24"]
-        .map(|n| n.parse().unwrap())
-        .into();
+    let table = table(&[("10.0.0.0/16", "XA"), ("10.2.0.0/16", "XA"), ("2001:db8::/32", "XA")]);
+    let nets: Vec<IpNet> =
+        ["10.0.0.0/8", "10.0.0.0/24", "10.2.0.0/24"].map(|n| n.parse().unwrap()).into();
     let asked = RefCell::new(Vec::new());
     let mut class_of = |location: Option<&Location>, stack: &[u32]| {
         let place = location.map(ToString::to_string);
@@ -252,6 +226,44 @@ proptest! {
             };
             let widest = (1..=28).find(fits).unwrap();
             prop_assert_eq!(map.scope(&hit, &same), widest);
+        }
+    }
+
+    #[test]
+    fn no_known_ipv6_client_inside_a_scope_has_another_answer(
+        lens in prop::collection::vec((0usize..8, 3u8..=128), 1..12),
+        clients in prop::collection::vec((0usize..8, any::<u16>()), 24),
+        extra in 100u16..112,
+    ) {
+        // Nets and clients crowd around the places where IPv4 hides.
+        let tops: [u128; 8] = [
+            0x2001 << 112,
+            0x2001_0db8 << 96,
+            0x2002_0a00_0001 << 80,
+            0x2003 << 112,
+            0x0064_ff9b << 96 | 10 << 24,
+            0xffff_0a00_0000,
+            0x2a00 << 112,
+            0x2001_0db8_0000_0001 << 64,
+        ];
+        let nets: Vec<IpNet> = lens
+            .iter()
+            .map(|(top, len)| Ipv6Net::new(Ipv6Addr::from_bits(tops[*top]), *len).unwrap().trunc().into())
+            .collect();
+        let table = table(&[("10.0.0.0/9", "XA"), ("2001:db8::/33", "XB"), ("2a00::/12", "XC")]);
+        let map = build(Some(&table), &nets);
+        let clients: Vec<Ipv6Addr> = clients
+            .iter()
+            .map(|(top, low)| Ipv6Addr::from_bits(tops[*top] | u128::from(*low) << (low % 112)))
+            .collect();
+        for client in &clients {
+            let hit = map.lookup((*client).into());
+            let same = mask(&[hit.class.0, extra]);
+            let scope = Ipv6Net::new(*client, map.scope(&hit, &same)).unwrap();
+            for other in clients.iter().filter(|other| scope.contains(*other)) {
+                let other = map.lookup((*other).into());
+                prop_assert!(!other.known || same.contains(other.class), "{scope} {other:?}");
+            }
         }
     }
 }

@@ -26,12 +26,7 @@ pub(crate) fn country_code(code: &str) -> Value {
 
 impl Database {
     pub(crate) fn v4() -> Self {
-        Database {
-            v6: false,
-            kind: "Test",
-            nodes: vec![[Slot::Empty; 2]],
-            data: Vec::new(),
-        }
+        Database { v6: false, kind: "Test", nodes: vec![[Slot::Empty; 2]], data: Vec::new() }
     }
     /// IPv4 networks go to `::/96`, where readers look for them.
     pub(crate) fn v6() -> Self {
@@ -82,17 +77,37 @@ impl Database {
         out.extend([0; 16]);
         out.extend(&self.data);
         out.extend(b"\xab\xcd\xefMaxMind.com");
-        value(
-            &mut out,
-            &json!({
-                "binary_format_major_version": 2, "binary_format_minor_version": 0,
-                "build_epoch": 1_780_000_000, "database_type": self.kind,
-                "description": { "en": "a test" }, "languages": ["en"],
-                "ip_version": if self.v6 { 6 } else { 4 },
-                "node_count": count, "record_size": 24,
-            }),
-        );
+        self.metadata(&mut out);
         out
+    }
+    /// Readers insist on the width of each number here.
+    fn metadata(&self, out: &mut Vec<u8>) {
+        const U16: u8 = 5;
+        const U32: u8 = 6;
+        const U64: u8 = 9;
+        let numbers: [(&str, u8, u64); 6] = [
+            ("binary_format_major_version", U16, 2),
+            ("binary_format_minor_version", U16, 0),
+            ("build_epoch", U64, 1_780_000_000),
+            ("ip_version", U16, if self.v6 { 6 } else { 4 }),
+            ("node_count", U32, self.nodes.len() as u64),
+            ("record_size", U16, 24),
+        ];
+        let texts = json!({
+            "database_type": self.kind,
+            "description": { "en": "a test" },
+            "languages": ["en"],
+        });
+        let texts = texts.as_object().unwrap();
+        control(out, 7, numbers.len() + texts.len());
+        for (key, kind, number) in numbers {
+            value(out, &Value::from(key));
+            unsigned(out, kind, number);
+        }
+        for (key, text) in texts {
+            value(out, &Value::from(key.as_str()));
+            value(out, text);
+        }
     }
 }
 
@@ -104,10 +119,7 @@ fn value(out: &mut Vec<u8>, given: &Value) {
             out.extend(text.as_bytes());
         }
         Value::Number(n) => match n.as_u64() {
-            Some(n) => {
-                control(out, 9, 8);
-                out.extend(n.to_be_bytes());
-            }
+            Some(n) => unsigned(out, 6, n),
             None => {
                 control(out, 3, 8);
                 out.extend(n.as_f64().unwrap().to_be_bytes());
@@ -124,8 +136,16 @@ fn value(out: &mut Vec<u8>, given: &Value) {
                 value(out, entry);
             }
         }
-        Value::Bool(_) | Value::Null => unimplemented!("no test needs it"),
+        Value::Bool(_) | Value::Null => panic!("no test writes {given}"),
     }
+}
+
+/// An unsigned number of type 5 (16 bits), 6 (32) or 9 (64), without leading zeros.
+fn unsigned(out: &mut Vec<u8>, kind: u8, number: u64) {
+    let bytes = number.to_be_bytes();
+    let zeros = number.leading_zeros() as usize / 8;
+    control(out, kind, 8 - zeros);
+    out.extend(&bytes[zeros..]);
 }
 
 /// Type and size; types above 7 need a second byte.

@@ -1,0 +1,88 @@
+//! `tradewind demo`: the repository's example files, three regions as tiny HTTP backends on
+//! loopback addresses, and a server that steers between them.
+
+use super::{ServeOptions, backends::Addresses, run};
+use crate::cli::Exit;
+use anyhow::Context;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+/// The example files, as they are in the repository.
+const FILES: [(&str, &str); 4] = [
+    ("tradewind.toml", include_str!("../../tradewind.toml")),
+    ("healthchecks/web.toml", include_str!("../../healthchecks/web.toml")),
+    ("zones/gtm.example.com.toml", include_str!("../../zones/gtm.example.com.toml")),
+    ("zones/static.example.com.zone", include_str!("../../zones/static.example.com.zone")),
+];
+
+/// Where the example files let probes connect to.
+const REGIONS: [(&str, u8); 3] = [("us-east-1", 11), ("eu-west-1", 12), ("ap-northeast-1", 13)];
+const PORT: u16 = 8080;
+
+/// What the daemon runs beside the server.
+pub(super) struct Demo {
+    pub(super) backends: Addresses,
+}
+
+/// Unpacks the examples into a scratch folder and serves them until Ctrl-C.
+///
+/// # Errors
+/// When the folder cannot be written or the server cannot start.
+pub fn demo() -> anyhow::Result<Exit> {
+    let dir = std::env::temp_dir().join(format!("tradewind-demo-{}", std::process::id()));
+    unpack(&dir).with_context(|| format!("cannot write the demo's files to {}", dir.display()))?;
+    let address = |host| SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), PORT));
+    let backends = REGIONS.into_iter().map(|(region, host)| (region, address(host))).collect();
+    println!("{}", introduction(&dir));
+    let options = ServeOptions { dir: dir.clone(), ready_file: None };
+    let outcome = run(&options, Some(Demo { backends }));
+    // A folder that cannot be removed is left behind in the scratch space; nothing depends on it.
+    let _ = fs::remove_dir_all(&dir);
+    outcome
+}
+
+fn unpack(dir: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(dir.join("geoip"))?;
+    for (path, text) in FILES {
+        let path = dir.join(path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+fn introduction(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "\
+Tradewind demo: three regions on 127.0.0.11-13, a name server on 127.0.0.1:5300.
+The files are in {dir}; edit them, they are loaded by themselves.
+
+In another terminal:
+
+  The nearest region, for clients on three continents (ECS):
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +subnet=18.7.22.0/24      # US: 192.0.2.30
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +subnet=193.0.6.0/24      # Europe: 198.51.100.10
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +subnet=133.11.0.0/24     # Japan: 203.0.113.20
+
+  The canary split, 90 to 10, over a thousand queries:
+    tradewind query www.gtm.example.com --count 1000 --tally
+
+  Why a client gets what it gets:
+    tradewind explain api.gtm.example.com --client 133.11.0.1 -C {dir}
+
+  Lose a region, see its clients move within seconds, and bring it back:
+    tradewind demo kill us-east-1 -C {dir}
+    dig @127.0.0.1 -p 5300 app.gtm.example.com +short                    # 198.51.100.10
+    tradewind status -C {dir}
+    tradewind demo restore us-east-1 -C {dir}
+
+Ctrl-C stops it all.
+"
+    )
+}
