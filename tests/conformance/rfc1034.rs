@@ -303,7 +303,9 @@ fn a_cname_into_a_delegation_ends_in_a_referral() {
 
 #[test]
 fn the_root_can_be_a_zone_too() {
-    let mut server = Server::zones(&[(".", "com NS a.gtld.\na.gtld A 192.0.2.54\nwww A 192.0.2.1")]);
+    let zone = "zone = '.'\nns = ['ns1']\nsoa = { rname = 'host', serial = 1 }\nstatic = '''\n\
+        ns1 A 192.0.2.53\ncom NS a.gtld.\na.gtld A 192.0.2.54\nwww A 192.0.2.1\n'''";
+    let mut server = Server::of(&[("zones/root.toml".to_owned(), zone.to_owned())]);
     check(
         &mut server,
         "

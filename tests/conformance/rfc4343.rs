@@ -30,10 +30,10 @@ fn only_ascii_letters_have_a_case() {
     let mut server = Server::zone("example", "a^ A 192.0.2.1");
     check(
         &mut server,
-        "
+        r"
         ? A^.example A
           NOERROR aa
-          an A^.example. 3600 A 192.0.2.1
+          an A\^.example. 3600 A 192.0.2.1
         ? a~.example A
           NXDOMAIN aa
           au example. 300 SOA ns1.example. host.example. 1 7200 900 1209600 300

@@ -114,7 +114,7 @@ fn a_chain_may_end_at_the_owner_of_a_dname() {
 fn a_name_that_would_be_too_long_is_yxdomain() {
     let long = "a".repeat(60);
     let mut server = Server::zone("example", &format!("s DNAME {long}.{long}.{long}"));
-    let fits = format!("{}.s.example A", "b".repeat(60));
+    let fits = format!("{}.s.example A edns=1232", "b".repeat(60));
     assert_eq!(server.shown(&fits)[0], "NXDOMAIN aa");
     let reply = server.shown(&format!("{}.s.example A edns=1232", "b".repeat(63)));
     assert_eq!(reply[0], "YXDOMAIN aa");

@@ -9,56 +9,123 @@ mod shown;
 pub use ask::{Ask, opt, wire_name};
 pub use shown::show;
 
-use std::{net::IpAddr, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 use tradewind::{
+    compile::{Input, Memory, compile},
+    config::Sources,
     engine::Desk,
-    snapshot::{Snapshot, ZoneEntry},
+    ids::CounterSlot,
+    place::embedded,
+    steering::Steering,
     telemetry::{Telemetry, Via},
-    wire::Name,
-    world::World,
-    zone::{At, Severity, Source, Zone, ZoneBuilder, Zones, read},
+    verdict::{Sight, Standing, Standings},
+    world::{State, World},
 };
 
 /// What every zone made by [`Server::zone`] begins with: the SOA lives for an hour, what it
 /// denies for five minutes.
-pub const HEAD: &str = "\
+const HEAD: &str = "\
 $TTL 1h
 @   SOA ns1 host 1 2h 15m 2w 5m
 @   NS  ns1
 ns1 A   192.0.2.53
 ";
 
+/// The server file of every server made here.
+const SERVER: &str = r#"
+[regions.us-east-1]
+cloud = "aws:us-east-1"
+[regions.eu-west-1]
+cloud = "aws:eu-west-1"
+[regions.ap-northeast-1]
+cloud = "aws:ap-northeast-1"
+[defaults]
+check = "none"
+"#;
+
 /// A World and a desk to answer from it.
 pub struct Server {
-    pub world: Arc<World>,
+    world: World,
     desk: Desk,
     buf: Vec<u8>,
 }
 
 impl Server {
-    /// A server of one zone: `text` behind [`HEAD`].
+    /// A server of one static zone: `text` behind an SOA, an NS and its address.
     pub fn zone(apex: &str, text: &str) -> Server {
         Server::zones(&[(apex, text)])
     }
 
-    /// A server of several such zones; one whose text is empty never compiled.
+    /// A server of several such zones.
     pub fn zones(zones: &[(&str, &str)]) -> Server {
-        let entries: Vec<_> = zones
-            .iter()
-            .map(|(apex, text)| ZoneEntry {
-                apex: Name::parse(apex).unwrap(),
-                zone: (!text.is_empty()).then(|| Arc::new(build(apex, text))),
-                records: 0..0,
-            })
-            .collect();
-        let apexes = Zones::new(entries.iter().map(|entry| &entry.apex)).unwrap();
-        let snapshot = Snapshot { apexes, zones: entries.into(), ..Snapshot::default() };
-        Server::new(World { snapshot: Arc::new(snapshot), ..World::default() })
+        let zones = zones.iter().map(|(apex, text)| {
+            // Lines are indented as the code around them, not to continue the owner above.
+            let lines: Vec<_> = text.lines().map(str::trim_start).collect();
+            (format!("zones/{apex}.zone"), HEAD.to_owned() + &lines.join("\n"))
+        });
+        Server::of(&zones.collect::<Vec<_>>())
     }
 
-    pub fn new(world: World) -> Server {
-        let desk = Desk::new(1, Telemetry::default().thread());
-        Server { world: Arc::new(world), desk, buf: vec![0; 65_535] }
+    /// A server of the zone `example` with `toml` and, beside it, the `fixed` records; what it
+    /// denies lives for five seconds.
+    pub fn steered(fixed: &str, toml: &str) -> Server {
+        let zone = format!(
+            "zone = 'example'\nns = ['ns1.example']\n\
+             soa = {{ rname = 'host.example', negative_ttl = '5s', serial = 1 }}\n\
+             static = '''\nns1 A 192.0.2.53\n{fixed}\n'''\n{toml}"
+        );
+        Server::of(&[("zones/example.toml".to_owned(), zone)])
+    }
+
+    /// A server of an operator's `files` beside the server's own, with everything up. All zones
+    /// must compile, but for one called `never.example`.
+    pub fn of(files: &[(String, String)]) -> Server {
+        let files = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        let sources = Sources::in_memory(files.chain([("tradewind.toml", SERVER)]));
+        let telemetry = Telemetry::default();
+        let input = Input {
+            sources: &sources,
+            last_good: &BTreeMap::new(),
+            locations: Some(&embedded::table()),
+            serials: &HashMap::new(),
+            counter: &mut |_| CounterSlot(0),
+        };
+        let compiled = match compile(input, &mut Memory::default()) {
+            Ok(compiled) => compiled,
+            Err(problems) => panic!("{}", problems.render(&sources, false)),
+        };
+        if compiled.held.iter().any(|path| !path.ends_with("never.example.zone")) {
+            panic!("{}", compiled.problems.render(&sources, false));
+        }
+        let snapshot = Arc::new(compiled.snapshot);
+        let state = State::default();
+        let steering = Steering::build(&snapshot, state.moved());
+        let world = World { snapshot, steering, state: Arc::new(state), ..World::default() };
+        let desk = Desk::new(1, telemetry.thread());
+        Server { world, desk, buf: vec![0; 65_535] }
+    }
+
+    /// Makes a World in which the endpoints in `down` (`zone/pool/endpoint`) are down and all
+    /// others up.
+    pub fn fell(&mut self, down: &[&str]) {
+        let standing = |name: &str| match down.contains(&name) {
+            true => Standing::Down,
+            false => Standing::Up,
+        };
+        let slots = self.world.snapshot.slots.iter();
+        let sights = slots.map(|slot| Sight { standing: standing(&slot.name), failing: false });
+        let state = State { standings: Standings(sights.collect()), ..State::default() };
+        self.world.steering = Steering::build(&self.world.snapshot, state.moved());
+        self.world.state = Arc::new(state);
+    }
+
+    /// Whether the first results of health checks are still awaited.
+    pub fn warming(&mut self, warming: bool) {
+        self.world.warming = warming;
     }
 
     /// The reply to `packet`, empty for silence. What stood behind the packet is trodden on
@@ -93,22 +160,6 @@ impl Server {
     pub fn shown(&mut self, query: &str) -> Vec<String> {
         show(&self.ask(query))
     }
-}
-
-fn build(apex: &str, text: &str) -> Zone {
-    // Indented as the code around it, not to continue the owner above.
-    let text: Vec<_> = text.lines().map(str::trim_start).collect();
-    let (path, text) = (Arc::from(Path::new("test.zone")), HEAD.to_owned() + &text.join("\n"));
-    let apex = Name::parse(apex).unwrap();
-    let mut builder =
-        ZoneBuilder::new(apex.clone(), At { file: Arc::clone(&path), line: 1 });
-    let source = Source { path, first_line: 1, text: &text };
-    let load = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
-    let problems = read(&source, &load, &apex, None, &mut |record| builder.add(record));
-    assert!(problems.is_empty(), "{problems:?}");
-    let (zone, problems) = builder.build();
-    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
-    zone.unwrap_or_else(|| panic!("{:?}", errors.collect::<Vec<_>>()))
 }
 
 /// Asks each query of `cases` and compares the whole reply with what is written below it:
