@@ -4,7 +4,8 @@
 fn main() -> std::process::ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let args: Vec<String> = std::env::args().collect();
-    let after = |flag: &str| args.iter().position(|a| a == flag).map(|i| args[i + 1].clone().into());
+    let after =
+        |flag: &str| args.iter().position(|a| a == flag).map(|i| args[i + 1].clone().into());
     let outcome = match args.get(1).map(String::as_str) {
         Some("demo") => tradewind::daemon::demo::demo(),
         _ => tradewind::daemon::serve(&tradewind::daemon::ServeOptions {
