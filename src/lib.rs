@@ -38,6 +38,8 @@ pub mod control;
 
 pub mod health;
 
+pub mod admin;
+
 pub mod cli;
 
 pub mod daemon;

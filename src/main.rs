@@ -1,22 +1,17 @@
-//! argv → exit code.
+//! argv → [`tradewind::cli::run`] → exit code.
 
-/// Until the command line arrives: `serve -C DIR [--ready-file PATH]` and `demo`.
-fn main() -> std::process::ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let args: Vec<String> = std::env::args().collect();
-    let after = |flag: &str| args.iter().position(|a| a == flag).map(|i| args[i + 1].clone().into());
-    let outcome = match args.get(1).map(String::as_str) {
-        Some("demo") => tradewind::daemon::demo::demo(),
-        _ => tradewind::daemon::serve(&tradewind::daemon::ServeOptions {
-            dir: after("-C").unwrap_or_else(|| ".".into()),
-            ready_file: after("--ready-file"),
-        }),
-    };
-    match outcome {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            tracing::error!("{error:#}");
-            std::process::ExitCode::FAILURE
-        }
-    }
+use std::{path::Path, process::ExitCode};
+use tradewind::{
+    cli::{self, Exit, Servers},
+    daemon::{self, ServeOptions},
+};
+
+fn main() -> ExitCode {
+    let servers = Servers { serve, demo: daemon::demo::demo };
+    cli::run(std::env::args_os(), &servers).into()
+}
+
+fn serve(dir: &Path, ready_file: Option<&Path>) -> anyhow::Result<Exit> {
+    let (dir, ready_file) = (dir.to_owned(), ready_file.map(Path::to_owned));
+    daemon::serve(&ServeOptions { dir, ready_file })
 }

@@ -48,7 +48,10 @@ pub(super) fn zone(
     problems: &mut Problems,
 ) -> Remarks {
     let mut lint = Lint { server, file, problems, remarks: Remarks::default() };
-    lint.unused();
+    // What a broken record would have used, nobody knows.
+    if !lint.problems.has_errors() {
+        lint.unused();
+    }
     lint.useless_keys();
     lint.unmatched(locations);
     let mut seen = HashSet::new();
@@ -231,11 +234,15 @@ impl<'s> Lint<'s, '_> {
             nodata_depends |= depends;
             let names = lacking.join("`, `");
             let verb = if lacking.len() == 1 { "has" } else { "have" };
-            let share = match depends {
-                true => "some".to_owned(),
-                false => percent(nodata_share(plan, family)),
+            let share = if depends { None } else { Some(nodata_share(plan, family)) };
+            let message = match share {
+                None => format!("some {rtype} get NODATA"),
+                Some(share) if share < 0.0005 => {
+                    format!("{rtype} get NODATA when it is answered alone")
+                }
+                Some(share) => format!("{} of {rtype} get NODATA", percent(share)),
             };
-            let message = format!("`{names}` {verb} no {word}: {share} of {rtype} get NODATA");
+            let message = format!("`{names}` {verb} no {word}: {message}");
             let help = format!("give every pool of a record {word} addresses, or none");
             self.warn(record.span.clone(), message, &help);
         }

@@ -3,8 +3,9 @@
 use super::{
     maps::{CompiledMap, DependentKey},
     names::{self, Heir, Named, Scope},
-    policies::{self, Body, Failovers, TreeBuilder},
+    policies,
     pools::{Maker, Slots},
+    trees::{self, Body, Failovers, TreeBuilder},
     zones::Ground,
 };
 use crate::{
@@ -377,7 +378,7 @@ pub(super) fn reachable(tree: &Tree) -> Vec<(NodeIx, &Node)> {
     while let Some(ix) = stack.pop() {
         if !std::mem::replace(&mut seen[usize::from(ix.0)], true) {
             nodes.push((ix, tree.node(ix)));
-            stack.extend(policies::children(&tree.node(ix).kind));
+            stack.extend(trees::children(&tree.node(ix).kind));
         }
     }
     nodes

@@ -33,8 +33,11 @@ pub struct Hooks {
     /// Takes a new plan: health goes on with what it knows and starts what is new.
     pub probe: Box<dyn Fn(&CheckPlan) + Send>,
     /// Starts or stops a demo backend.
-    pub demo: Box<dyn Fn(&str, bool) -> Result<(), String> + Send>,
+    pub demo: DemoSwitch,
 }
+
+/// Starts (`true`) or stops the backend of a region; says why it cannot.
+pub type DemoSwitch = Box<dyn Fn(&str, bool) -> Result<(), String> + Send>;
 
 /// What the loop shows to those who watch.
 pub struct Shown {

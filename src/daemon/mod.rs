@@ -8,10 +8,12 @@
 mod answerer;
 mod backends;
 pub mod demo;
+mod doors;
 mod ready;
 mod watch;
 
 use crate::{
+    admin::{self, ControlSocket, Running},
     cli::Exit,
     clock::{Clock, SystemClock, mix},
     config::{Problems, server, sources::SERVER_FILE},
@@ -19,16 +21,17 @@ use crate::{
         Change, Handle,
         publish::{Control, TargetVerdict},
         reload::{Loader, Prepared, Wish},
-        revisions::Revisions,
+        revisions::{Manifest, Revisions},
         run::{Hooks, Loop, Shown},
     },
-    health::{self, Checker, HealthReport},
-    telemetry::Telemetry,
+    health::{self, Checker, HealthReport, Impairment, TargetState},
+    telemetry::{Metrics, Telemetry},
     transport::{Sockets, TcpLimits, TcpServer, UdpServer},
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use backends::Backends;
+use doors::Doors;
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
@@ -72,12 +75,12 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
     let prepared = match loader.load(&Wish::Start, "start") {
         Ok(prepared) => prepared,
         Err(report) => {
-            eprintln!("{}", report.rendered);
+            complain(&report.rendered);
             return Ok(Exit::FilesInvalid);
         }
     };
     if !prepared.report.rendered.is_empty() {
-        eprintln!("{}", prepared.report.rendered);
+        complain(&prepared.report.rendered);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -110,6 +113,12 @@ async fn start(
     let threads = server.udp_threads.unwrap_or_else(cores);
     let sockets = Sockets::bind(&server.listen, threads, threads)?;
     let addresses = sockets.addresses.clone();
+    let control_path = options.dir.join(&server.control);
+    let socket = ControlSocket::bind(&control_path)?;
+    let public = match server.admin {
+        Some(at) => Some(doors::listen(at).await?),
+        None => None,
+    };
     let (changes, taken) = mpsc::unbounded_channel();
     let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
     let control = Control::new(Arc::clone(&clock));
@@ -150,17 +159,20 @@ async fn start(
         let _ = timeout(FIRST_RESULTS, first_round).await;
         let _ = warm.send(Change::Warm);
     });
-    let _=(&revisions,&handle,&clock);
-    let control_path = options.dir.join(&server.control);
+    let metrics = Metrics::new(Arc::clone(&telemetry));
+    let running = Arc::new(Watched { checker, revisions });
+    let context = admin::Context::new(handle, metrics, clock, running);
+    let doors = Doors::open(context, socket, public);
     let watcher = watch::start(&options.dir, server.watch, changes.clone());
     warming.await.context("waiting for first results")?;
     if let Some(path) = &options.ready_file {
-        ready::write(path, &addresses, None, &control_path)?;
+        ready::write(path, &addresses, doors.address(), &control_path)?;
     }
     tracing::info!(addresses = ?addresses, control = %control_path.display(), "serving");
     wait_for_signal(&changes).await?;
     tracing::info!("stopping");
     drop(watcher);
+    doors.close().await;
     tokio::task::spawn_blocking(move || {
         udp.stop();
         tcp.stop();
@@ -169,6 +181,31 @@ async fn start(
     .context("stopping the datapath")?;
     main_loop.abort();
     Ok(Exit::Well)
+}
+
+/// Puts the drawn problems of files where an operator who starts the server looks.
+fn complain(problems: &str) {
+    use std::io::Write;
+    // A closed standard error is no reason not to serve.
+    let _ = std::io::stderr().write_all(problems.as_bytes());
+}
+
+/// What the doors may see of health and of kept revisions.
+struct Watched {
+    checker: Arc<Checker>,
+    revisions: Revisions,
+}
+
+impl Running for Watched {
+    fn targets(&self) -> Vec<TargetState> {
+        self.checker.states()
+    }
+    fn impairment(&self) -> Option<Impairment> {
+        self.checker.impairment()
+    }
+    fn revisions(&self) -> Vec<Manifest> {
+        self.revisions.list()
+    }
 }
 
 fn cores() -> usize {

@@ -9,7 +9,7 @@ use crate::{
     place::fold_net,
     policy::{Basis, sticky::Key},
     snapshot::{Plan, Record, Sticky},
-    steering::Variant,
+    steering::{Draw, Selection, Variant},
     units::Ttl,
     wire::{Query, types::Rtype},
     world::World,
@@ -37,7 +37,7 @@ impl Client {
 
     /// The address that `plan` looks at, and how many bits of it are known.
     #[inline]
-    fn seen_by(&self, plan: &Plan) -> (IpAddr, u8) {
+    pub fn seen_by(&self, plan: &Plan) -> (IpAddr, u8) {
         match self.subnet {
             Some(subnet) if plan.use_ecs => subnet,
             _ => (self.from, if self.from.is_ipv4() { 32 } else { 128 }),
@@ -90,11 +90,7 @@ pub fn steer<'w>(
     });
     let class = placed.as_ref().map_or(Plan::ONLY_CLASS, |(_, hit)| hit.class);
     let selection = world.steering.plan(record.plan).selection(class);
-    let draw = match qtype {
-        Rtype::AAAA => &selection.aaaa,
-        Rtype::A | Rtype::ANY => &selection.a,
-        _ => &selection.other,
-    };
+    let draw = draw_for(selection, qtype);
     let network = plan.sticky.map(|sticky| network(ip, len, sticky));
     let bits = || network.map_or(0, |network| network.bits);
     let variant = draw.draw(dice, || Key::new(bits(), record.cohort));
@@ -112,18 +108,28 @@ pub fn steer<'w>(
     Steered { variant, ttl: selection.ttl, scope, counter, basis: selection.basis }
 }
 
+/// How `selection` draws for `qtype`.
+#[inline]
+pub fn draw_for(selection: &Selection, qtype: Rtype) -> &Draw {
+    match qtype {
+        Rtype::AAAA => &selection.aaaa,
+        Rtype::A | Rtype::ANY => &selection.a,
+        _ => &selection.other,
+    }
+}
+
 /// What a sticky draw knows of a client.
-#[derive(Clone, Copy)]
-struct Network {
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
     /// The first bits of its address, IPv4 as `::ffff:a.b.c.d`.
-    bits: u128,
+    pub bits: u128,
     /// How many bits of the address as it came those are.
-    len: u8,
+    pub len: u8,
 }
 
 /// The client network of a sticky draw: `ip` cut to the sticky prefix, and no longer than the
 /// `len` bits that are known.
-fn network(ip: IpAddr, len: u8, sticky: Sticky) -> Network {
+pub fn network(ip: IpAddr, len: u8, sticky: Sticky) -> Network {
     let folded = fold_net(ip, len);
     let (bits, cut) = match folded.ip {
         IpAddr::V4(v4) => {

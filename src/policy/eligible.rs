@@ -146,17 +146,21 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     /// A pool's up endpoints, if enough of them are. Reserves only when nobody else is up.
     pub(super) fn pool(&mut self, node: &'t Node, pool: &'t Pool, depth: u8) -> Option<Choice<'t>> {
         let view = &self.view;
-        self.trace.endpoints(depth + 1, pool, &|slot| view.up(slot));
-        if !self.view.pool_available(pool) {
+        let available = view.pool_available(pool);
+        if available {
+            self.trace.kept(depth, &node.name, || "available".into());
+        } else {
             self.trace.dropped(depth, &node.name, || match pool.min_healthy {
-                _ if !pool.endpoints.iter().any(|e| self.view.endpoint_up(e)) => {
+                _ if !pool.endpoints.iter().any(|e| view.endpoint_up(e)) => {
                     "no endpoint is up".into()
                 }
                 min => format!("fewer endpoints are up than min_healthy = {min} asks for"),
             });
+        }
+        self.trace.endpoints(depth + 1, pool, &|slot| view.up(slot));
+        if !available {
             return None;
         }
-        self.trace.kept(depth, &node.name, || "available".into());
         let up = pool.endpoints.iter().filter(|e| self.view.endpoint_up(e));
         Some(self.leaf(up.map(|e| self.view.candidate(pool, e)).collect(), pool.answers))
     }

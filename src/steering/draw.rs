@@ -65,6 +65,36 @@ impl Draw {
             Draw::Sticky(levels) => sticky(levels, key()),
         }
     }
+
+    /// Every Variant it can give with its exact share of all clients, for people.
+    pub fn shares(&self) -> Vec<(u16, f64)> {
+        let mut shares: Vec<(u16, f64)> = Vec::new();
+        let mut give = |variant: u16, share: f64| {
+            match shares.iter_mut().find(|(known, _)| *known == variant) {
+                Some((_, sum)) => *sum += share,
+                None => shares.push((variant, share)),
+            }
+        };
+        match self {
+            Draw::Fixed(variant) => give(*variant, 1.0),
+            Draw::Chance(alias) => alias.shares(&mut give),
+            Draw::Sticky(levels) => sticky_shares(levels, 0, 1.0, &mut give),
+        }
+        shares.retain(|(_, share)| *share > 0.0);
+        shares
+    }
+}
+
+fn sticky_shares(levels: &[Level], at: usize, share: f64, give: &mut dyn FnMut(u16, f64)) {
+    let arms = &levels[at].0;
+    let sum: u64 = arms.iter().map(|arm| arm.weight).sum();
+    for arm in arms {
+        let share = share * arm.weight as f64 / sum as f64;
+        match arm.then {
+            Then::Variant(variant) => give(variant, share),
+            Then::Level(next) => sticky_shares(levels, next.into(), share, give),
+        }
+    }
 }
 
 fn sticky(levels: &[Level], key: Key) -> u16 {
@@ -102,6 +132,15 @@ impl Alias {
         Alias(cells.into_boxed_slice())
     }
 
+    fn shares(&self, give: &mut dyn FnMut(u16, f64)) {
+        let cells = self.0.len() as f64;
+        for cell in &self.0 {
+            let cut = cell.cut as f64 / 2_f64.powi(64);
+            give(cell.own, cut / cells);
+            give(cell.other, (1.0 - cut) / cells);
+        }
+    }
+
     #[inline]
     fn draw(&self, roll: Dice64) -> u16 {
         // The high half of roll × cells is an even cell number, the low half an even fraction.
@@ -125,19 +164,9 @@ mod tests {
         ] {
             let alias = Alias::new(&shares);
             let sum: f64 = shares.iter().map(|s| s.1).sum();
-            // Exact: what the table gives each outcome, cell by cell.
-            let cells = alias.0.len() as f64;
+            let given = Draw::Chance(alias).shares();
             for &(outcome, share) in &shares {
-                let given: f64 = alias
-                    .0
-                    .iter()
-                    .map(|c| {
-                        let cut = c.cut as f64 / 2_f64.powi(64);
-                        f64::from(u8::from(c.own == outcome)) * cut
-                            + f64::from(u8::from(c.other == outcome)) * (1.0 - cut)
-                    })
-                    .sum::<f64>()
-                    / cells;
+                let given = given.iter().find(|(known, _)| *known == outcome).unwrap().1;
                 assert!((given - share / sum).abs() < 1e-12, "{outcome}: {given}");
             }
         }
