@@ -68,7 +68,10 @@ fn addresses_are_steered_and_other_types_are_static() {
 
 #[test]
 fn the_apex_can_be_steered_beside_its_own_records() {
-    let mut server = server("@ MX 10 mail\nmail A 192.0.2.25", "[records.'@']\npolicy = 'failover'\nmembers = ['us', 'eu']");
+    let mut server = server(
+        "@ MX 10 mail\nmail A 192.0.2.25",
+        "[records.'@']\npolicy = 'failover'\nmembers = ['us', 'eu']",
+    );
     check(
         &mut server,
         "
@@ -100,13 +103,29 @@ fn a_steered_wildcard_answers_under_the_name_asked() {
         &mut server,
         "
         ? a.cdn.example A
+          NOERROR aa
+          an a.cdn.example. 30 A 203.0.113.1
         ? A.b.CDN.example AAAA
+          NOERROR aa
+          an A.b.CDN.example. 30 AAAA 2001:db8:3::1
         ? a.cdn.example TXT
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
         ? real.cdn.example A
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
         ? ent.cdn.example A
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
         ? x.ent.cdn.example A
+          NXDOMAIN aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
         ? cdn.example A
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
         ? *.cdn.example A
+          NOERROR aa
+          an *.cdn.example. 30 A 203.0.113.1
         ",
     );
 }
@@ -170,7 +189,13 @@ fn a_cname_member_answers_every_type_and_is_chased_in_the_zone() {
         &mut server,
         "
         ? mixed.example A
+          NOERROR aa
+          an mixed.example. 30 CNAME pair.example.
+          an pair.example. 20 A 203.0.113.1
         ? mixed.example TXT
+          NOERROR aa
+          an mixed.example. 30 CNAME pair.example.
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
         ",
     );
 }

@@ -137,7 +137,10 @@ fn a_cname_is_followed_within_the_zone() {
 #[test]
 fn a_cname_into_another_of_our_zones_is_left_to_the_resolver() {
     let mut server = Server::zones(&[
-        ("example", "www CNAME www.sub\nelse CNAME www.example.org.\nsub NS ns1.sub\nns1.sub A 192.0.2.54"),
+        (
+            "example",
+            "www CNAME www.sub\nelse CNAME www.example.org.\nsub NS ns1.sub\nns1.sub A 192.0.2.54",
+        ),
         ("sub.example", "www A 192.0.2.3"),
         ("example.org", "www A 192.0.2.4"),
     ]);

@@ -98,7 +98,10 @@ rules = [
 "#;
 
 fn steered(toml: &str) -> Server {
-    Server::steered("static A 192.0.2.1\nwww CNAME geo\ntwice CNAME sticky", &format!("{POOLS}{toml}"))
+    Server::steered(
+        "static A 192.0.2.1\nwww CNAME geo\ntwice CNAME sticky",
+        &format!("{POOLS}{toml}"),
+    )
 }
 
 #[test]
@@ -236,8 +239,10 @@ fn no_data_that_depends_on_the_client_keeps_the_scope() {
 
 #[test]
 fn what_a_steered_name_never_has_is_missing_for_everybody() {
-    let mut server = steered("[records.v4]\npolicy = 'geo'\nrules = [\n\
-        { match = ['subnet:10.0.0.0/8'], use = [] }, { match = ['*'], use = ['eu'] }]");
+    let mut server = steered(
+        "[records.v4]\npolicy = 'geo'\nrules = [\n\
+        { match = ['subnet:10.0.0.0/8'], use = [] }, { match = ['*'], use = ['eu'] }]",
+    );
     check(
         &mut server,
         "
@@ -277,7 +282,8 @@ fn a_tree_that_does_not_depend_on_the_client_holds_for_everybody() {
 
 #[test]
 fn a_record_may_ignore_the_network() {
-    let rules = "[{ match = ['subnet:10.0.0.0/8'], use = ['eu'] }, { match = ['*'], use = ['us'] }]";
+    let rules =
+        "[{ match = ['subnet:10.0.0.0/8'], use = ['eu'] }, { match = ['*'], use = ['us'] }]";
     let mut server =
         steered(&format!("[records.deaf]\npolicy = 'geo'\necs = 'ignore'\nrules = {rules}"));
     check(
@@ -376,8 +382,10 @@ fn the_scope_of_a_sticky_answer_is_no_wider_than_its_key() {
 
 #[test]
 fn ipv4_inside_ipv6_is_the_same_client_and_the_scope_speaks_of_what_came() {
-    let mut server = steered("[records.sticky]\npolicy = 'weighted'\n\
-        members = ['eu', 'us']\nsticky = 'client'");
+    let mut server = steered(
+        "[records.sticky]\npolicy = 'weighted'\n\
+        members = ['eu', 'us']\nsticky = 'client'",
+    );
     let v4 = server.shown("sticky.example A ecs=10.9.8.0/24")[1].clone();
     for (ecs, geo, sticky) in [
         // Mapped, NAT64, 6to4, Teredo (inverted: 10.9.8.0 is f5f6:f7ff).
