@@ -1,6 +1,6 @@
 //! RFC 7871: the client's network, echoed with the scope for which the answer holds.
 
-use crate::desk::{Ask, Server, check, opt, show};
+use crate::desk::{Ask, Server, ask::opt, check, show};
 use tradewind::telemetry::Via;
 
 fn server() -> Server {
