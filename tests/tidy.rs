@@ -36,8 +36,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("failover", &["policy"]),
     ("control", &["world", "failover", "compile", "telemetry"]),
     ("health", &["control"]),
-    ("admin", &["health"]),
-    ("cli", &["health"]),
+    ("admin", &["health", "engine"]),
+    ("cli", &["admin"]),
     ("daemon", &["admin", "cli", "transport"]),
 ];
 
@@ -378,12 +378,15 @@ fn resolve(folder: &Path, file: &str) -> String {
     parts.join("/")
 }
 
-/// The files of `folder` that Cargo makes a program of.
+/// The files of `folder` that Cargo makes a program of: those in it, and `main.rs` one below.
 fn targets<'a>(sources: &'a [Source], folder: &str) -> Vec<&'a str> {
+    let folder = Path::new(folder);
+    let is_target = |path: &Path| {
+        let one_below = path.parent().and_then(Path::parent) == Some(folder);
+        path.parent() == Some(folder) || (one_below && path.ends_with("main.rs"))
+    };
     let paths = sources.iter().map(|source| source.path.as_str());
-    paths
-        .filter(|path| Path::new(path).parent() == Some(Path::new(folder)))
-        .collect()
+    paths.filter(|path| is_target(Path::new(path))).collect()
 }
 
 fn assert_tidy(faults: impl IntoIterator<Item = String>) {
