@@ -120,6 +120,7 @@ fn start_log() {
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(colour_wanted(&io::stderr()))
+        .with_target(false)
         .with_env_filter(filter);
     // A log that somebody has started before serves as well.
     let _ = log.try_init();

@@ -128,14 +128,14 @@ fn nets(server: &Server, keys: &[DependentKey]) -> Vec<IpNet> {
 
 /// A node's rules, ready to be asked about a client.
 enum NodeRules<'a> {
-    Geo(GeoRules),
+    Geo(Box<GeoRules>),
     Latency(LatencyRules<'a>),
 }
 
 impl<'a> NodeRules<'a> {
     fn new(server: &'a Server, key: &'a DependentKey) -> Self {
         match key {
-            DependentKey::Geo(rules) => NodeRules::Geo(GeoRules::new(rules)),
+            DependentKey::Geo(rules) => NodeRules::Geo(Box::new(GeoRules::new(rules))),
             DependentKey::Latency { members, tie } => {
                 NodeRules::Latency(LatencyRules { server, members, tie: *tie })
             }

@@ -5,7 +5,7 @@
 //! [`zones`] drafts each zone by itself, with ids of its own, so that one that does not compile
 //! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
 //! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
-//! [`pools`], [`policies`] and [`records`] make trees, [`maps`] finds the classes of clients,
+//! [`pools`], [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
 //! [`checks`] says what is probed, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
@@ -23,6 +23,7 @@ mod report;
 mod server;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod zones;
 
 pub use checks::CheckFacts;

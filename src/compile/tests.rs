@@ -6,8 +6,8 @@ use crate::{
     ids::{Class, CounterSlot},
     place::{LocationTable, embedded},
     policy::{Directives, select, tree::Kind},
+    snapshot::Failback,
     verdict::Standings,
-    wire::Name,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -32,6 +32,7 @@ host = "www.example.com"
 [quick]
 type = "tcp"
 "#;
+const PLAIN: &str = "$TTL 1h\n@ IN SOA ns host 1 2 3 4 5\n@ IN NS ns\nns IN A 192.0.2.1\n";
 const HEAD: &str = r#"
 zone = "a.example"
 ns = ["ns.a.example"]
@@ -158,7 +159,18 @@ fn the_shipped_files_compile_without_a_word() {
     assert_eq!(lines(&sources), "");
     let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
     assert_eq!(compiled.snapshot.zones.len(), 2);
-    assert_eq!(compiled.report.to_string(), "");
+    assert_eq!(
+        compiled.report.to_string(),
+        "\
+2 zones, 6 steered records
+check web: 3 targets, every 2 s; a dead one is seen after at most 5 s
+  failures are looked at again at once, so a blip of two to three seconds can move a region;
+  `fast_recheck = \"off\"` is the calm setting
+map of gtm.example.com/api: 15 classes of clients, 3908 KiB
+map of gtm.example.com/shop: 5 classes of clients, 3163 KiB
+sticky gtm.example.com/beta: a client is a /24 or /48; up to 12.9 M entries in a resolver's cache
+"
+    );
 }
 
 #[test]
@@ -170,10 +182,18 @@ fn the_files_of_the_design_compile() {
         ("zones/gtm.example.com.toml", include_str!("../config/tests/design_zone.toml")),
         ("zones/gtm.example.com.inc", "inc IN TXT \"included\"\n"),
     ]);
-    assert_eq!(lines(&sources), "");
+    assert_eq!(
+        lines(&sources),
+        "\
+warning zones/gtm.example.com.toml:60:39: `asn:64500` can match nobody: no loaded database has AS numbers
+    = put one that does into geoip/
+warning zones/gtm.example.com.toml:61:14: `subdivision:US-CA` can match nobody: no loaded database has subdivisions
+    = put one that does into geoip/
+"
+    );
     let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
     let shares = |record, client| answers(&compiled, record, client);
-    assert_eq!(shares("gtm.example.com/www", "192.0.2.1"), ["stable-1+stable-2 90", "canary-1 10"]);
+    assert_eq!(shares("gtm.example.com/www", "192.0.2.1"), ["canary-1 10", "stable-1+stable-2 90"]);
     assert_eq!(shares("gtm.example.com/app", "192.0.2.1"), ["iad-1 100"]);
     // 193.0.0.0/21 is RIPE's, in the Netherlands; 133.11.0.0/16 the University of Tokyo's.
     assert_eq!(shares("gtm.example.com/api", "133.11.0.1"), ["nrt-1 100"]);
@@ -181,4 +201,351 @@ fn the_files_of_the_design_compile() {
     assert_eq!(shares("gtm.example.com/shop", "193.0.0.1"), ["fra-1 70", "dub-1 30"]);
     assert_eq!(shares("gtm.example.com/shop", "203.0.113.9"), ["partner 100"]);
     assert_eq!(shares("gtm.example.com/@", "203.0.113.9"), ["fra-1+dub-1 100"]);
+}
+
+#[test]
+fn mistakes_in_definitions_are_told_all_at_once() {
+    let text = include_str!("tests/mistakes.toml");
+    assert_eq!(told(text), include_str!("tests/mistakes.txt"));
+}
+
+#[test]
+fn mistakes_in_trees_are_told_all_at_once() {
+    let text = include_str!("tests/tree_mistakes.toml");
+    assert_eq!(told(text), include_str!("tests/tree_mistakes.txt"));
+}
+
+#[test]
+fn mistakes_in_what_zones_share_hold_everything_back() {
+    let sources = Sources::in_memory([
+        (
+            "tradewind.toml",
+            "[regions.x]\ncloud = \"aws:us-east-11\"\n[defaults]\ncheck = \"wbe\"\n\
+             [pools.p]\nregion = \"y\"\nendpoints = [{ name = \"a\", ipv4 = \"192.0.2.1\" }]\n",
+        ),
+        (
+            "healthchecks/a.toml",
+            "[web]\ntype = \"http\"\ninterval = \"1s\"\ntimeout = \"2s\"\n[w]\ntype = \"tcp\"\ninterval = \"2h\"\n",
+        ),
+        ("healthchecks/b.toml", "[web]\ntype = \"https\"\ntimeout = \"1ms\"\n"),
+        ("geoip/l.csv", "client,region,rtt_ms\ncountry:DE,z,10\nbad,x,1\n"),
+        ("zones/a.example.toml", "zone = \"a.example\"\ntll = \"5s\"\n"),
+    ]);
+    assert_eq!(lines(&sources), "\
+geoip/l.csv:3:1: `bad` is no client; write 203.0.113.0/24, asn:64500/US, subdivision:US-CA or country:DE
+healthchecks/a.toml:4:11: the timeout of 2s is not below the interval of 1s
+    = a probe must be over before the next one starts
+healthchecks/a.toml:7:12: an interval of 7200s is out of range
+    = write 100ms to 1h; 10s is the default
+healthchecks/b.toml:1:2: check `web` is defined twice
+tradewind.toml:2:9: no such cloud region `aws:us-east-11`; did you mean `aws:us-east-1`?
+    = the catalogue has `provider:region` of the large clouds; `at = [latitude, longitude]` does for any other
+tradewind.toml:4:9: no such check `wbe`; did you mean `web`?
+tradewind.toml:6:10: no such region `y`
+    = there is `x`
+1:8: the zone `a.example` has no NS records
+    = add the zone's name servers as NS records of its own name
+2:1: unknown key `tll`; did you mean `ttl`?
+");
+    let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default());
+    assert!(compiled.is_err());
+}
+
+#[test]
+fn static_text_and_names_are_checked_together() {
+    let zone = "[records.www]\npolicy = \"failover\"\nmembers = [\"one\"]\n";
+    let text = r#"
+zone = "a.example"
+ns = ["www.a.example"]
+soa = { rname = "host@example.com" }
+include = ["nowhere.inc"]
+static = """
+www 300 IN A 192.0.2.53
+m   300 IN MX 10 www
+x.b.example. 300 IN A 192.0.2.1
+bad 300 IN A 192.0.2.300
+"""
+[pools.one]
+endpoints = [{ name = "one-1", ipv4 = "192.0.2.1", ipv6 = "2001:db8::1" }]
+"#;
+    assert_eq!(
+        lines(&sources(&format!("{text}{zone}"))),
+        "\
+3:7: name server `www.a.example` is a steered name
+    = a name server needs fixed addresses; use another name
+4:17: `rname` is a mailbox as a name
+    = write \"host.example.com\"
+5:12: there is no file `nowhere.inc`
+    = paths are relative to the folder of tradewind.toml, or else to zones/
+7:1: `www.a.example` is steered and also has a static A
+    = remove the static record, or put the address into a pool
+warning 8:1: MX target `www.a.example` is a steered name
+    = mail then moves with health and place; use a name with fixed addresses
+9:1: `x.b.example` is not in the zone `a.example`
+    = a name with a dot at its end is absolute; without, it stands below the origin
+10:14: `192.0.2.300` is not an IPv4 address
+"
+    );
+}
+
+#[test]
+fn what_would_hardly_do_what_was_meant_is_warned_about() {
+    let zone = r#"
+[pools.v4]
+region = "us-east-1"
+endpoints = [{ name = "v4", ipv4 = "192.0.2.3", probe = "192.0.2.3:80" }]
+[pools.idle]
+endpoints = [{ name = "i", ipv4 = "192.0.2.4" }]
+[records.split]
+policy = "weighted"
+members = [{ pool = "one", weight = 90 }, { pool = "v4", weight = 10 }]
+cohort = "shop"
+[records.geo]
+policy = "geo"
+rules = [
+  { match = ["asn:64500", "subdivision:US-CA"], use = [] },
+  { match = ["*"], use = ["one", "v4"] },
+]
+"#;
+    assert_eq!(told(zone), "\
+warning 8:8: pool `two` is used by no record
+warning 4:57: nothing is probed here: there is no check
+    = add `check = \"…\"`, or leave `probe` out
+warning 5:8: pool `idle` is used by no record
+warning 7:10: `v4` has no IPv6: 10 % of AAAA get NODATA
+    = give every pool of a record IPv6 addresses, or none
+warning 10:10: `cohort` means nothing without `sticky = \"client\"`
+warning 11:10: `v4` has no IPv6: some AAAA get NODATA
+    = give every pool of a record IPv6 addresses, or none
+warning 11:10: some clients get NODATA and others do not: resolvers may show it to both for 60s
+    = many resolvers keep negative answers for everybody (RFC 7871 §7.4); soa.negative_ttl says for how long
+warning 14:14: `asn:64500` can match nobody: no loaded database has AS numbers
+    = put one that does into geoip/
+warning 14:27: `subdivision:US-CA` can match nobody: no loaded database has subdivisions
+    = put one that does into geoip/
+");
+}
+
+#[test]
+fn equal_things_are_one_and_settings_are_inherited() {
+    let compiled = good(
+        r#"
+[records.a]
+policy = "latency"
+members = ["one", "two"]
+check = "web"
+[records.b]
+policy = "latency"
+members = ["one", "two"]
+check = "web"
+[records.c]
+policy = "latency"
+members = ["two", "one"]
+check = "quick"
+probe = "192.0.2.77:99"
+ttl = { max = "20s", min = "5s" }
+sticky = "client"
+[records.d]
+policy = "failover"
+members = ["one", { ipv4 = "192.0.2.8" }, "two"]
+failback = "auto"
+[records.e]
+policy = "weighted"
+members = [{ policy = "f", weight = 3 }, "two"]
+[policies.f]
+policy = "failover"
+members = ["one", "two"]
+failback_delay = "10s"
+"#,
+    );
+    let snapshot = &compiled.snapshot;
+    let plan_of = |id| record(&compiled, id).plan;
+    assert_eq!(plan_of("a.example/a"), plan_of("a.example/b"));
+    assert_ne!(plan_of("a.example/a"), plan_of("a.example/c"));
+    assert_eq!(snapshot.plans.len(), 4);
+    // Four addresses checked by `web`, one target for both families of both under `probe`.
+    let keys: Vec<&str> =
+        compiled.plan.targets.iter().map(|t| t.key.split(' ').next().unwrap()).collect();
+    assert_eq!(
+        keys,
+        [
+            "192.0.2.1:443",
+            "[2001:db8::1]:443",
+            "192.0.2.2:443",
+            "[2001:db8::2]:443",
+            "192.0.2.77:99"
+        ]
+    );
+    assert_eq!(compiled.plan.targets[4].slots.len(), 4);
+    let c = snapshot.plan(plan_of("a.example/c"));
+    assert_eq!((c.ttl.max.as_secs(), c.ttl.min.as_secs()), (20, 5));
+    assert_eq!(c.sticky.map(|sticky| (sticky.v4, sticky.v6)), Some((24, 48)));
+    let failovers: Vec<(&str, Failback)> =
+        snapshot.failovers.iter().map(|f| (&*f.name, f.failback)).collect();
+    let ten = std::time::Duration::from_secs(10);
+    assert_eq!(failovers, [("a.example/d", Failback::Auto), ("a.example/f", Failback::After(ten))]);
+    for failover in &snapshot.failovers {
+        assert!(matches!(failover.tree.node(failover.node).kind, Kind::Failover(_)));
+        let names = failover.member_nodes().iter().map(|ix| &failover.tree.node(*ix).name);
+        assert!(names.eq(&failover.members));
+    }
+    for (slot, plans) in snapshot.plans_of_slot.iter().enumerate() {
+        assert!(!plans.is_empty(), "{}", snapshot.slots[slot].name);
+    }
+}
+
+#[test]
+fn a_zone_that_does_not_compile_keeps_its_last_good_version() {
+    let record = "[records.www]\npolicy = \"failover\"\nmembers = [\"one\"]\n";
+    let before = sources(&format!("{HEAD}{record}"));
+    let mut memory = Memory::default();
+    let first = compiled(&before, &BTreeMap::new(), &mut memory).unwrap();
+    let mut after = sources(&format!("{HEAD}{record}tll = \"5s\"\n"));
+    let other = Sources::in_memory([("zones/b.example.zone", PLAIN)]);
+    after.zones.extend(other.zones);
+    let second = compiled(&after, &first.accepted, &mut memory).unwrap();
+    assert_eq!(second.held, [Arc::from(Path::new("zones/a.example.toml"))]);
+    assert!(second.problems.has_errors());
+    assert_eq!(second.snapshot.zones.len(), 2);
+    assert_eq!(second.snapshot.records.len(), 1);
+    assert_eq!(
+        second.accepted[Path::new("zones/a.example.toml")],
+        before.zones[Path::new("zones/a.example.toml")]
+    );
+    // Without a last good version its apex stays, with nothing to say.
+    let third = compiled(&after, &BTreeMap::new(), &mut Memory::default()).unwrap();
+    assert!(third.snapshot.zones[0].zone.is_none());
+    assert_eq!(third.snapshot.zones[0].apex.to_string(), "a.example");
+    assert_eq!(third.accepted.len(), 1);
+}
+
+#[test]
+fn an_unchanged_zone_and_its_maps_are_not_made_again() {
+    let zone = format!("{HEAD}[records.www]\npolicy = \"latency\"\nmembers = [\"one\", \"two\"]\n");
+    let sources = sources(&zone);
+    let mut memory = Memory::default();
+    let first = compiled(&sources, &BTreeMap::new(), &mut memory).unwrap();
+    let second = compiled(&sources, &first.accepted, &mut memory).unwrap();
+    assert!(Arc::ptr_eq(&first.snapshot.maps[0], &second.snapshot.maps[0]));
+    let zone_of = |compiled: &Compiled| compiled.snapshot.zones[0].zone.clone().unwrap();
+    assert!(Arc::ptr_eq(&zone_of(&first), &zone_of(&second)));
+}
+
+#[test]
+fn two_files_of_one_zone_are_refused() {
+    let mut sources = sources(&format!(
+        "{HEAD}[records.www]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\n"
+    ));
+    let other = Sources::in_memory([("zones/a.example.zone", PLAIN)]);
+    sources.zones.extend(other.zones);
+    assert_eq!(
+        lines(&sources),
+        "zones/a.example.zone: this zone is defined in zones/a.example.toml too\n    \
+         = a zone has one file: move one of them out of zones/\n"
+    );
+}
+
+#[test]
+fn measured_latencies_and_biases_come_before_distance() {
+    let zone = format!(
+        "{HEAD}{}",
+        r#"
+[records.plain]
+policy = "latency"
+members = ["one", "two"]
+[records.biased]
+policy = "latency"
+members = ["one", "two"]
+bias = { one = "-200ms" }
+[records.tied]
+policy = "latency"
+members = [{ pool = "one", weight = 3 }, "two"]
+tie = "300ms"
+"#
+    );
+    let mut sources = sources(&zone);
+    let table = "client,region,rtt_ms\n\
+                 193.0.0.0/24,us-east-1,5\n193.0.0.0/24,eu-west-1,50\ncountry:JP,eu-west-1,1\n";
+    let other = Sources::in_memory([("geoip/measured.csv", table)]);
+    sources.server.0.extend(other.server.0);
+    let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
+    let shares = |record, client| answers(&compiled, record, client);
+    // The Netherlands, near Ireland but for the network that was measured.
+    assert_eq!(shares("a.example/plain", "193.0.1.1"), ["two-1 100"]);
+    assert_eq!(shares("a.example/plain", "193.0.0.1"), ["one-1 100"]);
+    assert_eq!(shares("a.example/plain", "133.11.0.1"), ["two-1 100"]);
+    assert_eq!(shares("a.example/biased", "193.0.1.1"), ["one-1 100"]);
+    assert_eq!(shares("a.example/tied", "193.0.1.1"), ["two-1 25", "one-1 75"]);
+    // Nobody knows where 127.0.0.1 is: equal scores, shared by weight.
+    assert_eq!(shares("a.example/plain", "127.0.0.1"), ["one-1 50", "two-1 50"]);
+}
+
+#[test]
+fn a_fence_ends_the_chain_and_an_empty_rule_is_an_answer() {
+    let compiled = good(
+        r#"
+[records.fenced]
+policy = "geo"
+rules = [
+  { match = ["subnet:193.0.0.0/24"], use = [] },
+  { match = ["country:NL"], use = "one" },
+  { match = ["continent:EU"], use = "two", fence = true },
+  { match = ["*"], use = ["one", "two"] },
+]
+"#,
+    );
+    let plan = compiled.snapshot.plan(record(&compiled, "a.example/fenced").plan);
+    let map = &compiled.snapshot.maps[plan.map.unwrap().index()];
+    let chain = |client: &str| {
+        let class = map.lookup(client.parse().unwrap()).class;
+        plan.tree.classes.chain(class, 0).to_vec()
+    };
+    assert_eq!(chain("193.0.0.1"), [0, 1, 2]);
+    assert_eq!(chain("193.0.1.1"), [1, 2]);
+    assert_eq!(chain("133.11.0.1"), [3]);
+    assert_eq!(chain("127.0.0.1"), [3]);
+    assert_eq!(answers(&compiled, "a.example/fenced", "193.0.0.1"), [" 100"]);
+}
+
+#[test]
+fn a_policy_referred_to_at_two_depths_counts_at_the_deeper_one() {
+    let mut zone =
+        String::from("[records.www]\npolicy = \"failover\"\nmembers = [\"p6\", \"p0\"]\n");
+    for n in 0..7 {
+        let next = if n < 6 { format!("p{}", n + 1) } else { "q".into() };
+        zone.push_str(&format!(
+            "[policies.p{n}]\npolicy = \"failover\"\nmembers = [\"{next}\", \"two\"]\n"
+        ));
+    }
+    zone.push_str("[policies.q]\npolicy = \"failover\"\nmembers = [\"one\"]\n");
+    assert_eq!(
+        told(&zone),
+        "1:10: the tree of `www` nests policies 9 deep; 8 is the most\n    \
+         = each path to a pool counts: refer to fewer policies, or nest less\n"
+    );
+}
+
+#[test]
+fn a_long_chain_of_policies_is_walked_without_recursion() {
+    let mut zone =
+        String::from("[records.www]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\n");
+    for n in 0..20_000 {
+        let next = (n + 1) % 20_000;
+        zone.push_str(&format!(
+            "[policies.p{n}]\npolicy = \"failover\"\nmembers = [\"p{next}\"]\n"
+        ));
+    }
+    assert!(told(&zone).contains("policies in a loop: `p0` → `p1` → "));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(24))]
+    #[test]
+    fn no_slip_in_a_zone_makes_compiling_panic(cut in 0_usize..4_000, put in "[a-z\"{},=.0-9 \n-]{0,6}") {
+        const ZONE: &str = include_str!("../config/tests/design_zone.toml");
+        let start = (cut % ZONE.len()..).find(|&at| ZONE.is_char_boundary(at)).unwrap();
+        let end = (start + put.len()..).find(|&at| at >= ZONE.len() || ZONE.is_char_boundary(at));
+        let rest = end.and_then(|end| ZONE.get(end..)).unwrap_or("");
+        lines(&sources(&[&ZONE[..start], &put, rest].concat()));
+    }
 }

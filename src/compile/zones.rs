@@ -9,10 +9,11 @@ use super::{
     lint::{self, Remarks},
     maps::MapCache,
     names::{self, Lines, Scope},
-    policies::{self, FailoverSpec},
+    policies,
     pools::{self, SlotSpec},
     records::{self, PlanDraft, RecordDraft, Steered},
     server::Server,
+    trees::FailoverSpec,
 };
 use crate::{
     config::{
@@ -109,7 +110,7 @@ pub(super) fn draft(
 ) -> Option<ZoneDraft> {
     let mut found = Problems::default();
     sources.files.problems(&mut found);
-    let mut drafting = Drafting { server, sources, input, problems: &mut found };
+    let mut drafting = Drafting { server, sources, input, problems: &mut found, is_partial: false };
     let mut ground = Ground { locations: input.locations, maps };
     let drafted = match sources.is_plain() {
         true => drafting.plain(),
@@ -131,6 +132,8 @@ struct Drafting<'s, 'i> {
     sources: &'s ZoneSources,
     input: &'s Input<'i>,
     problems: &'s mut Problems,
+    /// Whether some text could not be read, so that records are missing.
+    is_partial: bool,
 }
 
 impl Drafting<'_, '_> {
@@ -148,12 +151,11 @@ impl Drafting<'_, '_> {
                 return None;
             }
         };
-        let mut builder = ZoneBuilder::new(apex.clone(), At { file: main.clone(), line: 1 });
+        let at = At { file: main.clone(), line: 1 };
+        let mut builder = ZoneBuilder::new(apex.clone(), at.clone());
         let source = Source { path: main.clone(), first_line: 1, text };
-        for record in self.read(&source, &apex, None) {
-            builder.add(record);
-        }
-        let zone = self.build(builder, &HashMap::new())?;
+        self.read(&source, &apex, None, &mut |record| builder.add(record));
+        let zone = self.build(builder, &at, &HashMap::new())?;
         Some(self.finish(apex, zone, None, Steered::default(), Remarks::default()))
     }
 
@@ -162,51 +164,56 @@ impl Drafting<'_, '_> {
         let main = &self.sources.main;
         let text = self.sources.files.text(main)?;
         let file = config::read(main, text, self.problems)?;
-        let apex = self.apex(&file)?;
+        let zone_key = file.zone.as_ref()?;
+        let apex = self.domain_name(main, zone_key)?;
         let steered = self.compile_records(ground, &file, &apex);
-        let lines = Lines::new(text);
-        let mut spans = HashMap::new();
-        let zone_span = file.zone.as_ref().map_or(0..0, Spanned::span);
-        let mut at = |span: &Range<usize>| {
-            let line = lines.line(span.start);
-            spans.insert(line, span.clone());
-            At { file: main.clone(), line }
-        };
-        let mut builder = ZoneBuilder::new(apex.clone(), at(&zone_span));
-        let mut texts = self.static_records(&file, &apex, &lines);
-        let own = |rtype| texts.iter().find(|r| r.rtype == rtype && r.owner == apex);
-        let has_own_soa = own(Rtype::SOA).is_some() && file.soa.span.is_none();
-        let own_ns = own(Rtype::NS).and_then(|ns| Name::from_wire(&ns.rdata).ok());
-        let mut servers = Vec::new();
-        for name in file.ns.iter().flat_map(|ns| ns.get_ref()) {
-            if let Some(server) = self.domain_name(main, name) {
-                texts.push(generated(&apex, Rtype::NS, server.as_wire(), at(&name.span())));
-                servers.push(server);
-            }
-        }
-        let mut serial = None;
-        if !has_own_soa {
-            let first = servers.into_iter().next().or(own_ns);
-            let number = self.serial(&file.soa, &apex);
-            let rdata = self.soa(main, &file.soa, &apex, first, number);
-            let span = file.soa.span.clone().unwrap_or(zone_span);
-            texts.push(generated(&apex, Rtype::SOA, &rdata, at(&span)));
-            serial = Some(number);
-        }
-        for record in texts {
-            builder.add(record);
-        }
+
+        let mut places = Places { file: main, lines: Lines::new(text), spans: HashMap::new() };
+        let at = places.at(&zone_key.span());
+        let mut builder = ZoneBuilder::new(apex.clone(), at.clone());
+        let mut records = self.static_records(&file, &apex, &places.lines);
+        let serial = self.authority(&file, &apex, &mut places, &mut records);
+        records.into_iter().for_each(|record| builder.add(record));
         for (index, record) in steered.records.iter().enumerate() {
-            let has_cname = steered.plans[record.plan].has_cname;
-            builder.steer(&record.owner, index as u32, has_cname, at(&record.span));
+            // A CNAME at the apex has been refused, with better advice than the zone has.
+            let has_cname = steered.plans[record.plan].has_cname && record.owner != apex;
+            builder.steer(&record.owner, index as u32, has_cname, places.at(&record.span));
         }
-        let zone = self.build(builder, &spans);
+        let zone = self.build(builder, &at, &places.spans);
         let remarks = lint::zone(self.server, self.input.locations, &file, &steered, self.problems);
         Some(self.finish(apex, zone?, serial, steered, remarks))
     }
 
-    fn apex(&mut self, file: &ZoneFile) -> Option<Name> {
-        self.domain_name(&file.file, file.zone.as_ref()?)
+    /// Adds the NS records of `ns`, and an SOA unless the zone's text has one and nothing else
+    /// is said of it. Returns the serial of a generated SOA.
+    fn authority(
+        &mut self,
+        file: &ZoneFile,
+        apex: &Name,
+        places: &mut Places<'_>,
+        records: &mut Vec<Record>,
+    ) -> Option<u32> {
+        let of_apex = |rtype| records.iter().find(move |r| r.rtype == rtype && r.owner == *apex);
+        let has_soa = of_apex(Rtype::SOA).is_some();
+        let own_ns = of_apex(Rtype::NS).and_then(|ns| Name::from_wire(&ns.rdata).ok());
+        let mut servers = Vec::new();
+        for name in file.ns.iter().flat_map(|ns| ns.get_ref()) {
+            if let Some(server) = self.domain_name(&file.file, name) {
+                let at = places.at(&name.span());
+                records.push(generated(apex, Rtype::NS, server.as_wire(), at));
+                servers.push(server);
+            }
+        }
+        if has_soa && file.soa.span.is_none() {
+            return None;
+        }
+        let serial = self.serial(&file.soa, apex);
+        let first = servers.into_iter().next().or(own_ns);
+        let rdata = self.soa(file, apex, first, serial);
+        let zone_key = file.zone.as_ref().map(Spanned::span);
+        let span = file.soa.span.clone().or(zone_key).unwrap_or_default();
+        records.push(generated(apex, Rtype::SOA, &rdata, places.at(&span)));
+        Some(serial)
     }
 
     fn domain_name(&mut self, file: &Arc<Path>, written: &Spanned<String>) -> Option<Name> {
@@ -250,7 +257,7 @@ impl Drafting<'_, '_> {
                 first_line: lines.line(start),
                 text: &written.text,
             };
-            records.extend(self.read(&source, apex, Some(ttl)));
+            self.read(&source, apex, Some(ttl), &mut |record| records.push(record));
         }
         let sources = self.sources;
         for written in &file.include {
@@ -266,13 +273,19 @@ impl Drafting<'_, '_> {
             };
             if let Ok(text) = &found.content {
                 let source = Source { path: path.clone(), first_line: 1, text };
-                records.extend(self.read(&source, apex, Some(ttl)));
+                self.read(&source, apex, Some(ttl), &mut |record| records.push(record));
             }
         }
         records
     }
 
-    fn read(&mut self, source: &Source<'_>, apex: &Name, ttl: Option<Ttl>) -> Vec<Record> {
+    fn read(
+        &mut self,
+        source: &Source<'_>,
+        apex: &Name,
+        ttl: Option<Ttl>,
+        sink: &mut dyn FnMut(Record),
+    ) {
         let files = &self.sources.files;
         let loader = |path: &Path| match files.resolve(path) {
             Some((_, file)) => match &file.content {
@@ -281,18 +294,26 @@ impl Drafting<'_, '_> {
             },
             None => Err(io::ErrorKind::NotFound.into()),
         };
-        let mut records = Vec::new();
-        let problems = zone::read(source, &loader, apex, ttl, &mut |record| records.push(record));
-        for problem in problems {
+        for problem in zone::read(source, &loader, apex, ttl, sink) {
+            self.is_partial = true;
             self.zone_problem(problem, &HashMap::new());
         }
-        records
     }
 
-    fn build(&mut self, builder: ZoneBuilder, spans: &HashMap<u32, Range<usize>>) -> Option<Zone> {
+    /// Builds the zone defined at `at`, which the builder blames for what the zone lacks.
+    fn build(
+        &mut self,
+        builder: ZoneBuilder,
+        at: &At,
+        spans: &HashMap<u32, Range<usize>>,
+    ) -> Option<Zone> {
         let (zone, problems) = builder.build();
         for problem in problems {
-            self.zone_problem(problem, spans);
+            // What is lacking may stand in a line that could not be read: then that line is told.
+            let lacks = problem.line == at.line && problem.file == at.file;
+            if !(self.is_partial && lacks) {
+                self.zone_problem(problem, spans);
+            }
         }
         zone
     }
@@ -328,14 +349,8 @@ impl Drafting<'_, '_> {
         written.unwrap_or(newest).max(served)
     }
 
-    fn soa(
-        &mut self,
-        file: &Arc<Path>,
-        soa: &SoaDef,
-        apex: &Name,
-        first: Option<Name>,
-        serial: u32,
-    ) -> Vec<u8> {
+    fn soa(&mut self, file: &ZoneFile, apex: &Name, first: Option<Name>, serial: u32) -> Vec<u8> {
+        let ZoneFile { file, soa, .. } = file;
         let rname = match &soa.rname {
             Some(rname) if rname.get_ref().contains('@') => {
                 let name = rname.get_ref().replacen('@', ".", 1);
@@ -383,6 +398,22 @@ impl Drafting<'_, '_> {
             warnings: Vec::new(),
             remarks,
         }
+    }
+}
+
+/// Where things stand in a zone's main file: a zone knows lines, an operator wants the word.
+struct Places<'a> {
+    file: &'a Arc<Path>,
+    lines: Lines,
+    /// For each line that was asked for the bytes it was asked about.
+    spans: HashMap<u32, Range<usize>>,
+}
+
+impl Places<'_> {
+    fn at(&mut self, span: &Range<usize>) -> At {
+        let line = self.lines.line(span.start);
+        self.spans.insert(line, span.clone());
+        At { file: self.file.clone(), line }
     }
 }
 
