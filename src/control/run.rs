@@ -185,10 +185,13 @@ impl Loop {
             Err(report) => {
                 let (cause, errors) = (Arc::clone(&load.cause), report.errors);
                 self.control.record(EventKind::Refused { cause, errors });
+                // That there is no such revision says nothing of the operator's files.
+                if !matches!(load.wish, Wish::Rollback(_)) {
+                    self.shown.report.send_replace(Arc::new((*report).clone()));
+                }
                 *report
             }
         };
-        self.shown.report.send_replace(Arc::new(report.clone()));
         if let Some(reply) = load.reply {
             // Whoever asked may have gone away.
             let _ = reply.send(report);

@@ -17,6 +17,13 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     ) -> Option<Choice<'t>> {
         let tree = self.tree;
         let order = tree.classes.order(self.class, latency.dependent);
+        self.trace.note(depth, || {
+            let name = |rank: &Rank| {
+                let member = &latency.members[usize::from(rank.member)];
+                tree.node(member.node).name.to_string()
+            };
+            format!("nearest first: {}", order.iter().map(name).collect::<Vec<_>>().join(", "))
+        });
         for (place, rank) in order.iter().enumerate() {
             let Some(best) = self.ranked(latency, rank, above, depth) else {
                 continue;

@@ -68,6 +68,12 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     ) -> Option<Choice<'t>> {
         let tree = self.tree;
         let node = tree.node(ix);
+        if let Some(word) = node.kind.policy() {
+            self.trace.note(depth, || match &*node.name {
+                "" => word.to_owned(),
+                name => format!("{name}: {word}"),
+            });
+        }
         match &node.kind {
             Kind::Pool(pool) => self.pool(node, pool, depth),
             Kind::Weighted(weighted) => self.weighted(weighted, above, depth),

@@ -84,6 +84,20 @@ pub enum Kind {
     Empty,
 }
 
+impl Kind {
+    /// The policy's word in zone files; none for what is not one.
+    pub const fn policy(&self) -> Option<&'static str> {
+        match self {
+            Kind::Pool(_) | Kind::Empty => None,
+            Kind::Weighted(_) => Some("weighted"),
+            Kind::Failover(_) => Some("failover"),
+            Kind::Geo(_) => Some("geo"),
+            Kind::Latency(_) => Some("latency"),
+            Kind::Multivalue(_) => Some("multivalue"),
+        }
+    }
+}
+
 /// Endpoints under one roof.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pool {
