@@ -11,7 +11,9 @@ use crate::{
     wire::Name,
     zone::{Zone, Zones},
 };
-use std::{net::IpAddr, ops::Range, sync::Arc, time::Duration};
+use std::{net::IpAddr, ops::Range, sync::Arc};
+
+pub use crate::policy::tree::Failback;
 
 /// What all files say, compiled.
 #[derive(Debug, Default)]
@@ -194,15 +196,6 @@ impl std::fmt::Display for SlotAddress {
             SlotAddress::Name(name) => name.fmt(f),
         }
     }
-}
-
-/// When a failover returns to a member it prefers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Failback {
-    /// As soon as the member is available.
-    Auto,
-    /// After so much unbroken availability; the default, 5 m.
-    After(Duration),
 }
 
 impl Plan {

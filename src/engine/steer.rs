@@ -102,7 +102,7 @@ pub fn steer<'w>(
         Some(sticky) => key(ip, len, sticky, record.cohort).0,
         None => Key::new(0, record.cohort),
     });
-    let variant = &selection.variants[usize::from(variant)];
+    let variant = &selection.variants[variant];
     let scope = match client.subnet {
         Some(_) if plan.use_ecs => {
             let by_place = placed.map_or(0, |(map, hit)| map_scope(map, &hit, selection));

@@ -6,7 +6,7 @@
 //! rule. Knows no verdicts, addresses or files. (Manual modes, ramps, holds and approvals are
 //! transitions to come; the latch they need is already the only state.)
 
-use crate::{clock::Moment, snapshot::Failback};
+use crate::{clock::Moment, policy::tree::Failback};
 
 /// The state of one failover.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::{
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
+    time::Duration,
 };
 
 /// Most endpoints in a pool (DESIGN §1, Bounds).
@@ -83,6 +84,21 @@ pub enum Kind {
     Empty,
 }
 
+impl Kind {
+    /// As written in zone files.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Kind::Pool(_) => "pool",
+            Kind::Weighted(_) => "weighted",
+            Kind::Failover(_) => "failover",
+            Kind::Geo(_) => "geo",
+            Kind::Latency(_) => "latency",
+            Kind::Multivalue(_) => "multivalue",
+            Kind::Empty => "nothing",
+        }
+    }
+}
+
 /// Endpoints under one roof.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pool {
@@ -137,6 +153,20 @@ impl EndpointTarget {
         };
         a.into_iter().chain(b)
     }
+    /// Its IPv4 address.
+    pub fn v4(&self) -> Option<Ipv4Addr> {
+        match self {
+            EndpointTarget::Addresses { v4, .. } => v4.map(|(address, _)| address),
+            EndpointTarget::Cname { .. } => None,
+        }
+    }
+    /// Its IPv6 address.
+    pub fn v6(&self) -> Option<Ipv6Addr> {
+        match self {
+            EndpointTarget::Addresses { v6, .. } => v6.map(|(address, _)| address),
+            EndpointTarget::Cname { .. } => None,
+        }
+    }
 }
 
 /// From which share of health on a pool or policy counts as available.
@@ -181,6 +211,15 @@ pub struct Failover {
     pub id: FailoverId,
     /// In order of preference, at most [`MEMBERS_MAX`].
     pub members: Box<[NodeIx]>,
+}
+
+/// When a failover returns to a member it prefers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failback {
+    /// As soon as the member is available.
+    Auto,
+    /// After so much unbroken availability; the default, 5 m.
+    After(Duration),
 }
 
 /// By place: the class gives the chain of matching rules, most specific first.

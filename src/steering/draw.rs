@@ -12,7 +12,7 @@ pub type Dice64 = u64;
 #[derive(Debug, PartialEq)]
 pub enum Draw {
     /// There is only one.
-    Fixed(u16),
+    Fixed(u32),
     /// By chance: one roll, one comparison, however many there are.
     Chance(Alias),
     /// By client: weighted rendezvous, level by level.
@@ -27,8 +27,8 @@ pub struct Alias(Box<[Cell]>);
 struct Cell {
     /// Share of the cell, in units of 2⁻⁶⁴, that belongs to `own`.
     cut: u64,
-    own: u16,
-    other: u16,
+    own: u32,
+    other: u32,
 }
 
 /// One draw on the way down; level 0 is first.
@@ -50,30 +50,31 @@ pub struct Arm {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Then {
     /// The answer.
-    Variant(u16),
+    Variant(u32),
     /// Another draw: an index into the levels.
-    Level(u16),
+    Level(u32),
 }
 
 impl Draw {
     /// The index of the Variant this client gets.
     #[inline]
-    pub fn draw(&self, dice: &mut Dice, key: impl FnOnce() -> Key) -> u16 {
-        match self {
+    pub fn draw(&self, dice: &mut Dice, key: impl FnOnce() -> Key) -> usize {
+        let variant = match self {
             Draw::Fixed(variant) => *variant,
             Draw::Chance(alias) => alias.draw(dice.roll()),
             Draw::Sticky(levels) => sticky(levels, key()),
-        }
+        };
+        variant as usize
     }
 }
 
-fn sticky(levels: &[Level], key: Key) -> u16 {
+fn sticky(levels: &[Level], key: Key) -> u32 {
     let mut level = &levels[0];
     loop {
         let arms = &level.0;
         match arms[pick(key, arms.iter().map(|arm| (arm.hash, arm.weight)))].then {
             Then::Variant(variant) => return variant,
-            Then::Level(next) => level = &levels[usize::from(next)],
+            Then::Level(next) => level = &levels[next as usize],
         }
     }
 }
@@ -81,7 +82,7 @@ fn sticky(levels: &[Level], key: Key) -> u16 {
 impl Alias {
     /// A table that gives `outcome` with probability `share / Σ shares`, to within 2⁻⁵².
     /// `shares` is not empty and sums above zero.
-    pub fn new(shares: &[(u16, f64)]) -> Alias {
+    pub fn new(shares: &[(u32, f64)]) -> Alias {
         let sum: f64 = shares.iter().map(|(_, share)| share).sum();
         let even = sum / shares.len() as f64;
         // What each outcome still has to give, in cells.
@@ -103,7 +104,7 @@ impl Alias {
     }
 
     #[inline]
-    fn draw(&self, roll: Dice64) -> u16 {
+    fn draw(&self, roll: Dice64) -> u32 {
         // The high half of roll × cells is an even cell number, the low half an even fraction.
         let scaled = u128::from(roll) * self.0.len() as u128;
         let cell = &self.0[(scaled >> 64) as usize];
