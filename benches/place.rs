@@ -41,9 +41,8 @@ fn place(c: &mut Criterion) {
     for (name, names) in [("3 regions", &THREE[..]), ("12 regions", &TWELVE[..])] {
         let regions = Regions::over(table, names);
         let map = &regions.map;
-        let masks: Vec<_> = (0..regions.classes())
-            .map(|c| regions.same_answer(Class::at(c)))
-            .collect();
+        let masks: Vec<_> =
+            (0..regions.classes()).map(|c| regions.same_answer(Class::at(c))).collect();
         let v6 = known_v6(&mut dice, &regions);
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Elements(1));
@@ -68,11 +67,9 @@ fn place(c: &mut Criterion) {
         bench("lookup and scope, IPv4, hot", &v4[..256], true);
         bench("lookup and scope, IPv4, uniform", &v4, true);
         bench("lookup and scope, IPv6, uniform", &v6, true);
-        group
-            .sample_size(10)
-            .bench_function("compile the map", |b| {
-                b.iter(|| Regions::over(table, black_box(names)))
-            });
+        group.sample_size(10).bench_function("compile the map", |b| {
+            b.iter(|| Regions::over(table, black_box(names)))
+        });
         group.finish();
     }
     c.bench_function("unpack the embedded table", |b| b.iter(embedded::unpack));

@@ -139,19 +139,27 @@ impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EventKind::Loaded { revision, cause, zones, records, held } => {
-                write!(f, "{cause}: revision {revision}, {zones} zones, {records} steered records")?;
+                write!(
+                    f,
+                    "{cause}: revision {revision}, {zones} zones, {records} steered records"
+                )?;
                 if !held.is_empty() {
                     write!(f, "; kept at their last good version: {}", held.join(", "))?;
                 }
                 Ok(())
             }
             EventKind::Refused { cause, errors } => {
-                write!(f, "{cause}: refused with {errors} errors; the last good files stay in force")
+                write!(
+                    f,
+                    "{cause}: refused with {errors} errors; the last good files stay in force"
+                )
             }
             EventKind::Verdict { slot, address, from, to, reason, .. } => {
                 write!(f, "{slot} ({address}) {} → {}: {reason}", from.word(), to.word())
             }
-            EventKind::Failover { name, from, to, why } => write!(f, "{name}: {from} → {to} ({why})"),
+            EventKind::Failover { name, from, to, why } => {
+                write!(f, "{name}: {from} → {to} ({why})")
+            }
             EventKind::Basis { record, records, basis } => {
                 write!(f, "{record}")?;
                 if *records > 1 {

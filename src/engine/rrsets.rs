@@ -10,11 +10,7 @@ impl<'q> Answering<'q, '_> {
     /// The name is somebody else's: their name servers and, where those are below the cut, their
     /// addresses. In-domain glue is all there or the reply is truncated (RFC 9471 §3.1); sibling
     /// glue comes if it fits.
-    pub(super) fn referral(
-        &mut self,
-        name: &QName,
-        cut: Node<'q>,
-    ) -> Result<Next, Unanswered> {
+    pub(super) fn referral(&mut self, name: &QName, cut: Node<'q>) -> Result<Next, Unanswered> {
         let Some(ns) = cut.rrset(Rtype::NS) else { return self.nodata(None) };
         // The cut is the name or one above it: the last so many bytes of it.
         let cut_len = cut.relative_name().len() + self.zone.apex().as_wire().len();

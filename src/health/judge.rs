@@ -73,10 +73,7 @@ impl Judge {
             successes: 0,
             voids: 0,
             regular: Moment(first.0.saturating_add(gap)),
-            due: Due {
-                at: first,
-                kind: Kind::Regular,
-            },
+            due: Due { at: first, kind: Kind::Regular },
             check,
         }
     }
@@ -125,10 +122,7 @@ impl Judge {
         finished: Moment,
         dice: &mut Dice,
     ) -> Option<Change> {
-        if let Some(void) = self
-            .lateness(started)
-            .or_else(|| self.overrun(started, finished))
-        {
+        if let Some(void) = self.lateness(started).or_else(|| self.overrun(started, finished)) {
             *outcome = void;
         }
         let kind = self.due.kind;
@@ -150,12 +144,8 @@ impl Judge {
     fn overrun(&self, started: Moment, finished: Moment) -> Option<Outcome> {
         let allowed = self.check.timeout + self.check.timeout.min(OVERRUN_MAX);
         let took = finished.since(started);
-        (took > allowed).then(|| {
-            Outcome::void(format_args!(
-                "checker paused for {} in a probe",
-                round(took)
-            ))
-        })
+        (took > allowed)
+            .then(|| Outcome::void(format_args!("checker paused for {} in a probe", round(took))))
     }
 
     fn count(&mut self, outcome: &Outcome, kind: Kind) {
@@ -183,10 +173,7 @@ impl Judge {
 
     fn schedule(&mut self, outcome: &Outcome, kind: Kind, finished: Moment, dice: &mut Dice) {
         // A probe that ran over the regular time has used it up; we are not late for that.
-        let regular = Due {
-            at: self.regular.max(finished),
-            kind: Kind::Regular,
-        };
+        let regular = Due { at: self.regular.max(finished), kind: Kind::Regular };
         let soon = match outcome {
             // The next one stands in for the void one, so it counts as that would have.
             Outcome::Void(_) => Some((self.void_retry(dice), kind)),
@@ -197,10 +184,9 @@ impl Judge {
             _ => None,
         };
         self.due = match soon {
-            Some((after, kind)) if finished.after(after) < regular.at => Due {
-                at: finished.after(after),
-                kind,
-            },
+            Some((after, kind)) if finished.after(after) < regular.at => {
+                Due { at: finished.after(after), kind }
+            }
             _ => regular,
         };
     }
@@ -295,10 +281,7 @@ mod tests {
 
         fn probe(&mut self, what: char) -> Option<Change> {
             let started = self.judge.due();
-            assert!(
-                started >= self.now,
-                "a probe is due before the last one ended"
-            );
+            assert!(started >= self.now, "a probe is due before the last one ended");
             let (mut outcome, took) = match what {
                 '+' => (Outcome::passed("open"), MS),
                 '-' => (Outcome::failed("refused"), MS),
@@ -306,8 +289,7 @@ mod tests {
                 _ => (Outcome::void("no descriptors"), Duration::ZERO),
             };
             self.now = started.after(took);
-            self.judge
-                .observe(&mut outcome, started, self.now, &mut self.dice)
+            self.judge.observe(&mut outcome, started, self.now, &mut self.dice)
         }
 
         fn standing_after(&mut self, results: &str) -> Standing {
@@ -524,9 +506,7 @@ mod tests {
             let started = bench.judge.due().after(MS * late);
             let finished = started.after(MS * took);
             let mut outcome = Outcome::failed("timeout");
-            let change = bench
-                .judge
-                .observe(&mut outcome, started, finished, &mut bench.dice);
+            let change = bench.judge.observe(&mut outcome, started, finished, &mut bench.dice);
             assert_eq!(change, None);
             assert!(matches!(outcome, Outcome::Void(_)), "{outcome:?}");
             assert!(bench.judge.due().since(finished) <= VOID_RETRY_MAX);
@@ -543,9 +523,7 @@ mod tests {
         let started = bench.judge.due().after(MS * 3_000);
         let mut outcome = Outcome::failed("timeout");
         let finished = started.after(MS * 3_200);
-        bench
-            .judge
-            .observe(&mut outcome, started, finished, &mut bench.dice);
+        bench.judge.observe(&mut outcome, started, finished, &mut bench.dice);
         assert_eq!(bench.judge.failures(), 1);
     }
 }

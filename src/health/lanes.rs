@@ -23,10 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            starting: 512,
-            waiting: 3_072,
-        }
+        Limits { starting: 512, waiting: 3_072 }
     }
 }
 
@@ -47,10 +44,7 @@ impl Lanes {
 
     /// Waits for a place to start in.
     pub(super) async fn enter(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.starting)
-            .acquire_owned()
-            .await
-            .expect("nobody closes the semaphore")
+        Arc::clone(&self.starting).acquire_owned().await.expect("nobody closes the semaphore")
     }
 
     /// Runs `probe` in `place`, standing aside when it takes long.
@@ -77,10 +71,7 @@ mod tests {
 
     #[tokio::test]
     async fn hung_probes_stand_aside_and_let_others_start() {
-        let lanes = Arc::new(Lanes::new(Limits {
-            starting: 2,
-            waiting: 8,
-        }));
+        let lanes = Arc::new(Lanes::new(Limits { starting: 2, waiting: 8 }));
         let (started, mut all) = tokio::sync::watch::channel(0);
         let mut hung = tokio::task::JoinSet::new();
         for _ in 0..8 {
@@ -99,19 +90,12 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_bounded_even_when_everybody_hangs() {
-        let lanes = Lanes::new(Limits {
-            starting: 1,
-            waiting: 1,
-        });
+        let lanes = Lanes::new(Limits { starting: 1, waiting: 1 });
         let hung = || async {
             let place = lanes.enter().await;
             lanes.run(place, std::future::pending::<()>()).await
         };
-        let third = async {
-            tokio::time::timeout(PATIENCE * 4, lanes.enter())
-                .await
-                .is_err()
-        };
+        let third = async { tokio::time::timeout(PATIENCE * 4, lanes.enter()).await.is_err() };
         tokio::select! {
             ((), ()) = async { tokio::join!(hung(), hung()) } => panic!("pending ended"),
             full = async { tokio::time::sleep(PATIENCE * 2).await; third.await } => assert!(full),

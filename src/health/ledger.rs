@@ -126,11 +126,7 @@ impl Entry {
             Outcome::Void(why) => Some((&**why).into()),
             _ => None,
         };
-        state.last_probe = Some(LastProbe {
-            at: started,
-            took,
-            outcome: outcome.words(took),
-        });
+        state.last_probe = Some(LastProbe { at: started, took, outcome: outcome.words(took) });
         state.failures = judge.failures();
         state.successes = judge.successes();
         let change = change?;

@@ -152,11 +152,7 @@ impl Checker {
 
     /// How every target stands, in order of their labels.
     pub fn states(&self) -> Vec<TargetState> {
-        let mut states: Vec<_> = self
-            .lock()
-            .values()
-            .map(|live| live.entry.state())
-            .collect();
+        let mut states: Vec<_> = self.lock().values().map(|live| live.entry.state()).collect();
         states.sort_by(|a, b| (&a.label, &a.key).cmp(&(&b.label, &b.key)));
         states
     }
@@ -166,10 +162,7 @@ impl Checker {
         let targets = self.lock();
         let mut reasons = targets.values().filter_map(|live| live.entry.impaired());
         let reason = reasons.next()?;
-        Some(Impairment {
-            targets: 1 + reasons.count(),
-            reason,
-        })
+        Some(Impairment { targets: 1 + reasons.count(), reason })
     }
 
     /// Resolves once every target of the plan has its first result, or a void one.
@@ -183,10 +176,7 @@ impl Checker {
 
     fn spawn(&self, target: &Target, first: Moment) -> Live {
         let hash = stable_hash(&target.key);
-        let entry = Arc::new(Entry::new(
-            Arc::clone(&target.key),
-            Arc::clone(&target.label),
-        ));
+        let entry = Arc::new(Entry::new(Arc::clone(&target.key), Arc::clone(&target.label)));
         let task = Task {
             judge: Judge::new(Arc::clone(&target.check), hash, first),
             dice: Dice::seeded(self.shared.seed ^ hash),
@@ -195,10 +185,7 @@ impl Checker {
             shared: Arc::clone(&self.shared),
         };
         let unsettled = Unsettled::new(&self.unsettled);
-        Live {
-            entry,
-            task: self.runtime.spawn(task.run(unsettled)).abort_handle(),
-        }
+        Live { entry, task: self.runtime.spawn(task.run(unsettled)).abort_handle() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Live>> {
@@ -209,9 +196,7 @@ impl Checker {
 
 impl fmt::Debug for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checker")
-            .field("targets", &self.lock().len())
-            .finish_non_exhaustive()
+        f.debug_struct("Checker").field("targets", &self.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -242,9 +227,7 @@ impl Task {
         // Boxed, so that a target which only waits takes no room for a request.
         let (mut outcome, started) = shared.lanes.run(place, Box::pin(self.ask())).await;
         let finished = shared.clock.now();
-        let change = self
-            .judge
-            .observe(&mut outcome, started, finished, &mut self.dice);
+        let change = self.judge.observe(&mut outcome, started, finished, &mut self.dice);
         let span = (started, finished);
         if let Some(report) = self.entry.record(&outcome, span, &self.judge, change) {
             (shared.sink)(report);
@@ -254,12 +237,7 @@ impl Task {
     /// The outcome of a probe and when it started: after the lookup of a host's address, which
     /// is not the target's work.
     async fn ask(&mut self) -> (Outcome, Moment) {
-        let Shared {
-            clock,
-            lookups,
-            deny,
-            ..
-        } = &*self.shared;
+        let Shared { clock, lookups, deny, .. } = &*self.shared;
         let woken = clock.now();
         if let Some(void) = self.judge.lateness(woken) {
             // Nothing is sent: after a pause everybody is late, and it would prove nothing.

@@ -73,12 +73,7 @@ impl Server {
         let reply = Arc::new(Mutex::new(reply));
         let seen = watch::Sender::new(Seen::default());
         let task = tokio::spawn(accept(listener, Arc::clone(&reply), seen.clone(), tls));
-        Server {
-            address,
-            reply,
-            seen,
-            task,
-        }
+        Server { address, reply, seen, task }
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -166,9 +161,7 @@ async fn converse(mut stream: impl Stream, reply: Reply, seen: &watch::Sender<Se
         Reply::Dribble(pause) => dribble(&mut stream, pause).await,
         Reply::Hang => Ok(()),
         Reply::Reset => {
-            socket2::SockRef::from(stream.tcp())
-                .set_linger(Some(Duration::ZERO))
-                .unwrap();
+            socket2::SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
             return;
         }
     };
@@ -199,15 +192,10 @@ impl Authority {
     pub(crate) fn new(name: &str) -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new([]).unwrap();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, name);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).unwrap();
-        Authority {
-            root: root.der().clone(),
-            issuer: rcgen::Issuer::new(params, key),
-        }
+        Authority { root: root.der().clone(), issuer: rcgen::Issuer::new(params, key) }
     }
 
     /// A server's side of TLS, with a certificate for `name` which ends in `year`.
@@ -236,12 +224,7 @@ pub(crate) fn tls(roots: &[CertificateDer<'static>]) -> Arc<rustls::ClientConfig
 }
 
 pub(crate) fn http_check() -> HttpCheck {
-    HttpCheck {
-        path: "/healthz".into(),
-        host: None,
-        status: vec![200..=299],
-        body_contains: None,
-    }
+    HttpCheck { path: "/healthz".into(), host: None, status: vec![200..=299], body_contains: None }
 }
 
 /// A target with short times: interval 200 ms unless the time-out needs more.

@@ -25,10 +25,7 @@ use tokio::sync::mpsc;
 
 const INTERVAL: Duration = Duration::from_millis(400);
 const TIMEOUT: Duration = Duration::from_millis(200);
-const UP: Sight = Sight {
-    standing: Standing::Up,
-    failing: false,
-};
+const UP: Sight = Sight { standing: Standing::Up, failing: false };
 
 /// The machine's clock, which a test can set forward as a pause of the process would.
 #[derive(Default)]
@@ -57,21 +54,13 @@ impl Bench {
 
     fn with(limits: Limits) -> Bench {
         let clock = Arc::new(Pausable::default());
-        let settings = Settings {
-            clock: Arc::clone(&clock) as _,
-            seed: 7,
-            extra_roots: Vec::new(),
-            limits,
-        };
+        let settings =
+            Settings { clock: Arc::clone(&clock) as _, seed: 7, extra_roots: Vec::new(), limits };
         let (sink, reports) = mpsc::unbounded_channel();
         let checker = Checker::start(settings, move |report| {
             let _ = sink.send(report);
         });
-        Bench {
-            clock,
-            checker: checker.unwrap(),
-            reports,
-        }
+        Bench { clock, checker: checker.unwrap(), reports }
     }
 
     fn plan(&self, targets: &[&Target]) {
@@ -114,31 +103,18 @@ impl Bench {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached)
-            .await
-            .expect("the state comes about");
+        tokio::time::timeout(PATIENCE, reached).await.expect("the state comes about");
     }
 }
 
 fn http(address: SocketAddr) -> Target {
     let kind = CheckKind::Http(testkit::http_check());
-    every(
-        INTERVAL,
-        TIMEOUT,
-        testkit::target(ProbeAddress::Ip(address), kind, TIMEOUT),
-    )
+    every(INTERVAL, TIMEOUT, testkit::target(ProbeAddress::Ip(address), kind, TIMEOUT))
 }
 
 fn every(interval: Duration, timeout: Duration, target: Target) -> Target {
-    let check = Check {
-        interval,
-        timeout,
-        ..Check::clone(&target.check)
-    };
-    Target {
-        check: Arc::new(check),
-        ..target
-    }
+    let check = Check { interval, timeout, ..Check::clone(&target.check) };
+    Target { check: Arc::new(check), ..target }
 }
 
 /// A target whose first regular probe is more than 20 s away from the start of the clock.
@@ -173,17 +149,11 @@ async fn a_dead_server_falls_in_time_and_rises_again() {
         server.answer(dead);
         let death = bench.clock.now();
         let failing = bench.report().await;
-        assert_eq!(
-            (failing.sight.standing, failing.sight.failing),
-            (Standing::Up, true)
-        );
+        assert_eq!((failing.sight.standing, failing.sight.failing), (Standing::Up, true));
         let down = bench.report_of(Standing::Down).await;
         assert_eq!((&*down.reason, down.was), (why, Standing::Up));
         let took = down.at.since(death);
-        assert!(
-            took <= target.check.worst_case_detection() + SLACK,
-            "{took:?} for {why}"
-        );
+        assert!(took <= target.check.worst_case_detection() + SLACK, "{took:?} for {why}");
         assert_eq!(bench.checker.current(&target.key), Some(down));
 
         server.answer(OK);
@@ -212,10 +182,7 @@ async fn a_closed_port_is_down_after_the_first_result() {
 async fn a_hundred_targets_get_their_first_probe_at_once() {
     let server = Server::http("127.0.0.6:0", OK).await;
     let targets: Vec<_> = (0..100)
-        .map(|n| Target {
-            key: format!("target {n}").into(),
-            ..seldom(http(server.address))
-        })
+        .map(|n| Target { key: format!("target {n}").into(), ..seldom(http(server.address)) })
         .collect();
     let bench = Bench::new();
     bench.first_round().await;
@@ -251,10 +218,7 @@ async fn fifty_reloads_send_no_extra_probe_and_keep_the_verdict() {
     }
     assert_eq!(server.seen().connections, 1);
     let state = bench.state(&kept);
-    assert_eq!(
-        (state.probes_total, &*state.label),
-        (1, "zone/pool/renamed-49")
-    );
+    assert_eq!((state.probes_total, &*state.label), (1, "zone/pool/renamed-49"));
 }
 
 #[tokio::test]
@@ -264,11 +228,7 @@ async fn removed_targets_and_a_dropped_checker_hang_up_at_once() {
         let mut check = testkit::http_check();
         check.path = "/b".into();
         let kind = CheckKind::Http(check);
-        seldom(testkit::target(
-            ProbeAddress::Ip(server.address),
-            kind,
-            TIMEOUT,
-        ))
+        seldom(testkit::target(ProbeAddress::Ip(server.address), kind, TIMEOUT))
     });
     let start = SystemClock::default();
     let bench = Bench::new();
@@ -278,10 +238,7 @@ async fn removed_targets_and_a_dropped_checker_hang_up_at_once() {
     server.wait(|seen| seen.abandoned == 1).await;
     drop(bench);
     server.wait(|seen| seen.abandoned == 2).await;
-    assert!(
-        start.now().since(Moment(0)) < a.check.timeout,
-        "it was not the time-out"
-    );
+    assert!(start.now().since(Moment(0)) < a.check.timeout, "it was not the time-out");
 }
 
 #[tokio::test]
@@ -302,17 +259,11 @@ async fn hung_targets_delay_nobody() {
     let hung = Server::http("127.0.0.11:0", Reply::Hang).await;
     let alive = Server::http("127.0.0.12:0", OK).await;
     let mut targets: Vec<_> = (0..40)
-        .map(|n| Target {
-            key: format!("hung {n}").into(),
-            ..seldom(http(hung.address))
-        })
+        .map(|n| Target { key: format!("hung {n}").into(), ..seldom(http(hung.address)) })
         .collect();
     let last = every(INTERVAL, Duration::from_secs(10), http(alive.address));
     targets.push(last.clone());
-    let mut bench = Bench::with(Limits {
-        starting: 4,
-        waiting: 64,
-    });
+    let mut bench = Bench::with(Limits { starting: 4, waiting: 64 });
     bench.plan(&targets.iter().collect::<Vec<_>>());
     let report = bench.report().await;
     assert_eq!((&report.key, report.sight), (&last.key, UP));
@@ -327,9 +278,7 @@ async fn a_pause_of_the_checker_is_void_and_shows() {
     assert_eq!(bench.report().await.sight, UP);
     for pause in 1..=5 {
         bench.clock.1.fetch_add(6_000_000_000, Ordering::SeqCst);
-        bench
-            .until(&target, |state| state.voids_total >= pause)
-            .await;
+        bench.until(&target, |state| state.voids_total >= pause).await;
     }
     bench.until(&target, |state| state.impaired.is_none()).await;
     assert_eq!(bench.checker.impairment(), None);
@@ -349,11 +298,7 @@ async fn a_host_that_cannot_be_looked_up_is_unknown_and_the_checker_impaired() {
     assert_eq!(bench.state(&target).sight.standing, Standing::Unknown);
     let impairment = bench.checker.impairment().unwrap();
     assert_eq!(impairment.targets, 1);
-    assert!(
-        impairment
-            .reason
-            .starts_with("lookup of no-such-host.invalid: ")
-    );
+    assert!(impairment.reason.starts_with("lookup of no-such-host.invalid: "));
 }
 
 #[tokio::test]

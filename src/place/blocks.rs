@@ -71,12 +71,7 @@ impl Family {
             cell = self.blocks[block as usize].0[nibble(&key, depth)];
             depth += 1;
         }
-        Path {
-            key,
-            set: cell as SetId,
-            depth: depth as u8,
-            blocks,
-        }
+        Path { key, set: cell as SetId, depth: depth as u8, blocks }
     }
     /// Climbs from the leaf while the sets above are `within`: the length of the last prefix
     /// that was.
@@ -125,11 +120,7 @@ fn root_index(key: &[u8; 16]) -> usize {
 #[inline]
 fn nibble(key: &[u8; 16], depth: usize) -> usize {
     let byte = key[(usize::from(ROOT_BITS) / 8 + depth / 2) & 15];
-    usize::from(if depth.is_multiple_of(2) {
-        byte >> 4
-    } else {
-        byte & 15
-    })
+    usize::from(if depth.is_multiple_of(2) { byte >> 4 } else { byte & 15 })
 }
 
 /// Cuts runs into a family, from the leaves up.
@@ -237,9 +228,7 @@ impl<'s> Builder<'s> {
     fn has_longer_net(&self, start: u128, len: u8) -> bool {
         let last = start | nets::ones_after(len);
         let from = self.deep.partition_point(|span| span.start < start);
-        let inside = self.deep[from..]
-            .iter()
-            .take_while(|span| span.start <= last);
+        let inside = self.deep[from..].iter().take_while(|span| span.start <= last);
         inside.into_iter().any(|span| span.len > len)
     }
 }
@@ -247,9 +236,7 @@ impl<'s> Builder<'s> {
 /// The runs that touch the prefix `start/len`; `rest` begins with one that does, and moves on.
 fn runs_of<'r>(rest: &mut &'r [ClassRun], start: u128, len: u8) -> &'r [ClassRun] {
     let last = start | nets::ones_after(len);
-    let over = rest
-        .partition_point(|run| run.start <= start)
-        .saturating_sub(1);
+    let over = rest.partition_point(|run| run.start <= start).saturating_sub(1);
     *rest = &rest[over..];
     &rest[..rest.partition_point(|run| run.start <= last)]
 }

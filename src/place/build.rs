@@ -112,21 +112,12 @@ pub fn build_table(
 ) -> Result<Manifest, BuildProblem> {
     let mut tables = Vec::new();
     for path in inputs {
-        let table = mmdb::read(path).map_err(|problem| BuildProblem::Input {
-            path: path.to_path_buf(),
-            problem,
-        })?;
+        let table = mmdb::read(path)
+            .map_err(|problem| BuildProblem::Input { path: path.to_path_buf(), problem })?;
         tables.push((*path, table));
     }
-    let name = |path: &Path| {
-        path.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    };
-    let hashes = tables
-        .iter()
-        .map(|(path, table)| (name(path), table.info.sha256.clone()));
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let hashes = tables.iter().map(|(path, table)| (name(path), table.info.sha256.clone()));
     let inputs = hashes.collect();
     let table = described(joined(tables)?, &source);
     let packed = codec::pack(&table);
@@ -149,10 +140,7 @@ fn joined(tables: Vec<(&Path, LocationTable)>) -> Result<LocationTable, BuildPro
     let mut tables = tables.into_iter();
     let (_, mut all) = tables.next().ok_or(BuildProblem::NoInput)?;
     for (path, table) in tables {
-        let overlap = |family| BuildProblem::Overlap {
-            path: path.to_path_buf(),
-            family,
-        };
+        let overlap = |family| BuildProblem::Overlap { path: path.to_path_buf(), family };
         let first = all.locations.len() as u32;
         if !table.v4.knows_nothing() {
             if !all.v4.knows_nothing() {
@@ -191,11 +179,7 @@ mod tests {
     use crate::place::mmdb_writer::{Database, country_code};
 
     fn info() -> SourceInfo {
-        SourceInfo {
-            source: "test \"data\"".into(),
-            version: "1".into(),
-            licence: "CC0".into(),
-        }
+        SourceInfo { source: "test \"data\"".into(), version: "1".into(), licence: "CC0".into() }
     }
 
     #[test]
@@ -203,11 +187,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (v4, v6) = (dir.path().join("v4.mmdb"), dir.path().join("v6.mmdb"));
         let four = Database::v4().with("192.0.2.0/24", country_code("DE"));
-        fs::write(
-            &v4,
-            four.with("198.51.100.0/25", country_code("JP")).bytes(),
-        )
-        .unwrap();
+        fs::write(&v4, four.with("198.51.100.0/25", country_code("JP")).bytes()).unwrap();
         let six = Database::v6().with("2001:db8::/32", country_code("DE"));
         fs::write(&v6, six.bytes()).unwrap();
 
@@ -220,10 +200,7 @@ mod tests {
             ("2001:db8::1", "2001:db8::/32", "DE"),
         ] {
             let (found, at) = table.lookup(ip.parse().unwrap()).unwrap();
-            assert_eq!(
-                (found.to_string(), at.to_string()),
-                (net.into(), country.into())
-            );
+            assert_eq!((found.to_string(), at.to_string()), (net.into(), country.into()));
         }
         assert_eq!(table.lookup("198.51.100.128".parse().unwrap()), None);
         assert_eq!((table.locations.len(), manifest.locations), (2, 2));
@@ -241,11 +218,8 @@ mod tests {
         let path = dir.path().join("a.mmdb");
         let four = Database::v4().with("192.0.2.0/24", country_code("DE"));
         fs::write(&path, four.bytes()).unwrap();
-        let problem = |inputs: &[&Path]| {
-            build_table(inputs, dir.path(), info())
-                .unwrap_err()
-                .to_string()
-        };
+        let problem =
+            |inputs: &[&Path]| build_table(inputs, dir.path(), info()).unwrap_err().to_string();
         assert!(problem(&[&path, &path]).contains("covers IPv4"));
         assert!(problem(&[Path::new("/nowhere.mmdb")]).contains("cannot be read"));
         assert_eq!(problem(&[]), "no .mmdb file given");

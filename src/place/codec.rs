@@ -106,17 +106,10 @@ impl Reader<'_> {
             ..TableInfo::default()
         };
         let count = self.number()?;
-        let locations = (0..count)
-            .map(|_| self.location())
-            .collect::<Option<Vec<_>>>()?;
+        let locations = (0..count).map(|_| self.location()).collect::<Option<Vec<_>>>()?;
         info.kind = kind_of(&locations);
         let (v4, v6) = (self.runs(locations.len())?, self.runs(locations.len())?);
-        self.0.is_empty().then_some(LocationTable {
-            v4,
-            v6,
-            locations,
-            info,
-        })
+        self.0.is_empty().then_some(LocationTable { v4, v6, locations, info })
     }
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
@@ -152,10 +145,7 @@ impl Reader<'_> {
         let subdivision = Subdivision::parse(self.text()?);
         let at = match self.byte()? {
             0 => None,
-            _ => Some(Coordinates {
-                lat: self.degrees()?,
-                lon: self.degrees()?,
-            }),
+            _ => Some(Coordinates { lat: self.degrees()?, lon: self.degrees()? }),
         };
         let asn = u32::try_from(self.number()?).ok()?;
         Some(Location {
@@ -170,10 +160,7 @@ impl Reader<'_> {
     fn runs<K: Key>(&mut self, locations: usize) -> Option<Runs<K>> {
         let count = usize::try_from(self.number()?).ok()?;
         let halvings = self.take(count.checked_sub(1)?)?.to_vec();
-        let odds = halvings
-            .iter()
-            .map(|_| self.number())
-            .collect::<Option<Vec<_>>>()?;
+        let odds = halvings.iter().map(|_| self.number()).collect::<Option<Vec<_>>>()?;
         let mut builder = RunsBuilder::new();
         let mut start = 0u64;
         for (halvings, odd) in halvings.iter().zip(odds) {
@@ -212,10 +199,7 @@ mod tests {
         ]);
         let city = &mut sample.locations[0];
         city.subdivision = Subdivision::parse("NSW");
-        city.at = Some(Coordinates {
-            lat: -33.9,
-            lon: 151.2,
-        });
+        city.at = Some(Coordinates { lat: -33.9, lon: 151.2 });
         city.accuracy = Accuracy::City;
         city.asn = Some(64500);
         sample.info = TableInfo {

@@ -18,12 +18,8 @@ const EARTH_RADIUS_KM: f64 = 6371.0088;
 
 /// Great-circle distance in kilometres (haversine).
 pub fn great_circle_km(from: Coordinates, to: Coordinates) -> f64 {
-    let radians = |at: Coordinates| {
-        (
-            f64::from(at.lat).to_radians(),
-            f64::from(at.lon).to_radians(),
-        )
-    };
+    let radians =
+        |at: Coordinates| (f64::from(at.lat).to_radians(), f64::from(at.lon).to_radians());
     let ((lat_a, lon_a), (lat_b, lon_b)) = (radians(from), radians(to));
     let half = |angle: f64| (angle / 2.0).sin().powi(2);
     let h = half(lat_b - lat_a) + lat_a.cos() * lat_b.cos() * half(lon_b - lon_a);
@@ -42,8 +38,7 @@ pub fn position(location: &Location) -> Option<Coordinates> {
         let country = location.country?;
         let part = location.subdivision;
         let part = part.and_then(|part| facts.subdivisions.get(&(country, part)));
-        part.copied()
-            .or_else(|| Some(facts.countries.get(&country)?.at))
+        part.copied().or_else(|| Some(facts.countries.get(&country)?.at))
     })
 }
 
@@ -158,14 +153,7 @@ fn parse_countries(csv: &'static str) -> HashMap<Country, CountryFacts> {
             return None;
         };
         let (continent, at) = (Continent::parse(continent)?, coordinates(lat, lon)?);
-        Some((
-            Country::parse(iso)?,
-            CountryFacts {
-                name,
-                continent,
-                at,
-            },
-        ))
+        Some((Country::parse(iso)?, CountryFacts { name, continent, at }))
     };
     csv.lines().skip(1).filter_map(row).collect()
 }
@@ -175,10 +163,7 @@ fn parse_subdivisions(csv: &str) -> HashMap<(Country, Subdivision), Coordinates>
         let mut fields = line.split(',');
         let country = Country::parse(fields.next()?)?;
         let part = Subdivision::parse(fields.next()?)?;
-        Some((
-            (country, part),
-            coordinates(fields.next()?, fields.next()?)?,
-        ))
+        Some(((country, part), coordinates(fields.next()?, fields.next()?)?))
     };
     csv.lines().skip(1).filter_map(row).collect()
 }
@@ -201,10 +186,7 @@ fn coordinates(lat: &str, lon: &str) -> Option<Coordinates> {
 /// Coordinates that are a point on earth.
 pub(super) fn checked_coordinates(lat: f64, lon: f64) -> Option<Coordinates> {
     let on_earth = (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon);
-    on_earth.then_some(Coordinates {
-        lat: lat as f32,
-        lon: lon as f32,
-    })
+    on_earth.then_some(Coordinates { lat: lat as f32, lon: lon as f32 })
 }
 
 #[cfg(test)]
@@ -215,26 +197,15 @@ mod tests {
     fn every_row_of_the_catalogues_is_read() {
         let rows = |csv: &str| csv.lines().count() - 1;
         let facts = facts();
-        assert_eq!(
-            facts.countries.len(),
-            rows(include_str!("embedded/countries.csv"))
-        );
-        assert_eq!(
-            facts.subdivisions.len(),
-            rows(include_str!("embedded/subdivisions.csv"))
-        );
-        assert_eq!(
-            facts.clouds.len(),
-            rows(include_str!("embedded/cloud-regions.csv"))
-        );
+        assert_eq!(facts.countries.len(), rows(include_str!("embedded/countries.csv")));
+        assert_eq!(facts.subdivisions.len(), rows(include_str!("embedded/subdivisions.csv")));
+        assert_eq!(facts.clouds.len(), rows(include_str!("embedded/cloud-regions.csv")));
     }
 
     #[test]
     fn distance_is_that_of_the_globe() {
-        let (iad, dub) = (
-            cloud_region("aws:us-east-1").unwrap(),
-            cloud_region("aws:eu-west-1").unwrap(),
-        );
+        let (iad, dub) =
+            (cloud_region("aws:us-east-1").unwrap(), cloud_region("aws:eu-west-1").unwrap());
         let km = great_circle_km(iad, dub);
         assert!((5400.0..5500.0).contains(&km), "{km}");
         assert_eq!(score(iad, iad), TenthMs(266));
@@ -264,10 +235,7 @@ mod tests {
     fn a_misspelt_cloud_region_gets_a_suggestion() {
         let unknown = cloud_region("aws:eu-wset-1").unwrap_err();
         assert_eq!(unknown.suggestion, Some("aws:eu-west-1"));
-        assert_eq!(
-            cloud_region("AWS:EU-WEST-1").unwrap_err().suggestion,
-            Some("aws:eu-west-1")
-        );
+        assert_eq!(cloud_region("AWS:EU-WEST-1").unwrap_err().suggestion, Some("aws:eu-west-1"));
         assert_eq!(cloud_region("xyzzy").unwrap_err().suggestion, None);
     }
 }

@@ -29,10 +29,7 @@ mod tests {
     #[test]
     fn the_embedded_table_is_the_one_its_manifest_speaks_of() {
         let manifest: toml::Table = MANIFEST.parse().unwrap();
-        assert_eq!(
-            manifest["table"]["sha256"].as_str(),
-            Some(&*sha256_hex(PACKED))
-        );
+        assert_eq!(manifest["table"]["sha256"].as_str(), Some(&*sha256_hex(PACKED)));
         let (v4, v6) = table().run_counts();
         let runs = |family: &str| manifest["table"][family].as_integer().unwrap() as usize;
         assert_eq!((v4, v6), (runs("runs_ipv4"), runs("runs_ipv6")));
@@ -52,22 +49,14 @@ mod tests {
         ] {
             let (_, at) = table().lookup(ip.parse().unwrap()).unwrap();
             let found = (at.country.unwrap(), at.continent.unwrap());
-            assert_eq!(
-                (found.0.as_str(), found.1.code()),
-                (country, continent),
-                "{ip}"
-            );
+            assert_eq!((found.0.as_str(), found.1.code()), (country, continent), "{ip}");
         }
         assert_eq!(table().lookup("10.0.0.1".parse().unwrap()), None);
     }
 
     #[test]
     fn every_country_in_the_table_has_a_continent() {
-        let lost: Vec<_> = table()
-            .locations()
-            .iter()
-            .filter(|l| l.continent.is_none())
-            .collect();
+        let lost: Vec<_> = table().locations().iter().filter(|l| l.continent.is_none()).collect();
         assert!(lost.is_empty(), "{lost:?}");
     }
 }

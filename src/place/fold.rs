@@ -24,33 +24,13 @@ impl Hiding {
 
 pub(super) const HIDINGS: [Hiding; 4] = [
     // ::ffff:0:0/96, IPv4-mapped (RFC 4291 §2.5.5.2).
-    Hiding {
-        prefix: 0xffff << 32,
-        prefix_len: 96,
-        hidden_after: 96,
-        inverted: false,
-    },
+    Hiding { prefix: 0xffff << 32, prefix_len: 96, hidden_after: 96, inverted: false },
     // 64:ff9b::/96, the well-known NAT64 prefix (RFC 6052 §2.1).
-    Hiding {
-        prefix: 0x0064_ff9b << 96,
-        prefix_len: 96,
-        hidden_after: 96,
-        inverted: false,
-    },
+    Hiding { prefix: 0x0064_ff9b << 96, prefix_len: 96, hidden_after: 96, inverted: false },
     // 2002::/16, 6to4: the gateway's address follows (RFC 3056 §2).
-    Hiding {
-        prefix: 0x2002 << 112,
-        prefix_len: 16,
-        hidden_after: 16,
-        inverted: false,
-    },
+    Hiding { prefix: 0x2002 << 112, prefix_len: 16, hidden_after: 16, inverted: false },
     // 2001::/32, Teredo: the client's address stands last, inverted (RFC 4380 §4).
-    Hiding {
-        prefix: 0x2001_0000 << 96,
-        prefix_len: 32,
-        hidden_after: 96,
-        inverted: true,
-    },
+    Hiding { prefix: 0x2001_0000 << 96, prefix_len: 32, hidden_after: 96, inverted: true },
 ];
 
 /// A client network as the maps see it.
@@ -89,20 +69,12 @@ fn fold_bits(v6: Ipv6Addr, bits: u128, len: u8) -> Folded {
         below && len > hiding.hidden_after
     });
     match hit {
-        None => Folded {
-            ip: v6.into(),
-            len,
-            shift: 0,
-        },
+        None => Folded { ip: v6.into(), len, shift: 0 },
         Some(hiding) => {
             let shift = hiding.hidden_after;
             let hidden = (bits >> (96 - u32::from(shift))) as u32;
             let v4 = if hiding.inverted { !hidden } else { hidden };
-            Folded {
-                ip: Ipv4Addr::from_bits(v4).into(),
-                len: (len - shift).min(32),
-                shift,
-            }
+            Folded { ip: Ipv4Addr::from_bits(v4).into(), len: (len - shift).min(32), shift }
         }
     }
 }

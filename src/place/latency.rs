@@ -137,13 +137,7 @@ impl LatencyTable {
         let lines: Vec<(u32, &str)> = (1..).zip(text.lines()).collect();
         let mut lines = lines.iter().filter(content);
         let header = lines.next().copied().unwrap_or((1, ""));
-        if !header
-            .1
-            .trim_start_matches('\u{feff}')
-            .split(',')
-            .map(str::trim)
-            .eq(HEADER)
-        {
+        if !header.1.trim_start_matches('\u{feff}').split(',').map(str::trim).eq(HEADER) {
             problems.push(LatencyProblem {
                 line: header.0,
                 column: 1,
@@ -156,11 +150,7 @@ impl LatencyTable {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() {
-            Ok(table)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(table) } else { Err(problems) }
     }
 
     /// Every row, in the file's order: for names to be checked.
@@ -204,11 +194,7 @@ impl LatencyTable {
     }
 
     fn row(&self, client: &Client, region: &str) -> Option<&Row> {
-        let mut rows = self
-            .by_client
-            .get(client)?
-            .iter()
-            .map(|row| &self.rows[*row]);
+        let mut rows = self.by_client.get(client)?.iter().map(|row| &self.rows[*row]);
         rows.find(|row| &*row.region == region)
     }
 
@@ -224,10 +210,7 @@ impl LatencyTable {
                 },
             });
         }
-        self.by_client
-            .entry(row.client)
-            .or_default()
-            .push(self.rows.len());
+        self.by_client.entry(row.client).or_default().push(self.rows.len());
         self.rows.push(row);
         None
     }
@@ -235,11 +218,7 @@ impl LatencyTable {
 
 fn parse_row(line: u32, text: &str) -> Result<Row, LatencyProblem> {
     let fields = fields(text);
-    let problem = |column, fault| LatencyProblem {
-        line,
-        column,
-        fault,
-    };
+    let problem = |column, fault| LatencyProblem { line, column, fault };
     let [(client_at, client), (region_at, region), (rtt_at, rtt)] = fields[..] else {
         return Err(problem(1, LatencyFault::Fields(fields.len())));
     };
@@ -247,10 +226,7 @@ fn parse_row(line: u32, text: &str) -> Result<Row, LatencyProblem> {
     if region.is_empty() {
         return Err(problem(region_at, LatencyFault::NoRegion));
     }
-    let ms = rtt
-        .parse()
-        .ok()
-        .filter(|ms| (0.0..=RTT_MS_MAX).contains(ms));
+    let ms = rtt.parse().ok().filter(|ms| (0.0..=RTT_MS_MAX).contains(ms));
     let ms = ms.ok_or_else(|| problem(rtt_at, LatencyFault::Rtt(rtt.into())))?;
     Ok(Row {
         client,
@@ -286,10 +262,7 @@ fn parse_client(text: &str) -> Result<Client, LatencyFault> {
         _ => {
             let net: IpNet = text.parse().map_err(|_| unknown())?;
             if net.addr() != net.network() {
-                return Err(LatencyFault::HostBits {
-                    given: text.to_owned(),
-                    meant: net.trunc(),
-                });
+                return Err(LatencyFault::HostBits { given: text.to_owned(), meant: net.trunc() });
             }
             Some(Client::Net(fold_rule(net)))
         }
@@ -325,10 +298,7 @@ country:US,eu,95
     #[test]
     fn the_most_specific_measurement_counts() {
         let table = LatencyTable::parse(GOOD).unwrap();
-        let nets: [IpNet; 2] = [
-            "203.0.113.0/24".parse().unwrap(),
-            "203.0.0.0/16".parse().unwrap(),
-        ];
+        let nets: [IpNet; 2] = ["203.0.113.0/24".parse().unwrap(), "203.0.0.0/16".parse().unwrap()];
         let here = client("US", Some("CA"), Some(64500));
         let score = |at: &Location, nets: &[IpNet], region: &str| {
             table.score(Some(at), nets, region).map(|rtt| rtt.0)
@@ -337,17 +307,11 @@ country:US,eu,95
         // The longer network says nothing of `us`, the wider one does.
         assert_eq!(score(&here, &nets, "us"), Some(900));
         assert_eq!(score(&here, &[], "us"), Some(120));
-        assert_eq!(
-            score(&client("US", Some("CA"), Some(1)), &[], "us"),
-            Some(90)
-        );
+        assert_eq!(score(&client("US", Some("CA"), Some(1)), &[], "us"), Some(90));
         assert_eq!(score(&client("US", Some("NY"), None), &[], "us"), Some(400));
         assert_eq!(score(&here, &[], "eu"), Some(950));
         assert_eq!(score(&client("DE", None, None), &[], "eu"), None);
-        assert_eq!(
-            table.score(None, &nets[1..], "eu").map(|rtt| rtt.0),
-            Some(200)
-        );
+        assert_eq!(table.score(None, &nets[1..], "eu").map(|rtt| rtt.0), Some(200));
         assert_eq!(table.nets().count(), 3);
     }
 
@@ -355,10 +319,7 @@ country:US,eu,95
     fn rows_say_where_they_stand() {
         let table = LatencyTable::parse(GOOD).unwrap();
         let row = &table.rows()[3];
-        assert_eq!(
-            (row.client.to_string().as_str(), row.line),
-            ("asn:64500/US", 6)
-        );
+        assert_eq!((row.client.to_string().as_str(), row.line), ("asn:64500/US", 6));
         assert_eq!(row.region_column, 14);
     }
 
@@ -389,9 +350,6 @@ asn:64500,eu,1
             "10:1: `asn:64500` is no client; write 203.0.113.0/24, asn:64500/US, subdivision:US-CA or country:DE",
         ];
         assert_eq!(told, want);
-        assert_eq!(
-            LatencyTable::parse("").unwrap_err()[0].fault,
-            LatencyFault::Header
-        );
+        assert_eq!(LatencyTable::parse("").unwrap_err()[0].fault, LatencyFault::Header);
     }
 }

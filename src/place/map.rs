@@ -88,13 +88,7 @@ impl ClientMap {
         let (runs_v6, spans_v6) = with_hidden_ipv4(runs_v6, spans_v6, v4.union());
         let v6 = Builder::new(&mut sets, V6_LIMIT, &spans_v6).build(&runs_v6);
         let sets = sets.finish();
-        Ok(ClientMap {
-            v4,
-            v6,
-            sets,
-            default,
-            nets,
-        })
+        Ok(ClientMap { v4, v6, sets, default, nets })
     }
 
     /// The class of the client at `ip`.
@@ -145,9 +139,7 @@ impl ClientMap {
     /// The widest network around `hit` in which the map makes no difference at all; of IPv4
     /// where IPv4 was hidden.
     pub fn row(&self, hit: &Hit) -> IpNet {
-        let len = self
-            .family(hit)
-            .climb(&hit.path, |set| set == hit.path.set());
+        let len = self.family(hit).climb(&hit.path, |set| set == hit.path.set());
         let bits = hit.path.bits() & !nets::ones_after(len);
         let net = if hit.is_v4 {
             let ip = Ipv4Addr::from_bits((bits >> 96) as u32);
@@ -177,11 +169,7 @@ impl ClientMap {
 fn spans(nets: &[IpNet]) -> (Vec<Span>, Vec<Span>) {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (index, net) in nets.iter().enumerate() {
-        let spans = if matches!(net, IpNet::V4(_)) {
-            &mut v4
-        } else {
-            &mut v6
-        };
+        let spans = if matches!(net, IpNet::V4(_)) { &mut v4 } else { &mut v6 };
         spans.push(Span::new(net, index));
     }
     v4.sort_unstable();
@@ -206,10 +194,7 @@ fn with_hidden_ipv4(
             set = run.set;
             out.push(run);
         }
-        out.push(ClassRun {
-            start: span.start,
-            set: all_v4,
-        });
+        out.push(ClassRun { start: span.start, set: all_v4 });
         let after = span.last() + 1;
         while let Some(run) = runs.next_if(|run| run.start <= after) {
             set = run.set;

@@ -68,8 +68,7 @@ pub fn parse(bytes: Vec<u8>) -> Result<LocationTable, MmdbProblem> {
     let reader = Reader::from_source(bytes).map_err(|e| MmdbProblem::NotMmdb(e.to_string()))?;
     let kind = reader.metadata().database_type.clone();
     let mut walk = Walk::default();
-    walk.run(&reader)
-        .map_err(|e| MmdbProblem::Damaged(e.to_string()))?;
+    walk.run(&reader).map_err(|e| MmdbProblem::Damaged(e.to_string()))?;
     let places = Places::of(&walk.records);
     if places.locations.is_empty() {
         return Err(MmdbProblem::NoLocations(kind));
@@ -91,10 +90,8 @@ pub fn parse(bytes: Vec<u8>) -> Result<LocationTable, MmdbProblem> {
 /// The day of a Unix time, `YYYY-MM-DD`.
 fn day(epoch: u64) -> String {
     let seconds = i64::try_from(epoch).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map_or_else(
-        |_| String::from("unknown"),
-        |at| at.strftime("%Y-%m-%d").to_string(),
-    )
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| String::from("unknown"), |at| at.strftime("%Y-%m-%d").to_string())
 }
 
 /// One pass over the search tree: runs of record numbers, and every distinct record decoded.
@@ -149,18 +146,13 @@ impl Walk {
             return Ok(known);
         }
         let id = self.records.len() as u32;
-        self.records
-            .push(found.decode::<Raw<'_>>()?.unwrap_or_default().record());
+        self.records.push(found.decode::<Raw<'_>>()?.unwrap_or_default().record());
         self.by_offset.insert(offset, id);
         Ok(id)
     }
 
     fn add(&mut self, first: IpAddr, len: u8, record: u32) {
-        let ones = |bits: u32| {
-            u64::MAX
-                .checked_shr(64 - bits + u32::from(len))
-                .unwrap_or(0)
-        };
+        let ones = |bits: u32| u64::MAX.checked_shr(64 - bits + u32::from(len)).unwrap_or(0);
         match first {
             IpAddr::V4(ip) => {
                 let first = u64::from(ip.to_bits());
@@ -239,16 +231,10 @@ impl Places {
             })
         });
         let by_record = by_record.collect();
-        Places {
-            locations,
-            by_record,
-        }
+        Places { locations, by_record }
     }
     fn of_record(&self, record: u32) -> u32 {
-        self.by_record
-            .get(record as usize)
-            .copied()
-            .unwrap_or(NOWHERE)
+        self.by_record.get(record as usize).copied().unwrap_or(NOWHERE)
     }
 }
 
@@ -279,20 +265,12 @@ impl Raw<'_> {
         let countries = [&self.country_code, &self.country, &self.registered_country];
         let continents = [&self.continent_code, &self.continent];
         Record {
-            country: countries
-                .iter()
-                .find_map(|c| Country::parse(c.text?))
-                .map(distance::current),
+            country: countries.iter().find_map(|c| Country::parse(c.text?)).map(distance::current),
             continent: continents.iter().find_map(|c| Continent::parse(c.text?)),
             subdivision: self.subdivisions.text.and_then(Subdivision::parse),
             has_city: self.city.says_something,
-            at: lat
-                .zip(lon)
-                .and_then(|(lat, lon)| distance::checked_coordinates(lat, lon)),
-            asn: self
-                .autonomous_system_number
-                .asn()
-                .or_else(|| self.asn.asn()),
+            at: lat.zip(lon).and_then(|(lat, lon)| distance::checked_coordinates(lat, lon)),
+            asn: self.autonomous_system_number.asn().or_else(|| self.asn.asn()),
         }
     }
 }
@@ -316,19 +294,11 @@ impl Loose<'_> {
     /// `15169` or `AS15169`.
     fn asn(&self) -> Option<u32> {
         let written = self.text.map(|t| t.strip_prefix("AS").unwrap_or(t));
-        let given = self
-            .number
-            .filter(|n| (0.0..=f64::from(u32::MAX)).contains(n));
-        written
-            .and_then(|t| t.parse().ok())
-            .or(given.map(|n| n as u32))
+        let given = self.number.filter(|n| (0.0..=f64::from(u32::MAX)).contains(n));
+        written.and_then(|t| t.parse().ok()).or(given.map(|n| n as u32))
     }
     fn of_number(number: f64) -> Self {
-        Loose {
-            number: Some(number),
-            says_something: true,
-            ..Loose::default()
-        }
+        Loose { number: Some(number), says_something: true, ..Loose::default() }
     }
 }
 
@@ -347,11 +317,7 @@ impl<'de> de::Visitor<'de> for LooseVisitor {
         f.write_str("text, a number, a map or a list")
     }
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Loose<'de>, E> {
-        Ok(Loose {
-            text: Some(text),
-            says_something: !text.is_empty(),
-            ..Loose::default()
-        })
+        Ok(Loose { text: Some(text), says_something: !text.is_empty(), ..Loose::default() })
     }
     fn visit_f64<E>(self, number: f64) -> Result<Loose<'de>, E> {
         Ok(Loose::of_number(number))

@@ -34,9 +34,5 @@ pub use table::{LocationTable, TableInfo, TableKind};
 /// SHA-256 of `bytes`, in lower-case hex.
 fn sha256_hex(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

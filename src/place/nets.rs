@@ -37,20 +37,12 @@ impl Span {
             IpNet::V4(v4) => u128::from(v4.network().to_bits()) << 96,
             IpNet::V6(v6) => v6.network().to_bits(),
         };
-        Span {
-            start,
-            len: net.prefix_len(),
-            net: index as u32,
-        }
+        Span { start, len: net.prefix_len(), net: index as u32 }
     }
     /// The network in which IPv4 hides; no rule's.
     pub(super) fn of_hiding(hiding: &Hiding) -> Self {
         let (start, len) = hiding.network();
-        Span {
-            start,
-            len,
-            net: u32::MAX,
-        }
+        Span { start, len, net: u32::MAX }
     }
     pub(super) fn last(&self) -> u128 {
         self.start | ones_after(self.len)

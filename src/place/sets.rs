@@ -194,19 +194,13 @@ mod tests {
         assert_eq!(builder.union(1, 0), ab);
         assert_eq!(builder.union(ab, NONE), ab);
         let abc = builder.union(ab, 2);
-        assert_eq!(
-            builder.union(0, builder_union(&mut SetsBuilder::new(vec![]))),
-            0
-        );
+        assert_eq!(builder.union(0, builder_union(&mut SetsBuilder::new(vec![]))), 0);
         assert_eq!(builder.union(abc, 3), EVERY);
         let sets = builder.finish();
         let mask: ClassMask = [Class(0), Class(1)].into_iter().collect();
         assert!(sets.within(ab, &mask) && sets.within(0, &mask) && sets.within(NONE, &mask));
         assert!(!sets.within(abc, &mask) && !sets.within(3, &mask) && !sets.within(EVERY, &mask));
-        assert_eq!(
-            (sets.class(1), sets.class(ab), sets.class(NONE)),
-            (Some(Class(1)), None, None)
-        );
+        assert_eq!((sets.class(1), sets.class(ab), sets.class(NONE)), (Some(Class(1)), None, None));
     }
 
     fn builder_union(empty: &mut SetsBuilder) -> SetId {

@@ -126,13 +126,7 @@ pub(super) struct RunsBuilder<K> {
 
 impl<K: Key> RunsBuilder<K> {
     pub(super) fn new() -> Self {
-        RunsBuilder {
-            runs: Runs {
-                starts: Vec::new(),
-                places: Vec::new(),
-            },
-            next: 0,
-        }
+        RunsBuilder { runs: Runs { starts: Vec::new(), places: Vec::new() }, next: 0 }
     }
     /// Adds `first..=last`. What earlier ranges took is theirs.
     pub(super) fn add(&mut self, first: u64, last: u64, place: u32) {
@@ -266,11 +260,9 @@ pub(super) mod tests {
                 locations.len() - 1
             }) as u32;
             match net.parse().unwrap() {
-                IpNet::V4(n) => v4.add(
-                    n.network().to_bits().into(),
-                    n.broadcast().to_bits().into(),
-                    place,
-                ),
+                IpNet::V4(n) => {
+                    v4.add(n.network().to_bits().into(), n.broadcast().to_bits().into(), place)
+                }
                 IpNet::V6(n) => v6.add(
                     (n.network().to_bits() >> 64) as u64,
                     (n.broadcast().to_bits() >> 64) as u64,
@@ -278,12 +270,7 @@ pub(super) mod tests {
                 ),
             }
         }
-        LocationTable {
-            v4: v4.finish(),
-            v6: v6.finish(),
-            locations,
-            info: TableInfo::default(),
-        }
+        LocationTable { v4: v4.finish(), v6: v6.finish(), locations, info: TableInfo::default() }
     }
 
     #[test]

@@ -163,8 +163,7 @@ fn available_in(tree: &Tree, ix: NodeIx, view: &View<'_>) -> bool {
         Kind::Pool(pool) => view.pool_available(pool),
         Kind::Weighted(weighted) => {
             let absorbing = weighted.members.iter().filter(|m| m.absorb);
-            let up: Vec<_> =
-                absorbing.map(|m| (u64::from(m.weight.get()), is(&m.node))).collect();
+            let up: Vec<_> = absorbing.map(|m| (u64::from(m.weight.get()), is(&m.node))).collect();
             view.reached(weighted.min_healthy, up.into_iter())
         }
         Kind::Failover(failover) => failover.members.iter().any(is),

@@ -15,6 +15,8 @@ mod geo;
 mod last_resort;
 mod latency;
 pub mod leaf;
+#[cfg(test)]
+pub(crate) mod model;
 mod multivalue;
 #[cfg(test)]
 mod scenarios;

@@ -22,7 +22,8 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         let standing = members.iter().map(|member| (1, member.is_some()));
         if !self.view.reached(multivalue.min_healthy, standing) {
             let min = multivalue.min_healthy;
-            self.trace.note(depth, || format!("too few members are available for min_healthy = {min}"));
+            self.trace
+                .note(depth, || format!("too few members are available for min_healthy = {min}"));
             return None;
         }
         let mut candidates: Vec<Candidate<'t>> = Vec::new();

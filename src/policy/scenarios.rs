@@ -503,7 +503,8 @@ fn multivalue_min_healthy_counts_members() {
 fn each_endpoint_is_in_answers_nths_of_the_answers() {
     let given = Given::new("pool a = a1 a2 a3 a4 a5 a6 a7 a8 a9 a10 a11 answers=8");
     let tree = given.tree();
-    let decision = super::select(&tree, crate::ids::Class(0), &given.standings, &given.directives(), ());
+    let decision =
+        super::select(&tree, crate::ids::Class(0), &given.standings, &given.directives(), ());
     let shares = super::testing::exact_shares(&decision, Wanted::A);
     assert_eq!(shares.len(), 11);
     for n in 1..=11 {

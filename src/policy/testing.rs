@@ -18,7 +18,10 @@ use super::tree::{
     AllDown, ClassTable, Dependent, Endpoint, EndpointTarget, Failover, Geo, GeoRule, Kind,
     Latency, MinHealthy, Multivalue, Node, NodeIx, Pool, Rank, Tree, Weighted, WeightedMember,
 };
-use super::{Candidate, Decision, Directives, Wanted, select};
+use super::{
+    Candidate, Decision, Directives, Wanted, select,
+    sticky::{Drawn, name_hash},
+};
 use crate::{
     ids::{Class, FailoverId, RegionId, SlotId},
     units::Weight,
@@ -35,7 +38,6 @@ use std::{
 pub(crate) struct Given {
     nodes: Vec<Node>,
     all_down: Option<String>,
-    root: Option<String>,
     /// For each client-dependent node its name, tie and members or rules.
     dependents: Vec<Asked>,
     clients: Vec<(String, BTreeMap<String, String>)>,
@@ -80,9 +82,10 @@ impl Given {
                 self.clients.push((name.into(), facts.collect()));
             }
             "all_down" => self.all_down = Some(rest.into()),
-            "root" => self.root = Some(rest.into()),
             "active" => {
-                for (failover, member) in rest.split_whitespace().map(|w| w.split_once('=').unwrap()) {
+                for (failover, member) in
+                    rest.split_whitespace().map(|w| w.split_once('=').unwrap())
+                {
                     let id = self.failovers.iter().position(|f| f == failover).unwrap();
                     self.active[id] = member.parse().unwrap();
                 }
@@ -148,15 +151,14 @@ impl Given {
             }
             (_, family) => {
                 let (name, family) = family.unwrap_or((word, "46"));
-                let mut slot = |f: &str| {
-                    family.contains(f).then(|| self.slot(format!("{name}/{f}")))
-                };
+                let mut slot =
+                    |f: &str| family.contains(f).then(|| self.slot(format!("{name}/{f}")));
                 let (v4, v6) = (slot("4"), slot("6"));
-                let number = v4.or(v6).unwrap().0 + 1;
+                // The same wherever it stands in a text.
+                let number = name_hash(Drawn::Endpoint, 0, &[name]) as u32 >> 8;
                 let v4 = v4.map(|slot| (Ipv4Addr::from_bits(0x0a00_0000 + number), slot));
-                let v6 = v6.map(|slot| {
-                    (Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(number)), slot)
-                });
+                let v6 =
+                    v6.map(|slot| (Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(number)), slot));
                 (name, EndpointTarget::Addresses { v4, v6 })
             }
         };
@@ -252,10 +254,15 @@ impl Given {
 
     /// The tree; its classes are the clients in the order written.
     pub fn tree(&self) -> Tree {
-        let root = match &self.root {
-            Some(name) => self.find(name),
-            None => NodeIx(self.nodes.len() as u16 - 1),
-        };
+        self.tree_at(NodeIx(self.nodes.len() as u16 - 1))
+    }
+
+    /// The tree below the policy or pool called `name`.
+    pub fn tree_of(&self, name: &str) -> Tree {
+        self.tree_at(self.find(name))
+    }
+
+    fn tree_at(&self, root: NodeIx) -> Tree {
         let all_down = match self.all_down.as_deref() {
             None | Some("last-good") => AllDown::LastGood,
             Some("all") => AllDown::All,
@@ -337,9 +344,8 @@ fn min_healthy(text: &str) -> MinHealthy {
 }
 
 fn wire(name: &str) -> Arc<[u8]> {
-    let labels = name.split('.').flat_map(|label| {
-        std::iter::once(label.len() as u8).chain(label.bytes())
-    });
+    let labels =
+        name.split('.').flat_map(|label| std::iter::once(label.len() as u8).chain(label.bytes()));
     labels.chain([0]).collect()
 }
 
@@ -358,6 +364,35 @@ fn order(asked: &Asked, said: &[&str]) -> Box<[Rank]> {
             .count() as u8,
     };
     scores.iter().enumerate().map(rank).collect()
+}
+
+/// The nodes of `tree` that can be reached, each once.
+pub(crate) fn reachable(tree: &Tree) -> Vec<NodeIx> {
+    let mut found = vec![tree.root];
+    if let AllDown::Pool(pool) = tree.all_down {
+        found.push(pool);
+    }
+    let mut at = 0;
+    while at < found.len() {
+        for below in children(&tree.node(found[at]).kind) {
+            if !found.contains(&below) {
+                found.push(below);
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+pub(crate) fn children(kind: &Kind) -> Vec<NodeIx> {
+    match kind {
+        Kind::Pool(_) | Kind::Empty => Vec::new(),
+        Kind::Weighted(weighted) => weighted.members.iter().map(|m| m.node).collect(),
+        Kind::Latency(latency) => latency.members.iter().map(|m| m.node).collect(),
+        Kind::Failover(failover) => failover.members.to_vec(),
+        Kind::Multivalue(multivalue) => multivalue.members.to_vec(),
+        Kind::Geo(geo) => geo.rules.iter().flat_map(|rule| rule.members.to_vec()).collect(),
+    }
 }
 
 /// Every answer to `wanted` with its probability: `leader+follower`, or `nodata`.

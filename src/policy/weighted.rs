@@ -46,7 +46,8 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         let members = self.members(weighted, above, depth);
         if !self.view.reached(weighted.min_healthy, members.standing.into_iter()) {
             let min = weighted.min_healthy;
-            self.trace.note(depth, || format!("too few members are available for min_healthy = {min}"));
+            self.trace
+                .note(depth, || format!("too few members are available for min_healthy = {min}"));
             return None;
         }
         let absorbing = match members.absorbing {

@@ -56,7 +56,7 @@ impl Steering {
 }
 
 impl PlanSteering {
-    fn build(plan: &Plan, moved: Moved<'_>) -> PlanSteering {
+    pub(super) fn build(plan: &Plan, moved: Moved<'_>) -> PlanSteering {
         let failing = plan.slots.iter().any(|&slot| moved.standings.of(slot).failing);
         let ttl = if failing { plan.ttl.min } else { plan.ttl.max };
         let mut known: HashMap<Decision<'_>, u16> = HashMap::new();
@@ -133,7 +133,9 @@ impl<'p> Variants<'p> {
             Choice::Draw(branches) => {
                 branches.iter().map(|branch| self.arm(branch, wanted, levels)).collect()
             }
-            Choice::Leaf(leaf) => self.leaf(Some(leaf), wanted).into_iter().map(Arm::from).collect(),
+            Choice::Leaf(leaf) => {
+                self.leaf(Some(leaf), wanted).into_iter().map(Arm::from).collect()
+            }
             Choice::Nodata => self.leaf(None, wanted).into_iter().map(Arm::from).collect(),
         };
         let first = arms[0].then;

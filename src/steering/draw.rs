@@ -113,6 +113,38 @@ impl Alias {
 }
 
 #[cfg(test)]
+impl Draw {
+    /// The exact probability of each of `variants` outcomes.
+    pub(super) fn shares(&self, variants: usize) -> Vec<f64> {
+        let mut shares = vec![0.0; variants];
+        match self {
+            Draw::Fixed(variant) => shares[*variant as usize] = 1.0,
+            Draw::Chance(alias) => {
+                for cell in &alias.0 {
+                    let cut = cell.cut as f64 / 2_f64.powi(64);
+                    shares[cell.own as usize] += cut / alias.0.len() as f64;
+                    shares[cell.other as usize] += (1.0 - cut) / alias.0.len() as f64;
+                }
+            }
+            Draw::Sticky(levels) => descend(levels, 0, 1.0, &mut shares),
+        }
+        shares
+    }
+}
+
+#[cfg(test)]
+fn descend(levels: &[Level], at: usize, share: f64, shares: &mut [f64]) {
+    let sum: u64 = levels[at].0.iter().map(|arm| arm.weight).sum();
+    for arm in &levels[at].0 {
+        let share = share * arm.weight as f64 / sum as f64;
+        match arm.then {
+            Then::Variant(variant) => shares[variant as usize] += share,
+            Then::Level(next) => descend(levels, next as usize, share, shares),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -124,21 +156,10 @@ mod tests {
             vec![(0, 1.0), (1, 1.0), (2, 1.0)],
             (0..64).map(|i| (i, f64::from(i) + 0.5)).collect(),
         ] {
-            let alias = Alias::new(&shares);
             let sum: f64 = shares.iter().map(|s| s.1).sum();
-            // Exact: what the table gives each outcome, cell by cell.
-            let cells = alias.0.len() as f64;
+            let given = Draw::Chance(Alias::new(&shares)).shares(shares.len());
             for &(outcome, share) in &shares {
-                let given: f64 = alias
-                    .0
-                    .iter()
-                    .map(|c| {
-                        let cut = c.cut as f64 / 2_f64.powi(64);
-                        f64::from(u8::from(c.own == outcome)) * cut
-                            + f64::from(u8::from(c.other == outcome)) * (1.0 - cut)
-                    })
-                    .sum::<f64>()
-                    / cells;
+                let given = given[outcome as usize];
                 assert!((given - share / sum).abs() < 1e-12, "{outcome}: {given}");
             }
         }

@@ -105,11 +105,7 @@ struct Shared {
 impl Default for Telemetry {
     fn default() -> Self {
         let other = || Box::from("other");
-        let overflow = AnswerName {
-            zone: other(),
-            record: other(),
-            region: other(),
-        };
+        let overflow = AnswerName { zone: other(), record: other(), region: other() };
         Telemetry {
             shared: Mutex::new(Shared {
                 threads: Vec::new(),
@@ -127,10 +123,7 @@ impl Telemetry {
     pub fn thread(&self) -> Arc<ThreadCounters> {
         let mut shared = self.shared();
         // `get_mut` succeeds only if nobody else holds the table, and orders us after them.
-        let free = shared
-            .threads
-            .iter_mut()
-            .position(|table| Arc::get_mut(table).is_some());
+        let free = shared.threads.iter_mut().position(|table| Arc::get_mut(table).is_some());
         if let Some(free) = free {
             return shared.threads[free].clone();
         }
@@ -174,15 +167,9 @@ impl Telemetry {
             let cells = shared.threads.iter().filter_map(|thread| thread.cell(slot));
             cells.fold(0, |sum: u64, cell| sum.wrapping_add(cell.load(Relaxed)))
         };
-        let named = shared
-            .names
-            .iter()
-            .enumerate()
-            .map(|(slot, name)| (name, sum(slot)));
-        let answers = named
-            .filter(|&(_, sum)| sum > 0)
-            .map(|(name, sum)| (name.clone(), sum))
-            .collect();
+        let named = shared.names.iter().enumerate().map(|(slot, name)| (name, sum(slot)));
+        let answers =
+            named.filter(|&(_, sum)| sum > 0).map(|(name, sum)| (name.clone(), sum)).collect();
         Totals { tallies, answers }
     }
 
@@ -233,10 +220,7 @@ mod tests {
 
     fn answers(telemetry: &Telemetry) -> Vec<(String, u64)> {
         let totals = telemetry.totals();
-        totals
-            .answers()
-            .map(|(name, n)| (name.record.to_string(), n))
-            .collect()
+        totals.answers().map(|(name, n)| (name.record.to_string(), n)).collect()
     }
 
     #[test]
@@ -296,11 +280,7 @@ mod tests {
             assert_ne!(telemetry.slot(name(record)), OVERFLOW);
         }
         assert_eq!(telemetry.slot(name("one too many")), OVERFLOW);
-        assert_eq!(
-            telemetry.slot(name(0)),
-            CounterSlot(1),
-            "known names stay known"
-        );
+        assert_eq!(telemetry.slot(name(0)), CounterSlot(1), "known names stay known");
         telemetry.thread().answer(OVERFLOW);
         assert_eq!(answers(&telemetry), [("other".to_string(), 1)]);
     }
@@ -310,10 +290,7 @@ mod tests {
         let telemetry = Telemetry::default();
         let first = telemetry.thread();
         first.count(Tally::Ecs);
-        assert!(
-            !Arc::ptr_eq(&first, &telemetry.thread()),
-            "held by a living thread"
-        );
+        assert!(!Arc::ptr_eq(&first, &telemetry.thread()), "held by a living thread");
         let address = Arc::as_ptr(&first);
         drop(first);
         let second = telemetry.thread();

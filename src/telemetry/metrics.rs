@@ -103,12 +103,7 @@ impl Metrics {
         help: &'static str,
         read: impl Fn(&mut Samples<'_>) + Send + Sync + 'static,
     ) {
-        let metric = Added {
-            kind,
-            name,
-            help,
-            read: Box::new(read),
-        };
+        let metric = Added { kind, name, help, read: Box::new(read) };
         self.registry.register_collector(Box::new(metric));
     }
 
@@ -151,11 +146,7 @@ fn write(
         Kind::Gauge => MetricType::Gauge,
     };
     let encoder = encoder.encode_descriptor(name, help, None, metric_type)?;
-    let mut samples = Samples {
-        encoder,
-        kind,
-        outcome: Ok(()),
-    };
+    let mut samples = Samples { encoder, kind, outcome: Ok(()) };
     read(&mut samples);
     samples.outcome
 }
@@ -171,140 +162,67 @@ impl Collector for Counters {
         messages(encoder, &totals)?;
         losses(encoder, &totals)?;
         connections(encoder, &totals)?;
-        write(
-            encoder,
-            Kind::Counter,
-            "answers",
-            "Steered answers given",
-            |samples| {
-                for (name, n) in totals.answers() {
-                    let labels = [
-                        ("zone", &*name.zone),
-                        ("record", &name.record),
-                        ("region", &name.region),
-                    ];
-                    samples.put(&labels, n as f64);
-                }
-            },
-        )
+        write(encoder, Kind::Counter, "answers", "Steered answers given", |samples| {
+            for (name, n) in totals.answers() {
+                let labels =
+                    [("zone", &*name.zone), ("record", &name.record), ("region", &name.region)];
+                samples.put(&labels, n as f64);
+            }
+        })
     }
 }
 
 fn messages(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {
-    write(
-        encoder,
-        Kind::Counter,
-        "dns_requests",
-        "Packets and frames received",
-        |samples| {
-            for &via in Via::ALL {
-                for &family in Family::ALL {
-                    let labels = [("proto", via.label()), ("family", family.label())];
-                    samples.put(&labels, totals.of(Tally::Query(via, family)) as f64);
+    write(encoder, Kind::Counter, "dns_requests", "Packets and frames received", |samples| {
+        for &via in Via::ALL {
+            for &family in Family::ALL {
+                let labels = [("proto", via.label()), ("family", family.label())];
+                samples.put(&labels, totals.of(Tally::Query(via, family)) as f64);
+            }
+        }
+    })?;
+    write(encoder, Kind::Counter, "dns_responses", "Replies made, by RCODE", |samples| {
+        for &via in Via::ALL {
+            for (rcode, name) in RCODE_NAMES.iter().enumerate() {
+                let n = totals.of(Tally::Response(via, rcode as u16));
+                if n > 0 {
+                    let number = rcode.to_string();
+                    let name = if name.is_empty() { number.as_str() } else { name };
+                    samples.put(&[("proto", via.label()), ("rcode", name)], n as f64);
                 }
             }
-        },
-    )?;
-    write(
-        encoder,
-        Kind::Counter,
-        "dns_responses",
-        "Replies made, by RCODE",
-        |samples| {
-            for &via in Via::ALL {
-                for (rcode, name) in RCODE_NAMES.iter().enumerate() {
-                    let n = totals.of(Tally::Response(via, rcode as u16));
-                    if n > 0 {
-                        let number = rcode.to_string();
-                        let name = if name.is_empty() {
-                            number.as_str()
-                        } else {
-                            name
-                        };
-                        samples.put(&[("proto", via.label()), ("rcode", name)], n as f64);
-                    }
-                }
-            }
-        },
-    )?;
-    single(
-        encoder,
-        totals,
-        Tally::Truncated,
-        "dns_truncated",
-        "Replies with TC set",
-    )?;
-    single(
-        encoder,
-        totals,
-        Tally::Ecs,
-        "dns_ecs",
-        "Queries with an ECS option",
-    )
+        }
+    })?;
+    single(encoder, totals, Tally::Truncated, "dns_truncated", "Replies with TC set")?;
+    single(encoder, totals, Tally::Ecs, "dns_ecs", "Queries with an ECS option")
 }
 
 fn losses(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {
-    write(
-        encoder,
-        Kind::Counter,
-        "dns_dropped",
-        "Packets left without a reply",
-        |samples| {
-            for &reason in DropReason::ALL {
-                let n = totals.of(Tally::Dropped(reason));
-                samples.put(&[("reason", reason.label())], n as f64);
-            }
-        },
-    )?;
+    write(encoder, Kind::Counter, "dns_dropped", "Packets left without a reply", |samples| {
+        for &reason in DropReason::ALL {
+            let n = totals.of(Tally::Dropped(reason));
+            samples.put(&[("reason", reason.label())], n as f64);
+        }
+    })?;
     let full = "Datagrams lost because the receive buffer was full";
     single(encoder, totals, Tally::KernelDrop, "udp_kernel_drops", full)?;
-    single(
-        encoder,
-        totals,
-        Tally::SendDrop,
-        "udp_send_drops",
-        "Replies the kernel refused",
-    )?;
-    single(
-        encoder,
-        totals,
-        Tally::Panic,
-        "panics",
-        "Packets that made the answerer panic",
-    )
+    single(encoder, totals, Tally::SendDrop, "udp_send_drops", "Replies the kernel refused")?;
+    single(encoder, totals, Tally::Panic, "panics", "Packets that made the answerer panic")
 }
 
 fn connections(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {
     let closed = |&reason: &CloseReason| totals.of(Tally::TcpClosed(reason));
     let opened = totals.of(Tally::TcpOpened);
     let open = opened.saturating_sub(CloseReason::ALL.iter().map(closed).sum());
-    write(
-        encoder,
-        Kind::Gauge,
-        "dns_tcp_connections",
-        "TCP connections now open",
-        |samples| {
-            samples.put(&[], open as f64);
-        },
-    )?;
-    single(
-        encoder,
-        totals,
-        Tally::TcpOpened,
-        "dns_tcp_opened",
-        "TCP connections accepted",
-    )?;
-    write(
-        encoder,
-        Kind::Counter,
-        "dns_tcp_closed",
-        "TCP connections ended",
-        |samples| {
-            for reason in CloseReason::ALL {
-                samples.put(&[("reason", reason.label())], closed(reason) as f64);
-            }
-        },
-    )
+    write(encoder, Kind::Gauge, "dns_tcp_connections", "TCP connections now open", |samples| {
+        samples.put(&[], open as f64);
+    })?;
+    single(encoder, totals, Tally::TcpOpened, "dns_tcp_opened", "TCP connections accepted")?;
+    write(encoder, Kind::Counter, "dns_tcp_closed", "TCP connections ended", |samples| {
+        for reason in CloseReason::ALL {
+            samples.put(&[("reason", reason.label())], closed(reason) as f64);
+        }
+    })
 }
 
 fn single(
@@ -314,9 +232,7 @@ fn single(
     name: &str,
     help: &str,
 ) -> fmt::Result {
-    write(encoder, Kind::Counter, name, help, |samples| {
-        samples.put(&[], totals.of(tally) as f64)
-    })
+    write(encoder, Kind::Counter, name, help, |samples| samples.put(&[], totals.of(tally) as f64))
 }
 
 #[cfg(test)]
@@ -326,10 +242,7 @@ mod tests {
 
     fn lines(metrics: &Metrics, start: &str) -> Vec<String> {
         let text = metrics.text();
-        text.lines()
-            .filter(|line| line.starts_with(start))
-            .map(str::to_string)
-            .collect()
+        text.lines().filter(|line| line.starts_with(start)).map(str::to_string).collect()
     }
 
     #[test]
@@ -342,33 +255,17 @@ mod tests {
         counters.add(Tally::KernelDrop, 9);
         counters.add(Tally::TcpOpened, 5);
         counters.count(Tally::TcpClosed(CloseReason::Idle));
-        let www = AnswerName {
-            zone: "z.".into(),
-            record: "www.z.".into(),
-            region: "eu".into(),
-        };
+        let www = AnswerName { zone: "z.".into(), record: "www.z.".into(), region: "eu".into() };
         counters.answer(telemetry.slot(www));
         let metrics = Metrics::new(telemetry);
         let cases = [
-            (
-                "tradewind_dns_requests_total{proto=\"udp\",family=\"ipv4\"",
-                "3.0",
-            ),
-            (
-                "tradewind_dns_responses_total{proto=\"udp\",rcode=\"NXDOMAIN\"",
-                "2.0",
-            ),
-            (
-                "tradewind_dns_responses_total{proto=\"tcp\",rcode=\"12\"",
-                "1.0",
-            ),
+            ("tradewind_dns_requests_total{proto=\"udp\",family=\"ipv4\"", "3.0"),
+            ("tradewind_dns_responses_total{proto=\"udp\",rcode=\"NXDOMAIN\"", "2.0"),
+            ("tradewind_dns_responses_total{proto=\"tcp\",rcode=\"12\"", "1.0"),
             ("tradewind_udp_kernel_drops_total", "9.0"),
             ("tradewind_dns_tcp_connections ", "4.0"),
             ("tradewind_dns_tcp_closed_total{reason=\"idle\"", "1.0"),
-            (
-                "tradewind_answers_total{zone=\"z.\",record=\"www.z.\",region=\"eu\"",
-                "1.0",
-            ),
+            ("tradewind_answers_total{zone=\"z.\",record=\"www.z.\",region=\"eu\"", "1.0"),
         ];
         for (start, value) in cases {
             let found = lines(&metrics, start);
@@ -382,14 +279,9 @@ mod tests {
         let telemetry = Arc::new(Telemetry::default());
         let revision = telemetry.thread();
         let mut metrics = Metrics::new(telemetry.clone());
-        metrics.add(
-            Kind::Gauge,
-            "snapshot_revision",
-            "Revision now answered",
-            move |samples| {
-                samples.put(&[], telemetry.totals().of(Tally::Ecs) as f64);
-            },
-        );
+        metrics.add(Kind::Gauge, "snapshot_revision", "Revision now answered", move |samples| {
+            samples.put(&[], telemetry.totals().of(Tally::Ecs) as f64);
+        });
         metrics.add(Kind::Counter, "probes", "Probes sent", |samples| {
             samples.put(&[("target", "a\"b"), ("result", "ok")], 2.0);
             samples.put(&[("target", "a\"b"), ("result", "void")], 0.0);

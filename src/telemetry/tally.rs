@@ -122,11 +122,7 @@ impl Tally {
         match self {
             Tally::Query(via, family) => via as usize * FAMILIES + family as usize,
             Tally::Response(via, rcode) => {
-                let column = if (rcode as usize) < RCODES {
-                    rcode as usize
-                } else {
-                    RCODES - 1
-                };
+                let column = if (rcode as usize) < RCODES { rcode as usize } else { RCODES - 1 };
                 RESPONSES + via as usize * RCODES + column
             }
             Tally::Dropped(reason) => DROPS + reason as usize,
@@ -161,11 +157,7 @@ mod tests {
             all.extend((0..RCODES as u16).map(|rcode| Tally::Response(via, rcode)));
         }
         all.extend(DropReason::ALL.iter().map(|&reason| Tally::Dropped(reason)));
-        all.extend(
-            CloseReason::ALL
-                .iter()
-                .map(|&reason| Tally::TcpClosed(reason)),
-        );
+        all.extend(CloseReason::ALL.iter().map(|&reason| Tally::TcpClosed(reason)));
         let places: HashSet<usize> = all.iter().map(|tally| tally.index()).collect();
         assert_eq!(places.len(), all.len());
         assert_eq!(all.len(), Tally::COUNT);

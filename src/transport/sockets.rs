@@ -91,10 +91,7 @@ impl Sockets {
                 Err(BindError::InUse { .. }) if tries > 0 => {}
                 Err(error) => return Err(error),
                 Ok(sockets) => {
-                    sockets
-                        .udp
-                        .first()
-                        .inspect(|socket| udp::socket::warn_if_small(socket));
+                    sockets.udp.first().inspect(|socket| udp::socket::warn_if_small(socket));
                     return Ok(sockets);
                 }
             }
@@ -107,11 +104,7 @@ fn bind_once(
     udp_threads: usize,
     tcp_workers: usize,
 ) -> Result<Sockets, BindError> {
-    let mut sockets = Sockets {
-        addresses: Vec::new(),
-        udp: Vec::new(),
-        tcp: Vec::new(),
-    };
+    let mut sockets = Sockets { addresses: Vec::new(), udp: Vec::new(), tcp: Vec::new() };
     sockets.tcp.resize_with(tcp_workers, Vec::new);
     let mut any_port = None;
     for &address in listen {
@@ -125,9 +118,7 @@ fn bind_once(
         sockets.addresses.push(address);
         sockets.udp.extend(udp);
         for (worker, socket) in sockets.tcp.iter_mut().zip(tcp) {
-            socket
-                .listen(BACKLOG)
-                .map_err(|e| explain(e, address, Via::Tcp))?;
+            socket.listen(BACKLOG).map_err(|e| explain(e, address, Via::Tcp))?;
             worker.push(socket.into());
         }
     }
@@ -163,11 +154,7 @@ fn bind_socket(address: &mut SocketAddr, over: Via, join: bool) -> io::Result<So
 }
 
 fn open_tcp(address: &SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(*address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a server just stopped linger in TIME_WAIT and must not hold up the next.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -182,11 +169,7 @@ fn explain(source: io::Error, address: SocketAddr, over: Via) -> BindError {
         ErrorKind::PermissionDenied => BindError::Denied { address, over },
         ErrorKind::AddrInUse => BindError::InUse { address, over },
         ErrorKind::AddrNotAvailable => BindError::NotOurs { address },
-        _ => BindError::Refused {
-            address,
-            over,
-            source,
-        },
+        _ => BindError::Refused { address, over, source },
     }
 }
 
@@ -204,12 +187,7 @@ mod tests {
         let sockets = bind(&["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"], 2).unwrap();
         let port = sockets.addresses[0].port();
         assert_ne!(port, 0);
-        assert!(
-            sockets
-                .addresses
-                .iter()
-                .all(|address| address.port() == port)
-        );
+        assert!(sockets.addresses.iter().all(|address| address.port() == port));
         assert_eq!(sockets.udp.len(), 6);
         assert_eq!(sockets.tcp.len(), 2);
         for listener in sockets.tcp.iter().flatten() {
@@ -222,17 +200,11 @@ mod tests {
         let first = bind(&["127.0.0.1:0"], 2).unwrap();
         let taken = first.addresses[0].to_string();
         let refused = bind(&[&taken], 2).unwrap_err();
-        assert!(
-            matches!(refused, BindError::InUse { over: Via::Udp, .. }),
-            "{refused}"
-        );
+        assert!(matches!(refused, BindError::InUse { over: Via::Udp, .. }), "{refused}");
         assert!(refused.to_string().starts_with(&taken), "{refused}");
         drop(first.udp);
         let refused = bind(&[&taken], 2).unwrap_err();
-        assert!(
-            matches!(refused, BindError::InUse { over: Via::Tcp, .. }),
-            "{refused}"
-        );
+        assert!(matches!(refused, BindError::InUse { over: Via::Tcp, .. }), "{refused}");
         drop(first.tcp);
         bind(&[&taken], 2).unwrap();
     }
@@ -247,14 +219,8 @@ mod tests {
     #[test]
     fn a_refusal_names_the_address_and_the_remedy() {
         let cases = [
-            (
-                libc::EACCES,
-                ["127.0.0.1:53", "setcap cap_net_bind_service=+ep"],
-            ),
-            (
-                libc::EADDRINUSE,
-                ["127.0.0.1:53", "ss -lntup 'sport = :53'"],
-            ),
+            (libc::EACCES, ["127.0.0.1:53", "setcap cap_net_bind_service=+ep"]),
+            (libc::EADDRINUSE, ["127.0.0.1:53", "ss -lntup 'sport = :53'"]),
             (libc::EADDRNOTAVAIL, ["127.0.0.1", "correct `listen`"]),
             (libc::EMFILE, ["127.0.0.1:53", "Too many open files"]),
         ];

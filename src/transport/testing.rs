@@ -29,20 +29,13 @@ impl Answerer for Echo {
 
 /// Sockets on `listen` (port 0) with one thread or worker each.
 pub(super) fn sockets(listen: &[&str]) -> Sockets {
-    let listen: Vec<SocketAddr> = listen
-        .iter()
-        .map(|address| address.parse().unwrap())
-        .collect();
+    let listen: Vec<SocketAddr> = listen.iter().map(|address| address.parse().unwrap()).collect();
     Sockets::bind(&listen, 1, 1).unwrap()
 }
 
 /// A UDP client that talks to nobody but `server`.
 pub(super) fn client(server: SocketAddr) -> UdpSocket {
-    let any = if server.is_ipv4() {
-        "127.0.0.1:0"
-    } else {
-        "[::1]:0"
-    };
+    let any = if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
     let client = UdpSocket::bind(any).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.connect(server).unwrap();

@@ -99,18 +99,12 @@ impl Ecs {
         if *scope != 0 || *source_prefix > longest || spare_bits >= 8 {
             return Err(MalformedOption);
         }
-        if address
-            .last()
-            .is_some_and(|last| last & ((1 << spare_bits) - 1) != 0)
-        {
+        if address.last().is_some_and(|last| last & ((1 << spare_bits) - 1) != 0) {
             return Err(MalformedOption);
         }
         let mut data = [0; 4 + 16];
         data[..option.len()].copy_from_slice(option);
-        Ok(Ecs {
-            data,
-            len: option.len() as u8,
-        })
+        Ok(Ecs { data, len: option.len() as u8 })
     }
 
     /// How many leading bits of the address the resolver tells; 0 when its client opted out.
@@ -157,15 +151,9 @@ mod tests {
     #[test]
     fn fixed_fields_are_taken_from_class_and_ttl() {
         let edns = Edns::from_fixed(4096, 0x0001_8000);
-        assert_eq!(
-            (edns.udp_size, edns.version, edns.dnssec_ok),
-            (4096, 1, true)
-        );
+        assert_eq!((edns.udp_size, edns.version, edns.dnssec_ok), (4096, 1, true));
         let edns = Edns::from_fixed(0, 0x0000_7fff);
-        assert_eq!(
-            (edns.udp_size, edns.version, edns.dnssec_ok),
-            (512, 0, false)
-        );
+        assert_eq!((edns.udp_size, edns.version, edns.dnssec_ok), (512, 0, false));
     }
 
     #[test]
@@ -175,11 +163,7 @@ mod tests {
             (&[0, 1, 32, 0, 192, 0, 2, 255], "192.0.2.255", 32),
             (&[0, 1, 20, 0, 10, 1, 0xf0], "10.1.240.0", 20),
             (&[0, 1, 0, 0], "0.0.0.0", 0),
-            (
-                &[0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 1, 2],
-                "2001:db8:1:200::",
-                56,
-            ),
+            (&[0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 1, 2], "2001:db8:1:200::", 56),
             (&[0, 0, 0, 0], "0.0.0.0", 0),
         ];
         for (data, address, source_prefix) in cases {
@@ -197,9 +181,7 @@ mod tests {
             ("source over 32", &[0, 1, 33, 0, 192, 0, 2, 1, 0]),
             (
                 "source over 128",
-                &[
-                    0, 2, 129, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0,
-                ],
+                &[0, 2, 129, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0],
             ),
             ("address too short", &[0, 1, 24, 0, 192, 0]),
             ("address missing", &[0, 1, 24, 0]),
@@ -223,16 +205,9 @@ mod tests {
         assert_eq!(Edns::read_options(&unknown), Ok(None));
         let first = Edns::read_options(&subnet);
         assert!(first.is_ok_and(|ecs| ecs.is_some()));
-        assert_eq!(
-            Edns::read_options(&[&unknown[..], &subnet, &other].concat()),
-            first
-        );
+        assert_eq!(Edns::read_options(&[&unknown[..], &subnet, &other].concat()), first);
         for cut in 1..subnet.len() {
-            assert_eq!(
-                Edns::read_options(&subnet[..cut]),
-                Err(MalformedOption),
-                "{cut}"
-            );
+            assert_eq!(Edns::read_options(&subnet[..cut]), Err(MalformedOption), "{cut}");
         }
     }
 

@@ -261,9 +261,7 @@ fn unescape(chars: &mut std::str::Chars<'_>) -> Result<u8, NameProblem> {
         let digit = chars.next().and_then(|digit| digit.to_digit(10));
         value = value.zip(digit).map(|(value, digit)| value * 10 + digit);
     }
-    value
-        .and_then(|value| u8::try_from(value).ok())
-        .ok_or(NameProblem::BadEscape)
+    value.and_then(|value| u8::try_from(value).ok()).ok_or(NameProblem::BadEscape)
 }
 
 /// A name in the making. Its last label is open: `open` is the place of that label's length
@@ -275,16 +273,11 @@ struct Builder {
 
 impl Builder {
     fn new() -> Self {
-        Builder {
-            wire: ArrayVec::from_iter([0]),
-            open: 0,
-        }
+        Builder { wire: ArrayVec::from_iter([0]), open: 0 }
     }
 
     fn push(&mut self, byte: u8) -> Result<(), NameProblem> {
-        self.wire
-            .try_push(byte.to_ascii_lowercase())
-            .map_err(|_| NameProblem::NameTooLong)
+        self.wire.try_push(byte.to_ascii_lowercase()).map_err(|_| NameProblem::NameTooLong)
     }
 
     fn end_label(&mut self) -> Result<(), NameProblem> {
@@ -300,9 +293,7 @@ impl Builder {
     /// The labels ended so far in front of `suffix`, a whole name.
     fn finish(mut self, suffix: &[u8]) -> Result<Name, NameProblem> {
         self.wire.truncate(self.open);
-        self.wire
-            .try_extend_from_slice(suffix)
-            .map_err(|_| NameProblem::NameTooLong)?;
+        self.wire.try_extend_from_slice(suffix).map_err(|_| NameProblem::NameTooLong)?;
         Ok(Name(self.wire.as_slice().into()))
     }
 }
@@ -370,10 +361,7 @@ mod tests {
         }
         let origin = name(&label);
         let below = format!("{label}.{label}.{label}");
-        assert_eq!(
-            Name::parse_relative(&below, &origin),
-            Err(NameProblem::NameTooLong)
-        );
+        assert_eq!(Name::parse_relative(&below, &origin), Err(NameProblem::NameTooLong));
     }
 
     #[test]
@@ -418,10 +406,7 @@ mod tests {
         assert!(name("a.b.example.com").is_at_or_below(&apex));
         assert!(!name("badexample.com").is_at_or_below(&apex));
         assert!(!name("com").is_at_or_below(&apex));
-        assert_eq!(
-            name("a.b.example.com").prefix_below(&apex),
-            Some(&b"\x01a\x01b"[..])
-        );
+        assert_eq!(name("a.b.example.com").prefix_below(&apex), Some(&b"\x01a\x01b"[..]));
         assert_eq!(name("a.b").parent(), Some(name("b")));
         assert_eq!(Name::root().parent(), None);
         assert_eq!(apex.prepend(b"*"), Ok(name("*.example.com")));

@@ -20,12 +20,7 @@ pub struct QName {
 impl Default for QName {
     /// The root.
     fn default() -> Self {
-        QName {
-            wire: [0; NAME_MAX + 1],
-            len: 1,
-            starts: [0; LABELS_MAX + 1],
-            count: 0,
-        }
+        QName { wire: [0; NAME_MAX + 1], len: 1, starts: [0; LABELS_MAX + 1], count: 0 }
     }
 }
 
@@ -218,9 +213,7 @@ mod tests {
     fn a_suffix_is_replaced_as_a_dname_does() {
         let mut name_below = qname("a.b.old.example");
         let target = name("new.example.net");
-        name_below
-            .replace_suffix(2, &target.as_wire().to_ascii_uppercase())
-            .unwrap();
+        name_below.replace_suffix(2, &target.as_wire().to_ascii_uppercase()).unwrap();
         assert_eq!(name_below.wire(), name("a.b.new.example.net").as_wire());
         assert_eq!(name_below.label_count(), 5);
         assert_eq!(name_below.suffix(2), target.as_wire());
@@ -266,10 +259,7 @@ mod tests {
             }
             // Chi-squared with 4,095 degrees of freedom: mean 4,095, deviation 90.5; five of them.
             let mean = NAMES as f64 / BUCKETS as f64;
-            let chi: f64 = buckets
-                .iter()
-                .map(|&n| (f64::from(n) - mean).powi(2) / mean)
-                .sum();
+            let chi: f64 = buckets.iter().map(|&n| (f64::from(n) - mean).powi(2) / mean).sum();
             assert!((chi - 4_095.0).abs() < 5.0 * 90.5, "shift {shift}: {chi}");
         }
     }

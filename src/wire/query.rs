@@ -93,9 +93,7 @@ impl Query {
     /// OPT are of no account.
     #[inline]
     pub fn parse(&mut self, packet: &[u8]) -> Result<(), Reject> {
-        let (header, _) = packet
-            .split_first_chunk::<HEADER_LEN>()
-            .ok_or(Reject::Drop)?;
+        let (header, _) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Reject::Drop)?;
         let flags = u16_at(header, 2);
         if flags & QR != 0 {
             return Err(Reject::Drop);
@@ -128,8 +126,7 @@ impl Query {
     /// How long a UDP reply may be: no more than the client and we take (RFC 6891 §6.2.3-5).
     #[inline]
     pub fn udp_limit(&self) -> usize {
-        self.edns
-            .map_or(UDP_MIN, |edns| usize::from(edns.udp_size).min(UDP_MAX))
+        self.edns.map_or(UDP_MIN, |edns| usize::from(edns.udp_size).min(UDP_MAX))
     }
 
     fn read_body(&mut self, packet: &[u8], header: &[u8; HEADER_LEN]) -> Result<(), Reject> {
@@ -195,9 +192,7 @@ impl Query {
                 .get(fixed_at..)
                 .and_then(|record| record.split_first_chunk::<10>())
                 .ok_or(Reject::FormErr)?;
-            let rdata = rest
-                .get(..usize::from(u16_at(fixed, 8)))
-                .ok_or(Reject::FormErr)?;
+            let rdata = rest.get(..usize::from(u16_at(fixed, 8))).ok_or(Reject::FormErr)?;
             at = fixed_at + 10 + rdata.len();
             if Rtype(u16_at(fixed, 0)) == Rtype::OPT {
                 let at_root = packet[owner] == 0;

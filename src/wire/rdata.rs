@@ -123,9 +123,7 @@ impl Rdatas {
     #[inline]
     pub(super) fn patches(&self) -> impl Iterator<Item = usize> + '_ {
         let (places, _) = self.data[self.framed().len()..].as_chunks::<2>();
-        places
-            .iter()
-            .map(|place| usize::from(u16::from_be_bytes(*place)))
+        places.iter().map(|place| usize::from(u16::from_be_bytes(*place)))
     }
 
     /// Whether any pointer to the apex must be written.
@@ -161,11 +159,7 @@ impl Layout {
             Rtype::SOA => (0, 2, 20),
             _ => return None,
         };
-        Some(Layout {
-            before,
-            names,
-            after,
-        })
+        Some(Layout { before, names, after })
     }
 }
 
@@ -213,12 +207,7 @@ impl Builder {
 
     fn push_parts(&mut self, rdata: &[u8], apex: Option<&Name>) -> Result<(), RdataProblem> {
         let malformed = RdataProblem::Malformed(self.rtype);
-        let Some(Layout {
-            before,
-            names,
-            after,
-        }) = self.layout
-        else {
+        let Some(Layout { before, names, after }) = self.layout else {
             return Err(malformed);
         };
         let Some((head, mut rest)) = rdata.split_at_checked(before) else {
@@ -318,38 +307,23 @@ mod tests {
         assert!(!set.has_patches());
         let set = Rdatas::addresses_v6(&[Ipv6Addr::LOCALHOST]).unwrap();
         assert_eq!(set.framed()[..2], [0, 16]);
-        assert_eq!(
-            Rdatas::addresses_v4(&[]),
-            Err(RdataProblem::Empty(Rtype::A))
-        );
+        assert_eq!(Rdatas::addresses_v4(&[]), Err(RdataProblem::Empty(Rtype::A)));
     }
 
     #[test]
     fn names_of_rfc_1035_types_are_left_open_at_the_apex() {
         let apex = name("example.com");
         let cases: [(Rtype, &[u8], &[u8]); 7] = [
-            (
-                Rtype::NS,
-                b"\x03Ns1\x07EXAMPLE\x03com\0",
-                b"\0\x06\x03Ns1\xc0\0",
-            ),
+            (Rtype::NS, b"\x03Ns1\x07EXAMPLE\x03com\0", b"\0\x06\x03Ns1\xc0\0"),
             (Rtype::CNAME, b"\x07example\x03com\0", b"\0\x02\xc0\0"),
             (Rtype::PTR, b"\x03ns1\x03org\0", b"\0\x09\x03ns1\x03org\0"),
-            (
-                Rtype::MX,
-                b"\0\x0a\x01m\x07example\x03com\0",
-                b"\0\x06\0\x0a\x01m\xc0\0",
-            ),
+            (Rtype::MX, b"\0\x0a\x01m\x07example\x03com\0", b"\0\x06\0\x0a\x01m\xc0\0"),
             (
                 Rtype::SOA,
                 b"\x01a\x07example\x03com\0\x01b\x07example\x03com\0aaaabbbbccccddddeeee",
                 b"\0\x1c\x01a\xc0\0\x01b\xc0\0aaaabbbbccccddddeeee",
             ),
-            (
-                Rtype::CNAME,
-                b"\x0cAexample.com\0",
-                b"\0\x0e\x0cAexample.com\0",
-            ),
+            (Rtype::CNAME, b"\x0cAexample.com\0", b"\0\x0e\x0cAexample.com\0"),
             (
                 Rtype::SRV,
                 b"\0\0\0\0\0\0\x07example\x03com\0",
@@ -376,21 +350,13 @@ mod tests {
     #[test]
     fn duplicates_differ_in_case_of_names_only() {
         let apex = name("example");
-        let twice: [&[u8]; 3] = [
-            b"\0\x0a\x01m\x07example\0",
-            b"\0\x0a\x01M\x07EXAMPLE\0",
-            b"\0\x0a\x01n\0",
-        ];
+        let twice: [&[u8]; 3] =
+            [b"\0\x0a\x01m\x07example\0", b"\0\x0a\x01M\x07EXAMPLE\0", b"\0\x0a\x01n\0"];
         assert_eq!(build(Rtype::MX, &twice, &apex).unwrap().count(), 2);
         // Preferences 0x4141 and 0x6161 are letters only to a careless comparison.
         let apart: [&[u8]; 2] = [b"AA\x01m\0", b"aa\x01m\0"];
         assert_eq!(build(Rtype::MX, &apart, &apex).unwrap().count(), 2);
-        assert_eq!(
-            build(Rtype::TXT, &[b"\x01a", b"\x01A", b"\x01a"], &apex)
-                .unwrap()
-                .count(),
-            2
-        );
+        assert_eq!(build(Rtype::TXT, &[b"\x01a", b"\x01A", b"\x01a"], &apex).unwrap().count(), 2);
     }
 
     #[test]
@@ -413,10 +379,7 @@ mod tests {
         let large = [vec![1; 40_000], vec![2; 40_000]];
         let refused = build(Rtype::TXT, &[&large[0], &large[1]], &apex);
         assert_eq!(refused, Err(RdataProblem::TooLarge(Rtype::TXT)));
-        assert_eq!(
-            build(Rtype::TXT, &[], &apex),
-            Err(RdataProblem::Empty(Rtype::TXT))
-        );
+        assert_eq!(build(Rtype::TXT, &[], &apex), Err(RdataProblem::Empty(Rtype::TXT)));
     }
 
     proptest! {

@@ -113,9 +113,8 @@ impl<'b> Reply<'b> {
         let question_end = query.question_end();
         buf[..2].copy_from_slice(&query.id.to_be_bytes());
         let recursion = if query.recursion_desired { RD } else { 0 };
-        let opt_len = query
-            .edns
-            .map_or(0, |edns| OPT_LEN + edns.ecs.map_or(0, |ecs| ecs.wire_len()));
+        let opt_len =
+            query.edns.map_or(0, |edns| OPT_LEN + edns.ecs.map_or(0, |ecs| ecs.wire_len()));
         Reply {
             buf: &mut buf[..limit],
             len: question_end,
@@ -178,10 +177,9 @@ impl<'b> Reply<'b> {
         let first = self.owner_wire(owner);
         // All but the first record point to the first one's owner.
         let others = match self.len {
-            at if !first.labels.is_empty() && at <= POINTER_MAX => OwnerWire {
-                labels: &[],
-                pointer: Some(pointer_to(at)),
-            },
+            at if !first.labels.is_empty() && at <= POINTER_MAX => {
+                OwnerWire { labels: &[], pointer: Some(pointer_to(at)) }
+            }
             _ => first,
         };
         let (count, framed) = (rdatas.count(), rdatas.framed());
@@ -194,10 +192,9 @@ impl<'b> Reply<'b> {
         let apex = pointer_to(self.apex_at);
         let out = &mut self.buf[start..self.len];
         match first {
-            OwnerWire {
-                labels: [],
-                pointer: Some(pointer),
-            } if !rdatas.has_patches() => copy_pointed(out, pointer, fixed, rdatas),
+            OwnerWire { labels: [], pointer: Some(pointer) } if !rdatas.has_patches() => {
+                copy_pointed(out, pointer, fixed, rdatas)
+            }
             _ => copy_patched(out, first, others, fixed, rdatas, apex),
         }
         Ok(())
@@ -325,16 +322,10 @@ impl<'b> Reply<'b> {
             Owner::Apex => (&[][..], self.apex_at),
             Owner::Relative(labels) => (labels, self.apex_at),
             Owner::Name(name) => {
-                return OwnerWire {
-                    labels: name,
-                    pointer: None,
-                };
+                return OwnerWire { labels: name, pointer: None };
             }
         };
-        OwnerWire {
-            labels,
-            pointer: Some(pointer_to(at)),
-        }
+        OwnerWire { labels, pointer: Some(pointer_to(at)) }
     }
 
     /// Where `suffix` of the name being answered stands. If that name is a CNAME's target it

@@ -12,16 +12,10 @@ pub(crate) fn name(text: &str) -> Name {
 
 /// Names of up to six labels with any bytes; letters and digits are as likely as all others.
 pub(crate) fn any_name() -> impl Strategy<Value = Name> {
-    let byte = prop_oneof![
-        prop::char::range('a', 'z').prop_map(|c| c as u8),
-        any::<u8>()
-    ];
+    let byte = prop_oneof![prop::char::range('a', 'z').prop_map(|c| c as u8), any::<u8>()];
     let label = prop::collection::vec(byte, 1..40);
     prop::collection::vec(label, 0..6).prop_map(|labels| {
-        labels
-            .iter()
-            .try_fold(Name::root(), |name, label| name.prepend(label))
-            .unwrap()
+        labels.iter().try_fold(Name::root(), |name, label| name.prepend(label)).unwrap()
     })
 }
 

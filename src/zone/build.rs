@@ -65,14 +65,7 @@ impl ZoneBuilder {
     /// Adds a record. Only data of class IN at or below the apex belongs into a zone
     /// (RFC 1035 §5.2).
     pub fn add(&mut self, record: Record) {
-        let Record {
-            owner,
-            rtype,
-            ttl,
-            rdata,
-            at,
-            ..
-        } = &record;
+        let Record { owner, rtype, ttl, rdata, at, .. } = &record;
         if record.class != Rclass::IN {
             let message = format!("class {} is not served", record.class);
             self.refuse(at, message, "write IN, or nothing");
@@ -107,11 +100,7 @@ impl ZoneBuilder {
         };
         let owned = self.names.value_mut(node);
         if owned.steered != NONE {
-            self.refuse(
-                &at,
-                format!("`{owner}` is steered twice"),
-                "remove one of the two",
-            );
+            self.refuse(&at, format!("`{owner}` is steered twice"), "remove one of the two");
             return;
         }
         owned.steered = index;
@@ -125,16 +114,10 @@ impl ZoneBuilder {
         link::link_tree(&mut draft);
         check::check(&mut draft);
         link::link_companions(&mut draft);
-        let Draft {
-            mut zone,
-            mut problems,
-            ..
-        } = draft;
+        let Draft { mut zone, mut problems, .. } = draft;
         problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         zone.names.shrink();
-        let sound = problems
-            .iter()
-            .all(|problem| problem.severity < Severity::Error);
+        let sound = problems.iter().all(|problem| problem.severity < Severity::Error);
         (sound.then_some(zone), problems)
     }
 
@@ -159,15 +142,11 @@ impl ZoneBuilder {
     }
 
     fn refuse(&mut self, at: &At, message: String, help: &str) {
-        self.problems
-            .push(ZoneProblem::error(at, message).help(help));
+        self.problems.push(ZoneProblem::error(at, message).help(help));
     }
 
     fn file(&mut self, file: &Arc<Path>) -> u32 {
-        let known = self
-            .files
-            .iter()
-            .rposition(|known| Arc::ptr_eq(known, file) || known == file);
+        let known = self.files.iter().rposition(|known| Arc::ptr_eq(known, file) || known == file);
         known.unwrap_or_else(|| {
             self.files.push(file.clone());
             self.files.len() - 1
@@ -190,10 +169,7 @@ impl ZoneBuilder {
         };
         let mut rrsets = Vec::new();
         let mut start = 0;
-        for set in self
-            .held
-            .chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype))
-        {
+        for set in self.held.chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype)) {
             let range = start..start + set.len();
             start = range.end;
             let Some(rrset) = draft.rrset(set) else {
@@ -243,31 +219,22 @@ impl Draft {
                 first.rtype
             );
             let help = "give them one TTL (RFC 2181 §5.2)";
-            self.problems
-                .push(ZoneProblem::warning(&self.held_at(other), message).help(help));
+            self.problems.push(ZoneProblem::warning(&self.held_at(other), message).help(help));
         }
         let rdatas = set.iter().map(|held| self.held_rdata(held));
         match Rdatas::build(first.rtype, rdatas, Some(&self.zone.apex)) {
-            Ok(rdatas) => Some(Rrset {
-                ttl,
-                rdatas,
-                companions: NONE,
-            }),
+            Ok(rdatas) => Some(Rrset { ttl, rdatas, companions: NONE }),
             Err(why) => {
                 let at = self.held_at(&first);
                 let help = "all records of one name and type must fit into one message";
-                self.problems
-                    .push(ZoneProblem::error(&at, why.to_string()).help(help));
+                self.problems.push(ZoneProblem::error(&at, why.to_string()).help(help));
                 None
             }
         }
     }
 
     fn held_at(&self, held: &Held) -> At {
-        At {
-            file: self.files[held.file as usize].clone(),
-            line: held.line,
-        }
+        At { file: self.files[held.file as usize].clone(), line: held.line }
     }
 
     fn held_rdata(&self, held: &Held) -> &[u8] {
@@ -313,20 +280,16 @@ impl Draft {
             Rtype::SRV => 6,
             _ => return Vec::new(),
         };
-        let targets = self
-            .records(index)
-            .map(|(rdata, at)| (name_in(rdata, skip), at));
+        let targets = self.records(index).map(|(rdata, at)| (name_in(rdata, skip), at));
         targets.filter_map(|(name, at)| Some((name?, at))).collect()
     }
 
     pub(super) fn error(&mut self, at: &At, message: String, help: &str) {
-        self.problems
-            .push(ZoneProblem::error(at, message).help(help));
+        self.problems.push(ZoneProblem::error(at, message).help(help));
     }
 
     pub(super) fn warn(&mut self, at: &At, message: String, help: &str) {
-        self.problems
-            .push(ZoneProblem::warning(at, message).help(help));
+        self.problems.push(ZoneProblem::warning(at, message).help(help));
     }
 }
 

@@ -19,10 +19,7 @@ pub(super) fn check(draft: &mut Draft) {
         check_aliases(draft, node);
         check_wildcard(draft, node);
         if node != APEX && draft.zone.node(node).rrset(Rtype::SOA).is_some() {
-            let message = format!(
-                "`{}` has an SOA, but is not the zone's apex",
-                name(draft, node)
-            );
+            let message = format!("`{}` has an SOA, but is not the zone's apex", name(draft, node));
             draft.error(
                 &draft.node_at(node),
                 message,
@@ -44,43 +41,23 @@ fn name(draft: &Draft, node: u32) -> Name {
 fn check_apex(draft: &mut Draft) {
     let apex = draft.zone.apex.clone();
     let rrsets = draft.rrset_indices(APEX);
-    let soa = rrsets
-        .clone()
-        .find(|&index| draft.zone.rrsets[index].rtype() == Rtype::SOA);
+    let soa = rrsets.clone().find(|&index| draft.zone.rrsets[index].rtype() == Rtype::SOA);
     let Some(soa) = soa else {
         let help = "add an SOA record for the zone's own name";
-        draft.error(
-            &draft.at.clone(),
-            format!("the zone `{apex}` has no SOA"),
-            help,
-        );
+        draft.error(&draft.at.clone(), format!("the zone `{apex}` has no SOA"), help);
         return;
     };
     if draft.zone.rrsets[soa].rdatas.count() > 1 {
-        let at = draft
-            .records(soa)
-            .last()
-            .map_or_else(|| draft.at.clone(), |(_, at)| at);
-        draft.error(
-            &at,
-            format!("the zone `{apex}` has more than one SOA"),
-            "leave one",
-        );
+        let at = draft.records(soa).last().map_or_else(|| draft.at.clone(), |(_, at)| at);
+        draft.error(&at, format!("the zone `{apex}` has more than one SOA"), "leave one");
     }
-    let minimum = draft
-        .records(soa)
-        .next()
-        .and_then(|(rdata, _)| rdata.last_chunk().copied());
+    let minimum = draft.records(soa).next().and_then(|(rdata, _)| rdata.last_chunk().copied());
     let minimum = Ttl::from_secs(minimum.map_or(0, u32::from_be_bytes));
     draft.zone.soa = soa as u32;
     draft.zone.negative_ttl = minimum.min(draft.zone.rrsets[soa].ttl);
     if draft.zone.node(APEX).rrset(Rtype::NS).is_none() {
         let help = "add the zone's name servers as NS records of its own name";
-        draft.error(
-            &draft.at.clone(),
-            format!("the zone `{apex}` has no NS records"),
-            help,
-        );
+        draft.error(&draft.at.clone(), format!("the zone `{apex}` has no NS records"), help);
     }
 }
 
@@ -138,10 +115,7 @@ fn check_wildcard(draft: &mut Draft, node: u32) {
 /// Nothing exists below a DNAME (RFC 6672 §2.4).
 fn check_below_dnames(draft: &mut Draft) {
     let nodes = 0..draft.zone.names.len() as u32;
-    if !nodes
-        .clone()
-        .any(|node| draft.zone.names.value(node).has_dname)
-    {
+    if !nodes.clone().any(|node| draft.zone.names.value(node).has_dname) {
         return;
     }
     for node in nodes {
@@ -175,26 +149,16 @@ fn check_cuts(draft: &mut Draft) {
             let is_parents = matches!(rtype, Rtype::NS | Rtype::DS | Rtype::RRSIG | Rtype::NSEC);
             let at = draft.rrset_at(index);
             if node == cut && !is_glue && !is_parents {
-                let message = format!(
-                    "`{}` is delegated by NS and also has {rtype}",
-                    name(draft, node)
-                );
-                draft.error(
-                    &at,
-                    message,
-                    "move the record into the zone that it is delegated to",
-                );
+                let message =
+                    format!("`{}` is delegated by NS and also has {rtype}", name(draft, node));
+                draft.error(&at, message, "move the record into the zone that it is delegated to");
             } else if node != cut && !is_glue {
                 let message = format!(
                     "{rtype} of `{}` is never answered: `{}` is delegated",
                     name(draft, node),
                     name(draft, cut)
                 );
-                draft.warn(
-                    &at,
-                    message,
-                    "move the record into the zone that it is delegated to",
-                );
+                draft.warn(&at, message, "move the record into the zone that it is delegated to");
             }
         }
     }
@@ -203,12 +167,8 @@ fn check_cuts(draft: &mut Draft) {
 /// The nodes that NS records of this zone point to.
 fn name_servers(draft: &Draft) -> HashSet<u32> {
     let is_ns = |index: &usize| draft.zone.rrsets[*index].rtype() == Rtype::NS;
-    let targets = (0..draft.zone.rrsets.len())
-        .filter(is_ns)
-        .flat_map(|index| draft.targets(index));
-    targets
-        .filter_map(|(name, _)| draft.zone.find(&name).map(|node| node.index))
-        .collect()
+    let targets = (0..draft.zone.rrsets.len()).filter(is_ns).flat_map(|index| draft.targets(index));
+    targets.filter_map(|(name, _)| draft.zone.find(&name).map(|node| node.index)).collect()
 }
 
 /// What steering answers is not also static, and is ours to answer (DESIGN §5, CNAME members).
@@ -236,11 +196,7 @@ fn check_steered(draft: &mut Draft) {
         }
         if let Some(cut) = draft.zone.cut_over(node).map(|cut| cut.name()) {
             let help = "only the servers that it is delegated to can steer it";
-            draft.error(
-                &at,
-                format!("`{name}` is steered, but `{cut}` is delegated"),
-                help,
-            );
+            draft.error(&at, format!("`{name}` is steered, but `{cut}` is delegated"), help);
         }
     }
 }
@@ -311,11 +267,7 @@ fn check_name_server(draft: &mut Draft, node: u32, target: &Name, reach: Reach, 
         }
         Reach::Steered => {
             let message = format!("name server `{target}` is a steered name");
-            draft.error(
-                at,
-                message,
-                "a name server needs fixed addresses; use another name",
-            );
+            draft.error(at, message, "a name server needs fixed addresses; use another name");
         }
         Reach::Alias => {
             let message = format!("name server `{target}` is an alias");

@@ -117,15 +117,9 @@ impl Reader<'_> {
                 },
                 Err((broken, place)) => (place, BadData::new(0, broken.to_string())),
             };
-            let at = At {
-                file: source.path.clone(),
-                line: source.first_line + place.line,
-            };
+            let at = At { file: source.path.clone(), line: source.first_line + place.line };
             let problem = ZoneProblem::error(&at, refusal.message).column(place.column + 1);
-            self.problems.push(ZoneProblem {
-                help: refusal.help,
-                ..problem
-            });
+            self.problems.push(ZoneProblem { help: refusal.help, ..problem });
             if self.problems.len() >= PROBLEMS_MAX {
                 let message = format!("gave up after {PROBLEMS_MAX} problems");
                 self.problems.push(ZoneProblem::error(&at, message));
@@ -151,10 +145,7 @@ impl Reader<'_> {
             tokens.next();
             return self.directive(source, entry, first, tokens);
         }
-        let at = At {
-            file: source.path.clone(),
-            line: source.first_line + entry.line,
-        };
+        let at = At { file: source.path.clone(), line: source.first_line + entry.line };
         self.record(entry, at, false)
     }
 
@@ -209,9 +200,7 @@ impl Reader<'_> {
             return refuse(format!("`{}` includes itself", path.display()));
         }
         if self.open.len() > INCLUDE_DEPTH_MAX {
-            return refuse(format!(
-                "includes are nested deeper than {INCLUDE_DEPTH_MAX}"
-            ));
+            return refuse(format!("includes are nested deeper than {INCLUDE_DEPTH_MAX}"));
         }
         let text = match (self.loader)(&path) {
             Ok(text) => text,
@@ -221,11 +210,7 @@ impl Reader<'_> {
         if let Some(origin) = origin {
             self.origin = Origin::new(origin);
         }
-        self.file(&Source {
-            path,
-            first_line: 1,
-            text: &text,
-        });
+        self.file(&Source { path, first_line: 1, text: &text });
         (self.origin, self.owner) = before;
         Ok(())
     }
@@ -243,23 +228,16 @@ impl Reader<'_> {
         };
         let refuse = |why: BadGenerate| BadData::new(range.start, why.to_string());
         let template = Template::parse(&without_comments(entry, tokens)).map_err(refuse)?;
-        let at = At {
-            file: source.path.clone(),
-            line: source.first_line + entry.line,
-        };
+        let at = At { file: source.path.clone(), line: source.first_line + entry.line };
         let mut text = String::new();
         for number in Range::parse(range.text).map_err(refuse)?.numbers() {
             template.fill(number, &mut text).map_err(refuse)?;
-            let made = Entry {
-                text: &text,
-                line: entry.line,
-            };
-            self.record(&made, at.clone(), true)
-                .map_err(|refusal| BadData {
-                    message: format!("{}, in the generated `{text}`", refusal.message),
-                    offset: range.start,
-                    ..refusal
-                })?;
+            let made = Entry { text: &text, line: entry.line };
+            self.record(&made, at.clone(), true).map_err(|refusal| BadData {
+                message: format!("{}, in the generated `{text}`", refusal.message),
+                offset: range.start,
+                ..refusal
+            })?;
         }
         Ok(())
     }
@@ -275,10 +253,8 @@ impl Reader<'_> {
         }
         let head = head(&mut tokens)?;
         let Some(owner) = self.owner.clone() else {
-            let refusal = BadData::new(
-                0,
-                "this line begins with white space, but no owner stands above it",
-            );
+            let refusal =
+                BadData::new(0, "this line begins with white space, but no owner stands above it");
             return Err(refusal.help("a line that begins with white space belongs to the owner above; begin it with a name"));
         };
         let data = DataText {
@@ -313,10 +289,8 @@ impl Reader<'_> {
         };
         let ttl = head.ttl.or(self.default_ttl).or(self.last_ttl);
         ttl.or_else(soa_minimum).ok_or_else(|| {
-            let refusal = BadData::new(
-                head.type_start,
-                "this record has no TTL, and none is set for it",
-            );
+            let refusal =
+                BadData::new(head.type_start, "this record has no TTL, and none is set for it");
             refusal.help("write one before the type, or `$TTL 1h` at the top of the file")
         })
     }
@@ -324,10 +298,7 @@ impl Reader<'_> {
     fn name(&self, token: Token<'_>) -> Result<Name, Refusal> {
         let parsed = Name::parse_relative(token.text, &self.origin.name);
         parsed.map_err(|why| {
-            BadData::new(
-                token.start,
-                format!("`{}` is not a name: {why}", token.text),
-            )
+            BadData::new(token.start, format!("`{}` is not a name: {why}", token.text))
         })
     }
 }
@@ -352,12 +323,7 @@ fn head(tokens: &mut Tokens<'_>) -> Result<Head, Refusal> {
         } else if class.is_none() && parse_class(token.text).is_some() {
             class = parse_class(token.text);
         } else {
-            return Ok(Head {
-                ttl: ttl_,
-                class,
-                rtype: rtype(token)?,
-                type_start: token.start,
-            });
+            return Ok(Head { ttl: ttl_, class, rtype: rtype(token)?, type_start: token.start });
         }
     }
 }
@@ -369,10 +335,8 @@ fn ttl(token: Token<'_>) -> Result<Ttl, Refusal> {
 
 /// A class that data can have.
 fn parse_class(text: &str) -> Option<Rclass> {
-    let is_class = text.len() == 2
-        || text
-            .get(..5)
-            .is_some_and(|start| start.eq_ignore_ascii_case("CLASS"));
+    let is_class =
+        text.len() == 2 || text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("CLASS"));
     let class = is_class.then(|| text.parse().ok()).flatten();
     class.filter(|class| !matches!(*class, Rclass::NONE | Rclass::ANY))
 }
@@ -399,18 +363,15 @@ fn rtype(token: Token<'_>) -> Result<Rtype, Refusal> {
 fn end(mut tokens: Tokens<'_>) -> Result<(), Refusal> {
     match tokens.next() {
         None => Ok(()),
-        Some(token) => Err(BadData::new(
-            token.start,
-            format!("`{}` is one word too many", token.text),
-        )),
+        Some(token) => {
+            Err(BadData::new(token.start, format!("`{}` is one word too many", token.text)))
+        }
     }
 }
 
 /// The text of the remaining tokens on one line.
 fn without_comments(entry: &Entry<'_>, tokens: Tokens<'_>) -> String {
-    let words: Vec<_> = tokens
-        .map(|token| &entry.text[token.start..token.end])
-        .collect();
+    let words: Vec<_> = tokens.map(|token| &entry.text[token.start..token.end]).collect();
     words.join(" ")
 }
 

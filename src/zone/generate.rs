@@ -122,11 +122,7 @@ impl Template {
 }
 
 impl Format {
-    const PLAIN: Format = Format {
-        offset: 0,
-        width: 0,
-        base: 'd',
-    };
+    const PLAIN: Format = Format { offset: 0, width: 0, base: 'd' };
 
     fn parse(text: &str) -> Result<Self, BadGenerate> {
         let bad = || BadGenerate::Modifier(text.into());
@@ -134,19 +130,12 @@ impl Format {
         let offset = parts.next().unwrap_or_default();
         let offset: i32 = offset.parse().map_err(|_| bad())?;
         let width = parts.next().map_or(Ok(0), str::parse).map_err(|_| bad())?;
-        let base = parts
-            .next()
-            .map_or(Ok('d'), str::parse)
-            .map_err(|_| bad())?;
+        let base = parts.next().map_or(Ok('d'), str::parse).map_err(|_| bad())?;
         let known = matches!(base, 'd' | 'o' | 'x' | 'X' | 'n' | 'N');
         if parts.next().is_some() || !known || width > WIDTH_MAX {
             return Err(bad());
         }
-        Ok(Format {
-            offset: offset.into(),
-            width,
-            base,
-        })
+        Ok(Format { offset: offset.into(), width, base })
     }
 
     fn write(self, number: u32, line: &mut String) -> Result<(), BadGenerate> {
@@ -173,11 +162,7 @@ impl Format {
 fn push_nibbles(mut value: u64, mut width: usize, upper: bool, line: &mut String) {
     loop {
         let digit = char::from_digit((value & 15) as u32, 16).expect("a nibble is a digit");
-        line.push(if upper {
-            digit.to_ascii_uppercase()
-        } else {
-            digit
-        });
+        line.push(if upper { digit.to_ascii_uppercase() } else { digit });
         value >>= 4;
         width = width.saturating_sub(1);
         if value == 0 && width == 0 {

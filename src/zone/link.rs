@@ -18,13 +18,9 @@ pub(super) fn link_tree(draft: &mut Draft) {
     if let Err(full) = add_empty_non_terminals(&mut draft.zone.names) {
         draft.error(&draft.at.clone(), full.to_string(), "split the zone");
     }
-    let Zone {
-        names, kin, depth, ..
-    } = &mut draft.zone;
-    *depth = (0..names.len() as u32)
-        .map(|index| ancestors(names.key(index)).count())
-        .max()
-        .unwrap_or(0);
+    let Zone { names, kin, depth, .. } = &mut draft.zone;
+    *depth =
+        (0..names.len() as u32).map(|index| ancestors(names.key(index)).count()).max().unwrap_or(0);
     let mut rows = Vec::new();
     for index in 0..names.len() as u32 {
         if is_wildcard(names.key(index))
@@ -147,10 +143,7 @@ fn companions(draft: &Draft, owner: u32, index: usize) -> Companions {
             list.push(node.index);
         }
     }
-    Companions {
-        required: required.len(),
-        nodes: [required, helpful].concat().into(),
-    }
+    Companions { required: required.len(), nodes: [required, helpful].concat().into() }
 }
 
 /// Whether a node has static addresses of its own.

@@ -132,14 +132,8 @@ impl Zone {
         {
             let node = self.node(index);
             return match self.cut_over(index) {
-                Some(cut) => Lookup::Delegation {
-                    cut,
-                    at_cut: cut.index == index,
-                },
-                None => Lookup::Node {
-                    node,
-                    wildcard: false,
-                },
+                Some(cut) => Lookup::Delegation { cut, at_cut: cut.index == index },
+                None => Lookup::Node { node, wildcard: false },
             };
         }
         self.lookup_missing(qname, labels)
@@ -158,10 +152,7 @@ impl Zone {
         }
         match self.kin(encloser).map(|kin| kin.wildcard) {
             None | Some(NONE) => Lookup::NxDomain,
-            Some(wildcard) => Lookup::Node {
-                node: self.node(wildcard),
-                wildcard: true,
-            },
+            Some(wildcard) => Lookup::Node { node: self.node(wildcard), wildcard: true },
         }
     }
 
@@ -270,10 +261,8 @@ impl<'z> Node<'z> {
     #[inline]
     pub fn steered(self) -> Option<Steered> {
         let owned = self.owned();
-        (owned.steered != NONE).then_some(Steered {
-            index: owned.steered,
-            answers_cname: owned.answers_cname,
-        })
+        (owned.steered != NONE)
+            .then_some(Steered { index: owned.steered, answers_cname: owned.answers_cname })
     }
 
     /// Whether this is the zone's apex.

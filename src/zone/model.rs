@@ -15,9 +15,7 @@ struct Model(Vec<(Name, Rtype)>);
 
 impl Model {
     fn has(&self, owner: &Name, rtype: Rtype) -> bool {
-        self.0
-            .iter()
-            .any(|(name, type_)| name == owner && *type_ == rtype)
+        self.0.iter().any(|(name, type_)| name == owner && *type_ == rtype)
     }
 
     /// RFC 8020: a name exists if it, or anything below it, owns something.
@@ -72,24 +70,14 @@ fn below_example() -> impl Strategy<Value = Name> {
 }
 
 fn records() -> impl Strategy<Value = Vec<(Name, Rtype)>> {
-    let rtype = prop::sample::select(vec![
-        Rtype::TXT,
-        Rtype::TXT,
-        Rtype::TXT,
-        Rtype::NS,
-        Rtype::DNAME,
-    ]);
+    let rtype =
+        prop::sample::select(vec![Rtype::TXT, Rtype::TXT, Rtype::TXT, Rtype::NS, Rtype::DNAME]);
     prop::collection::vec((below_example(), rtype), 0..12).prop_map(|records| {
         // Nothing may stand below a DNAME; a zone which has that is refused.
-        let dnames: Vec<_> = records
-            .iter()
-            .filter(|record| record.1 == Rtype::DNAME)
-            .cloned()
-            .collect();
+        let dnames: Vec<_> =
+            records.iter().filter(|record| record.1 == Rtype::DNAME).cloned().collect();
         let is_below = |name: &Name| {
-            dnames
-                .iter()
-                .any(|(dname, _)| name != dname && name.is_at_or_below(dname))
+            dnames.iter().any(|(dname, _)| name != dname && name.is_at_or_below(dname))
         };
         let mut records = records;
         records.retain(|(name, _)| !is_below(name));

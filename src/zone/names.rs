@@ -48,11 +48,7 @@ struct Entry<T> {
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Names {
-            slots: Vec::new(),
-            entries: Vec::new(),
-            arena: Vec::new(),
-        }
+        Names { slots: Vec::new(), entries: Vec::new(), arena: Vec::new() }
     }
 }
 
@@ -144,10 +140,7 @@ impl<T> Names<T> {
     }
 
     fn grow(&mut self) {
-        let empty = Slot {
-            tag: 0,
-            entry: EMPTY,
-        };
+        let empty = Slot { tag: 0, entry: EMPTY };
         self.slots = vec![empty; (self.slots.len() * 2).max(4)];
         for index in 0..self.entries.len() as u32 {
             self.occupy(hash(self.key(index)), index);
@@ -160,10 +153,7 @@ impl<T> Names<T> {
         while self.slots[at].entry != EMPTY {
             at = (at + 1) & mask;
         }
-        self.slots[at] = Slot {
-            tag: tag(hash),
-            entry,
-        };
+        self.slots[at] = Slot { tag: tag(hash), entry };
     }
 }
 

@@ -88,9 +88,6 @@ pub(super) struct Kin {
 
 impl Default for Kin {
     fn default() -> Self {
-        Kin {
-            wildcard: NONE,
-            cut: NONE,
-        }
+        Kin { wildcard: NONE, cut: NONE }
     }
 }

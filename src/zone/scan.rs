@@ -78,11 +78,7 @@ pub(super) struct BadData {
 
 impl BadData {
     pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
-        BadData {
-            message: message.into(),
-            help: None,
-            offset,
-        }
+        BadData { message: message.into(), help: None, offset }
     }
 
     /// The same, with a remedy.
@@ -144,10 +140,9 @@ impl<'t> DataText<'t> {
         let family = if rtype == Rtype::A { "IPv4" } else { "IPv6" };
         Some(match (octets, tokens.next()) {
             (Ok(octets), None) => Ok(octets),
-            (Ok(_), Some(extra)) => Err(BadData::new(
-                extra.start,
-                trailing(ScanType::from_int(rtype.0)),
-            )),
+            (Ok(_), Some(extra)) => {
+                Err(BadData::new(extra.start, trailing(ScanType::from_int(rtype.0))))
+            }
             (Err(_), _) => {
                 let message = format!("`{}` is not an {family} address", first.text);
                 Err(BadData::new(first.start, message))
@@ -201,9 +196,7 @@ impl<'t> DataText<'t> {
 
     /// Whether the data is in RFC 3597's form, `\# LENGTH HEX`.
     fn is_generic(&self) -> bool {
-        self.tokens()
-            .next()
-            .is_some_and(|token| token.text == r"\#" && !token.quoted)
+        self.tokens().next().is_some_and(|token| token.text == r"\#" && !token.quoted)
     }
 
     /// `domain`'s complaint in our words, at the token it is about.
@@ -213,11 +206,7 @@ impl<'t> DataText<'t> {
                 r"write its data in the form of RFC 3597: `\# LENGTH HEX`, as in `{rtype} \# 2 beef`"
             );
             let message = format!("the data of `{rtype}` cannot be written as text here");
-            return BadData {
-                message,
-                help: Some(help),
-                offset: self.blame,
-            };
+            return BadData { message, help: Some(help), offset: self.blame };
         }
         let is_trailing = message == "trailing tokens";
         let at = edited.original(at) + usize::from(is_trailing);
@@ -273,9 +262,7 @@ pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
     let mut total = 0u64;
     let mut rest = text;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let Ok(number) = rest[..digits].parse::<u32>() else {
             return Some(Err(not_a_time(text)));
         };
@@ -291,14 +278,9 @@ pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
         total = total.saturating_add(u64::from(number) * seconds);
         rest = rest.get(digits + 1..).unwrap_or_default();
     }
-    let in_range = u32::try_from(total)
-        .ok()
-        .filter(|&s| s <= Ttl::MAX.as_secs());
+    let in_range = u32::try_from(total).ok().filter(|&s| s <= Ttl::MAX.as_secs());
     Some(in_range.map(Ttl::from_secs).ok_or_else(|| {
-        format!(
-            "`{text}` is more than {} seconds (RFC 2181 §8)",
-            Ttl::MAX.as_secs()
-        )
+        format!("`{text}` is more than {} seconds (RFC 2181 §8)", Ttl::MAX.as_secs())
     }))
 }
 
@@ -348,9 +330,7 @@ fn scan_with_domain(
     file.extend_from_slice(head.as_bytes());
     file.extend_from_slice(edited.text.as_bytes());
     file.extend_from_slice(b"\n");
-    let entry = file
-        .next_entry()
-        .map_err(|error| locate(&error, head.len(), &edited.text))?;
+    let entry = file.next_entry().map_err(|error| locate(&error, head.len(), &edited.text))?;
     let Some(inplace::Entry::Record(record)) = entry else {
         return Err(("no record".into(), 0));
     };
@@ -373,10 +353,7 @@ fn locate(error: &inplace::Error, head: usize, text: &str) -> (String, usize) {
     let offset = match line {
         0 | 1 => column.saturating_sub(head),
         _ => {
-            let line_start = text
-                .match_indices('\n')
-                .nth(line - 2)
-                .map_or(text.len(), |m| m.0 + 1);
+            let line_start = text.match_indices('\n').nth(line - 2).map_or(text.len(), |m| m.0 + 1);
             line_start + column
         }
     };

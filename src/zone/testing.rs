@@ -9,10 +9,7 @@ use crate::wire::types::Rtype;
 
 /// A place in a file of no consequence.
 pub(crate) fn at(line: u32) -> At {
-    At {
-        file: Path::new("zone").into(),
-        line,
-    }
+    At { file: Path::new("zone").into(), line }
 }
 
 /// The zone `example` made of `text` on top of a SOA and an NS record, which are on line 0. A
@@ -29,11 +26,7 @@ pub(crate) fn build_bare(texts: &[(&str, u32)]) -> (Option<Zone>, Vec<ZoneProble
     let mut builder = ZoneBuilder::new(apex.clone(), at(0));
     let mut steered = 0;
     for &(text, first_line) in texts {
-        let source = Source {
-            path: Path::new("zone").into(),
-            first_line,
-            text,
-        };
+        let source = Source { path: Path::new("zone").into(), first_line, text };
         let loader = |_: &Path| Err(io::ErrorKind::NotFound.into());
         let problems = read(&source, &loader, &apex, None, &mut |record: Record| {
             if record.rtype == Rtype(65400) {

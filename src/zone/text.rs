@@ -47,11 +47,7 @@ pub(super) struct Entries<'t> {
 
 impl<'t> Entries<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Entries {
-            text: text.strip_prefix('\u{feff}').unwrap_or(text),
-            at: 0,
-            line: 0,
-        }
+        Entries { text: text.strip_prefix('\u{feff}').unwrap_or(text), at: 0, line: 0 }
     }
 
     /// Leaves `at` behind the first line end at or after `from`.
@@ -109,9 +105,7 @@ fn entry_length(text: &[u8]) -> Result<usize, (Broken, usize)> {
         }
         at += 1;
         if at > ENTRY_BYTES_MAX {
-            let blamed = open
-                .first()
-                .map_or(Broken::TooLong, |_| Broken::OpenParenthesis);
+            let blamed = open.first().map_or(Broken::TooLong, |_| Broken::OpenParenthesis);
             return Err((blamed, open.first().copied().unwrap_or(0)));
         }
     }
@@ -164,15 +158,9 @@ impl<'t> Entry<'t> {
     /// Line and column of a byte of the entry.
     pub(super) fn place(&self, offset: usize) -> Place {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line_start = before
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |n| n + 1);
+        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
         let lines = before.iter().filter(|&&b| b == b'\n').count();
-        Place {
-            line: self.line + lines as u32,
-            column: (before.len() - line_start) as u32,
-        }
+        Place { line: self.line + lines as u32, column: (before.len() - line_start) as u32 }
     }
 }
 
@@ -211,12 +199,7 @@ impl<'t> Tokens<'t> {
     fn token(&mut self, from: usize, to: usize, end: usize, quoted: bool) -> Token<'t> {
         let start = self.at;
         self.at = end;
-        Token {
-            text: &self.text[from..to],
-            start,
-            end,
-            quoted,
-        }
+        Token { text: &self.text[from..to], start, end, quoted }
     }
 }
 
@@ -291,13 +274,8 @@ mod tests {
     #[test]
     fn one_broken_line_spoils_no_other() {
         let text = "a \"b\nc )\nd (\ne\nf\n";
-        let expected = [
-            "0:2 OpenQuote",
-            "1:2 StrayParenthesis",
-            "2:2 OpenParenthesis",
-            "3:e",
-            "4:f",
-        ];
+        let expected =
+            ["0:2 OpenQuote", "1:2 StrayParenthesis", "2:2 OpenParenthesis", "3:e", "4:f"];
         assert_eq!(cut(text), expected);
     }
 

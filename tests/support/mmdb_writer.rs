@@ -26,12 +26,7 @@ pub(crate) fn country_code(code: &str) -> Value {
 
 impl Database {
     pub(crate) fn v4() -> Self {
-        Database {
-            v6: false,
-            kind: "Test",
-            nodes: vec![[Slot::Empty; 2]],
-            data: Vec::new(),
-        }
+        Database { v6: false, kind: "Test", nodes: vec![[Slot::Empty; 2]], data: Vec::new() }
     }
     /// IPv4 networks go to `::/96`, where readers look for them.
     pub(crate) fn v6() -> Self {

@@ -60,11 +60,7 @@ fn silences<T>(about: &str, said: &Said<T>) -> impl Iterator<Item = Finding> {
             Transport::Udp => "resolvers must reach it on UDP port 53",
             Transport::Tcp => "resolvers must reach it on TCP port 53 too (RFC 7766)",
         };
-        Some(Finding {
-            about: about.to_owned(),
-            problem,
-            hint: Some(hint),
-        })
+        Some(Finding { about: about.to_owned(), problem, hint: Some(hint) })
     })
 }
 
@@ -94,11 +90,7 @@ pub(super) fn parent(
         return findings;
     };
     let mut wrong = |problem, hint| {
-        findings.push(Finding {
-            about: about.clone(),
-            problem,
-            hint: Some(hint),
-        });
+        findings.push(Finding { about: about.clone(), problem, hint: Some(hint) });
     };
     match &says.cut {
         Some(cut) if *cut == facts.zone => {}
@@ -122,10 +114,7 @@ pub(super) fn parent(
     let ours = listed(facts);
     let missing: BTreeSet<_> = ours.difference(&says.ns).cloned().collect();
     if !missing.is_empty() {
-        wrong(
-            format!("lacks NS {}", names(&missing)),
-            "add the lines above to the parent zone",
-        );
+        wrong(format!("lacks NS {}", names(&missing)), "add the lines above to the parent zone");
     }
     let extra: BTreeSet<_> = says.ns.difference(&ours).cloned().collect();
     if !extra.is_empty() {
@@ -154,29 +143,18 @@ pub(super) fn parent(
 
 /// What is wrong at the listed servers, one by one and together.
 pub(super) fn servers(facts: &DelegationFacts, seen: &[ServerSeen]) -> Vec<Finding> {
-    let mut findings: Vec<_> = seen
-        .iter()
-        .flat_map(|server| one_server(facts, server))
-        .collect();
+    let mut findings: Vec<_> = seen.iter().flat_map(|server| one_server(facts, server)).collect();
     let mut serials: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for server in seen {
         if let Some(serial) = first(&server.said).and_then(|says| says.serial) {
-            serials
-                .entry(serial)
-                .or_default()
-                .push(server.address.to_string());
+            serials.entry(serial).or_default().push(server.address.to_string());
         }
     }
     if serials.len() > 1 {
-        let each = serials
-            .iter()
-            .map(|(serial, at)| format!("{serial} at {}", at.join(", ")));
+        let each = serials.iter().map(|(serial, at)| format!("{serial} at {}", at.join(", ")));
         findings.push(Finding {
             about: "servers".to_owned(),
-            problem: format!(
-                "SOA serials differ: {}",
-                each.collect::<Vec<_>>().join("; ")
-            ),
+            problem: format!("SOA serials differ: {}", each.collect::<Vec<_>>().join("; ")),
             hint: Some("load the same files on all of them"),
         });
     }
@@ -190,11 +168,7 @@ fn one_server(facts: &DelegationFacts, seen: &ServerSeen) -> Vec<Finding> {
         return findings;
     };
     let mut wrong = |problem, hint| {
-        findings.push(Finding {
-            about: about.clone(),
-            problem,
-            hint: Some(hint),
-        });
+        findings.push(Finding { about: about.clone(), problem, hint: Some(hint) });
     };
     let rcode = present::rcode(says.rcode);
     if says.rcode != ResponseCode::NoError || !says.authoritative || says.serial.is_none() {
@@ -230,19 +204,14 @@ mod tests {
     }
 
     fn both<T: Clone>(says: T) -> Said<T> {
-        [
-            (Transport::Udp, Ok(says.clone())),
-            (Transport::Tcp, Ok(says)),
-        ]
+        [(Transport::Udp, Ok(says.clone())), (Transport::Tcp, Ok(says))]
     }
 
     /// A parent that says `cut: ns …; ns = address …`; gives what is wrong with it.
     fn parent_saying(cut: Option<&str>, ns: &[&str], glue: &[(&str, &str)]) -> String {
         let mut held: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for (server, address) in glue {
-            held.entry(name(server))
-                .or_default()
-                .insert(address.parse().unwrap());
+            held.entry(name(server)).or_default().insert(address.parse().unwrap());
         }
         let says = ParentSays {
             rcode: ResponseCode::NoError,
@@ -291,14 +260,8 @@ mod tests {
                 parent_saying(None, &[], &[]),
                 "has no delegation of the zone: NOERROR, no NS records",
             ),
-            (
-                parent_saying(Some("com"), &["a.nic.com"], &[]),
-                "refers to the servers of com.",
-            ),
-            (
-                parent_saying(zone, &[ns1], &glue),
-                "lacks NS ns2.example.net.",
-            ),
+            (parent_saying(Some("com"), &["a.nic.com"], &[]), "refers to the servers of com."),
+            (parent_saying(zone, &[ns1], &glue), "lacks NS ns2.example.net."),
             (
                 parent_saying(zone, &[ns1, "ns2.example.net", "old.example.net"], &glue),
                 "has NS old.example.net., which our files do not list",
@@ -333,14 +296,8 @@ mod tests {
                 },
                 "is lame: REFUSED, AA for the zone's SOA",
             ),
-            (
-                |s| drop(s.ns.pop_last()),
-                "serves NS ns1.gtm.example.com., our files list others",
-            ),
-            (
-                |s| s.serial = Some(8),
-                "SOA serials differ: 7 at 192.0.2.53:53; 8 at 192.0.2.54:53",
-            ),
+            (|s| drop(s.ns.pop_last()), "serves NS ns1.gtm.example.com., our files list others"),
+            (|s| s.serial = Some(8), "SOA serials differ: 7 at 192.0.2.53:53; 8 at 192.0.2.54:53"),
         ] {
             assert_eq!(check(&[well(), server("192.0.2.54:53", change)]), expected);
         }

@@ -90,12 +90,7 @@ impl Verifier<'_> {
         let question = Question::new(self.facts.zone.clone(), RecordType::NS);
         let said = BOTH.map(|transport| {
             let reply = client.ask(&question, transport);
-            (
-                transport,
-                reply
-                    .map(|reply| parent_says(&reply))
-                    .map_err(|e| e.to_string()),
-            )
+            (transport, reply.map(|reply| parent_says(&reply)).map_err(|e| e.to_string()))
         });
         judge::parent(self.facts, address, &said)
     }
@@ -107,11 +102,7 @@ impl Verifier<'_> {
             (transport, says.map_err(|e| e.to_string()))
         });
         let name = name.clone();
-        ServerSeen {
-            name,
-            address,
-            said,
-        }
+        ServerSeen { name, address, said }
     }
 
     fn ask_server(
@@ -160,23 +151,15 @@ impl Verifier<'_> {
             .ok_or_else(|| format!("cannot be looked up: no zone holds {}", above.to_ascii()))?;
         let servers = ask(&zone, RecordType::NS)?;
         let servers = ns_names(owned_by(&zone, &servers.answers));
-        servers
-            .iter()
-            .find_map(|server| look_up(server, 53)?.into_iter().next())
-            .ok_or_else(|| {
-                format!(
-                    "cannot be looked up: no server of {} has an address",
-                    zone.to_ascii()
-                )
-            })
+        servers.iter().find_map(|server| look_up(server, 53)?.into_iter().next()).ok_or_else(|| {
+            format!("cannot be looked up: no server of {} has an address", zone.to_ascii())
+        })
     }
 }
 
 /// A thread's result; one that panicked takes us with it.
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The addresses the system knows for `name`.
@@ -220,9 +203,7 @@ fn parent_says(reply: &Reply) -> ParentSays {
         true => &message.authorities,
         false => &message.answers,
     };
-    let cut = section
-        .iter()
-        .find(|record| record.record_type() == RecordType::NS);
+    let cut = section.iter().find(|record| record.record_type() == RecordType::NS);
     let cut = cut.map(|record| record.name.clone());
     let mut glue: BTreeMap<_, BTreeSet<IpAddr>> = BTreeMap::new();
     for record in &message.additionals {
@@ -232,10 +213,7 @@ fn parent_says(reply: &Reply) -> ParentSays {
     }
     ParentSays {
         rcode: message.metadata.response_code,
-        ns: cut
-            .iter()
-            .flat_map(|cut| ns_names(owned_by(cut, section)))
-            .collect(),
+        ns: cut.iter().flat_map(|cut| ns_names(owned_by(cut, section))).collect(),
         cut,
         glue,
     }

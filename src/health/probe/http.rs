@@ -59,10 +59,7 @@ impl HttpProbe {
     }
 
     async fn ask(&mut self, address: SocketAddr, url: Url) -> Result<Outcome, reqwest::Error> {
-        let mut request = self
-            .client(address)?
-            .get(url)
-            .header(header::CONNECTION, "close");
+        let mut request = self.client(address)?.get(url).header(header::CONNECTION, "close");
         if let Some(host) = &self.host {
             // As written, without the port of a probe that goes elsewhere than clients do.
             request = request.header(header::HOST, &**host);
@@ -73,18 +70,15 @@ impl HttpProbe {
             return Ok(Outcome::failed(format_args!("status {}", status.as_u16())));
         }
         match &self.check.body_contains {
-            Some(text) if !contains(response, text).await? => Ok(Outcome::failed(format_args!(
-                "body does not contain \"{text}\""
-            ))),
+            Some(text) if !contains(response, text).await? => {
+                Ok(Outcome::failed(format_args!("body does not contain \"{text}\"")))
+            }
             _ => Ok(Outcome::passed(status.as_u16())),
         }
     }
 
     fn passes(&self, status: StatusCode) -> bool {
-        self.check
-            .status
-            .iter()
-            .any(|range| range.contains(&status.as_u16()))
+        self.check.status.iter().any(|range| range.contains(&status.as_u16()))
     }
 
     /// The address stands in the URL first, so that neither path nor host can lead elsewhere;
@@ -92,11 +86,7 @@ impl HttpProbe {
     /// as `Host`: in the URL it would be connected to.
     fn url(&self, address: SocketAddr) -> Result<Url, String> {
         let problem = |what: &str| format!("cannot ask for {what}");
-        let slash = if self.check.path.starts_with('/') {
-            ""
-        } else {
-            "/"
-        };
+        let slash = if self.check.path.starts_with('/') { "" } else { "/" };
         let scheme = self.scheme;
         let mut url = Url::parse(&format!("{scheme}://{address}{slash}{}", self.check.path))
             .map_err(|_| problem(&self.check.path))?;
@@ -114,11 +104,7 @@ impl HttpProbe {
         if self.client.as_ref().is_none_or(|(to, _)| *to != address) {
             self.client = Some((address, self.build(address)?));
         }
-        Ok(&self
-            .client
-            .as_ref()
-            .expect("set above when it was missing")
-            .1)
+        Ok(&self.client.as_ref().expect("set above when it was missing").1)
     }
 
     fn build(&self, address: SocketAddr) -> Result<Client, reqwest::Error> {
@@ -158,11 +144,7 @@ async fn contains(mut response: Response, text: &str) -> Result<bool, reqwest::E
             return Ok(needle.is_empty());
         };
         body.extend_from_slice(&chunk[..chunk.len().min(BODY_MAX - body.len())]);
-        if needle.is_empty()
-            || body[looked..]
-                .windows(needle.len())
-                .any(|part| part == needle)
-        {
+        if needle.is_empty() || body[looked..].windows(needle.len()).any(|part| part == needle) {
             return Ok(true);
         }
         if body.len() == BODY_MAX {
@@ -219,10 +201,7 @@ mod tests {
         timeout: Duration,
     ) -> String {
         let target = testkit::target(ProbeAddress::Ip(to), kind, timeout);
-        let roots: Vec<_> = roots
-            .iter()
-            .map(|authority| authority.root.clone())
-            .collect();
+        let roots: Vec<_> = roots.iter().map(|authority| authority.root.clone()).collect();
         let mut prober = Prober::new(&target, &testkit::tls(&roots));
         match prober.probe(to).await {
             Outcome::Passed(words) => format!("passed: {words}"),
@@ -232,10 +211,7 @@ mod tests {
     }
 
     fn body(text: &str) -> HttpCheck {
-        HttpCheck {
-            body_contains: Some(text.into()),
-            ..testkit::http_check()
-        }
+        HttpCheck { body_contains: Some(text.into()), ..testkit::http_check() }
     }
 
     #[tokio::test]
@@ -246,38 +222,18 @@ mod tests {
         for (reply, check, expected) in [
             (OK, testkit::http_check(), "passed: 200"),
             (UNAVAILABLE, testkit::http_check(), "failed: status 503"),
-            (
-                Reply::Text(redirect),
-                testkit::http_check(),
-                "failed: status 302",
-            ),
+            (Reply::Text(redirect), testkit::http_check(), "failed: status 302"),
             (OK, body("ok"), "passed: 200"),
             (OK, body(""), "passed: 200"),
             (OK, body("fine"), "failed: body does not contain \"fine\""),
             (Reply::Padded(BODY_MAX - 2), body("ok"), "passed: 200"),
-            (
-                Reply::Padded(BODY_MAX - 1),
-                body("ok"),
-                "failed: body does not contain \"ok\"",
-            ),
+            (Reply::Padded(BODY_MAX - 1), body("ok"), "failed: body does not contain \"ok\""),
             (Reply::Text(short), body("ok"), "passed: 200"),
             (Reply::Text(short), body("okay"), "failed: closed early"),
             (Reply::Reset, testkit::http_check(), "failed: reset"),
-            (
-                Reply::Text(""),
-                testkit::http_check(),
-                "failed: closed early",
-            ),
-            (
-                Reply::Text("HTTP/1.1 200"),
-                testkit::http_check(),
-                "failed: closed early",
-            ),
-            (
-                Reply::Text("220 mail ready\r\n\r\n"),
-                testkit::http_check(),
-                "failed: not HTTP",
-            ),
+            (Reply::Text(""), testkit::http_check(), "failed: closed early"),
+            (Reply::Text("HTTP/1.1 200"), testkit::http_check(), "failed: closed early"),
+            (Reply::Text("220 mail ready\r\n\r\n"), testkit::http_check(), "failed: not HTTP"),
         ] {
             let server = Server::http("127.0.0.1:0", reply).await;
             let got = ask(server.address, CheckKind::Http(check), &[], TIMEOUT).await;
@@ -332,18 +288,11 @@ mod tests {
             let got = ask(server.address, CheckKind::Http(check), &[], TIMEOUT).await;
             assert_eq!(got, "passed: 200", "for {host:?}");
             let request = server.seen().request.to_ascii_lowercase();
+            assert!(request.starts_with("get //elsewhere.example/x?y=1 http/1.1\r\n"), "{request}");
+            assert!(request.contains(&format!("\r\nhost: {expected}\r\n")), "{request}");
             assert!(
-                request.starts_with("get //elsewhere.example/x?y=1 http/1.1\r\n"),
-                "{request}"
+                request.contains(&format!("\r\nuser-agent: {}\r\n", USER_AGENT.to_lowercase()))
             );
-            assert!(
-                request.contains(&format!("\r\nhost: {expected}\r\n")),
-                "{request}"
-            );
-            assert!(request.contains(&format!(
-                "\r\nuser-agent: {}\r\n",
-                USER_AGENT.to_lowercase()
-            )));
         }
     }
 
@@ -351,10 +300,7 @@ mod tests {
     async fn a_path_cannot_lead_to_another_server() {
         let server = Server::http("127.0.0.1:0", OK).await;
         for path in ["@127.0.0.9/", ":1/", "", "\\\\127.0.0.9", "/x y", "?q"] {
-            let check = HttpCheck {
-                path: path.into(),
-                ..testkit::http_check()
-            };
+            let check = HttpCheck { path: path.into(), ..testkit::http_check() };
             let got = ask(server.address, CheckKind::Http(check), &[], TIMEOUT).await;
             assert_eq!(got, "passed: 200", "for {path:?}");
         }
@@ -365,10 +311,7 @@ mod tests {
     async fn certificates_are_verified_for_the_host_the_check_names() {
         let (ours, other) = (Authority::new("ours"), Authority::new("theirs"));
         let https = |host: Option<&str>| {
-            CheckKind::Https(HttpCheck {
-                host: host.map(Into::into),
-                ..testkit::http_check()
-            })
+            CheckKind::Https(HttpCheck { host: host.map(Into::into), ..testkit::http_check() })
         };
         let www = Some("www.example.com");
         let good = ours.acceptor("www.example.com", 2999);
@@ -378,11 +321,7 @@ mod tests {
         let roots = [ours];
         for (acceptor, host, expected) in [
             (&good, www, "passed: 200"),
-            (
-                &good,
-                Some("api.example.com"),
-                "failed: certificate: for another name",
-            ),
+            (&good, Some("api.example.com"), "failed: certificate: for another name"),
             (&good, None, "failed: certificate: for another name"),
             (&address, None, "passed: 200"),
             (&expired, www, "failed: certificate: expired"),
@@ -396,13 +335,7 @@ mod tests {
             }
         }
         let plain = Server::http("127.0.0.1:0", Reply::Hang).await;
-        let got = ask(
-            plain.address,
-            https(www),
-            &roots,
-            Duration::from_millis(200),
-        )
-        .await;
+        let got = ask(plain.address, https(www), &roots, Duration::from_millis(200)).await;
         assert_eq!(got, "failed: timeout after 200ms");
     }
 }

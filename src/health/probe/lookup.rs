@@ -23,9 +23,7 @@ pub(crate) struct Lookups {
 
 impl Default for Lookups {
     fn default() -> Self {
-        Lookups {
-            threads: Arc::new(Semaphore::new(LOOKUPS_MAX)),
-        }
+        Lookups { threads: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
     }
 }
 

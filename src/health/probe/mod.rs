@@ -62,13 +62,7 @@ fn clip(words: impl fmt::Display) -> Box<str> {
     words
         .to_string()
         .chars()
-        .map(|c| {
-            if c.is_ascii_graphic() || c == ' ' {
-                c
-            } else {
-                '?'
-            }
-        })
+        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
         .take(WORDS_MAX)
         .collect()
 }
@@ -103,11 +97,7 @@ impl Prober {
             CheckKind::Http(check) => http("http", check),
             CheckKind::Https(check) => http("https", check),
         };
-        Prober {
-            address: target.address.clone(),
-            timeout: target.check.timeout,
-            method,
-        }
+        Prober { address: target.address.clone(), timeout: target.check.timeout, method }
     }
 
     /// Where to connect to.

@@ -19,11 +19,7 @@ fn build(table: Option<&LocationTable>, nets: &[IpNet]) -> ClientMap {
 }
 
 fn class(location: Option<&Location>, stack: &[u32]) -> Class {
-    let country = || {
-        location
-            .and_then(|l| l.country)
-            .expect("no net, so a place")
-    };
+    let country = || location.and_then(|l| l.country).expect("no net, so a place");
     match stack.first() {
         Some(net) => Class(100 + *net as u16),
         None => Class(u16::from(country().as_str().as_bytes()[1] - b'A')),
@@ -47,13 +43,7 @@ fn longest_network_beats_location() {
     let table = table(&[("10.0.0.0/8", "XA"), ("2001:db8::/32", "XB")]);
     let map = by_country(
         Some(&table),
-        &[
-            "10.1.0.0/16",
-            "10.1.2.0/25",
-            "2001:db8:0:1::/64",
-            "2001:db8::1/128",
-            "172.16.0.0/12",
-        ],
+        &["10.1.0.0/16", "10.1.2.0/25", "2001:db8:0:1::/64", "2001:db8::1/128", "172.16.0.0/12"],
     );
     for (client, want) in [
         ("10.0.0.1", 0),
@@ -70,21 +60,13 @@ fn longest_network_beats_location() {
         ("2002:0a01:0203::", 101),
     ] {
         let hit = map.lookup(ip(client));
-        assert_eq!(
-            (hit.class, hit.known),
-            (Class(want), want != 50),
-            "{client}"
-        );
+        assert_eq!((hit.class, hit.known), (Class(want), want != 50), "{client}");
     }
 }
 
 #[test]
 fn a_scope_is_the_widest_with_one_answer_and_unknown_space_joins() {
-    let table = table(&[
-        ("10.0.0.0/9", "XA"),
-        ("10.128.0.0/9", "XB"),
-        ("64.0.0.0/8", "XC"),
-    ]);
+    let table = table(&[("10.0.0.0/9", "XA"), ("10.128.0.0/9", "XB"), ("64.0.0.0/8", "XC")]);
     let map = by_country(Some(&table), &[]);
     assert_eq!(scope(&map, "10.0.0.1", &[0]), 9);
     assert_eq!(scope(&map, "10.200.0.1", &[0, 1]), 2);
@@ -95,10 +77,7 @@ fn a_scope_is_the_widest_with_one_answer_and_unknown_space_joins() {
     // Never 0, though everything shares the answer.
     assert_eq!(scope(&map, "10.0.0.1", &[0, 1, 2, 50]), 1);
     let row = |client| map.row(&map.lookup(ip(client))).to_string();
-    assert_eq!(
-        (row("10.3.0.1"), row("192.0.2.1")),
-        ("10.0.0.0/9".into(), "128.0.0.0/1".into())
-    );
+    assert_eq!((row("10.3.0.1"), row("192.0.2.1")), ("10.0.0.0/9".into(), "128.0.0.0/1".into()));
 }
 
 #[test]
@@ -117,11 +96,7 @@ fn hidden_ipv4_gets_the_scope_of_ipv4_in_the_length_of_ipv6() {
 
 #[test]
 fn an_ipv6_scope_never_covers_hidden_ipv4_with_other_answers() {
-    let table = table(&[
-        ("10.0.0.0/8", "XA"),
-        ("2001:db8::/32", "XB"),
-        ("2a00::/12", "XB"),
-    ]);
+    let table = table(&[("10.0.0.0/8", "XA"), ("2001:db8::/32", "XB"), ("2a00::/12", "XB")]);
     let map = by_country(Some(&table), &[]);
     // 2000::/4 would hold 6to4 (2002::/16) and Teredo (2001::/32).
     assert_eq!(scope(&map, "2a00::1", &[1]), 5);
@@ -147,14 +122,9 @@ fn what_is_finer_than_a_compiled_leaf_goes_to_the_majority() {
 
 #[test]
 fn the_maker_is_asked_once_for_each_location_and_stack() {
-    let table = table(&[
-        ("10.0.0.0/16", "XA"),
-        ("10.2.0.0/16", "XA"),
-        ("2001:db8::/32", "XA"),
-    ]);
-    let nets: Vec<IpNet> = ["10.0.0.0/8", "10.0.0.0/24", "10.2.0.0/24"]
-        .map(|n| n.parse().unwrap())
-        .into();
+    let table = table(&[("10.0.0.0/16", "XA"), ("10.2.0.0/16", "XA"), ("2001:db8::/32", "XA")]);
+    let nets: Vec<IpNet> =
+        ["10.0.0.0/8", "10.0.0.0/24", "10.2.0.0/24"].map(|n| n.parse().unwrap()).into();
     let asked = RefCell::new(Vec::new());
     let mut class_of = |location: Option<&Location>, stack: &[u32]| {
         let place = location.map(ToString::to_string);

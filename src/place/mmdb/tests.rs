@@ -20,36 +20,21 @@ fn country_with_point(lat: f64, lon: f64) -> Value {
 
 fn describe(table: &LocationTable, ip: &str) -> String {
     let found = table.lookup(ip.parse().unwrap());
-    found.map_or_else(
-        || "unknown".into(),
-        |(net, at)| format!("{net} {at} {:?}", at.accuracy),
-    )
+    found.map_or_else(|| "unknown".into(), |(net, at)| format!("{net} {at} {:?}", at.accuracy))
 }
 
 #[test]
 fn a_city_database_gives_subdivision_and_coordinates() {
     let db = Database::v6()
-        .with(
-            "192.0.2.0/24",
-            city("US", "CA", "Los Angeles", 34.05, -118.24),
-        )
+        .with("192.0.2.0/24", city("US", "CA", "Los Angeles", 34.05, -118.24))
         .with("2001:db8::/32", city("US", "NY", "New York", 40.71, -74.01));
     let table = parse(db.bytes()).unwrap();
-    assert_eq!(
-        describe(&table, "192.0.2.1"),
-        "192.0.2.0/24 US-CA (34.05, -118.24) City"
-    );
-    assert_eq!(
-        describe(&table, "2001:db8::1"),
-        "2001:db8::/32 US-NY (40.71, -74.01) City"
-    );
+    assert_eq!(describe(&table, "192.0.2.1"), "192.0.2.0/24 US-CA (34.05, -118.24) City");
+    assert_eq!(describe(&table, "2001:db8::1"), "2001:db8::/32 US-NY (40.71, -74.01) City");
     assert_eq!(describe(&table, "192.0.3.1"), "unknown");
     let kind = table.kind();
     assert!(kind.has_subdivisions && kind.has_coordinates && !kind.has_asn);
-    assert_eq!(
-        (table.info.source.as_str(), table.info.date.as_str()),
-        ("Test", "2026-05-28")
-    );
+    assert_eq!((table.info.source.as_str(), table.info.date.as_str()), ("Test", "2026-05-28"));
 }
 
 #[test]
@@ -58,30 +43,18 @@ fn a_countrys_default_point_is_no_position() {
         .with("192.0.2.0/25", country_with_point(37.751, -97.822))
         // A record with a subdivision, but still the point of those without.
         .with("192.0.2.128/25", city("US", "CA", "", 37.751, -97.822))
-        .with(
-            "198.51.100.0/24",
-            city("US", "CA", "Fresno", 36.75, -119.77),
-        );
+        .with("198.51.100.0/24", city("US", "CA", "Fresno", 36.75, -119.77));
     let table = parse(db.bytes()).unwrap();
     assert_eq!(describe(&table, "192.0.2.1"), "192.0.2.0/25 US Country");
-    assert_eq!(
-        describe(&table, "192.0.2.200"),
-        "192.0.2.128/25 US-CA Subdivision"
-    );
-    assert_eq!(
-        describe(&table, "198.51.100.1"),
-        "198.51.100.0/24 US-CA (36.75, -119.77) City"
-    );
+    assert_eq!(describe(&table, "192.0.2.200"), "192.0.2.128/25 US-CA Subdivision");
+    assert_eq!(describe(&table, "198.51.100.1"), "198.51.100.0/24 US-CA (36.75, -119.77) City");
 }
 
 #[test]
 fn flat_schemas_and_substitutes_are_understood() {
     let cases = [
         (country_code("DE"), "DE Country"),
-        (
-            json!({ "registered_country": { "iso_code": "FR" } }),
-            "FR Country",
-        ),
+        (json!({ "registered_country": { "iso_code": "FR" } }), "FR Country"),
         (
             json!({ "country": "United States", "country_code": "US", "asn": "AS64500" }),
             "US AS64500 Country",
@@ -95,29 +68,18 @@ fn flat_schemas_and_substitutes_are_understood() {
             json!({ "country": "GB", "city": "London", "lat": "51.5", "lng": "-0.12" }),
             "GB (51.50, -0.12) City",
         ),
-        (
-            json!({ "autonomous_system_number": 64500 }),
-            "nowhere known AS64500 Country",
-        ),
+        (json!({ "autonomous_system_number": 64500 }), "nowhere known AS64500 Country"),
         (json!({ "continent": { "code": "EU" } }), "EU Country"),
     ];
     for (record, want) in cases {
         let table = parse(Database::v4().with("192.0.2.0/24", record).bytes()).unwrap();
-        assert_eq!(
-            describe(&table, "192.0.2.9"),
-            format!("192.0.2.0/24 {want}")
-        );
+        assert_eq!(describe(&table, "192.0.2.9"), format!("192.0.2.0/24 {want}"));
     }
 }
 
 #[test]
 fn continents_missing_in_the_file_come_from_the_country() {
-    let table = parse(
-        Database::v4()
-            .with("192.0.2.0/24", country_code("DE"))
-            .bytes(),
-    )
-    .unwrap();
+    let table = parse(Database::v4().with("192.0.2.0/24", country_code("DE")).bytes()).unwrap();
     assert_eq!(table.locations()[0].continent, Some(Continent::Europe));
 }
 
@@ -144,10 +106,7 @@ fn a_file_that_is_no_location_database_says_so() {
 #[test]
 fn truncated_and_flipped_files_never_panic_or_hang() {
     let db = Database::v6()
-        .with(
-            "192.0.2.0/24",
-            city("US", "CA", "Los Angeles", 34.05, -118.24),
-        )
+        .with("192.0.2.0/24", city("US", "CA", "Los Angeles", 34.05, -118.24))
         .with("2001:db8::/32", country_with_point(37.751, -97.822));
     let good = db.bytes();
     for cut in 0..good.len() {
@@ -163,9 +122,7 @@ fn truncated_and_flipped_files_never_panic_or_hang() {
 
 #[test]
 fn a_tree_that_leads_in_circles_is_refused() {
-    let mut bytes = Database::v6()
-        .with("2001:db8::/32", country_code("DE"))
-        .bytes();
+    let mut bytes = Database::v6().with("2001:db8::/32", country_code("DE")).bytes();
     // Both branches of the last node lead back to the first one.
     let last_node = 31 * 6;
     bytes[last_node..last_node + 6].fill(0);

@@ -45,11 +45,7 @@ struct Round {
 
 impl<A: Answerer> Desk<A> {
     pub(super) fn new(answerer: A, counters: Arc<ThreadCounters>) -> Self {
-        Desk {
-            answerer,
-            message: vec![0; MESSAGE_MAX].into(),
-            counters,
-        }
+        Desk { answerer, message: vec![0; MESSAGE_MAX].into(), counters }
     }
 
     pub(super) fn refresh(&mut self) {
@@ -59,10 +55,7 @@ impl<A: Answerer> Desk<A> {
     /// Answers the whole messages at the front of `inbox`, as many as make a round, and appends
     /// the replies, framed, to `outbox`.
     fn answer_round(&mut self, inbox: &[u8], from: SocketAddr, outbox: &mut Vec<u8>) -> Round {
-        let mut round = Round {
-            consumed: 0,
-            bad_frame: false,
-        };
+        let mut round = Round { consumed: 0, bad_frame: false };
         for query in 0..ROUND_QUERIES {
             let Some((message, _)) = split_frame(&inbox[round.consumed..]) else {
                 break;
@@ -86,9 +79,7 @@ impl<A: Answerer> Desk<A> {
     fn answer(&mut self, message: &[u8], from: SocketAddr, outbox: &mut Vec<u8>) {
         self.counters.count(Tally::Query(Via::Tcp, family(&from)));
         self.message[..message.len()].copy_from_slice(message);
-        let len = self
-            .answerer
-            .answer(&mut self.message, message.len(), from, Via::Tcp);
+        let len = self.answerer.answer(&mut self.message, message.len(), from, Via::Tcp);
         if len > 0 {
             let prefix = u16::try_from(len).expect("a reply fits the buffer of 65,535 bytes");
             outbox.extend_from_slice(&prefix.to_be_bytes());

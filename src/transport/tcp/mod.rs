@@ -82,18 +82,13 @@ impl TcpServer {
         telemetry: &Telemetry,
         make: impl Fn(Arc<ThreadCounters>) -> A,
     ) -> io::Result<TcpServer> {
-        let mut server = TcpServer {
-            stop: watch::Sender::new(false),
-            workers: Vec::new(),
-        };
+        let mut server = TcpServer { stop: watch::Sender::new(false), workers: Vec::new() };
         let seats = Arc::new(Seats::new(limits));
         for (i, listeners) in listeners.into_iter().enumerate() {
             let counters = telemetry.thread();
             let desk = Desk::new(make(counters.clone()), counters);
             let (seats, stop) = (seats.clone(), server.stop.subscribe());
-            let runtime = runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             let worker = Builder::new()
                 .name(format!("tcp-{i}"))
                 .spawn(move || serve(&runtime, listeners, desk, seats, stop))?;
@@ -132,11 +127,7 @@ fn serve<A: Answerer>(
     seats: Arc<Seats>,
     stop: watch::Receiver<bool>,
 ) {
-    let worker = Rc::new(Worker {
-        desk: RefCell::new(desk),
-        seats,
-        stop,
-    });
+    let worker = Rc::new(Worker { desk: RefCell::new(desk), seats, stop });
     let tasks = LocalSet::new();
     tasks.block_on(runtime, async {
         let mut accepting = JoinSet::new();
@@ -194,10 +185,7 @@ async fn accept<A: Answerer>(listener: TcpListener, worker: Rc<Worker<A>>) {
 
 /// Whether `accept` failed because the client left first.
 fn is_clients(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    )
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
 /// One connection, from seat to close.

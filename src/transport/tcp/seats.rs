@@ -52,11 +52,8 @@ impl Seats {
     /// or of all, if there are too many of them.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Seat {
         let source = source_of(address);
-        let place = Arc::new(Place {
-            source,
-            active: AtomicU64::new(self.now()),
-            evict: Notify::new(),
-        });
+        let place =
+            Arc::new(Place { source, active: AtomicU64::new(self.now()), evict: Notify::new() });
         let mut taken = self.taken();
         let mine = taken.iter().filter(|place| place.source == source).count();
         if mine >= self.limits.per_source {
@@ -66,10 +63,7 @@ impl Seats {
         }
         taken.push(place.clone());
         self.occupied.store(taken.len(), Relaxed);
-        Seat {
-            seats: self.clone(),
-            place,
-        }
+        Seat { seats: self.clone(), place }
     }
 
     /// Makes the connection leave that has been idle longest.
@@ -81,12 +75,7 @@ impl Seats {
 
     /// How long a connection may be idle now: less the fuller the house.
     pub(super) fn idle_limit(&self) -> Duration {
-        let TcpLimits {
-            connections,
-            idle,
-            idle_min,
-            ..
-        } = self.limits;
+        let TcpLimits { connections, idle, idle_min, .. } = self.limits;
         let occupied = self.occupied.load(Relaxed) as f64 / connections.max(1) as f64;
         let load = ((occupied - 0.5) * 2.0).clamp(0.0, 1.0);
         idle - idle.saturating_sub(idle_min).mul_f64(load)
@@ -135,10 +124,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.seats.taken();
         // Not there if it was evicted.
-        if let Some(i) = taken
-            .iter()
-            .position(|place| Arc::ptr_eq(place, &self.place))
-        {
+        if let Some(i) = taken.iter().position(|place| Arc::ptr_eq(place, &self.place)) {
             taken.swap_remove(i);
         }
         self.seats.occupied.store(taken.len(), Relaxed);
@@ -150,19 +136,11 @@ mod tests {
     use super::*;
 
     fn seats(connections: usize, per_source: usize) -> Arc<Seats> {
-        Arc::new(Seats::new(TcpLimits {
-            connections,
-            per_source,
-            ..TcpLimits::default()
-        }))
+        Arc::new(Seats::new(TcpLimits { connections, per_source, ..TcpLimits::default() }))
     }
 
     fn is_evicted(seat: &Seat) -> bool {
-        !seat
-            .seats
-            .taken()
-            .iter()
-            .any(|place| Arc::ptr_eq(place, &seat.place))
+        !seat.seats.taken().iter().any(|place| Arc::ptr_eq(place, &seat.place))
     }
 
     #[test]
@@ -172,16 +150,10 @@ mod tests {
         let second = seats.take("192.0.2.2".parse().unwrap());
         first.touch();
         let third = seats.take("192.0.2.3".parse().unwrap());
-        assert_eq!(
-            [&first, &second, &third].map(is_evicted),
-            [false, true, false]
-        );
+        assert_eq!([&first, &second, &third].map(is_evicted), [false, true, false]);
         drop(second);
         let fourth = seats.take("192.0.2.4".parse().unwrap());
-        assert_eq!(
-            [&first, &third, &fourth].map(is_evicted),
-            [true, false, false]
-        );
+        assert_eq!([&first, &third, &fourth].map(is_evicted), [true, false, false]);
     }
 
     #[test]
@@ -192,10 +164,7 @@ mod tests {
             .map(|i| seats.take(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, i).into()))
             .collect();
         assert!(!is_evicted(&quiet));
-        assert_eq!(
-            greedy.iter().map(is_evicted).collect::<Vec<_>>(),
-            [true, false, false]
-        );
+        assert_eq!(greedy.iter().map(is_evicted).collect::<Vec<_>>(), [true, false, false]);
     }
 
     #[test]

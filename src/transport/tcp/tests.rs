@@ -52,11 +52,7 @@ fn assert_closed(stream: &mut TcpStream) {
 
 fn assert_ended(server: TcpServer, telemetry: &Telemetry, reason: CloseReason, times: u64) {
     server.stop();
-    assert_eq!(
-        telemetry.totals().of(Tally::TcpClosed(reason)),
-        times,
-        "{reason:?}"
-    );
+    assert_eq!(telemetry.totals().of(Tally::TcpClosed(reason)), times, "{reason:?}");
 }
 
 #[test]
@@ -75,9 +71,7 @@ fn many_pipelined_queries_are_answered_in_order_on_one_connection() {
     let (_server, address, _) = start(TcpLimits::default());
     let mut stream = connect(address);
     let mut writer = stream.try_clone().unwrap();
-    let all: Vec<u8> = (0..10_000_u32)
-        .flat_map(|i| frame(&i.to_be_bytes()))
-        .collect();
+    let all: Vec<u8> = (0..10_000_u32).flat_map(|i| frame(&i.to_be_bytes())).collect();
     let sending = std::thread::spawn(move || writer.write_all(&all).unwrap());
     for i in 0..10_000_u32 {
         assert_eq!(read_frame(&mut stream), (i | 0x8000_0000).to_be_bytes());
@@ -89,9 +83,7 @@ fn many_pipelined_queries_are_answered_in_order_on_one_connection() {
 fn a_client_that_closed_its_half_gets_its_replies() {
     let (server, address, telemetry) = start(TcpLimits::default());
     let mut stream = connect(address);
-    stream
-        .write_all(&[frame(b"one"), frame(b"silence"), frame(b"two")].concat())
-        .unwrap();
+    stream.write_all(&[frame(b"one"), frame(b"silence"), frame(b"two")].concat()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_frame(&mut stream).len(), 3);
     assert_eq!(read_frame(&mut stream)[1..], *b"wo");
@@ -113,9 +105,7 @@ fn messages_of_the_greatest_length_go_both_ways() {
 fn a_frame_of_length_zero_closes_after_the_replies_before_it() {
     let (server, address, telemetry) = start(TcpLimits::default());
     let mut stream = connect(address);
-    stream
-        .write_all(&[frame(b"one"), frame(b"")].concat())
-        .unwrap();
+    stream.write_all(&[frame(b"one"), frame(b"")].concat()).unwrap();
     assert_eq!(read_frame(&mut stream).len(), 3);
     assert_closed(&mut stream);
     assert_ended(server, &telemetry, CloseReason::BadFrame, 1);
@@ -123,10 +113,7 @@ fn a_frame_of_length_zero_closes_after_the_replies_before_it() {
 
 #[test]
 fn a_dribbling_client_is_closed_when_its_message_takes_too_long() {
-    let limits = TcpLimits {
-        message: Duration::from_millis(200),
-        ..TcpLimits::default()
-    };
+    let limits = TcpLimits { message: Duration::from_millis(200), ..TcpLimits::default() };
     let (server, address, telemetry) = start(limits);
     let mut stream = connect(address);
     let mut writer = stream.try_clone().unwrap();
@@ -145,10 +132,7 @@ fn a_dribbling_client_is_closed_when_its_message_takes_too_long() {
 
 #[test]
 fn an_idle_client_is_closed() {
-    let limits = TcpLimits {
-        idle: Duration::from_millis(100),
-        ..TcpLimits::default()
-    };
+    let limits = TcpLimits { idle: Duration::from_millis(100), ..TcpLimits::default() };
     let (server, address, telemetry) = start(limits);
     let mut stream = connect(address);
     ask(&mut stream, b"one");
@@ -158,10 +142,7 @@ fn an_idle_client_is_closed() {
 
 #[test]
 fn a_client_that_never_reads_is_closed_and_holds_up_nobody() {
-    let limits = TcpLimits {
-        write: Duration::from_millis(200),
-        ..TcpLimits::default()
-    };
+    let limits = TcpLimits { write: Duration::from_millis(200), ..TcpLimits::default() };
     let (server, address, telemetry) = start(limits);
     let greedy = connect(address);
     greedy.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -171,11 +152,7 @@ fn a_client_that_never_reads_is_closed_and_holds_up_nobody() {
     for _ in 0..100 {
         ask(&mut connect(address), b"still there?");
     }
-    while telemetry
-        .totals()
-        .of(Tally::TcpClosed(CloseReason::SlowReader))
-        == 0
-    {
+    while telemetry.totals().of(Tally::TcpClosed(CloseReason::SlowReader)) == 0 {
         ask(&mut connect(address), b"still there?");
     }
     assert_ended(server, &telemetry, CloseReason::SlowReader, 1);
@@ -183,10 +160,7 @@ fn a_client_that_never_reads_is_closed_and_holds_up_nobody() {
 
 #[test]
 fn over_the_cap_the_longest_idle_is_closed_and_the_newcomer_served() {
-    let limits = TcpLimits {
-        connections: 2,
-        ..TcpLimits::default()
-    };
+    let limits = TcpLimits { connections: 2, ..TcpLimits::default() };
     let (server, address, telemetry) = start(limits);
     let [mut first, mut second] = [connect(address), connect(address)];
     ask(&mut first, b"one");
@@ -201,11 +175,7 @@ fn over_the_cap_the_longest_idle_is_closed_and_the_newcomer_served() {
 
 #[test]
 fn slow_clients_in_plenty_do_not_keep_new_ones_out() {
-    let limits = TcpLimits {
-        connections: 64,
-        per_source: 32,
-        ..TcpLimits::default()
-    };
+    let limits = TcpLimits { connections: 64, per_source: 32, ..TcpLimits::default() };
     let (_server, address, _) = start(limits);
     let slow: Vec<TcpStream> = (0..200)
         .map(|_| {
@@ -245,11 +215,6 @@ fn stopping_closes_idle_connections_at_once() {
     });
     stopped.recv_timeout(Duration::from_secs(2)).unwrap();
     assert_closed(&mut stream);
-    assert_eq!(
-        telemetry
-            .totals()
-            .of(Tally::TcpClosed(CloseReason::Stopping)),
-        1
-    );
+    assert_eq!(telemetry.totals().of(Tally::TcpClosed(CloseReason::Stopping)), 1);
     assert!(TcpStream::connect(address).is_err());
 }

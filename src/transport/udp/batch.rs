@@ -48,9 +48,7 @@ impl<A: Answerer> Loop<'_, A> {
         let Some(from) = packet.from else { return };
         self.counters.count(Tally::Query(Via::Udp, family(&from)));
         if from.port() == 0 {
-            return self
-                .counters
-                .count(Tally::Dropped(DropReason::SourcePortZero));
+            return self.counters.count(Tally::Dropped(DropReason::SourcePortZero));
         }
         if packet.cut {
             return self.counters.count(Tally::Dropped(DropReason::Oversize));
@@ -70,11 +68,7 @@ impl<A: Answerer> Loop<'_, A> {
                 Ok(sent) => done += sent,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
-                    let lost = if is_full(&e) {
-                        self.batch.queued() - done
-                    } else {
-                        1
-                    };
+                    let lost = if is_full(&e) { self.batch.queued() - done } else { 1 };
                     self.counters.add(Tally::SendDrop, lost as u64);
                     done += lost;
                 }

@@ -38,10 +38,7 @@ impl UdpServer {
         telemetry: &Telemetry,
         make: impl Fn(Arc<ThreadCounters>) -> A,
     ) -> io::Result<UdpServer> {
-        let mut server = UdpServer {
-            ended: Arc::default(),
-            threads: Vec::new(),
-        };
+        let mut server = UdpServer { ended: Arc::default(), threads: Vec::new() };
         for (i, socket) in sockets.into_iter().enumerate() {
             let (socket, ended) = (Arc::new(socket), server.ended.clone());
             let counters = telemetry.thread();
@@ -82,13 +79,7 @@ impl Drop for UdpServer {
 /// thread: the kernel would go on sending this socket its share of the clients.
 fn serve<A: Answerer>(socket: &Socket, ended: &AtomicBool, answerer: A, counters: &ThreadCounters) {
     let batch = sys::Batch::new();
-    let mut io = Loop {
-        socket: socket.as_fd(),
-        batch,
-        answerer,
-        counters,
-        drops: 0,
-    };
+    let mut io = Loop { socket: socket.as_fd(), batch, answerer, counters, drops: 0 };
     let ended = || ended.load(Ordering::Relaxed);
     while catch_unwind(AssertUnwindSafe(|| io.run(ended))).is_err() {
         counters.count(Tally::Panic);

@@ -18,11 +18,7 @@ const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A socket for `address`, ready to be bound.
 pub(in crate::transport) fn open(address: &SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(*address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(*address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
     enlarge_receive_buffer(&socket)?;
     let on = |level, name| set_option(socket.as_fd(), level, name, 1);
@@ -32,21 +28,11 @@ pub(in crate::transport) fn open(address: &SocketAddr) -> io::Result<Socket> {
     // 1,232 bytes, so they fit every path IPv6 may take.
     match address {
         SocketAddr::V4(_) => {
-            set(
-                &socket,
-                libc::IPPROTO_IP,
-                libc::IP_MTU_DISCOVER,
-                libc::IP_PMTUDISC_PROBE,
-            )?;
+            set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;
         }
         SocketAddr::V6(_) => {
             socket.set_only_v6(true)?;
-            set(
-                &socket,
-                libc::IPPROTO_IPV6,
-                libc::IPV6_MTU_DISCOVER,
-                libc::IPV6_PMTUDISC_PROBE,
-            )?;
+            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)?;
         }
     }
     // Without it a reply to a wildcard bind leaves from whatever address routing prefers, and the

@@ -2,10 +2,7 @@
 //!
 //! [`Batch`] owns the memory the kernel reads and writes, and lends it out one [`Packet`] at a
 //! time. Must not know what a packet says, nor decide what becomes of it.
-#![expect(
-    unsafe_code,
-    reason = "libc calls over memory the kernel writes; see SAFETY comments"
-)]
+#![expect(unsafe_code, reason = "libc calls over memory the kernel writes; see SAFETY comments")]
 
 use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr, msghdr};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -41,19 +38,9 @@ pub(super) fn set_option(
     // SAFETY: the kernel reads `size_of::<c_int>()` bytes at `&value`, which outlives the call.
     let outcome = unsafe {
         let value = (&raw const value).cast::<c_void>();
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            value,
-            size_of::<c_int>() as u32,
-        )
+        libc::setsockopt(fd.as_raw_fd(), level, name, value, size_of::<c_int>() as u32)
     };
-    if outcome < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// One datagram's memory. The 4,096 bytes are not a power of two apart: equal offsets of
@@ -110,14 +97,8 @@ impl Batch {
         let layout = Layout::new::<Memory>();
         // SAFETY: `Memory` is not zero-sized.
         let memory = unsafe { alloc_zeroed(layout) }.cast::<Memory>();
-        let Some(memory) = NonNull::new(memory) else {
-            handle_alloc_error(layout)
-        };
-        let batch = Batch {
-            memory,
-            received: 0,
-            queued: 0,
-        };
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let batch = Batch { memory, received: 0, queued: 0 };
         for i in 0..BATCH {
             let m = memory.as_ptr();
             // SAFETY: `memory` is allocated for a whole `Memory`, `i < BATCH`, and zeros are a
@@ -149,13 +130,7 @@ impl Batch {
         // keeps from anybody else; `rearm` has set each length to what is really there.
         let count = unsafe {
             let headers = (&raw mut (*self.memory.as_ptr()).received).cast::<mmsghdr>();
-            libc::recvmmsg(
-                fd.as_raw_fd(),
-                headers,
-                BATCH as u32,
-                libc::MSG_WAITFORONE,
-                null_mut(),
-            )
+            libc::recvmmsg(fd.as_raw_fd(), headers, BATCH as u32, libc::MSG_WAITFORONE, null_mut())
         };
         if count < 0 {
             return Err(io::Error::last_os_error());
@@ -177,10 +152,7 @@ impl Batch {
             Packet {
                 buf: &mut *slice_from_raw_parts_mut(bytes, PACKET_MAX),
                 len: ((*message).msg_len as usize).min(PACKET_MAX),
-                from: socket_addr(
-                    &raw const (*m).slots[i].from,
-                    (*message).msg_hdr.msg_namelen,
-                ),
+                from: socket_addr(&raw const (*m).slots[i].from, (*message).msg_hdr.msg_namelen),
                 cut: (*message).msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             }
         }
@@ -223,18 +195,9 @@ impl Batch {
         // slots of `memory` which `&mut self` keeps unchanged during the call.
         let sent = unsafe {
             let headers = (&raw mut (*self.memory.as_ptr()).replies).cast::<mmsghdr>();
-            libc::sendmmsg(
-                fd.as_raw_fd(),
-                headers.add(first),
-                count,
-                libc::MSG_DONTWAIT,
-            )
+            libc::sendmmsg(fd.as_raw_fd(), headers.add(first), count, libc::MSG_DONTWAIT)
         };
-        if sent < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(sent as usize)
-        }
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
     }
 
     /// How many datagrams the socket had dropped when the last one received came in; none if it
@@ -281,10 +244,7 @@ unsafe fn socket_addr(from: *const libc::sockaddr_in6, len: u32) -> Option<Socke
             (libc::AF_INET, V4_LEN) => {
                 let from = from.cast::<libc::sockaddr_in>();
                 let ip = Ipv4Addr::from(u32::from_be((*from).sin_addr.s_addr));
-                Some(SocketAddr::V4(SocketAddrV4::new(
-                    ip,
-                    u16::from_be((*from).sin_port),
-                )))
+                Some(SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be((*from).sin_port))))
             }
             (libc::AF_INET6, V6_LEN) => {
                 let ip = Ipv6Addr::from((*from).sin6_addr.s6_addr);
@@ -359,9 +319,7 @@ unsafe fn put<T>(header: *const msghdr, level: c_int, kind: c_int, payload: T) -
         (*message).cmsg_level = level;
         (*message).cmsg_type = kind;
         (*message).cmsg_len = libc::CMSG_LEN(size_of::<T>() as u32) as usize;
-        libc::CMSG_DATA(message)
-            .cast::<T>()
-            .write_unaligned(payload);
+        libc::CMSG_DATA(message).cast::<T>().write_unaligned(payload);
     }
     space::<T>()
 }

@@ -41,10 +41,7 @@ fn ten_thousand_pipelined_queries_are_all_answered() {
             if i >= WINDOW {
                 assert_eq!(client.recv(&mut reply).unwrap(), 4);
                 let number = u32::from_be_bytes(reply[..4].try_into().unwrap()) & 0x7fff_ffff;
-                assert!(
-                    !std::mem::replace(&mut seen[number as usize], true),
-                    "{number} twice"
-                );
+                assert!(!std::mem::replace(&mut seen[number as usize], true), "{number} twice");
             }
         }
         server.stop();
@@ -64,11 +61,7 @@ fn a_wildcard_bind_answers_from_the_address_asked() {
     let port = addresses[0].port();
     for asked in ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"] {
         let asked = SocketAddr::new(asked.parse().unwrap(), port);
-        let any = if asked.is_ipv4() {
-            "0.0.0.0:0"
-        } else {
-            "[::]:0"
-        };
+        let any = if asked.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let client = UdpSocket::bind(any).unwrap(); // Unconnected: takes replies from anybody.
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         client.send_to(b"who", asked).unwrap();
@@ -88,10 +81,7 @@ fn silence_and_oversize_leave_the_rest_of_the_batch_answered() {
         assert_eq!(ask(&client, &[i, b'a']), [i | 0x80, b'a']);
     }
     assert_eq!(ask(&client, &[b'x'; 4_096]).len(), 4_096);
-    assert_eq!(
-        telemetry.totals().of(Tally::Dropped(DropReason::Oversize)),
-        50
-    );
+    assert_eq!(telemetry.totals().of(Tally::Dropped(DropReason::Oversize)), 50);
 }
 
 #[test]
@@ -118,9 +108,7 @@ fn a_packet_that_makes_the_answerer_panic_does_not_end_the_thread() {
     let (_server, addresses) = start(sockets(&["127.0.0.1:0"]), &telemetry);
     let client = client(addresses[0]);
     client.send(b"panic").unwrap();
-    client
-        .set_read_timeout(Some(Duration::from_millis(50)))
-        .unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     // The panic may take later queries of its batch with it, so ask until one is answered.
     let answered = (0..200).any(|_| {
         client.send(b"alive").unwrap();
@@ -163,11 +151,9 @@ impl Answerer for Stuck {
 #[test]
 fn what_the_kernel_drops_is_counted_and_later_queries_are_answered() {
     // The drop counter shares its buffer with the address asked, which only wildcards need.
-    for (listen, asked) in [
-        ("127.0.0.1:0", "127.0.0.1"),
-        ("0.0.0.0:0", "127.0.0.1"),
-        ("[::]:0", "::1"),
-    ] {
+    for (listen, asked) in
+        [("127.0.0.1:0", "127.0.0.1"), ("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "::1")]
+    {
         let telemetry = Telemetry::default();
         let sockets = sockets(&[listen]);
         let (entered, has_entered) = mpsc::channel();

@@ -103,10 +103,7 @@ fn a_broken_record_is_a_formerr_with_the_question() {
     let too_long = [b"\x01a".repeat(128), vec![0; 11]].concat();
     let cases: [(&str, &[u8]); 6] = [
         ("claimed only", b""),
-        (
-            "owner of unknown label type",
-            b"\x80\0\0\x01\0\x01\0\0\0\0\0\0",
-        ),
+        ("owner of unknown label type", b"\x80\0\0\x01\0\x01\0\0\0\0\0\0"),
         ("owner too long", &too_long),
         ("half a pointer", b"\xc0"),
         ("fixed fields cut short", b"\0\0\x29\x04\xd0\0\0\0\0\0"),
@@ -124,28 +121,12 @@ fn a_broken_record_is_a_formerr_with_the_question() {
 fn a_broken_opt_record_is_a_formerr_with_question_and_opt() {
     let cases: [(&str, usize, &[u8]); 7] = [
         ("not at the root", 2, b"\x01a\0\0\x29\x04\xd0\0\0\0\0\0\0"),
-        (
-            "at the root by a pointer",
-            2,
-            b"\xc0\x1c\0\x29\x04\xd0\0\0\0\0\0\0",
-        ),
+        ("at the root by a pointer", 2, b"\xc0\x1c\0\x29\x04\xd0\0\0\0\0\0\0"),
         ("in the answer", 0, b"\0\0\x29\x04\xd0\0\0\0\0\0\0"),
         ("in the authority", 1, b"\0\0\x29\x04\xd0\0\0\0\0\0\0"),
-        (
-            "option overrun",
-            2,
-            b"\0\0\x29\x04\xd0\0\0\0\0\0\x05\0\x0a\0\x02\0",
-        ),
-        (
-            "option cut short",
-            2,
-            b"\0\0\x29\x04\xd0\0\0\0\0\0\x02\0\x0a",
-        ),
-        (
-            "malformed ECS",
-            2,
-            b"\0\0\x29\x04\xd0\0\0\0\0\0\x08\0\x08\0\x04\0\x01\x18\0",
-        ),
+        ("option overrun", 2, b"\0\0\x29\x04\xd0\0\0\0\0\0\x05\0\x0a\0\x02\0"),
+        ("option cut short", 2, b"\0\0\x29\x04\xd0\0\0\0\0\0\x02\0\x0a"),
+        ("malformed ECS", 2, b"\0\0\x29\x04\xd0\0\0\0\0\0\x08\0\x08\0\x04\0\x01\x18\0"),
     ];
     for (what, section, record) in cases {
         assert_formerr(what, &packet().record(section, record).build(), true, true);

@@ -38,17 +38,12 @@ fn reply(packet: &[u8], write: impl FnOnce(&mut Reply<'_>)) -> Vec<u8> {
 /// The records of a decoded reply, a line each; OPT apart.
 fn lines(bytes: &[u8]) -> Vec<String> {
     let message = Message::from_vec(bytes).unwrap();
-    let sections = [
-        ("an", &message.answers),
-        ("au", &message.authorities),
-        ("ad", &message.additionals),
-    ];
+    let sections =
+        [("an", &message.answers), ("au", &message.authorities), ("ad", &message.additionals)];
     sections
         .iter()
         .flat_map(|(section, records)| {
-            records
-                .iter()
-                .map(move |record| format!("{section} {record}"))
+            records.iter().map(move |record| format!("{section} {record}"))
         })
         .collect()
 }
@@ -75,24 +70,16 @@ fn an_answer_keeps_the_question_and_adds_records_of_sixteen_bytes() {
         reply.set_authoritative();
         let addresses = [[192, 0, 2, 1], [192, 0, 2, 2]].map(Into::into);
         let set = Rdatas::addresses_v4(&addresses).unwrap();
-        reply
-            .records(Section::Answer, Owner::Current, TTL, &set)
-            .unwrap();
+        reply.records(Section::Answer, Owner::Current, TTL, &set).unwrap();
     });
     assert_eq!(bytes[12..packet.len()], packet[12..]);
     assert_eq!(bytes.len(), packet.len() + 2 * 16);
     assert_eq!(
         lines(&bytes),
-        [
-            "an wWw.GTM.example. 30 IN A 192.0.2.1",
-            "an wWw.GTM.example. 30 IN A 192.0.2.2",
-        ]
+        ["an wWw.GTM.example. 30 IN A 192.0.2.1", "an wWw.GTM.example. 30 IN A 192.0.2.2",]
     );
     let head = Message::from_vec(&bytes).unwrap().metadata;
-    assert_eq!(
-        (head.id, head.message_type),
-        (0x1234, MessageType::Response)
-    );
+    assert_eq!((head.id, head.message_type), (0x1234, MessageType::Response));
     assert!(head.authoritative && head.recursion_desired && !head.truncation);
     assert!(!head.recursion_available && !head.authentic_data && !head.checking_disabled);
     assert_eq!(head.response_code, ResponseCode::NoError);
@@ -115,9 +102,7 @@ fn a_negative_answer_has_its_soa_at_the_apex() {
         reply.set_authoritative();
         reply.set_rcode(Rcode::NXDOMAIN);
         let soa = set(Rtype::SOA, "gtm.example", &[SOA]);
-        reply
-            .records(Section::Authority, Owner::Apex, TTL, &soa)
-            .unwrap();
+        reply.records(Section::Authority, Owner::Apex, TTL, &soa).unwrap();
     });
     let message = Message::from_vec(&bytes).unwrap();
     assert_eq!(message.metadata.response_code, ResponseCode::NXDomain);
@@ -138,26 +123,17 @@ fn a_referral_has_owners_of_every_kind() {
         let ns = set(
             Rtype::NS,
             "gtm.example",
-            &[
-                name("ns.cut.gtm.example").as_wire(),
-                name("ns.other.test").as_wire(),
-            ],
+            &[name("ns.cut.gtm.example").as_wire(), name("ns.other.test").as_wire()],
         );
         let authority = Section::Authority;
-        reply
-            .records(authority, Owner::Ancestor(asked.suffix(2)), TTL, &ns)
-            .unwrap();
+        reply.records(authority, Owner::Ancestor(asked.suffix(2)), TTL, &ns).unwrap();
         let glue = Rdatas::addresses_v6(&[1, 2].map(|last: u128| last.into())).unwrap();
         let below = Owner::Relative(b"\x02ns\x03cut");
-        reply
-            .records(Section::Additional, below, TTL, &glue)
-            .unwrap();
+        reply.records(Section::Additional, below, TTL, &glue).unwrap();
         let other = name("ns.other.test");
         let pair = set(Rtype::A, ".", &[&[192, 0, 2, 1], &[192, 0, 2, 2]]);
         let owner = Owner::Name(other.as_wire());
-        reply
-            .records(Section::Additional, owner, TTL, &pair)
-            .unwrap();
+        reply.records(Section::Additional, owner, TTL, &pair).unwrap();
     });
     assert_eq!(
         lines(&bytes),
@@ -186,27 +162,15 @@ fn a_chain_of_cnames_goes_on_through_our_other_zones() {
         for (apex, to) in hops {
             reply.enter_zone(name(apex).as_wire());
             let cname = set(Rtype::CNAME, apex, &[name(to).as_wire()]);
-            reply
-                .records(Section::Answer, Owner::Current, TTL, &cname)
-                .unwrap();
-            cname
-                .read_target(name(apex).as_wire(), &mut target)
-                .unwrap();
+            reply.records(Section::Answer, Owner::Current, TTL, &cname).unwrap();
+            cname.read_target(name(apex).as_wire(), &mut target).unwrap();
             assert_eq!(target.wire(), name(to).as_wire());
             reply.follow(&target).unwrap();
         }
         reply.enter_zone(name("sub.two.test").as_wire());
-        reply
-            .records(Section::Answer, Owner::Current, TTL, &a(1))
-            .unwrap();
-        let ns = set(
-            Rtype::NS,
-            "sub.two.test",
-            &[name("ns.sub.two.test").as_wire()],
-        );
-        reply
-            .records(Section::Authority, Owner::Apex, TTL, &ns)
-            .unwrap();
+        reply.records(Section::Answer, Owner::Current, TTL, &a(1)).unwrap();
+        let ns = set(Rtype::NS, "sub.two.test", &[name("ns.sub.two.test").as_wire()]);
+        reply.records(Section::Authority, Owner::Apex, TTL, &ns).unwrap();
     });
     assert_eq!(
         lines(&bytes),
@@ -227,29 +191,17 @@ fn a_dname_is_answered_with_the_cname_made_from_it() {
     let bytes = reply(&packet, |reply| {
         let mut asked = qname("a.old.gtm.example");
         reply.enter_zone(name("gtm.example").as_wire());
-        let dname = set(
-            Rtype::DNAME,
-            "gtm.example",
-            &[name("new.gtm.example").as_wire()],
-        );
+        let dname = set(Rtype::DNAME, "gtm.example", &[name("new.gtm.example").as_wire()]);
         let owner = Owner::Ancestor(asked.suffix(1));
         reply.records(Section::Answer, owner, TTL, &dname).unwrap();
-        asked
-            .replace_suffix(1, name("new.gtm.example").as_wire())
-            .unwrap();
+        asked.replace_suffix(1, name("new.gtm.example").as_wire()).unwrap();
         reply.synthesize_cname(TTL, &asked).unwrap();
         reply.enter_zone(name("gtm.example").as_wire());
-        reply
-            .records(Section::Answer, Owner::Current, TTL, &a(7))
-            .unwrap();
+        reply.records(Section::Answer, Owner::Current, TTL, &a(7)).unwrap();
     });
     let mut lines = lines(&bytes);
     // hickory keeps DNAME as a type it does not know.
-    assert!(
-        lines
-            .remove(0)
-            .starts_with("an old.gtm.example. 30 IN DNAME")
-    );
+    assert!(lines.remove(0).starts_with("an old.gtm.example. 30 IN DNAME"));
     assert_eq!(
         lines,
         [
@@ -261,15 +213,11 @@ fn a_dname_is_answered_with_the_cname_made_from_it() {
 
 #[test]
 fn a_set_that_does_not_fit_leaves_no_trace() {
-    let packet = Packet::asking("a.example", Rtype::TXT)
-        .opt(512, 0, &[])
-        .build();
+    let packet = Packet::asking("a.example", Rtype::TXT).opt(512, 0, &[]).build();
     let large = set(Rtype::TXT, ".", &[&[0; 470]]);
     let bytes = reply(&packet, |reply| {
         let txt = set(Rtype::TXT, ".", &[b"\x02hi"]);
-        reply
-            .records(Section::Answer, Owner::Current, TTL, &txt)
-            .unwrap();
+        reply.records(Section::Answer, Owner::Current, TTL, &txt).unwrap();
         let full = reply.records(Section::Additional, Owner::Current, TTL, &large);
         assert_eq!(full, Err(Full));
         let target = qname(&["a"; 125].join("."));
@@ -289,10 +237,7 @@ fn a_reply_fills_its_limit_to_the_byte_and_opt_always_fits() {
     for (packet, opt) in [
         (Packet::asking("a.example", Rtype::TXT), 0),
         (Packet::asking("a.example", Rtype::TXT).opt(512, 0, &[]), 11),
-        (
-            Packet::asking("a.example", Rtype::TXT).ecs(1, 24, &subnet),
-            22,
-        ),
+        (Packet::asking("a.example", Rtype::TXT).ecs(1, 24, &subnet), 22),
     ] {
         let packet = packet.build();
         let room = 512 - parse(&packet).question_end() - opt;
@@ -313,13 +258,9 @@ fn a_reply_fills_its_limit_to_the_byte_and_opt_always_fits() {
 
 #[test]
 fn a_truncated_reply_has_tc_and_opt_and_no_records() {
-    let packet = Packet::asking("a.example", Rtype::A)
-        .opt(1232, 0x8000, &[])
-        .build();
+    let packet = Packet::asking("a.example", Rtype::A).opt(1232, 0x8000, &[]).build();
     let bytes = reply(&packet, |reply| {
-        reply
-            .records(Section::Answer, Owner::Current, TTL, &a(1))
-            .unwrap();
+        reply.records(Section::Answer, Owner::Current, TTL, &a(1)).unwrap();
         reply.truncate();
         let after = reply.records(Section::Answer, Owner::Current, TTL, &a(2));
         assert_eq!(after, Err(Full));
@@ -336,13 +277,8 @@ fn a_truncated_reply_has_tc_and_opt_and_no_records() {
 fn opt_is_answered_with_our_size_and_their_do_and_nothing_else() {
     let unknown = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
     for (ttl, dnssec_ok) in [(0x8000, true), (0x7fff, false)] {
-        let packet = Packet::asking("a.example", Rtype::A)
-            .opt(4096, ttl, &unknown)
-            .build();
-        let edns = Message::from_vec(&reply(&packet, |_| ()))
-            .unwrap()
-            .edns
-            .unwrap();
+        let packet = Packet::asking("a.example", Rtype::A).opt(4096, ttl, &unknown).build();
+        let edns = Message::from_vec(&reply(&packet, |_| ())).unwrap().edns.unwrap();
         assert_eq!((edns.max_payload(), edns.version()), (1232, 0));
         assert_eq!(edns.flags().dnssec_ok, dnssec_ok);
         assert_eq!(edns.flags().z, 0);
@@ -358,19 +294,14 @@ fn a_client_network_comes_back_with_the_scope() {
         (1, 0, &[], "0.0.0.0"),
     ];
     for (family, prefix, address, shown) in cases {
-        let packet = Packet::asking("a.example", Rtype::A)
-            .ecs(family, prefix, address)
-            .build();
+        let packet = Packet::asking("a.example", Rtype::A).ecs(family, prefix, address).build();
         let bytes = reply(&packet, |reply| reply.set_scope(17));
         let edns = Message::from_vec(&bytes).unwrap().edns.unwrap();
         let Some(EdnsOption::Subnet(subnet)) = edns.option(EdnsCode::Subnet) else {
             panic!("no subnet in {edns:?}");
         };
         assert_eq!(subnet.addr(), shown.parse::<std::net::IpAddr>().unwrap());
-        assert_eq!(
-            (subnet.source_prefix(), subnet.scope_prefix()),
-            (prefix, 17)
-        );
+        assert_eq!((subnet.source_prefix(), subnet.scope_prefix()), (prefix, 17));
     }
     // hickory knows no family 0: the bytes themselves.
     let packet = Packet::asking("a.example", Rtype::A).ecs(0, 0, &[]).build();
@@ -380,9 +311,7 @@ fn a_client_network_comes_back_with_the_scope() {
 #[test]
 fn an_extended_error_is_told_to_those_who_speak_edns_if_it_fits() {
     let plain = Packet::asking("a.example", Rtype::A).build();
-    let edns = Packet::asking("a.example", Rtype::A)
-        .opt(512, 0, &[])
-        .build();
+    let edns = Packet::asking("a.example", Rtype::A).opt(512, 0, &[]).build();
     let refuse = |reply: &mut Reply<'_>| {
         reply.set_rcode(Rcode::REFUSED);
         reply.set_extended_error(Ede::NOT_AUTHORITATIVE);
@@ -395,20 +324,10 @@ fn an_extended_error_is_told_to_those_who_speak_edns_if_it_fits() {
     let full = reply(&edns, |reply| {
         refuse(reply);
         let txt = set(Rtype::TXT, ".", &[&filler]);
-        reply
-            .records(Section::Answer, Owner::Current, TTL, &txt)
-            .unwrap();
+        reply.records(Section::Answer, Owner::Current, TTL, &txt).unwrap();
     });
     assert_eq!(full.len(), 512 - 5);
-    assert!(
-        Message::from_vec(&full)
-            .unwrap()
-            .edns
-            .unwrap()
-            .options()
-            .as_ref()
-            .is_empty()
-    );
+    assert!(Message::from_vec(&full).unwrap().edns.unwrap().options().as_ref().is_empty());
 }
 
 #[test]
@@ -422,20 +341,8 @@ fn errors_keep_what_could_be_read_of_the_query() {
             1,
             true,
         ),
-        (
-            asking().opt(1232, 0, &[0, 8]),
-            Reject::FormErr,
-            ResponseCode::FormErr,
-            1,
-            true,
-        ),
-        (
-            asking().second_question(),
-            Reject::FormErr,
-            ResponseCode::FormErr,
-            0,
-            false,
-        ),
+        (asking().opt(1232, 0, &[0, 8]), Reject::FormErr, ResponseCode::FormErr, 1, true),
+        (asking().second_question(), Reject::FormErr, ResponseCode::FormErr, 0, false),
         (
             Packet::raw_question(b"\xc0\x0c\0\x01\0\x01"),
             Reject::FormErr,
@@ -443,20 +350,8 @@ fn errors_keep_what_could_be_read_of_the_query() {
             0,
             false,
         ),
-        (
-            asking().opcode(2),
-            Reject::NotImp,
-            ResponseCode::NotImp,
-            1,
-            false,
-        ),
-        (
-            asking().opcode(4).opt(512, 0, &[]),
-            Reject::NotImp,
-            ResponseCode::NotImp,
-            1,
-            true,
-        ),
+        (asking().opcode(2), Reject::NotImp, ResponseCode::NotImp, 1, false),
+        (asking().opcode(4).opt(512, 0, &[]), Reject::NotImp, ResponseCode::NotImp, 1, true),
     ];
     for (packet, reject, rcode, questions, edns) in cases {
         let mut buf = packet.build();
@@ -466,18 +361,11 @@ fn errors_keep_what_could_be_read_of_the_query() {
         let len = Reply::error(&mut buf, &query, reject.rcode().unwrap());
         let message = Message::from_vec(&buf[..len]).unwrap();
         assert_eq!(message.metadata.response_code, rcode);
-        assert_eq!(
-            message.metadata.op_code,
-            hickory_proto::op::OpCode::from_u8(query.opcode.0)
-        );
+        assert_eq!(message.metadata.op_code, hickory_proto::op::OpCode::from_u8(query.opcode.0));
         assert!(message.metadata.recursion_desired && !message.metadata.authoritative);
         assert_eq!(message.queries.len(), questions);
         assert_eq!(message.edns.is_some(), edns);
-        assert!(
-            message
-                .edns
-                .is_none_or(|edns| edns.options().as_ref().is_empty())
-        );
+        assert!(message.edns.is_none_or(|edns| edns.options().as_ref().is_empty()));
     }
 }
 
@@ -487,20 +375,14 @@ fn a_large_reply_over_tcp_points_no_further_than_a_pointer_reaches() {
     let bytes = reply_within(TCP_MAX, &packet, |reply| {
         reply.enter_zone(name("example").as_wire());
         let filler = set(Rtype::TXT, ".", &[&[0; 16_400]]);
-        reply
-            .records(Section::Answer, Owner::Current, TTL, &filler)
-            .unwrap();
+        reply.records(Section::Answer, Owner::Current, TTL, &filler).unwrap();
         let cname = set(Rtype::CNAME, "example", &[name("b.example").as_wire()]);
-        reply
-            .records(Section::Answer, Owner::Current, TTL, &cname)
-            .unwrap();
+        reply.records(Section::Answer, Owner::Current, TTL, &cname).unwrap();
         assert_eq!(reply.follow(&qname("b.example")), Err(Full));
         let owner = name("far.away");
         let pair = set(Rtype::A, ".", &[&[192, 0, 2, 1], &[192, 0, 2, 2]]);
         let owner = Owner::Name(owner.as_wire());
-        reply
-            .records(Section::Additional, owner, TTL, &pair)
-            .unwrap();
+        reply.records(Section::Additional, owner, TTL, &pair).unwrap();
     });
     assert_eq!(
         lines(&bytes)[1..],
@@ -522,10 +404,7 @@ impl Model {
     fn new(asked: &Name) -> Self {
         let mut bytes = vec![0; HEADER_LEN];
         bytes.extend([asked.as_wire(), &[0, 1, 0, 1]].concat());
-        Model {
-            bytes,
-            counts: [0; 3],
-        }
+        Model { bytes, counts: [0; 3] }
     }
 
     fn add(&mut self, section: Section, owner: &Name, rtype: Rtype, records: &[Vec<u8>]) {

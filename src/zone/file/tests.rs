@@ -8,15 +8,10 @@ use std::fmt::Write as _;
 fn show_files(files: &HashMap<&str, &str>, default_ttl: Option<Ttl>) -> String {
     let loader = |path: &Path| {
         let text = path.to_str().and_then(|path| files.get(path));
-        text.map(|text| text.to_string())
-            .ok_or(io::Error::from(io::ErrorKind::NotFound))
+        text.map(|text| text.to_string()).ok_or(io::Error::from(io::ErrorKind::NotFound))
     };
     let mut shown = String::new();
-    let source = Source {
-        path: Path::new("main").into(),
-        first_line: 1,
-        text: files["main"],
-    };
+    let source = Source { path: Path::new("main").into(), first_line: 1, text: files["main"] };
     let origin = Name::parse("example").unwrap();
     let problems = read(&source, &loader, &origin, default_ttl, &mut |record| {
         let data: Vec<_> = record
@@ -27,22 +22,10 @@ fn show_files(files: &HashMap<&str, &str>, default_ttl: Option<Ttl>) -> String {
                 other => format!("\\{other}"),
             })
             .collect();
-        let Record {
-            owner,
-            rtype,
-            class,
-            ttl,
-            at,
-            ..
-        } = &record;
+        let Record { owner, rtype, class, ttl, at, .. } = &record;
         assert!(*class == Rclass::IN || at.line > 0);
-        writeln!(
-            shown,
-            "{at} {owner} {} {class} {rtype} {}",
-            ttl.as_secs(),
-            data.concat()
-        )
-        .unwrap();
+        writeln!(shown, "{at} {owner} {} {class} {rtype} {}", ttl.as_secs(), data.concat())
+            .unwrap();
     });
     for problem in problems {
         assert_eq!(problem.severity, Severity::Error);
@@ -59,10 +42,7 @@ fn show(text: &str) -> String {
 fn records(text: &str) -> Vec<String> {
     let shown = show(text);
     assert!(!shown.contains("! main"), "{shown}");
-    shown
-        .lines()
-        .map(|line| line.split_once(' ').unwrap().1.to_owned())
-        .collect()
+    shown.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
 }
 
 #[test]
@@ -105,22 +85,15 @@ fn at_sign_in_data_is_the_origin_except_in_strings() {
 
 #[test]
 fn rfc2308_4_ttl_comes_from_the_directive_else_from_the_record_before() {
-    let files = HashMap::from([(
-        "main",
-        "a 7 A 192.0.2.1\nb A 192.0.2.1\n$TTL 9\nc A 192.0.2.1\n",
-    )]);
-    let ttls: Vec<_> = show_files(&files, None)
-        .lines()
-        .map(|l| l.split(' ').nth(2).unwrap().to_owned())
-        .collect();
+    let files =
+        HashMap::from([("main", "a 7 A 192.0.2.1\nb A 192.0.2.1\n$TTL 9\nc A 192.0.2.1\n")]);
+    let ttls: Vec<_> =
+        show_files(&files, None).lines().map(|l| l.split(' ').nth(2).unwrap().to_owned()).collect();
     assert_eq!(ttls, ["7", "7", "9"]);
     let files = HashMap::from([("main", "@ SOA a b 1 2 3 4 5\nb A 192.0.2.1\n")]);
     let shown = show_files(&files, None);
     assert!(shown.contains("example 5 IN SOA"), "{shown}");
-    assert!(
-        shown.contains("! main:2:3: this record has no TTL"),
-        "{shown}"
-    );
+    assert!(shown.contains("! main:2:3: this record has no TTL"), "{shown}");
 }
 
 #[test]
@@ -154,23 +127,10 @@ fn types_without_a_text_form_are_refused_with_the_way_out() {
     let mut problems = Vec::new();
     let text =
         "a LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m\nb 1 EUI48 00-00-5e-00-53-2a\n";
-    let source = Source {
-        path: Path::new("z").into(),
-        first_line: 10,
-        text,
-    };
+    let source = Source { path: Path::new("z").into(), first_line: 10, text };
     let loader = |_: &Path| Err(io::ErrorKind::NotFound.into());
-    problems.extend(read(
-        &source,
-        &loader,
-        &Name::root(),
-        Some(Ttl::from_secs(1)),
-        &mut |_| (),
-    ));
-    assert_eq!(
-        problems[0].to_string(),
-        "z:10:3: the data of `LOC` cannot be written as text here"
-    );
+    problems.extend(read(&source, &loader, &Name::root(), Some(Ttl::from_secs(1)), &mut |_| ()));
+    assert_eq!(problems[0].to_string(), "z:10:3: the data of `LOC` cannot be written as text here");
     assert!(problems[0].help.as_ref().unwrap().contains(r"`LOC \# "));
     assert_eq!(
         problems[1].to_string(),
@@ -232,10 +192,7 @@ fn every_broken_line_is_reported_and_the_others_are_read() {
 #[test]
 fn a_first_line_without_owner_is_explained() {
     let shown = show("  www A 192.0.2.1\n");
-    assert!(
-        shown.contains("! main:1:3: `www` is not a record type"),
-        "{shown}"
-    );
+    assert!(shown.contains("! main:1:3: `www` is not a record type"), "{shown}");
     let shown = show("  A 192.0.2.1\n");
     assert!(shown.contains("no owner stands above it"), "{shown}");
 }
@@ -243,10 +200,7 @@ fn a_first_line_without_owner_is_explained() {
 #[test]
 fn include_restores_origin_and_owner() {
     let files = HashMap::from([
-        (
-            "main",
-            "a A 192.0.2.1\n$INCLUDE sub/x.inc in.example.\n A 192.0.2.2\nb A 192.0.2.3\n",
-        ),
+        ("main", "a A 192.0.2.1\n$INCLUDE sub/x.inc in.example.\n A 192.0.2.2\nb A 192.0.2.3\n"),
         (
             "sub/x.inc",
             " A 192.0.2.4\nc A 192.0.2.5\n$ORIGIN deep.example.\n$INCLUDE y.inc ; beside me\n",
@@ -268,26 +222,14 @@ main:4 b.example 5 IN A \192\0\2\3
 fn include_loops_depth_and_missing_files_are_refused() {
     let names: Vec<_> = (0..=9).map(|n| format!("f{n}")).collect();
     let texts: Vec<_> = (1..=10).map(|n| format!("$INCLUDE f{n}\n")).collect();
-    let mut files: HashMap<&str, &str> = names
-        .iter()
-        .map(String::as_str)
-        .zip(texts.iter().map(String::as_str))
-        .collect();
+    let mut files: HashMap<&str, &str> =
+        names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
     files.insert("main", "$INCLUDE f0\n$INCLUDE loop\n$INCLUDE nowhere\n");
     files.insert("loop", "$INCLUDE main\n");
     let shown = show_files(&files, None);
-    assert!(
-        shown.contains("! f7:1:10: includes are nested deeper than 8"),
-        "{shown}"
-    );
-    assert!(
-        shown.contains("! loop:1:10: `main` includes itself"),
-        "{shown}"
-    );
-    assert!(
-        shown.contains("! main:3:10: cannot read `nowhere`:"),
-        "{shown}"
-    );
+    assert!(shown.contains("! f7:1:10: includes are nested deeper than 8"), "{shown}");
+    assert!(shown.contains("! loop:1:10: `main` includes itself"), "{shown}");
+    assert!(shown.contains("! main:3:10: cannot read `nowhere`:"), "{shown}");
 }
 
 #[test]
@@ -315,11 +257,8 @@ main:7 y.example 60 IN A \192\0\2\255
 #[test]
 fn carriage_returns_and_byte_order_mark_are_tolerated() {
     let text = "\u{feff}a A 192.0.2.1\r\n  TXT \"x\" (\r\n y )\r\n$ORIGIN b.\r\n@ MX 1 @\r\n";
-    let expected = [
-        r"a.example 60 IN A \192\0\2\1",
-        r"a.example 60 IN TXT \1x\1y",
-        r"b 60 IN MX \0\1\1b\0",
-    ];
+    let expected =
+        [r"a.example 60 IN A \192\0\2\1", r"a.example 60 IN TXT \1x\1y", r"b 60 IN MX \0\1\1b\0"];
     assert_eq!(records(text), expected);
 }
 

@@ -8,23 +8,15 @@ pub(in crate::zone) fn ask(zone: &Zone, text: &str) -> String {
     qname.set(&name(text));
     match zone.lookup(&qname) {
         Lookup::Node { node, wildcard } => {
-            let types: Vec<_> = node
-                .rrsets()
-                .iter()
-                .map(|set| set.rtype().to_string())
-                .collect();
-            let steered = node.steered().map_or(String::new(), |steered| {
-                format!(" steered {}", steered.index)
-            });
+            let types: Vec<_> = node.rrsets().iter().map(|set| set.rtype().to_string()).collect();
+            let steered = node
+                .steered()
+                .map_or(String::new(), |steered| format!(" steered {}", steered.index));
             let how = if wildcard { "by" } else { "at" };
             format!("{how} {}: {}{steered}", node.name(), types.join(" "))
         }
         Lookup::Delegation { cut, at_cut } => {
-            format!(
-                "{} {}",
-                if at_cut { "cut" } else { "below cut" },
-                cut.name()
-            )
+            format!("{} {}", if at_cut { "cut" } else { "below cut" }, cut.name())
         }
         Lookup::Dname { node, labels } => format!("{labels} below dname {}", node.name()),
         Lookup::NxDomain => "nothing".into(),
@@ -129,10 +121,7 @@ fn rfc6672_2_3_a_dname_redirects_what_is_below_it_but_not_itself() {
         ("new.a.example", "nothing"),
     ];
     check(&zone(text), &cases);
-    check(
-        &zone("@ 1 DNAME elsewhere."),
-        &[("x.y.example", "2 below dname example")],
-    );
+    check(&zone("@ 1 DNAME elsewhere."), &[("x.y.example", "2 below dname example")]);
 }
 
 #[test]
@@ -159,21 +148,9 @@ fn names_are_found_in_any_letter_case_and_with_long_labels() {
     let zone = zone(&format!("WWW 1 A 192.0.2.1\n{long} 1 A 192.0.2.1"));
     let mut qname = QName::default();
     qname.read(b"\x03wWw\x07EXAMPLE\0").unwrap();
-    assert!(matches!(
-        zone.lookup(&qname),
-        Lookup::Node {
-            wildcard: false,
-            ..
-        }
-    ));
+    assert!(matches!(zone.lookup(&qname), Lookup::Node { wildcard: false, .. }));
     let lower = long.to_lowercase();
-    check(
-        &zone,
-        &[(
-            &format!("{long}.example"),
-            &format!("at {lower}.example: A"),
-        )],
-    );
+    check(&zone, &[(&format!("{long}.example"), &format!("at {lower}.example: A"))]);
 }
 
 #[test]
@@ -198,28 +175,18 @@ fn the_root_can_be_a_zone() {
     };
     let loader = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let add = &mut |record| builder.add(record);
-    assert_eq!(
-        crate::zone::read(&source, &loader, &Name::root(), None, add),
-        []
-    );
+    assert_eq!(crate::zone::read(&source, &loader, &Name::root(), None, add), []);
     let (zone, problems) = builder.build();
     assert_eq!(problems, []);
-    let cases = [
-        (".", "at .: NS SOA"),
-        ("a", "at a: A"),
-        ("b.a", "nothing"),
-        ("x.com", "below cut com"),
-    ];
+    let cases =
+        [(".", "at .: NS SOA"), ("a", "at a: A"), ("b.a", "nothing"), ("x.com", "below cut com")];
     check(&zone.unwrap(), &cases);
 }
 
 fn additional(zone: &Zone, owner: &str, rtype: Rtype) -> (usize, Vec<String>) {
     let rrset = zone.find(&name(owner)).unwrap().rrset(rtype).unwrap();
     let (required, nodes) = zone.additional(rrset);
-    (
-        required,
-        nodes.map(|node| node.name().to_string()).collect(),
-    )
+    (required, nodes.map(|node| node.name().to_string()).collect())
 }
 
 #[test]
@@ -228,10 +195,7 @@ fn rfc9471_3_in_domain_glue_is_required_and_stands_first() {
                 other 1 NS ns.other\nns.other 1 A 192.0.2.1\nns 1 A 192.0.2.2";
     let zone = zone(text);
     let expected = ["ns.sub.example", "ns.other.example", "ns.example"].map(String::from);
-    assert_eq!(
-        additional(&zone, "sub.example", Rtype::NS),
-        (1, expected.into())
-    );
+    assert_eq!(additional(&zone, "sub.example", Rtype::NS), (1, expected.into()));
     assert_eq!(additional(&zone, "other.example", Rtype::NS).0, 1);
     assert_eq!(additional(&zone, "example", Rtype::NS), (0, vec![]));
 }
@@ -245,10 +209,7 @@ fn addresses_of_services_are_helpful_unless_steered_or_delegated() {
     let mail = vec!["mail.example".to_owned()];
     assert_eq!(additional(&zone, "example", Rtype::MX), (0, mail.clone()));
     assert_eq!(additional(&zone, "_x._tcp.example", Rtype::SRV), (0, mail));
-    assert_eq!(
-        additional(&zone, "h.example", Rtype::HTTPS),
-        (0, vec!["h.example".into()])
-    );
+    assert_eq!(additional(&zone, "h.example", Rtype::HTTPS), (0, vec!["h.example".into()]));
     assert_eq!(additional(&zone, "*.w.example", Rtype::HTTPS), (0, vec![]));
 }
 
