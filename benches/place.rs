@@ -35,7 +35,7 @@ fn known_v6(dice: &mut Dice, regions: &Regions) -> Vec<IpAddr> {
 }
 
 fn place(c: &mut Criterion) {
-    let table = embedded::table();
+    let table = &*embedded::table();
     let mut dice = Dice::seeded(1);
     let v4 = uniform_v4(&mut dice);
     for (name, names) in [("3 regions", &THREE[..]), ("12 regions", &TWELVE[..])] {

@@ -30,10 +30,16 @@ pub mod transport;
 
 pub mod config;
 
+pub mod compile;
+
 pub mod failover;
 
 pub mod control;
 
 pub mod health;
 
+pub mod admin;
+
 pub mod cli;
+
+pub mod daemon;

@@ -1,2 +1,17 @@
 //! argv → [`tradewind::cli::run`] → exit code.
-fn main() {}
+
+use std::{path::Path, process::ExitCode};
+use tradewind::{
+    cli::{self, Exit, Servers},
+    daemon::{self, ServeOptions},
+};
+
+fn main() -> ExitCode {
+    let servers = Servers { serve, demo: daemon::demo::demo };
+    cli::run(std::env::args_os(), &servers).into()
+}
+
+fn serve(dir: &Path, ready_file: Option<&Path>) -> anyhow::Result<Exit> {
+    let (dir, ready_file) = (dir.to_owned(), ready_file.map(Path::to_owned));
+    daemon::serve(&ServeOptions { dir, ready_file })
+}

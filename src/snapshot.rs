@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use crate::policy::tree::Failback;
 use crate::{
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},
     place::ClientMap,
@@ -15,8 +16,6 @@ use crate::{
     zone::{Zone, Zones},
 };
 use std::{net::IpAddr, ops::Range, sync::Arc};
-
-pub use crate::policy::tree::Failback;
 
 /// What all files say, compiled.
 #[derive(Debug, Default)]

@@ -79,6 +79,10 @@ pub struct Reader {
     held: Arc<World>,
 }
 
+/// Shows the newest World to whoever asks now and then, and keeps none alive in between.
+#[derive(Clone, Debug)]
+pub struct Viewer(Arc<ArcSwap<World>>);
+
 impl Publisher {
     /// Publishes the first World.
     pub fn new(world: World) -> Publisher {
@@ -126,10 +130,22 @@ impl Reader {
         &self.held
     }
 
+    /// A view of the same World for those who ask seldom.
+    pub fn viewer(&self) -> Viewer {
+        Viewer(Arc::clone(&self.cell))
+    }
+
     /// The newest World.
     pub fn load(&mut self) -> &Arc<World> {
         self.refresh();
         &self.held
+    }
+}
+
+impl Viewer {
+    /// The World as it is now.
+    pub fn world(&self) -> Arc<World> {
+        self.0.load_full()
     }
 }
 

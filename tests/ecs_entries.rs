@@ -31,7 +31,7 @@ fn entries(regions: &Regions) -> usize {
 
 #[test]
 fn three_regions_need_at_most_128_k_entries() {
-    let regions = Regions::over(embedded::table(), &THREE);
+    let regions = Regions::over(&embedded::table(), &THREE);
     let entries = entries(&regions);
     println!(
         "3 regions: {entries} entries, {} classes, {} bytes",
@@ -43,7 +43,7 @@ fn three_regions_need_at_most_128_k_entries() {
 
 #[test]
 fn twelve_regions_need_at_most_220_k_entries() {
-    let regions = Regions::over(embedded::table(), &TWELVE);
+    let regions = Regions::over(&embedded::table(), &TWELVE);
     let entries = entries(&regions);
     println!(
         "12 regions: {entries} entries, {} classes, {} bytes",

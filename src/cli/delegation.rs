@@ -230,6 +230,16 @@ mod tests {
     }
 
     #[test]
+    fn options_fit_together_and_help_teaches_by_examples() {
+        use clap::CommandFactory;
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        let help = command.render_help().to_string();
+        assert!(help.contains("--verify --parent 192.0.2.1"), "{help}");
+        assert!(Cli::try_parse_from(["delegation", "x.example", "--port", "5300"]).is_err());
+    }
+
+    #[test]
     fn json_says_the_same_and_that_nothing_was_verified() {
         let value: Value = serde_json::from_str(&print(true)).unwrap();
         assert_eq!(value["lines"].as_array().unwrap().len(), 4);

@@ -1,19 +1,69 @@
 //! The command line: a file a command, each a clap `Args` and a `run` that ends in an [`Exit`].
 //!
 //! Data goes to stdout and errors to stderr through [`output::Out`], which alone knows JSON from
-//! text and colour from plain. Commands know files and the control socket; none touches the
-//! server's own World, so what they show of a running server is what that server says.
+//! text and colour from plain. Commands know files ([`files`]) and the control socket
+//! ([`server`]); none touches the server's own World, so what they show of a running server is
+//! what that server says. Serving itself stands above this room and comes in as [`Servers`].
 
+mod args;
+pub mod check;
 pub mod delegation;
 pub mod dns;
+pub mod events;
+pub mod explain;
+pub mod files;
 pub mod folder;
+pub mod geoip;
 pub mod output;
 mod parse;
 mod present;
 pub mod query;
+pub mod reload;
+pub mod serve;
+pub mod server;
+pub mod status;
+mod table;
 mod tally;
 
-use std::process::ExitCode;
+pub use serve::Servers;
+
+use crate::clock::SystemClock;
+use args::{Cli, Command};
+use clap::Parser;
+use output::Out;
+use std::{ffi::OsString, process::ExitCode};
+
+/// Does what `args` say, the program's name first.
+pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(said) => {
+            // Help and version are asked for, and go to stdout; all else is a mistake. That
+            // neither can be written leaves nobody to tell.
+            let _ = said.print();
+            return if said.use_stderr() { Exit::Usage } else { Exit::Well };
+        }
+    };
+    let mut out = Out::standard(cli.output);
+    let clock = SystemClock::default();
+    let exit = match &cli.command {
+        Command::Serve(args) => serve::serve(args, servers, &mut out),
+        Command::Demo(args) => serve::demo(args, servers, &mut out),
+        Command::Check(args) => check::run(args, &mut out),
+        Command::Reload(args) => reload::reload(args, &mut out),
+        Command::Rollback(args) => reload::rollback(args, &mut out),
+        Command::Status(args) => status::run(args, &mut out),
+        Command::Explain(args) => explain::run(args, &mut out),
+        Command::Events(args) => events::run(args, &mut out),
+        Command::Query(args) => query::run(args, &clock, &mut out),
+        Command::Delegation(args) => match files::delegation_facts(args, &mut out) {
+            Ok(facts) => delegation::run(args, &facts, &clock, &mut out),
+            Err(exit) => exit,
+        },
+        Command::Geoip(args) => geoip::run(args, &mut out),
+    };
+    out.finish(exit)
+}
 
 /// How a command ended: a promise to scripts (DESIGN §4), never renumbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 
 use super::Exit;
 use clap::Args;
+use serde::Serialize;
 use serde_json::Value;
 use std::{
     fmt::Display,
@@ -81,6 +82,11 @@ impl Out {
         self.json
     }
 
+    /// Whether colour is wanted; where it is, so are signs beyond ASCII.
+    pub fn wants_colour(&self) -> bool {
+        self.colour
+    }
+
     /// One line of data for people.
     pub fn line(&mut self, text: impl Display) {
         if self.broken.is_none() {
@@ -91,6 +97,20 @@ impl Out {
     /// The data for machines.
     pub fn json(&mut self, value: &Value) {
         self.line(format_args!("{value:#}"));
+    }
+
+    /// The data for machines, in its promised form.
+    pub fn schema(&mut self, data: &impl Serialize) {
+        match serde_json::to_value(data) {
+            Ok(value) => self.json(&value),
+            Err(error) => self.error(format_args!("cannot be written as JSON: {error}"), None),
+        }
+    }
+
+    /// A drawn problem, as it is, where errors go.
+    pub fn complain(&mut self, text: &str) {
+        // A stderr that cannot be written leaves nobody to tell.
+        let _ = write!(self.errors, "{text}");
     }
 
     /// `error: …`, and how to get out of it where that is known.

@@ -29,5 +29,5 @@ pub mod zone;
 pub use nearest::nearest;
 pub use problem::{Problem, Problems, Severity};
 pub use scalar::parse_duration;
-pub use sources::Sources;
+pub use sources::{ContentHash, Files, SourceFile, Sources, SourcesError, ZoneSources};
 pub use toml::Spanned;

@@ -21,7 +21,8 @@ pub struct PolicyDef {
     pub name: Spanned<String>,
     /// What it does; absent if its kind could not be read.
     pub body: Option<PolicyBody>,
-    /// Of a weighted one: the share of its absorbing weight that must be available.
+    /// Of a weighted one, how much of its absorbing weight must be available; of a multivalue
+    /// one, how many of its members.
     pub min_healthy: Option<Spanned<MinHealthy>>,
     /// Of a multivalue one: how many addresses it answers.
     pub answers: Option<Spanned<u32>>,
@@ -180,8 +181,8 @@ fn policy<'i>(
     }
     let body = body(reader, &mut table);
     let is = |word| body.as_ref().is_some_and(|body| body.kind.word() == word);
-    if body.is_some() && !is("weighted") {
-        let help = "it belongs to pools and to weighted policies";
+    if body.is_some() && !is("weighted") && !is("multivalue") {
+        let help = "it belongs to pools, and to weighted and multivalue policies";
         table.elsewhere(reader, "min_healthy", help);
     }
     if body.is_some() && !is("multivalue") {

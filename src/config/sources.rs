@@ -160,6 +160,18 @@ impl Files {
         discover::candidates(written, from).find_map(|path| self.0.get_key_value(path.as_path()))
     }
 
+    /// The file at `path`, or at the longest end of it that is one of these: whoever joins an
+    /// include to the folder of the file that names it finds it here wherever it stands.
+    pub fn resolve(&self, path: &Path) -> Option<(&Arc<Path>, &SourceFile)> {
+        let mut rest = path.components();
+        loop {
+            if let Some(found) = self.0.get_key_value(rest.as_path()) {
+                return Some(found);
+            }
+            rest.next()?;
+        }
+    }
+
     /// The files directly in `folder` which end in `.extension`.
     pub fn in_folder<'f>(
         &'f self,

@@ -1,16 +1,15 @@
 //! How a running server is changed: one way in ([`Change`]), one owner of the Publisher
 //! ([`publish::Control`]), everything that happened written down ([`event`]).
-//!
-//! What lives from World to World has a file each: `verdicts` (which turn), `latches` (which
-//! step); `grounds` says which records are answered on others than health.
 
 pub mod change;
 pub mod event;
 mod grounds;
 mod latches;
+mod locations;
 pub mod publish;
 pub mod reload;
 pub mod revisions;
+pub mod run;
 #[cfg(test)]
 mod tests;
 mod verdicts;
@@ -18,9 +17,11 @@ mod verdicts;
 pub use change::Change;
 pub use reload::Report;
 
-use crate::world::Reader;
+use crate::{place::LocationTable, world::Reader};
+use arc_swap::ArcSwap;
 use publish::SharedJournal;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
 /// What those who watch and steer a running server hold: the way in, and what may be read.
 #[derive(Clone, Debug)]
@@ -31,4 +32,8 @@ pub struct Handle {
     pub reader: Reader,
     /// What happened.
     pub journal: SharedJournal,
+    /// The outcome of the newest load of files.
+    pub report: watch::Receiver<Arc<Report>>,
+    /// Where clients are.
+    pub locations: Arc<ArcSwap<LocationTable>>,
 }

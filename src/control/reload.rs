@@ -1,9 +1,34 @@
 //! Files in, one of two things out: a set that is accepted, or everything that is wrong with it.
 //!
 //! The zone is the unit of failure: one that does not compile keeps its last good version, all
-//! others move on. Errors in anything else hold everything back.
+//! others move on. Errors in anything else hold everything back. [`Loader`] does the reading
+//! and compiling, which may take seconds, on a thread of its own; what it [`Prepared`] is
+//! published by [`super::publish`]. Publishes nothing itself.
 
-use std::sync::Arc;
+use super::revisions::{RevisionError, Revisions};
+use crate::{
+    checkplan::CheckPlan,
+    clock::Clock,
+    compile::{CounterName, Input, Memory, compile},
+    config::{
+        Problem, Problems,
+        render::ProblemJson,
+        server::ServerSection,
+        sources::{Sources, ZoneSources},
+    },
+    place::LocationTable,
+    snapshot::Snapshot,
+    telemetry::{AnswerName, Telemetry},
+    wire::Name,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where clients are, and what was said of the files it came from.
+pub use super::locations::Locations;
 
 /// What became of a reload or rollback, for whoever asked.
 #[derive(Clone, Debug, Default)]
@@ -21,24 +46,275 @@ pub struct Report {
     /// Steered records.
     pub records: usize,
     /// Errors and warnings, for machines.
-    pub problems: Vec<ReportedProblem>,
+    pub problems: Vec<ProblemJson>,
+    /// How many of them are errors.
+    pub errors: usize,
     /// The same drawn with source lines and carets, for people.
     pub rendered: String,
 }
 
-/// One problem, for machines.
-#[derive(Clone, Debug, Default)]
-pub struct ReportedProblem {
-    /// Whether it is an error; else a warning.
-    pub error: bool,
-    /// File, relative to the operator's folder.
-    pub file: Arc<str>,
-    /// Line, from 1; 0 when the whole file is meant.
-    pub line: u32,
-    /// Column, from 1; 0 when the whole line is meant.
-    pub column: u32,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
+/// What asks for files to be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The first load of a process: what does not compile is taken from the kept revisions.
+    Start,
+    /// The operator's files as they are now.
+    Reload {
+        /// Hold back a change that removes a zone or many of its names (`watch`).
+        cautious: bool,
+    },
+    /// Only what is in `geoip/`; all else stays as accepted.
+    Places,
+    /// A kept revision.
+    Rollback(u64),
+}
+
+/// A set of files that was accepted, ready to be published.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What is answered.
+    pub snapshot: Arc<Snapshot>,
+    /// What is probed.
+    pub plan: CheckPlan,
+    /// How the process runs; only the first load's counts for what is bound.
+    pub server: ServerSection,
+    /// Where clients are.
+    pub locations: Arc<LocationTable>,
+    /// What to tell whoever asked.
+    pub report: Report,
+}
+
+/// Reads and compiles the operator's files; remembers what is in force.
+pub struct Loader {
+    dir: PathBuf,
+    revisions: Revisions,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    locations: Locations,
+    memory: Memory,
+    /// The set in force.
+    accepted: Option<Sources>,
+    revision: u64,
+    serials: HashMap<Name, u32>,
+    names: BTreeMap<Name, usize>,
+}
+
+impl Loader {
+    /// A loader of the files in `dir` that keeps revisions under `state`.
+    pub fn new(
+        dir: &Path,
+        state: &Path,
+        clock: Arc<dyn Clock>,
+        telemetry: Arc<Telemetry>,
+    ) -> Loader {
+        Loader {
+            dir: dir.to_owned(),
+            revisions: Revisions::new(state),
+            clock,
+            telemetry,
+            locations: Locations::new(&dir.join("geoip")),
+            memory: Memory::default(),
+            accepted: None,
+            revision: 0,
+            serials: HashMap::new(),
+            names: BTreeMap::new(),
+        }
+    }
+
+    /// Loads what `wish` asks for. `cause` is kept with the revision.
+    ///
+    /// # Errors
+    /// The report of a refusal: nothing changes then.
+    pub fn load(&mut self, wish: &Wish, cause: &str) -> Result<Prepared, Box<Report>> {
+        let mut alarms = Problems::default();
+        let sources = self.sources(wish)?;
+        self.locations.refresh(&mut alarms);
+        let mut last_good = self.accepted.as_ref().map(|a| a.zones.clone()).unwrap_or_default();
+        let mut kept = None;
+        if *wish == Wish::Start {
+            kept = self.revisions.newest();
+            self.revision = self.revisions.next() - 1;
+            if let Some((_, kept)) = &kept {
+                last_good.clone_from(&kept.zones);
+            }
+        }
+        match self.compile(&sources, &last_good) {
+            Ok(compiled) => self.accept(wish, cause, sources, compiled, alarms),
+            Err(problems) => {
+                let Some((revision, kept)) = kept else {
+                    return Err(self.refused(&problems, &sources));
+                };
+                // The server's own files are broken: start with those of the kept revision.
+                let stand_in = Sources { server: kept.server.clone(), ..sources.clone() };
+                let Ok(mut compiled) = self.compile(&stand_in, &last_good) else {
+                    return Err(self.refused(&problems, &sources));
+                };
+                compiled.problems = problems;
+                let cause = format!("{cause} (server files of revision {revision})");
+                self.accept(wish, &cause, stand_in, compiled, alarms)
+            }
+        }
+    }
+
+    /// The kept revisions, for listing.
+    pub fn revisions(&self) -> &Revisions {
+        &self.revisions
+    }
+
+    fn sources(&self, wish: &Wish) -> Result<Sources, Box<Report>> {
+        match (wish, &self.accepted) {
+            (Wish::Rollback(revision), _) => {
+                self.revisions.restore(*revision).map_err(|e| self.cannot(&e.to_string()))
+            }
+            (Wish::Places, Some(accepted)) => {
+                let now = self.read()?;
+                let mut sources = accepted.clone();
+                sources.server.0.retain(|path, _| !path.starts_with("geoip"));
+                let places = now.server.0.into_iter().filter(|(path, _)| path.starts_with("geoip"));
+                sources.server.0.extend(places);
+                Ok(sources)
+            }
+            _ => self.read(),
+        }
+    }
+
+    fn read(&self) -> Result<Sources, Box<Report>> {
+        Sources::read(&self.dir).map_err(|problem| self.cannot(&problem.to_string()))
+    }
+
+    fn compile(
+        &mut self,
+        sources: &Sources,
+        last_good: &BTreeMap<Arc<Path>, ZoneSources>,
+    ) -> Result<crate::compile::Compiled, Problems> {
+        let telemetry = Arc::clone(&self.telemetry);
+        let mut counter = |name: CounterName<'_>| {
+            telemetry.slot(AnswerName {
+                zone: name.zone.into(),
+                record: name.record.into(),
+                region: name.region.into(),
+            })
+        };
+        let locations = self.locations.table();
+        let input = Input {
+            sources,
+            last_good,
+            locations: Some(&locations),
+            serials: &self.serials,
+            counter: &mut counter,
+        };
+        compile(input, &mut self.memory)
+    }
+
+    fn accept(
+        &mut self,
+        wish: &Wish,
+        cause: &str,
+        sources: Sources,
+        compiled: crate::compile::Compiled,
+        mut problems: Problems,
+    ) -> Result<Prepared, Box<Report>> {
+        problems.append(compiled.problems);
+        let snapshot = compiled.snapshot;
+        let names = name_counts(&snapshot);
+        if let Wish::Reload { cautious: true } = wish
+            && let Some(loss) = self.loss(&names)
+        {
+            let file: Arc<Path> = Path::new("zones").into();
+            problems.push(Problem::of_file(&file, loss).help(
+                "held back because `watch` loaded it by itself; \
+                 run `tradewind reload --force` if it is meant",
+            ));
+            return Err(self.refused(&problems, &sources));
+        }
+        let accepted = Sources { server: sources.server.clone(), zones: compiled.accepted };
+        let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
+        if !unchanged {
+            self.revision += 1;
+            let now = self.clock.wall();
+            if let Err(error) = self.revisions.keep(self.revision, &accepted, cause, now) {
+                problems.push(not_kept(&error));
+            }
+        }
+        for (name, serial) in serials(&snapshot) {
+            self.serials.insert(name, serial);
+        }
+        self.names = names;
+        let (errors, _) = problems.counts();
+        let report = Report {
+            accepted: true,
+            revision: self.revision,
+            unchanged,
+            held: compiled.held.iter().map(|path| zone_of(path)).collect(),
+            zones: snapshot.zones.len(),
+            records: snapshot.records.len(),
+            problems: problems.to_json(&sources),
+            errors,
+            rendered: problems.render(&sources, false),
+        };
+        self.accepted = Some(accepted);
+        Ok(Prepared {
+            snapshot: Arc::new(snapshot),
+            plan: compiled.plan,
+            server: compiled.server,
+            locations: self.locations.table(),
+            report,
+        })
+    }
+
+    /// What a cautious reload would lose, if it is much.
+    fn loss(&self, names: &BTreeMap<Name, usize>) -> Option<String> {
+        self.names.iter().find_map(|(apex, &before)| match names.get(apex) {
+            None => Some(format!("zone {apex} would be removed")),
+            Some(&now) if now * 5 < before * 4 => {
+                Some(format!("zone {apex} would go from {before} names to {now}"))
+            }
+            Some(_) => None,
+        })
+    }
+
+    fn refused(&self, problems: &Problems, sources: &Sources) -> Box<Report> {
+        Box::new(Report {
+            revision: self.revision,
+            problems: problems.to_json(sources),
+            errors: problems.counts().0,
+            rendered: problems.render(sources, false),
+            ..Report::default()
+        })
+    }
+
+    fn cannot(&self, why: &str) -> Box<Report> {
+        let file: Arc<Path> = self.dir.as_path().into();
+        let mut problems = Problems::default();
+        problems.push(Problem::of_file(&file, why));
+        self.refused(&problems, &Sources::default())
+    }
+}
+
+fn not_kept(error: &RevisionError) -> Problem {
+    let file: Arc<Path> = Path::new("state/revisions").into();
+    let mut problem = Problem::of_file(&file, format!("the revision could not be kept: {error}"))
+        .help("it is served all the same; `rollback` will not know it");
+    problem.severity = crate::config::Severity::Warning;
+    problem
+}
+
+/// A zone as people call it, from its main file.
+fn zone_of(path: &Path) -> Arc<str> {
+    path.file_stem().unwrap_or_default().to_string_lossy().into()
+}
+
+fn name_counts(snapshot: &Snapshot) -> BTreeMap<Name, usize> {
+    let zones = snapshot.zones.iter().filter_map(|entry| {
+        let names = entry.zone.as_ref()?.name_count();
+        Some((entry.apex.clone(), names))
+    });
+    zones.collect()
+}
+
+fn serials(snapshot: &Snapshot) -> impl Iterator<Item = (Name, u32)> + '_ {
+    snapshot
+        .zones
+        .iter()
+        .filter_map(|entry| Some((entry.apex.clone(), entry.zone.as_ref()?.serial())))
 }

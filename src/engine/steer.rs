@@ -6,7 +6,7 @@
 use crate::{
     clock::Dice,
     ids::CounterSlot,
-    place::{Hit, fold_net},
+    place::fold_net,
     policy::{Basis, sticky::Key},
     snapshot::{Plan, Record, Sticky},
     steering::{Draw, Selection, Variant},
@@ -20,16 +20,16 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     /// The resolver's address.
-    from: IpAddr,
-    /// The client network it speaks for, and how many bits of it are known.
-    subnet: Option<(IpAddr, u8)>,
+    pub from: IpAddr,
+    /// The client network it speaks for, and how many bits of it are known: at least one.
+    pub subnet: Option<(IpAddr, u8)>,
 }
 
 impl Client {
     /// The client behind `query`, which came from `from`. A source prefix of 0 is an opt-out:
     /// then the resolver itself is the client (RFC 7871 §7.1.2).
     #[inline]
-    pub fn new(from: IpAddr, query: &Query) -> Client {
+    pub fn behind(query: &Query, from: IpAddr) -> Client {
         let ecs = query.edns.and_then(|edns| edns.ecs);
         let told = ecs.filter(|ecs| ecs.source_prefix() > 0);
         Client { from, subnet: told.map(|ecs| (ecs.address(), ecs.source_prefix())) }
@@ -37,7 +37,7 @@ impl Client {
 
     /// The address that `plan` looks at, and how many bits of it are known.
     #[inline]
-    fn seen_by(&self, plan: &Plan) -> (IpAddr, u8) {
+    pub fn seen_by(&self, plan: &Plan) -> (IpAddr, u8) {
         match self.subnet {
             Some(subnet) if plan.use_ecs => subnet,
             _ => (self.from, if self.from.is_ipv4() { 32 } else { 128 }),
@@ -68,7 +68,7 @@ pub fn steers(plan: &Plan, qtype: Rtype) -> bool {
         _ if plan.has_cname => true,
         Rtype::A => plan.has_v4,
         Rtype::AAAA => plan.has_v6,
-        Rtype::ANY => true,
+        Rtype::ANY => plan.has_v4 || plan.has_v6,
         _ => false,
     }
 }
@@ -90,24 +90,17 @@ pub fn steer<'w>(
     });
     let class = placed.as_ref().map_or(Plan::ONLY_CLASS, |(_, hit)| hit.class);
     let selection = world.steering.plan(record.plan).selection(class);
-    let draw = match qtype {
-        Rtype::AAAA => &selection.aaaa,
-        // ANY gets one RRset, no more (RFC 8482 §4.1): the addresses most people want.
-        Rtype::A => &selection.a,
-        Rtype::ANY if plan.has_v4 || plan.has_cname => &selection.a,
-        Rtype::ANY => &selection.aaaa,
-        _ => &selection.other,
-    };
-    let variant = draw.draw(dice, || match plan.sticky {
-        Some(sticky) => key(ip, len, sticky, record.cohort).0,
-        None => Key::new(0, record.cohort),
-    });
+    let draw = draw_for(selection, qtype);
+    let network = plan.sticky.map(|sticky| network(ip, len, sticky));
+    let bits = || network.map_or(0, |network| network.bits);
+    let variant = draw.draw(dice, || Key::new(bits(), record.cohort));
     let variant = &selection.variants[variant];
     let scope = match client.subnet {
         Some(_) if plan.use_ecs => {
-            let by_place = placed.map_or(0, |(map, hit)| map_scope(map, &hit, selection));
-            let by_client = plan.sticky.map_or(0, |sticky| key(ip, len, sticky, 0).1);
-            by_place.max(by_client)
+            // The widest prefix all of whose mapped space has this Selection now, but no wider
+            // than what the draw looked at (DESIGN §5, ECS scope).
+            let by_place = placed.map_or(0, |(map, hit)| map.scope(&hit, &selection.mask));
+            by_place.max(network.map_or(0, |network| network.len))
         }
         _ => 0,
     };
@@ -115,13 +108,28 @@ pub fn steer<'w>(
     Steered { variant, ttl: selection.ttl, scope, counter, basis: selection.basis }
 }
 
-/// The widest prefix all of whose mapped space has this Selection now (DESIGN §5, ECS scope).
-fn map_scope(map: &crate::place::ClientMap, hit: &Hit, selection: &Selection) -> u8 {
-    map.scope(hit, &selection.mask)
+/// How `selection` draws for `qtype`.
+#[inline]
+pub fn draw_for(selection: &Selection, qtype: Rtype) -> &Draw {
+    match qtype {
+        Rtype::AAAA => &selection.aaaa,
+        Rtype::A | Rtype::ANY => &selection.a,
+        _ => &selection.other,
+    }
 }
 
-/// A client's sticky key, and how many bits of its address as it came went into it.
-fn key(ip: IpAddr, len: u8, sticky: Sticky, cohort: u64) -> (Key, u8) {
+/// What a sticky draw knows of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// The first bits of its address, IPv4 as `::ffff:a.b.c.d`.
+    pub bits: u128,
+    /// How many bits of the address as it came those are.
+    pub len: u8,
+}
+
+/// The client network of a sticky draw: `ip` cut to the sticky prefix, and no longer than the
+/// `len` bits that are known.
+pub fn network(ip: IpAddr, len: u8, sticky: Sticky) -> Network {
     let folded = fold_net(ip, len);
     let (bits, cut) = match folded.ip {
         IpAddr::V4(v4) => {
@@ -135,10 +143,5 @@ fn key(ip: IpAddr, len: u8, sticky: Sticky, cohort: u64) -> (Key, u8) {
             (v6.to_bits() & mask, cut)
         }
     };
-    (Key::new(bits, cohort), folded.shift + cut)
-}
-
-/// Whether a draw depends on the client's own key, for `explain`.
-pub fn is_sticky(draw: &Draw) -> bool {
-    matches!(draw, Draw::Sticky(_))
+    Network { bits, len: folded.shift + cut }
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 const PACKED: &[u8] = include_bytes!("embedded/country.table");
 
 /// The table, unpacked at the first call and kept.
-pub fn table() -> &'static LocationTable {
-    static TABLE: OnceLock<LocationTable> = OnceLock::new();
-    TABLE.get_or_init(unpack)
+pub fn table() -> Arc<LocationTable> {
+    static TABLE: OnceLock<Arc<LocationTable>> = OnceLock::new();
+    Arc::clone(TABLE.get_or_init(|| Arc::new(unpack())))
 }
 
 /// A copy of its own, unpacked anew: what the first call of [`table`] costs.
@@ -47,7 +47,8 @@ mod tests {
             ("2001:67c:2e8:22::c100:68b", "NL", "EU"),
             ("2001:dc0:2001:11::194", "AU", "OC"),
         ] {
-            let (_, at) = table().lookup(ip.parse().unwrap()).unwrap();
+            let table = table();
+            let (_, at) = table.lookup(ip.parse().unwrap()).unwrap();
             let found = (at.country.unwrap(), at.continent.unwrap());
             assert_eq!((found.0.as_str(), found.1.code()), (country, continent), "{ip}");
         }
@@ -56,7 +57,8 @@ mod tests {
 
     #[test]
     fn every_country_in_the_table_has_a_continent() {
-        let lost: Vec<_> = table().locations().iter().filter(|l| l.continent.is_none()).collect();
+        let table = table();
+        let lost: Vec<_> = table.locations().iter().filter(|l| l.continent.is_none()).collect();
         assert!(lost.is_empty(), "{lost:?}");
     }
 }

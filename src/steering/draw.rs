@@ -66,6 +66,36 @@ impl Draw {
         };
         variant as usize
     }
+
+    /// Every Variant it can give with its exact share of all clients, for people.
+    pub fn shares(&self) -> Vec<(u32, f64)> {
+        let mut shares: Vec<(u32, f64)> = Vec::new();
+        let mut give =
+            |variant: u32, share: f64| match shares.iter_mut().find(|(known, _)| *known == variant)
+            {
+                Some((_, sum)) => *sum += share,
+                None => shares.push((variant, share)),
+            };
+        match self {
+            Draw::Fixed(variant) => give(*variant, 1.0),
+            Draw::Chance(alias) => alias.shares(&mut give),
+            Draw::Sticky(levels) => sticky_shares(levels, 0, 1.0, &mut give),
+        }
+        shares.retain(|(_, share)| *share > 0.0);
+        shares
+    }
+}
+
+fn sticky_shares(levels: &[Level], at: usize, share: f64, give: &mut dyn FnMut(u32, f64)) {
+    let arms = &levels[at].0;
+    let sum: u64 = arms.iter().map(|arm| arm.weight).sum();
+    for arm in arms {
+        let share = share * arm.weight as f64 / sum as f64;
+        match arm.then {
+            Then::Variant(variant) => give(variant, share),
+            Then::Level(next) => sticky_shares(levels, next as usize, share, give),
+        }
+    }
 }
 
 fn sticky(levels: &[Level], key: Key) -> u32 {
@@ -103,44 +133,21 @@ impl Alias {
         Alias(cells.into_boxed_slice())
     }
 
+    fn shares(&self, give: &mut dyn FnMut(u32, f64)) {
+        let cells = self.0.len() as f64;
+        for cell in &self.0 {
+            let cut = cell.cut as f64 / 2_f64.powi(64);
+            give(cell.own, cut / cells);
+            give(cell.other, (1.0 - cut) / cells);
+        }
+    }
+
     #[inline]
     fn draw(&self, roll: Dice64) -> u32 {
         // The high half of roll × cells is an even cell number, the low half an even fraction.
         let scaled = u128::from(roll) * self.0.len() as u128;
         let cell = &self.0[(scaled >> 64) as usize];
         if (scaled as u64) < cell.cut { cell.own } else { cell.other }
-    }
-}
-
-#[cfg(test)]
-impl Draw {
-    /// The exact probability of each of `variants` outcomes.
-    pub(super) fn shares(&self, variants: usize) -> Vec<f64> {
-        let mut shares = vec![0.0; variants];
-        match self {
-            Draw::Fixed(variant) => shares[*variant as usize] = 1.0,
-            Draw::Chance(alias) => {
-                for cell in &alias.0 {
-                    let cut = cell.cut as f64 / 2_f64.powi(64);
-                    shares[cell.own as usize] += cut / alias.0.len() as f64;
-                    shares[cell.other as usize] += (1.0 - cut) / alias.0.len() as f64;
-                }
-            }
-            Draw::Sticky(levels) => descend(levels, 0, 1.0, &mut shares),
-        }
-        shares
-    }
-}
-
-#[cfg(test)]
-fn descend(levels: &[Level], at: usize, share: f64, shares: &mut [f64]) {
-    let sum: u64 = levels[at].0.iter().map(|arm| arm.weight).sum();
-    for arm in &levels[at].0 {
-        let share = share * arm.weight as f64 / sum as f64;
-        match arm.then {
-            Then::Variant(variant) => shares[variant as usize] += share,
-            Then::Level(next) => descend(levels, next as usize, share, shares),
-        }
     }
 }
 
@@ -156,10 +163,11 @@ mod tests {
             vec![(0, 1.0), (1, 1.0), (2, 1.0)],
             (0..64).map(|i| (i, f64::from(i) + 0.5)).collect(),
         ] {
+            let alias = Alias::new(&shares);
             let sum: f64 = shares.iter().map(|s| s.1).sum();
-            let given = Draw::Chance(Alias::new(&shares)).shares(shares.len());
+            let given = Draw::Chance(alias).shares();
             for &(outcome, share) in &shares {
-                let given = given[outcome as usize];
+                let given = given.iter().find(|(known, _)| *known == outcome).unwrap().1;
                 assert!((given - share / sum).abs() < 1e-12, "{outcome}: {given}");
             }
         }

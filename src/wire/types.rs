@@ -61,7 +61,8 @@ codes! {
         LOC = 29, SRV = 33, NAPTR = 35, DNAME = 39, OPT = 41, DS = 43, SSHFP = 44, RRSIG = 46,
         NSEC = 47, DNSKEY = 48, NSEC3 = 50, NSEC3PARAM = 51, TLSA = 52, CDS = 59, CDNSKEY = 60,
         OPENPGPKEY = 61, CSYNC = 62, ZONEMD = 63, SVCB = 64, HTTPS = 65, SPF = 99, NXNAME = 128,
-        TKEY = 249, TSIG = 250, IXFR = 251, AXFR = 252, ANY = 255, URI = 256, CAA = 257,
+        TKEY = 249, TSIG = 250, IXFR = 251, AXFR = 252, MAILB = 253, MAILA = 254, ANY = 255, URI = 256,
+        CAA = 257,
     }
     /// A record's or question's class (RFC 1035 §3.2.4); not a class of clients.
     Rclass(u16), else "CLASS": { IN = 1, CH = 3, HS = 4, NONE = 254, ANY = 255, }

@@ -25,6 +25,8 @@ pub(super) type Said<T> = [(Transport, Result<T, String>); 2];
 #[derive(Clone, Debug)]
 pub(super) struct ParentSays {
     pub(super) rcode: ResponseCode,
+    /// Whether it serves a zone above ours; a referral alone shows that.
+    pub(super) is_above: bool,
     /// The zone whose NS records it gave, if any.
     pub(super) cut: Option<Name>,
     pub(super) ns: BTreeSet<Name>,
@@ -78,6 +80,9 @@ fn listed(facts: &DelegationFacts) -> BTreeSet<Name> {
     facts.ns.iter().map(|(name, _)| name.clone()).collect()
 }
 
+/// A problem and how to put it right.
+type Fault = (String, &'static str);
+
 /// What is wrong at the parent's server `address`.
 pub(super) fn parent(
     facts: &DelegationFacts,
@@ -86,59 +91,76 @@ pub(super) fn parent(
 ) -> Vec<Finding> {
     let about = format!("parent {address}");
     let mut findings: Vec<_> = silences(&about, said).collect();
-    let Some(says) = first(said) else {
-        return findings;
+    let faults = match first(said) {
+        None => Vec::new(),
+        Some(says) => match no_delegation(facts, says) {
+            Some(fault) => vec![fault],
+            None => ns_faults(facts, says).chain(glue_faults(facts, says)).collect(),
+        },
     };
-    let mut wrong = |problem, hint| {
-        findings.push(Finding { about: about.clone(), problem, hint: Some(hint) });
-    };
+    findings.extend(findings_about(&about, faults));
+    findings
+}
+
+fn findings_about(about: &str, faults: Vec<Fault>) -> impl Iterator<Item = Finding> {
+    faults.into_iter().map(|(problem, hint)| Finding {
+        about: about.to_owned(),
+        problem,
+        hint: Some(hint),
+    })
+}
+
+/// Why what the parent said is no delegation of the zone at all.
+fn no_delegation(facts: &DelegationFacts, says: &ParentSays) -> Option<Fault> {
+    const WHOM: &str = "is it a server of the parent zone? --parent says whom to ask";
     match &says.cut {
-        Some(cut) if *cut == facts.zone => {}
-        Some(cut) => {
-            let cut = cut.to_ascii();
-            wrong(
-                format!("refers to the servers of {cut}"),
-                "is it a server of the parent zone? --parent says whom to ask",
-            );
-            return findings;
+        None => Some((
+            format!("has no delegation of the zone: {}, no NS records", present::rcode(says.rcode)),
+            "put the lines above into the parent zone",
+        )),
+        Some(cut) if *cut != facts.zone => {
+            Some((format!("refers to the servers of {}", cut.to_ascii()), WHOM))
         }
-        None => {
-            let rcode = present::rcode(says.rcode);
-            wrong(
-                format!("has no delegation of the zone: {rcode}, no NS records"),
-                "put the lines above into the parent zone",
-            );
-            return findings;
+        Some(_) if !says.is_above => {
+            Some(("serves the zone itself and none above it".to_owned(), WHOM))
         }
+        Some(_) => None,
     }
+}
+
+fn ns_faults(facts: &DelegationFacts, says: &ParentSays) -> impl Iterator<Item = Fault> {
     let ours = listed(facts);
     let missing: BTreeSet<_> = ours.difference(&says.ns).cloned().collect();
-    if !missing.is_empty() {
-        wrong(format!("lacks NS {}", names(&missing)), "add the lines above to the parent zone");
-    }
     let extra: BTreeSet<_> = says.ns.difference(&ours).cloned().collect();
-    if !extra.is_empty() {
-        wrong(
-            format!("has NS {}, which our files do not list", names(&extra)),
-            "take it out of the parent zone, or add it to the zone's `ns`",
-        );
-    }
-    for (server, addresses_ours) in facts.ns.iter().filter(|(name, _)| facts.needs_glue(name)) {
-        let ours: BTreeSet<_> = addresses_ours.iter().copied().collect();
+    let missing = (!missing.is_empty()).then(|| {
+        let problem = format!("lacks NS {}", names(&missing));
+        (problem, "add the lines above to the parent zone")
+    });
+    let extra = (!extra.is_empty()).then(|| {
+        let problem = format!("has NS {}, which our files do not list", names(&extra));
+        let hint = "take it out of the parent zone, or add it to the zone's `ns`";
+        (problem, hint)
+    });
+    missing.into_iter().chain(extra)
+}
+
+fn glue_faults(facts: &DelegationFacts, says: &ParentSays) -> impl Iterator<Item = Fault> {
+    let must_have =
+        facts.ns.iter().filter(|(server, _)| facts.needs_glue(server) && says.ns.contains(server));
+    must_have.filter_map(|(server, ours)| {
+        let ours: BTreeSet<_> = ours.iter().copied().collect();
         let theirs = says.glue.get(server).cloned().unwrap_or_default();
-        if says.ns.contains(server) && ours != theirs {
-            let (server, ours) = (server.to_ascii(), addresses(&ours));
-            let has = match theirs.is_empty() {
-                true => "no glue".to_owned(),
-                false => format!("glue {}", addresses(&theirs)),
-            };
-            wrong(
-                format!("has {has} for {server}, our files say {ours}"),
-                "put the A and AAAA lines above into the parent zone",
-            );
+        if ours == theirs {
+            return None;
         }
-    }
-    findings
+        let has = match theirs.is_empty() {
+            true => "no glue".to_owned(),
+            false => format!("glue {}", addresses(&theirs)),
+        };
+        let (server, ours) = (server.to_ascii(), addresses(&ours));
+        let problem = format!("has {has} for {server}, our files say {ours}");
+        Some((problem, "put the A and AAAA lines above into the parent zone"))
+    })
 }
 
 /// What is wrong at the listed servers, one by one and together.
@@ -164,28 +186,24 @@ pub(super) fn servers(facts: &DelegationFacts, seen: &[ServerSeen]) -> Vec<Findi
 fn one_server(facts: &DelegationFacts, seen: &ServerSeen) -> Vec<Finding> {
     let about = format!("{} ({})", seen.name.to_ascii(), seen.address);
     let mut findings: Vec<_> = silences(&about, &seen.said).collect();
-    let Some(says) = first(&seen.said) else {
-        return findings;
-    };
-    let mut wrong = |problem, hint| {
-        findings.push(Finding { about: about.clone(), problem, hint: Some(hint) });
-    };
-    let rcode = present::rcode(says.rcode);
+    let fault = first(&seen.said).and_then(|says| server_fault(facts, says));
+    findings.extend(findings_about(&about, fault.into_iter().collect()));
+    findings
+}
+
+fn server_fault(facts: &DelegationFacts, says: &ServerSays) -> Option<Fault> {
     if says.rcode != ResponseCode::NoError || !says.authoritative || says.serial.is_none() {
+        let rcode = present::rcode(says.rcode);
         let aa = if says.authoritative { "AA" } else { "no AA" };
-        wrong(
+        return Some((
             format!("is lame: {rcode}, {aa} for the zone's SOA"),
             "does it load the zone? `tradewind check` there tells",
-        );
-        return findings;
+        ));
     }
-    if says.ns != listed(facts) {
-        wrong(
-            format!("serves NS {}, our files list others", names(&says.ns)),
-            "load the same files on all servers",
-        );
-    }
-    findings
+    (says.ns != listed(facts)).then(|| {
+        let problem = format!("serves NS {}, our files list others", names(&says.ns));
+        (problem, "load the same files on all servers")
+    })
 }
 
 #[cfg(test)]
@@ -215,6 +233,7 @@ mod tests {
         }
         let says = ParentSays {
             rcode: ResponseCode::NoError,
+            is_above: true,
             cut: cut.map(name),
             ns: ns.iter().map(|ns| name(ns)).collect(),
             glue: held,

@@ -5,7 +5,7 @@ use super::{
     judge::{self, Finding, ParentSays, Said, ServerSays, ServerSeen},
 };
 use crate::{
-    cli::dns::{AskError, Client, Question, Reply, Transport, random_seed},
+    cli::dns::{AskError, Client, Question, Transport, random_seed},
     clock::Clock,
 };
 use hickory_proto::{
@@ -87,12 +87,28 @@ impl Verifier<'_> {
             }
         };
         let mut client = self.client(address);
-        let question = Question::new(self.facts.zone.clone(), RecordType::NS);
         let said = BOTH.map(|transport| {
-            let reply = client.ask(&question, transport);
-            (transport, reply.map(|reply| parent_says(&reply)).map_err(|e| e.to_string()))
+            let says = self.ask_parent(&mut client, transport);
+            (transport, says.map_err(|e| e.to_string()))
         });
         judge::parent(self.facts, address, &said)
+    }
+
+    fn ask_parent(
+        self,
+        client: &mut Client<'_>,
+        transport: Transport,
+    ) -> Result<ParentSays, AskError> {
+        let zone = &self.facts.zone;
+        let reply = client.ask(&Question::new(zone.clone(), RecordType::NS), transport)?;
+        let mut says = parent_says(&reply.message);
+        if reply.message.metadata.authoritative {
+            // Not a referral: it serves our zone, so it must be asked whether another as well.
+            let above = Question::new(zone.base_name(), RecordType::SOA);
+            let above = client.ask(&above, transport)?.message;
+            says.is_above = above.metadata.authoritative;
+        }
+        Ok(says)
     }
 
     fn see_server(self, name: &Name, address: SocketAddr) -> ServerSeen {
@@ -197,8 +213,7 @@ fn ns_names<'a>(data: impl Iterator<Item = &'a RData>) -> BTreeSet<Name> {
 }
 
 /// A referral, or the answer of a server that serves both zones.
-fn parent_says(reply: &Reply) -> ParentSays {
-    let message = &reply.message;
+fn parent_says(message: &Message) -> ParentSays {
     let section = match message.answers.is_empty() {
         true => &message.authorities,
         false => &message.answers,
@@ -213,6 +228,7 @@ fn parent_says(reply: &Reply) -> ParentSays {
     }
     ParentSays {
         rcode: message.metadata.response_code,
+        is_above: true,
         ns: cut.iter().flat_map(|cut| ns_names(owned_by(cut, section))).collect(),
         cut,
         glue,

@@ -244,6 +244,17 @@ fn a_server_that_is_not_there_exits_5_with_a_hint() {
 }
 
 #[test]
+fn options_fit_together_and_help_teaches_by_examples() {
+    use clap::CommandFactory;
+    let mut command = Cli::command();
+    command.clone().debug_assert();
+    let help = command.render_help().to_string();
+    assert!(help.contains("--count 5000 --tally"), "{help}");
+    let both = ["query", "x.example", "--clients", "--ecs", "192.0.2.0/24"];
+    assert!(Cli::try_parse_from(both).is_err());
+}
+
+#[test]
 fn random_networks_are_public() {
     let mut dice = Dice::seeded(1);
     for _ in 0..20_000 {

@@ -1,6 +1,7 @@
-//! Records that go along: referrals with glue, and addresses of the names in an answer.
+//! Whose a delegated name is, and the addresses that go along with NS, MX and other records
+//! that point to names.
 
-use super::{Answering, Next, Unanswered};
+use super::answering::{Answering, Next, Unanswered};
 use crate::{
     wire::{Owner, QName, Section, types::Rtype},
     zone::{Node, Rrset},
@@ -11,17 +12,18 @@ impl<'q> Answering<'q, '_> {
     /// addresses. In-domain glue is all there or the reply is truncated (RFC 9471 §3.1); sibling
     /// glue comes if it fits.
     pub(super) fn referral(&mut self, name: &QName, cut: Node<'q>) -> Result<Next, Unanswered> {
-        let Some(ns) = cut.rrset(Rtype::NS) else { return self.nodata(None) };
-        // The cut is the name or one above it: the last so many bytes of it.
+        let Some(ns) = cut.rrset(Rtype::NS) else { return self.nodata() };
+        // The cut is `name` or above it.
         let cut_len = cut.relative_name().len() + self.zone.apex().as_wire().len();
-        let owner = Owner::Ancestor(&name.wire()[name.wire().len() - cut_len..]);
+        let above = name.wire().len().saturating_sub(cut_len);
+        let owner = Owner::Ancestor(&name.wire()[above..]);
         self.reply.records(Section::Authority, owner, ns.ttl, &ns.rdatas)?;
         self.additional(ns)?;
         Ok(Next::Done)
     }
 
     /// Static addresses of the names in `rrset`. They are left out without a trace where they do
-    /// not fit (RFC 2181 §9), but for the glue a referral cannot do without.
+    /// not fit (RFC 2181 §9), but for the glue that a referral cannot do without.
     pub(super) fn additional(&mut self, rrset: &'q Rrset) -> Result<(), Unanswered> {
         let (required, nodes) = self.zone.additional(rrset);
         for (place, node) in nodes.enumerate() {

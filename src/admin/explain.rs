@@ -1,0 +1,473 @@
+//! Why one client gets one answer.
+//!
+//! Walks the way a query goes, zone, name, class, Selection, draw, through the very functions
+//! that answer packets: [`select`] with a trace beside it, [`steer`] with the client's network.
+//! What it prints is therefore what is answered, and shares are sums over all draws, not
+//! samples. Must not know sockets, or how it will be shown.
+
+use super::{
+    rdata,
+    schema::{
+        AnswerShare, DrawLine, DrawnBy, Explanation, MemberShare, Outcome, Place, SCHEMA_VERSION,
+        Steered, StepLine, StepMark,
+    },
+    status::basis_words,
+    suppose::{Supposition, SuppositionError, suppose},
+};
+use crate::{
+    clock::Dice,
+    engine::steer::{Client, draw_for, network, steer, steers},
+    ids::{Class, SlotId},
+    place::{ClassMask, LocationTable, fold, fold_net},
+    policy::{
+        Choice, select,
+        sticky::{Drawn, Key, name_hash, pick},
+        trace::{Mark, Steps},
+    },
+    snapshot::{Plan, Record, SlotAddress, TtlPolicy},
+    steering::{Draw, Selection, Variant},
+    wire::{
+        Name, NameProblem, QName,
+        types::{Rtype, UnknownMnemonic},
+    },
+    world::World,
+    zone::{Lookup, Node, Zone},
+};
+use ipnet::IpNet;
+use std::{net::IpAddr, sync::Arc};
+
+/// What is to be explained.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The name.
+    pub name: Name,
+    /// The type.
+    pub rtype: Rtype,
+    /// The client: an address, or the network a resolver sends for it.
+    pub client: IpNet,
+    /// What is to be taken as true.
+    pub suppositions: Vec<Supposition>,
+}
+
+/// Why a question cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The name is none.
+    #[error("`{0}` is not a name: {1}")]
+    Name(Box<str>, NameProblem),
+    /// The type is none.
+    #[error("{0}; write A, AAAA, MX, … or TYPE65280")]
+    Type(#[from] UnknownMnemonic),
+    /// The client is none.
+    #[error("`{0}` is neither an address nor a network like 203.0.113.0/24")]
+    Client(Box<str>),
+    /// A supposition is none.
+    #[error(transparent)]
+    Supposition(#[from] SuppositionError),
+}
+
+impl Ask {
+    /// Reads a question from its parts as people write them.
+    ///
+    /// # Errors
+    /// At the first part that cannot be read.
+    pub fn read<'t>(
+        name: &str,
+        rtype: &str,
+        client: &str,
+        suppositions: impl IntoIterator<Item = &'t str>,
+    ) -> Result<Ask, AskError> {
+        let address = || client.parse::<IpAddr>().map(IpNet::from);
+        Ok(Ask {
+            name: Name::parse(name).map_err(|problem| AskError::Name(name.into(), problem))?,
+            rtype: rtype.parse()?,
+            client: client
+                .parse()
+                .or_else(|_| address())
+                .map(|net| net.trunc())
+                .map_err(|_| AskError::Client(client.into()))?,
+            suppositions: suppositions
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .map(str::parse)
+                .collect::<Result<_, SuppositionError>>()?,
+        })
+    }
+}
+
+/// Explains what `ask` is answered in `world`. `locations` is what its maps were made from.
+///
+/// # Errors
+/// When a supposition concerns nothing.
+pub fn explain(
+    world: &Arc<World>,
+    locations: Option<&LocationTable>,
+    ask: &Ask,
+) -> Result<Explanation, SuppositionError> {
+    let supposed = suppose(world, &ask.suppositions)?;
+    let mut said = Explanation {
+        schema_version: SCHEMA_VERSION,
+        name: ask.name.to_string(),
+        rtype: ask.rtype.to_string(),
+        client: shown(ask.client),
+        supposed: ask.suppositions.iter().map(Supposition::to_string).collect(),
+        ..Explanation::default()
+    };
+    if world.warming {
+        said.notes.push(
+            "first health results are awaited: steered names are silent until then; this is \
+             what they would be answered"
+                .into(),
+        );
+    }
+    let mut qname = QName::default();
+    qname.set(&ask.name);
+    let snapshot = &supposed.snapshot;
+    let Some(id) = snapshot.apexes.closest(&qname, ask.rtype) else {
+        said.sentence = format!("{} is in no zone of this server: REFUSED", said.name);
+        return Ok(said);
+    };
+    let entry = snapshot.zone(id);
+    said.zone = Some(entry.apex.to_string());
+    let Some(zone) = &entry.zone else {
+        said.outcome = Outcome::ServFail;
+        said.sentence = format!("zone {} never compiled: SERVFAIL", entry.apex);
+        return Ok(said);
+    };
+    let about = About { world: &supposed, locations, ask, zone };
+    match zone.lookup(&qname) {
+        Lookup::Node { node, wildcard } => {
+            if wildcard {
+                said.owner = Some(node.name().to_string());
+                said.notes.push(format!("the wildcard {} stands in for it", node.name()));
+            }
+            about.node(node, entry.records.start, &mut said);
+        }
+        Lookup::Delegation { cut, at_cut: true } if ask.rtype == Rtype::DS => {
+            about.owned(cut, &mut said);
+        }
+        Lookup::Delegation { cut, .. } => {
+            said.outcome = Outcome::Delegation;
+            said.owner = Some(cut.name().to_string());
+            said.records = about.lines(cut, Rtype::NS);
+            said.sentence = format!("{} is delegated: a referral to its servers", cut.name());
+        }
+        Lookup::Dname { node, .. } => {
+            said.outcome = Outcome::Dname;
+            said.owner = Some(node.name().to_string());
+            said.records = about.lines(node, Rtype::DNAME);
+            said.sentence = format!("the DNAME at {} redirects it", node.name());
+        }
+        Lookup::NxDomain => {
+            said.outcome = Outcome::NxDomain;
+            said.sentence = format!("{} does not exist: NXDOMAIN", said.name);
+        }
+    }
+    Ok(said)
+}
+
+/// A network, or a single address without its length.
+fn shown(net: IpNet) -> String {
+    match net.prefix_len() == net.max_prefix_len() {
+        true => net.addr().to_string(),
+        false => net.to_string(),
+    }
+}
+
+/// One question in one zone.
+struct About<'a> {
+    world: &'a World,
+    locations: Option<&'a LocationTable>,
+    ask: &'a Ask,
+    zone: &'a Zone,
+}
+
+impl About<'_> {
+    fn node(&self, node: Node<'_>, first_record: u32, said: &mut Explanation) {
+        let Some(steered) = node.steered() else { return self.owned(node, said) };
+        let record = &self.world.snapshot.records[(first_record + steered.index) as usize];
+        if !steers(self.world.snapshot.plan(record.plan), self.ask.rtype) {
+            let rtype = self.ask.rtype;
+            said.notes.push(format!("the name is steered, {rtype} at it is not"));
+            return self.owned(node, said);
+        }
+        said.outcome = Outcome::Steered;
+        let steered = self.steered(record);
+        said.sentence = sentence(said, &steered);
+        said.steering = Some(steered);
+    }
+
+    /// What the zone's own data says of `node`.
+    fn owned(&self, node: Node<'_>, said: &mut Explanation) {
+        let rtype = self.ask.rtype;
+        let any = node.rrsets().first().map(|rrset| rrset.rtype());
+        let owned = match rtype {
+            Rtype::ANY => any,
+            _ => [rtype, Rtype::CNAME].into_iter().find(|rtype| node.rrset(*rtype).is_some()),
+        };
+        let Some(owned) = owned else {
+            said.outcome = Outcome::NoData;
+            said.sentence = format!("{} exists without {rtype}: no data", said.name);
+            return;
+        };
+        said.outcome = Outcome::Static;
+        said.records = self.lines(node, owned);
+        let one = if said.records.len() == 1 { "record" } else { "records" };
+        said.sentence = format!(
+            "{} is answered from the zone's own data: {} {owned} {one}",
+            said.name,
+            said.records.len()
+        );
+        if owned == Rtype::CNAME && rtype != Rtype::CNAME {
+            said.notes.push("its target is answered along with it where it is ours".into());
+        }
+    }
+
+    /// The RRset of `node` as zone file lines.
+    fn lines(&self, node: Node<'_>, rtype: Rtype) -> Vec<String> {
+        let Some(rrset) = node.rrset(rtype) else { return Vec::new() };
+        let owner = node.name();
+        let line = |data| format!("{owner}. {} IN {rtype} {data}", rrset.ttl.as_secs());
+        rdata::texts(&rrset.rdatas, Some(self.zone.apex())).into_iter().map(line).collect()
+    }
+
+    fn steered(&self, record: &Record) -> Steered {
+        let World { snapshot, steering, state, .. } = self.world;
+        let plan = snapshot.plan(record.plan);
+        // What a resolver that sends this network would be answered, scope and all.
+        let net = self.ask.client;
+        let client = Client { from: net.addr(), subnet: Some((net.addr(), net.prefix_len())) };
+        let (ip, len) = client.seen_by(plan);
+        let (class, place) = self.place(plan, ip, len);
+
+        let verdict = |slot: SlotId| match state.verdict(slot) {
+            Some(verdict) => format!("{}: {}", verdict.sight.standing.word(), verdict.reason),
+            None => "up: no check".to_owned(),
+        };
+        let mut steps = Steps::new(&verdict);
+        let directives = state.moved().directives;
+        let decision = select(&plan.tree, class, &state.standings, &directives, &mut steps);
+        let mut members = Vec::new();
+        shares(&decision.choice, 0, 1.0, &mut members);
+
+        let selection = steering.plan(record.plan).selection(class);
+        let draw = draw_for(selection, self.ask.rtype);
+        let given = steer(self.world, record, self.ask.rtype, &client, &mut Dice::seeded(0));
+        let (ttl_why, scope_why) = (self.ttl_why(plan), scope_why(plan, given.scope));
+        Steered {
+            record: record.id.to_string(),
+            place,
+            steps: steps.steps.into_iter().map(step_line).collect(),
+            members,
+            answers: self.answers(plan, selection, draw, given.variant),
+            draw: drawn(plan, record, draw, &decision.choice, (ip, len)),
+            ttl_s: given.ttl.as_secs(),
+            ttl_why,
+            scope: given.scope,
+            scope_why,
+            basis: basis_words(given.basis),
+        }
+    }
+
+    /// The client's class, and the row of the map that says so.
+    fn place(&self, plan: &Plan, ip: IpAddr, len: u8) -> (Class, Option<Place>) {
+        let Some(map) = plan.map else { return (Plan::ONLY_CLASS, None) };
+        let map = &self.world.snapshot.maps[map.index()];
+        let hit = map.lookup_net(ip, len);
+        let found = self.locations.and_then(|table| table.lookup(fold(ip)));
+        let mut networks: Vec<&IpNet> =
+            map.nets().iter().filter(|net| net.contains(&fold_net(ip, len).ip)).collect();
+        networks.sort_by_key(|net| std::cmp::Reverse(net.prefix_len()));
+        let row = IpNet::new(ip, map.scope(&hit, &ClassMask::single(hit.class)));
+        let place = Place {
+            known: hit.known,
+            prefix: row.map_or_else(|_| ip.to_string(), |row| row.trunc().to_string()),
+            location: found.map(|(_, location)| location.to_string()),
+            location_prefix: found.map(|(net, _)| net.to_string()),
+            database: self
+                .locations
+                .map(|table| format!("{}, {}", table.info.source, table.info.date)),
+            networks: networks.iter().map(|net| net.to_string()).collect(),
+            class: hit.class.0,
+            classes: plan.tree.classes.classes(),
+        };
+        (hit.class, Some(place))
+    }
+
+    /// Every answer, the most frequent first.
+    fn answers(
+        &self,
+        plan: &Plan,
+        selection: &Selection,
+        draw: &Draw,
+        given: &Variant,
+    ) -> Vec<AnswerShare> {
+        let snapshot = &self.world.snapshot;
+        let answer = |(variant, share): (u16, f64)| {
+            let variant = &selection.variants[usize::from(variant)];
+            let records = variant.rdatas.as_ref().map(|rdatas| rdata::texts(rdatas, None));
+            let records = records.unwrap_or_default();
+            let region = plan.regions.get(usize::from(variant.region)).copied().flatten();
+            AnswerShare {
+                share,
+                endpoint: records.first().and_then(|first| self.endpoint(plan, first)),
+                records,
+                region: region.map(|region| snapshot.region_name(region).to_owned()),
+                this_client: !matches!(draw, Draw::Chance(_)) && variant == given,
+            }
+        };
+        let mut answers: Vec<AnswerShare> = draw.shares().into_iter().map(answer).collect();
+        answers.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.records.cmp(&b.records)));
+        answers
+    }
+
+    /// The endpoint of `plan` that answers `data`.
+    fn endpoint(&self, plan: &Plan, data: &str) -> Option<String> {
+        let slots = plan.slots.iter().map(|slot| &self.world.snapshot.slots[slot.index()]);
+        let answers = |address: &SlotAddress| match address {
+            SlotAddress::Ip(ip) => ip.to_string() == data,
+            SlotAddress::Name(name) => {
+                name.trim_end_matches('.').eq_ignore_ascii_case(data.trim_end_matches('.'))
+            }
+        };
+        slots.into_iter().find(|slot| answers(&slot.address)).map(|slot| slot.name.to_string())
+    }
+
+    fn ttl_why(&self, plan: &Plan) -> String {
+        let TtlPolicy { max, min } = plan.ttl;
+        let World { snapshot, state, .. } = self.world;
+        let failing = plan.slots.iter().find(|slot| state.standings.of(**slot).failing);
+        match failing {
+            _ if max == min => "fixed".to_owned(),
+            Some(slot) => {
+                let name = &snapshot.slots[slot.index()].name;
+                format!("shortened from {max}: {name} has a failing probe")
+            }
+            None => format!("{min} while an endpoint has a failing probe"),
+        }
+    }
+}
+
+fn scope_why(plan: &Plan, scope: u8) -> String {
+    let why = match (plan.use_ecs, plan.map.is_some(), plan.sticky.is_some()) {
+        (false, _, _) => "ecs = \"ignore\": the resolver's own address decides",
+        (true, false, false) => "the answer does not depend on the client",
+        (true, true, false) if scope == 0 => "all clients get the same answer now",
+        (true, true, false) => "the widest prefix that gets the same answer now",
+        (true, false, true) => "one client network of a sticky record",
+        (true, true, true) => "the longer of the client network and the map's prefix",
+    };
+    why.to_owned()
+}
+
+fn step_line(step: crate::policy::trace::Step) -> StepLine {
+    let mark = match step.mark {
+        Mark::Kept => StepMark::Kept,
+        Mark::Dropped => StepMark::Dropped,
+        Mark::Note => StepMark::Note,
+    };
+    StepLine { depth: step.depth, mark, name: step.name, why: step.why }
+}
+
+/// The levels of `choice`, with what each member gets of all clients.
+fn shares(choice: &Choice<'_>, depth: u8, whole: f64, out: &mut Vec<MemberShare>) {
+    let mut member = |name: &str, weight, share| {
+        out.push(MemberShare { depth, name: name.to_owned(), weight, share });
+    };
+    match choice {
+        Choice::Nodata => member("(no data)", 1, whole),
+        Choice::Leaf(leaf) => {
+            let sum: u64 = leaf.candidates.iter().map(|candidate| candidate.weight).sum();
+            for candidate in &leaf.candidates {
+                let share = whole * candidate.weight as f64 / sum as f64;
+                member(&candidate.endpoint.name, candidate.endpoint.weight.get().into(), share);
+            }
+        }
+        Choice::Draw(branches) => {
+            let sum: u64 = branches.iter().map(|branch| branch.weight).sum();
+            for branch in branches {
+                let share = whole * branch.weight as f64 / sum as f64;
+                let rest = branch.name.is_empty();
+                let name = if rest { "(the rest)" } else { branch.name }.to_owned();
+                out.push(MemberShare { depth, name, weight: branch.weight, share });
+                shares(&branch.choice, depth + 1, share, out);
+            }
+        }
+    }
+}
+
+fn drawn(
+    plan: &Plan,
+    record: &Record,
+    draw: &Draw,
+    choice: &Choice<'_>,
+    (ip, len): (IpAddr, u8),
+) -> DrawLine {
+    let by = match draw {
+        Draw::Fixed(_) => DrawnBy::Nothing,
+        Draw::Chance(_) => DrawnBy::Chance,
+        Draw::Sticky(_) => DrawnBy::Client,
+    };
+    let Some(sticky) = plan.sticky.filter(|_| by == DrawnBy::Client) else {
+        return DrawLine { by, network: None, path: Vec::new() };
+    };
+    let looked_at = network(ip, len, sticky);
+    let key = Key::new(looked_at.bits, record.cohort);
+    let network = IpNet::new(ip, looked_at.len).ok().map(|net| net.trunc().to_string());
+    let mut path = Vec::new();
+    follow(choice, key, &mut path);
+    DrawLine { by, network, path }
+}
+
+/// The members that `key` is given, level by level, as [`steer`] draws them.
+fn follow(choice: &Choice<'_>, key: Key, path: &mut Vec<String>) {
+    let Choice::Draw(branches) = choice else { return };
+    let arms = branches
+        .iter()
+        .map(|branch| (name_hash(Drawn::Member, branch.salt, &[branch.name]), branch.weight));
+    let Some(branch) = branches.get(pick(key, arms)) else { return };
+    if !branch.name.is_empty() {
+        path.push(branch.name.to_owned());
+    }
+    follow(&branch.choice, key, path);
+}
+
+fn sentence(said: &Explanation, steered: &Steered) -> String {
+    let asked = format!("{} {}", said.name, said.rtype);
+    let answer = |answer: &AnswerShare| match &answer.records[..] {
+        [] => "no data".to_owned(),
+        records => records.join(" + "),
+    };
+    let ttl = steered.ttl_s;
+    let mine = steered.answers.iter().find(|answer| answer.this_client);
+    let said = match mine {
+        Some(mine) => format!("{asked}: this client gets {} for {ttl} s", answer(mine)),
+        None => {
+            let shares = steered.answers.iter().take(ANSWERS_NAMED);
+            let shares: Vec<String> =
+                shares.map(|a| format!("{} ({})", answer(a), percent(a.share))).collect();
+            let more = match steered.answers.len().checked_sub(ANSWERS_NAMED) {
+                Some(more) if more > 0 => format!(" or one of {more} others"),
+                _ => String::new(),
+            };
+            format!("{asked}: this client gets {}{more} for {ttl} s", shares.join(" or "))
+        }
+    };
+    match &*steered.basis {
+        "healthy" => said,
+        basis => format!("{said}, on these grounds: {basis}"),
+    }
+}
+
+/// Answers named one by one in the sentence.
+const ANSWERS_NAMED: usize = 3;
+
+/// A share as people read it: `10 %`, `33.33 %`, never rounded to none.
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let text = format!("{percent:.2}");
+    match text.trim_end_matches('0').trim_end_matches('.') {
+        "0" if share > 0.0 => format!("{percent:.1e} %"),
+        text => format!("{text} %"),
+    }
+}

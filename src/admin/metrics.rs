@@ -1,0 +1,122 @@
+//! Gauges of a running server, beside the counters of the packet path: what is loaded, who is
+//! up, who is answered by last resort. Read at each scrape; alert rules are written against
+//! these names (CHANGELOG.md says when one changes).
+
+use super::{Running, schema::ZoneState, status};
+use crate::{
+    control::Report,
+    health::TargetState,
+    telemetry::metrics::{Kind, Metrics, Samples},
+    verdict::Standing,
+    world::{Viewer, World},
+};
+use std::sync::Arc;
+use tokio::sync::watch::Receiver;
+
+/// Every standing, so that a state's series exists before anything is in it.
+const STANDINGS: [Standing; 5] =
+    [Standing::Unknown, Standing::Up, Standing::Degraded, Standing::Down, Standing::Drained];
+
+/// Adds the gauges of the World behind `viewer`, of the newest load of files and of `running`.
+pub fn add(
+    metrics: &mut Metrics,
+    viewer: &Viewer,
+    report: &Receiver<Arc<Report>>,
+    running: &Arc<dyn Running>,
+) {
+    metrics.add(Kind::Gauge, "build_info", "The version that runs", |samples| {
+        samples.put(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    });
+    worlds(metrics, viewer);
+    targets(metrics, running);
+    let (view, newest) = (viewer.clone(), report.clone());
+    metrics.add(
+        Kind::Gauge,
+        "zones",
+        "Zones by the files they are answered from",
+        move |samples| {
+            let zones = status::zones(&view.world(), &newest.borrow());
+            for (state, word) in [
+                (ZoneState::Current, "current"),
+                (ZoneState::Held, "held"),
+                (ZoneState::NeverCompiled, "never-compiled"),
+            ] {
+                let count = zones.iter().filter(|zone| zone.state == state).count();
+                samples.put(&[("state", word)], count as f64);
+            }
+        },
+    );
+    let newest = report.clone();
+    let help = "Whether the newest files are all in force";
+    metrics.add(Kind::Gauge, "config_last_reload_success", help, move |samples| {
+        let report = newest.borrow();
+        samples.put(&[], flag(report.accepted && report.held.is_empty()));
+    });
+    let runs = Arc::clone(running);
+    let help = "Targets whose last probe proved nothing, for reasons of our own";
+    metrics.add(Kind::Gauge, "checker_impaired_targets", help, move |samples| {
+        samples.put(&[], runs.impairment().map_or(0.0, |impaired| impaired.targets as f64));
+    });
+}
+
+fn worlds(metrics: &mut Metrics, viewer: &Viewer) {
+    let mut of_world = |kind, name, help, read: fn(&World, &mut Samples<'_>)| {
+        let viewer = viewer.clone();
+        metrics.add(kind, name, help, move |samples| read(&viewer.world(), samples));
+    };
+    of_world(
+        Kind::Gauge,
+        "snapshot_revision",
+        "Revision of the files in force",
+        |world, samples| {
+            samples.put(&[], world.revision as f64);
+        },
+    );
+    of_world(Kind::Counter, "world_swaps", "Worlds published", |world, samples| {
+        samples.put(&[], world.swap as f64);
+    });
+    let help = "Records answered on other grounds than health; absent when healthy";
+    of_world(Kind::Gauge, "failopen_active", help, |world, samples| {
+        for record in status::last_resort(world) {
+            samples.put(&[("record", &record.record), ("basis", &record.basis)], 1.0);
+        }
+    });
+}
+
+fn targets(metrics: &mut Metrics, running: &Arc<dyn Running>) {
+    let mut of_target = |kind, name, help, read: fn(&TargetState, &mut Samples<'_>)| {
+        let running = Arc::clone(running);
+        metrics.add(kind, name, help, move |samples| {
+            running.targets().iter().for_each(|target| read(target, samples));
+        });
+    };
+    of_target(Kind::Gauge, "target_up", "Whether a target counts as up", |target, samples| {
+        samples.put(&labels(target), flag(target.sight.standing.is_up()));
+    });
+    of_target(Kind::Gauge, "target_state", "How a target stands", |target, samples| {
+        let [name, address] = labels(target);
+        for standing in STANDINGS {
+            let is = flag(standing == target.sight.standing);
+            samples.put(&[name, address, ("state", standing.word())], is);
+        }
+    });
+    of_target(Kind::Counter, "probes", "Probes by what came of them", |target, samples| {
+        let [name, address] = labels(target);
+        let (failed, void) = (target.failures_total, target.voids_total);
+        let passed = target.probes_total.saturating_sub(failed + void);
+        for (result, count) in [("passed", passed), ("failed", failed), ("void", void)] {
+            samples.put(&[name, address, ("result", result)], count as f64);
+        }
+    });
+}
+
+/// What tells targets apart: the two families of an endpoint share its name. A key begins with
+/// the address it is probed at.
+fn labels(target: &TargetState) -> [(&str, &str); 2] {
+    let address = target.key.split(' ').next().unwrap_or_default();
+    [("target", &target.label), ("address", address)]
+}
+
+fn flag(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}

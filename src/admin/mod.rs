@@ -1,0 +1,43 @@
+//! How a running server is watched and asked: status, `explain`, metrics, and the two doors
+//! (HTTP on `[server] admin`, the control socket for the command line).
+//!
+//! | file | its part |
+//! |---|---|
+//! | `schema` | what `--json` and the control socket promise; inner types end there |
+//! | `status` | World and health → what people want to know first |
+//! | `explain` | why one client gets one answer, by the packet path's own functions |
+//! | `suppose` | the World as it would be if something failed (`--what-if`) |
+//! | `metrics` | gauges for Prometheus |
+//! | `server`, `socket` | the routes, and where they listen |
+//!
+//! Changes nothing itself: every wish goes through [`crate::control::Change`]. Knows the daemon
+//! only as [`Running`], so that it can be tested without one.
+
+pub mod explain;
+pub mod metrics;
+mod rdata;
+pub mod schema;
+pub mod server;
+pub mod socket;
+pub mod status;
+pub mod suppose;
+#[cfg(test)]
+mod testkit;
+
+pub use server::{Context, serve_control, serve_public};
+pub use socket::ControlSocket;
+
+use crate::{
+    control::revisions::Manifest,
+    health::{Impairment, TargetState},
+};
+
+/// What a running server shows beside what its [`Handle`](crate::control::Handle) does.
+pub trait Running: Send + Sync {
+    /// How every target stands.
+    fn targets(&self) -> Vec<TargetState>;
+    /// Whether the checker itself is in trouble.
+    fn impairment(&self) -> Option<Impairment>;
+    /// The kept revisions, oldest first.
+    fn revisions(&self) -> Vec<Manifest>;
+}

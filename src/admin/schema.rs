@@ -1,0 +1,547 @@
+//! What `--json` prints and the control socket speaks: a promise, so it has a version.
+//!
+//! Every inner type is turned into one of these by hand; nothing further in is serialisable.
+//! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
+//! in UTC, durations end in their unit, shares are 0..=1.
+
+use crate::{
+    clock::Moment,
+    control::{
+        Report,
+        event::{Event, EventKind},
+        revisions::Manifest,
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Version of everything in this file.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// `tradewind status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// All of it in one sentence.
+    pub sentence: String,
+    /// Why `/readyz` says no; empty when it says yes.
+    pub not_ready: Vec<String>,
+    /// The server's version.
+    pub version: String,
+    /// When the process started.
+    pub started: String,
+    /// When this was written.
+    pub now: String,
+    /// The accepted set of files in force; 0 = none yet.
+    pub revision: u64,
+    /// When it came into force.
+    pub revision_since: String,
+    /// Worlds published so far.
+    pub swap: u64,
+    /// First health results are awaited; steered names are not answered yet.
+    pub warming: bool,
+    /// The zones.
+    pub zones: Vec<ZoneStatus>,
+    /// The pools in use.
+    pub pools: Vec<PoolStatus>,
+    /// Every address or name that may be answered.
+    pub endpoints: Vec<EndpointStatus>,
+    /// Failovers and their active members.
+    pub failovers: Vec<FailoverStatus>,
+    /// Regions whose answers go elsewhere because something is down.
+    pub elsewhere: Vec<Elsewhere>,
+    /// Records answered on other grounds than health.
+    pub last_resort: Vec<LastResort>,
+    /// The checker itself is in trouble.
+    pub checker_impaired: Option<Impaired>,
+    /// The newest load of files was refused; what was in force before still is.
+    pub refused: bool,
+    /// What is wrong with the files as they were last loaded.
+    pub problems: Vec<ProblemLine>,
+}
+
+/// A zone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ZoneStatus {
+    /// The apex.
+    pub zone: String,
+    /// Whether it is answered from its newest files.
+    pub state: ZoneState,
+    /// Steered records.
+    pub records: usize,
+}
+
+/// Which files a zone is answered from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ZoneState {
+    /// The newest.
+    Current,
+    /// Its last good ones: the newest do not compile.
+    Held,
+    /// None: it never compiled and is answered with SERVFAIL.
+    NeverCompiled,
+}
+
+/// A pool.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// `zone/pool`.
+    pub pool: String,
+    /// Whether policies may use it.
+    pub available: bool,
+    /// Endpoints that are up.
+    pub up: usize,
+    /// Endpoints it has.
+    pub endpoints: usize,
+}
+
+/// One address or name with a verdict.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// `zone/pool/endpoint`.
+    pub endpoint: String,
+    /// The address or name answered.
+    pub address: String,
+    /// Its region, where it has one.
+    pub region: Option<String>,
+    /// `up`, `degraded`, `down`, `drained`, `unknown`.
+    pub verdict: String,
+    /// Whether its last probe failed, fallen or not.
+    pub failing: bool,
+    /// Why it stands so.
+    pub reason: String,
+    /// Since when.
+    pub since: String,
+    /// The last probe of the target that judges it; absent without check.
+    pub last_probe: Option<ProbeLine>,
+}
+
+/// One probe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProbeLine {
+    /// When it started.
+    pub at: String,
+    /// How long it took.
+    pub took_ms: f64,
+    /// What came of it.
+    pub outcome: String,
+}
+
+/// A failover.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FailoverStatus {
+    /// `zone/record` or `zone/policy`.
+    pub failover: String,
+    /// The member answered while it is available.
+    pub active: String,
+    /// The member it would rather use.
+    pub preferred: String,
+}
+
+/// A region that some records would answer, were everything up, and do not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The region.
+    pub region: String,
+    /// Records that do not answer it now.
+    pub records: usize,
+    /// Records that would.
+    pub of: usize,
+}
+
+/// A record with nothing healthy to answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastResort {
+    /// `zone/record`.
+    pub record: String,
+    /// What it answers by, for some of its clients at least: `ignoring-min-healthy`, or
+    /// `all-down` with what that came to.
+    pub basis: String,
+}
+
+/// Trouble of the checker's own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Impaired {
+    /// Targets whose last probe proved nothing.
+    pub targets: usize,
+    /// Why, as one of them saw it.
+    pub reason: String,
+}
+
+/// One thing that is wrong with the operator's files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProblemLine {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// The file, relative to the operator's folder.
+    pub file: String,
+    /// Line, from 1.
+    pub line: Option<usize>,
+    /// Column, from 1.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// `tradewind reload` and `rollback REV`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReloadReply {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Whether files were accepted, zones held back or not.
+    pub accepted: bool,
+    /// The files are the ones already in force.
+    pub unchanged: bool,
+    /// The revision in force now.
+    pub revision: u64,
+    /// Zones that keep their last good version.
+    pub held: Vec<String>,
+    /// Zones served.
+    pub zones: usize,
+    /// Steered records.
+    pub records: usize,
+    /// What is wrong.
+    pub problems: Vec<ProblemLine>,
+    /// The same with source lines and carets.
+    pub rendered: String,
+}
+
+/// One kept revision: a line of `tradewind rollback`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RevisionLine {
+    /// Its number.
+    pub revision: u64,
+    /// Whether it is the one in force.
+    pub current: bool,
+    /// When it was accepted.
+    pub accepted: String,
+    /// What asked for it.
+    pub cause: String,
+    /// How many files it has.
+    pub files: usize,
+    /// SHA-256 of the whole set, in hexadecimal.
+    pub hash: String,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventLine {
+    /// Counts up from 1 for as long as the process lives.
+    pub seq: u64,
+    /// When, for people.
+    pub at: String,
+    /// When, in nanoseconds of the process's own clock.
+    pub at_ns: u64,
+    /// The World that carries it.
+    pub swap: u64,
+    /// `loaded`, `refused`, `verdict`, `failover`, `basis`, `published`, `geoip`, `demo`.
+    pub event: String,
+    /// Whether someone should look.
+    pub alarm: bool,
+    /// The log line.
+    pub text: String,
+    /// What it is about: the endpoint, failover, record or region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What it was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// For a verdict: when the probe that decided it ended, on the same clock as `at_ns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_ns: Option<u64>,
+    /// For a publication: how long it took from its first cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<f64>,
+}
+
+/// `tradewind explain`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Explanation {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// All of it in one sentence.
+    pub sentence: String,
+    /// The name asked about.
+    pub name: String,
+    /// The type asked for.
+    pub rtype: String,
+    /// The client, as a network.
+    pub client: String,
+    /// What was supposed (`--what-if`).
+    pub supposed: Vec<String>,
+    /// The zone that answers, if one does.
+    pub zone: Option<String>,
+    /// How.
+    pub outcome: Outcome,
+    /// The owner in the zone when it is not the name itself: a wildcard, a cut, a DNAME.
+    pub owner: Option<String>,
+    /// What the zone's own data says, as zone file lines.
+    pub records: Vec<String>,
+    /// Remarks.
+    pub notes: Vec<String>,
+    /// The steering, where the name is steered.
+    pub steering: Option<Steered>,
+}
+
+/// How a name is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// By its policies.
+    Steered,
+    /// From the zone's own data.
+    Static,
+    /// The name exists, without the type.
+    NoData,
+    /// There is no such name.
+    NxDomain,
+    /// With a referral.
+    Delegation,
+    /// With a DNAME and the CNAME made from it.
+    Dname,
+    /// With SERVFAIL: its zone never compiled.
+    ServFail,
+    /// With REFUSED: no zone of ours.
+    #[default]
+    Refused,
+}
+
+/// The steered part of an explanation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Steered {
+    /// `zone/record`.
+    pub record: String,
+    /// Where the client was found; absent when the record does not depend on it.
+    pub place: Option<Place>,
+    /// Every candidate in the order it was looked at, parents before children.
+    pub steps: Vec<StepLine>,
+    /// How the clients of this class are divided, level by level.
+    pub members: Vec<MemberShare>,
+    /// Every answer with its exact share of those clients.
+    pub answers: Vec<AnswerShare>,
+    /// How one is picked for this client.
+    pub draw: DrawLine,
+    /// Seconds the answer may be kept.
+    pub ttl_s: u32,
+    /// Why so long.
+    pub ttl_why: String,
+    /// The ECS scope that goes with it.
+    pub scope: u8,
+    /// Why it is so.
+    pub scope_why: String,
+    /// `healthy`, `ignoring-min-healthy` or `all-down`.
+    pub basis: String,
+}
+
+/// A row of the client map.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Place {
+    /// Whether the map knows this space; else the default class is used.
+    pub known: bool,
+    /// The widest prefix around the client whose known space is all of its class.
+    pub prefix: String,
+    /// What the location database says.
+    pub location: Option<String>,
+    /// The prefix it says that of.
+    pub location_prefix: Option<String>,
+    /// Which database.
+    pub database: Option<String>,
+    /// Networks of `subnet:` rules and latency tables that hold the client, longest first.
+    pub networks: Vec<String>,
+    /// The class.
+    pub class: u16,
+    /// How many classes the map tells apart.
+    pub classes: usize,
+}
+
+/// One candidate, or a remark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepLine {
+    /// How deep in the tree.
+    pub depth: u8,
+    /// What became of it.
+    pub mark: StepMark,
+    /// The candidate; empty for a remark.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepMark {
+    /// It may be answered.
+    Kept,
+    /// It may not.
+    Dropped,
+    /// A remark.
+    Note,
+}
+
+/// A member's part of a draw.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberShare {
+    /// How deep in the tree.
+    pub depth: u8,
+    /// The member or endpoint; `(the rest)` for those outside exact shares.
+    pub name: String,
+    /// Its weight as written.
+    pub weight: u64,
+    /// Its exact share of this class's clients.
+    pub share: f64,
+}
+
+/// One possible answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AnswerShare {
+    /// Its exact share of this class's clients.
+    pub share: f64,
+    /// The records' data in order; empty is NODATA.
+    pub records: Vec<String>,
+    /// The endpoint in front, `zone/pool/endpoint`.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// Whether this client gets this one every time.
+    pub this_client: bool,
+}
+
+/// How an answer is picked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DrawLine {
+    /// By what.
+    pub by: DrawnBy,
+    /// For a sticky draw: the network that counts as one client.
+    pub network: Option<String>,
+    /// For a sticky draw: the members this client is given, outermost first.
+    pub path: Vec<String>,
+}
+
+/// What decides between several answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrawnBy {
+    /// There is only one.
+    Nothing,
+    /// The dice, for each query anew.
+    Chance,
+    /// The client: always the same one.
+    Client,
+}
+
+/// Why the server did not do what the command line asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What is wrong.
+    pub error: String,
+}
+
+/// `at` in RFC 3339, in whole milliseconds.
+pub fn time(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = i64::try_from(since.as_millis()).ok();
+    let at = at.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or_default().to_string()
+}
+
+/// The wall-clock time of `at`, given that of `now`.
+pub fn time_of(at: Moment, now: Moment, wall: SystemTime) -> String {
+    time(wall.checked_sub(now.since(at)).unwrap_or(UNIX_EPOCH))
+}
+
+/// In milliseconds.
+pub fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+impl From<&Report> for ReloadReply {
+    fn from(report: &Report) -> Self {
+        ReloadReply {
+            schema_version: SCHEMA_VERSION,
+            accepted: report.accepted,
+            unchanged: report.unchanged,
+            revision: report.revision,
+            held: report.held.iter().map(|zone| zone.to_string()).collect(),
+            zones: report.zones,
+            records: report.records,
+            problems: problems(report),
+            rendered: report.rendered.clone(),
+        }
+    }
+}
+
+/// What is wrong with the files of `report`.
+pub fn problems(report: &Report) -> Vec<ProblemLine> {
+    let problems = report.problems.iter().map(|problem| ProblemLine {
+        severity: problem.severity.to_owned(),
+        file: problem.file.clone(),
+        line: problem.line,
+        column: problem.column,
+        message: problem.message.clone(),
+        help: problem.help.clone(),
+    });
+    problems.collect()
+}
+
+impl RevisionLine {
+    /// The line of `manifest` while `current` is in force.
+    pub fn new(manifest: &Manifest, current: u64) -> Self {
+        RevisionLine {
+            revision: manifest.revision,
+            current: manifest.revision == current,
+            accepted: time(UNIX_EPOCH + Duration::from_secs(manifest.accepted)),
+            cause: manifest.cause.clone(),
+            files: manifest.files.len(),
+            hash: manifest.hash.clone(),
+        }
+    }
+}
+
+impl From<&Event> for EventLine {
+    fn from(event: &Event) -> Self {
+        let mut line = EventLine {
+            seq: event.seq,
+            at: time(event.wall),
+            at_ns: event.at.0,
+            swap: event.swap,
+            event: event.kind.word().to_owned(),
+            alarm: event.kind.is_alarm(),
+            text: event.kind.to_string(),
+            subject: None,
+            from: None,
+            to: None,
+            decided_ns: None,
+            took_ms: None,
+        };
+        let (subject, from, to) = match &event.kind {
+            EventKind::Verdict { slot, from, to, decided, .. } => {
+                line.decided_ns = Some(decided.0);
+                (Some(slot), Some(from.word()), Some(to.word()))
+            }
+            EventKind::Failover { name, from, to, .. } => (Some(name), Some(&**from), Some(&**to)),
+            EventKind::Basis { record, basis, .. } => (Some(record), None, Some(*basis)),
+            EventKind::Demo { region, up } => {
+                (Some(region), None, Some(if *up { "up" } else { "down" }))
+            }
+            EventKind::Published { took, .. } => {
+                line.took_ms = Some(ms(*took));
+                (None, None, None)
+            }
+            EventKind::Loaded { .. } | EventKind::Refused { .. } | EventKind::Geoip { .. } => {
+                (None, None, None)
+            }
+        };
+        line.subject = subject.map(|subject| subject.to_string());
+        line.from = from.map(str::to_owned);
+        line.to = to.map(str::to_owned);
+        line
+    }
+}

@@ -1,0 +1,368 @@
+//! World and health states → [`Status`], and why the server would not call itself ready.
+//!
+//! Reads one World, so that everything in it belongs together. The first line is a sentence for
+//! people; whatever it claims is counted below it.
+
+use super::{
+    Running,
+    schema::{
+        Elsewhere, EndpointStatus, FailoverStatus, Impaired, LastResort, PoolStatus, ProbeLine,
+        SCHEMA_VERSION, Status, ZoneState, ZoneStatus, ms, problems, time, time_of,
+    },
+};
+use crate::{
+    clock::Clock,
+    control::{Report, event::EventKind, publish::SharedJournal},
+    health::TargetState,
+    ids::{PlanId, RegionId, SlotId},
+    policy::{
+        Basis, Directives, available,
+        tree::{Kind, NodeIx},
+    },
+    snapshot::{Plan, Slot},
+    steering::{Moved, PlanSteering},
+    verdict::{Sight, Standing, Standings},
+    world::World,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::SystemTime,
+};
+
+/// What a status is made from.
+pub struct Seen<'a> {
+    /// One consistent state.
+    pub world: &'a World,
+    /// The outcome of the newest load of files.
+    pub report: &'a Report,
+    /// Everything beside it.
+    pub running: &'a dyn Running,
+    /// What happened.
+    pub journal: &'a SharedJournal,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// When the process started.
+    pub started: SystemTime,
+}
+
+/// How the server stands.
+pub fn status(seen: &Seen<'_>) -> Status {
+    let Seen { world, report, running, clock, .. } = seen;
+    let mut status = Status {
+        schema_version: SCHEMA_VERSION,
+        sentence: String::new(),
+        not_ready: not_ready(world, report),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: time(seen.started),
+        now: time(clock.wall()),
+        revision: world.revision,
+        revision_since: time(revision_since(seen)),
+        swap: world.swap,
+        warming: world.warming,
+        zones: zones(world, report),
+        pools: pools(world),
+        endpoints: endpoints(world, &running.targets(), *clock),
+        failovers: failovers(world),
+        elsewhere: elsewhere(world),
+        last_resort: last_resort(world),
+        checker_impaired: running
+            .impairment()
+            .map(|i| Impaired { targets: i.targets, reason: i.reason.to_string() }),
+        refused: is_refused(report),
+        problems: problems(report),
+    };
+    status.sentence = sentence(&status);
+    status
+}
+
+/// Why `/readyz` says no: a server is ready when it answers every zone, from its newest files,
+/// with health known.
+pub fn not_ready(world: &World, report: &Report) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if world.revision == 0 {
+        reasons.push("no files have been accepted yet".to_owned());
+    }
+    if world.warming {
+        reasons.push("the first results of health checks are awaited".to_owned());
+    }
+    if is_refused(report) {
+        reasons.push("the newest files were refused".to_owned());
+    }
+    for zone in zones(world, report) {
+        match zone.state {
+            ZoneState::Current => {}
+            ZoneState::Held => {
+                reasons.push(format!("zone {} is held back at its last good version", zone.zone))
+            }
+            ZoneState::NeverCompiled => {
+                reasons.push(format!("zone {} never compiled: answered with SERVFAIL", zone.zone))
+            }
+        }
+    }
+    reasons
+}
+
+/// Whether the newest load changed nothing because of its errors.
+pub fn is_refused(report: &Report) -> bool {
+    !report.accepted && report.errors > 0
+}
+
+/// Records answered on other grounds than health: each with the grounds furthest from it on
+/// which some class of its clients is answered.
+pub fn last_resort(world: &World) -> Vec<LastResort> {
+    if world.warming {
+        return Vec::new();
+    }
+    let grounds = |plan: PlanId| {
+        let selections = world.steering.plan(plan).selections().iter();
+        selections.map(|selection| selection.basis).max_by_key(|basis| match basis {
+            Basis::Healthy => 0,
+            Basis::IgnoringMinHealthy => 1,
+            Basis::AllDown(_) => 2,
+        })
+    };
+    let records = world.snapshot.records.iter().filter_map(|record| {
+        let basis = grounds(record.plan).filter(|basis| *basis != Basis::Healthy)?;
+        Some(LastResort { record: record.id.to_string(), basis: basis_words(basis) })
+    });
+    records.collect()
+}
+
+/// The grounds, with what `all_down` came to.
+pub(super) fn basis_words(basis: Basis) -> String {
+    match basis {
+        Basis::AllDown(said) => format!("{}: {}", basis.word(), said.word()),
+        _ => basis.word().to_owned(),
+    }
+}
+
+/// When the revision in force was loaded, as far back as events are kept.
+fn revision_since(seen: &Seen<'_>) -> SystemTime {
+    let journal = seen.journal.lock();
+    let loaded = journal.since(0).filter(|event| {
+        matches!(event.kind, EventKind::Loaded { revision, .. } if revision == seen.world.revision)
+    });
+    loaded.map(|event| event.wall).next().unwrap_or(seen.started)
+}
+
+/// Every zone and which files it is answered from.
+pub(super) fn zones(world: &World, report: &Report) -> Vec<ZoneStatus> {
+    let zones = world.snapshot.zones.iter().map(|entry| {
+        let zone = entry.apex.to_string();
+        let state = match &entry.zone {
+            None => ZoneState::NeverCompiled,
+            Some(_) if report.held.iter().any(|held| held.eq_ignore_ascii_case(&zone)) => {
+                ZoneState::Held
+            }
+            Some(_) => ZoneState::Current,
+        };
+        ZoneStatus { zone, state, records: entry.records.len() }
+    });
+    zones.collect()
+}
+
+/// Every pool of every tree, once.
+fn pools(world: &World) -> Vec<PoolStatus> {
+    let standings = &world.state.standings;
+    let mut pools: BTreeMap<&str, PoolStatus> = BTreeMap::new();
+    for plan in &world.snapshot.plans {
+        for (at, node) in plan.tree.nodes.iter().enumerate() {
+            let Kind::Pool(pool) = &node.kind else { continue };
+            let up = |slot: SlotId| standings.of(slot).standing.is_up();
+            pools.entry(&pool.id).or_insert_with(|| PoolStatus {
+                pool: pool.id.to_string(),
+                available: available(&plan.tree, NodeIx(at as u16), standings),
+                up: pool.endpoints.iter().filter(|e| e.target.slots().any(up)).count(),
+                endpoints: pool.endpoints.len(),
+            });
+        }
+    }
+    pools.into_values().collect()
+}
+
+fn endpoints(world: &World, targets: &[TargetState], clock: &dyn Clock) -> Vec<EndpointStatus> {
+    let by_key: HashMap<&str, &TargetState> = targets.iter().map(|t| (&*t.key, t)).collect();
+    let (now, wall) = (clock.now(), clock.wall());
+    let snapshot = &world.snapshot;
+    let endpoint = |(index, slot): (usize, &Slot)| {
+        let verdict = world.state.verdict(SlotId::at(index));
+        let sight = verdict.map_or(Sight::default(), |verdict| verdict.sight);
+        let target = slot.target.as_ref().and_then(|key| by_key.get(&**key));
+        let last_probe = target.and_then(|target| target.last_probe.as_ref());
+        EndpointStatus {
+            endpoint: slot.name.to_string(),
+            address: slot.address.to_string(),
+            region: slot.region.map(|region| snapshot.region_name(region).to_owned()),
+            verdict: sight.standing.word().to_owned(),
+            failing: sight.failing,
+            reason: verdict.map_or_else(String::new, |verdict| verdict.reason.to_string()),
+            since: time(verdict.map_or(wall, |verdict| verdict.since_wall)),
+            last_probe: last_probe.map(|probe| ProbeLine {
+                at: time_of(probe.at, now, wall),
+                took_ms: ms(probe.took),
+                outcome: probe.outcome.to_string(),
+            }),
+        }
+    };
+    let mut endpoints: Vec<_> = snapshot.slots.iter().enumerate().map(endpoint).collect();
+    endpoints.sort_by(|a, b| (&a.endpoint, &a.address).cmp(&(&b.endpoint, &b.address)));
+    endpoints
+}
+
+fn failovers(world: &World) -> Vec<FailoverStatus> {
+    let failovers = world.snapshot.failovers.iter().enumerate().filter_map(|(index, failover)| {
+        let active = world.state.active.get(index).copied().unwrap_or(0);
+        Some(FailoverStatus {
+            failover: failover.name.to_string(),
+            active: failover.members.get(usize::from(active))?.to_string(),
+            preferred: failover.members.first()?.to_string(),
+        })
+    });
+    failovers.collect()
+}
+
+/// Regions that records would answer on a day without failures, and do not answer now.
+///
+/// The plans of everything that is down, or whose failover stands elsewhere, are steered once
+/// more as if all were up; what is missing against that has moved.
+fn elsewhere(world: &World) -> Vec<Elsewhere> {
+    if world.warming {
+        return Vec::new();
+    }
+    let snapshot = &world.snapshot;
+    let up = Sight { standing: Standing::Up, failing: false };
+    let fine = Standings(vec![up; snapshot.slots.len()]);
+    let moved = Moved { standings: &fine, directives: Directives::default() };
+    let touched = touched(world);
+    let on_a_good_day = world.steering.rebuilt(snapshot, &touched, moved);
+    let mut counts: BTreeMap<RegionId, (usize, usize)> = BTreeMap::new();
+    let mut missing: HashMap<PlanId, BTreeSet<RegionId>> = HashMap::new();
+    let mut usual: HashMap<PlanId, BTreeSet<RegionId>> = HashMap::new();
+    for record in &snapshot.records {
+        let plan = snapshot.plan(record.plan);
+        let usual = usual
+            .entry(record.plan)
+            .or_insert_with(|| regions(plan, on_a_good_day.plan(record.plan)));
+        let missing = missing.entry(record.plan).or_insert_with(|| {
+            let now = regions(plan, world.steering.plan(record.plan));
+            usual.difference(&now).copied().collect()
+        });
+        for region in usual.iter() {
+            let (gone, of) = counts.entry(*region).or_default();
+            *of += 1;
+            *gone += usize::from(missing.contains(region));
+        }
+    }
+    let elsewhere = counts.into_iter().filter(|(_, (gone, _))| *gone > 0);
+    let mut elsewhere: Vec<Elsewhere> = elsewhere
+        .map(|(region, (records, of))| Elsewhere {
+            region: snapshot.region_name(region).to_owned(),
+            records,
+            of,
+        })
+        .collect();
+    elsewhere.sort_by_key(|region| std::cmp::Reverse(region.records));
+    elsewhere
+}
+
+/// Plans that answer otherwise than on a day without failures, or might.
+fn touched(world: &World) -> Vec<PlanId> {
+    let snapshot = &world.snapshot;
+    let down =
+        snapshot.plans_of_slot.iter().enumerate().filter(|(slot, _)| {
+            world.state.standings.of(SlotId::at(*slot)).standing != Standing::Up
+        });
+    let away = snapshot
+        .plans_of_failover
+        .iter()
+        .zip(&world.state.active)
+        .filter(|(_, active)| **active > 0)
+        .map(|(plans, _)| plans);
+    let plans: BTreeSet<PlanId> =
+        down.map(|(_, plans)| plans).chain(away).flat_map(|plans| plans.iter().copied()).collect();
+    plans.into_iter().collect()
+}
+
+/// The regions that `steering` answers to somebody.
+fn regions(plan: &Plan, steering: &PlanSteering) -> BTreeSet<RegionId> {
+    let variants = steering.selections().iter().flat_map(|selection| &selection.variants);
+    let answered = variants.filter(|variant| variant.rdatas.is_some());
+    answered.filter_map(|v| plan.regions.get(usize::from(v.region)).copied().flatten()).collect()
+}
+
+/// Endpoints that are down, and how many there are; an endpoint of two addresses is one.
+fn down_of(endpoints: &[EndpointStatus]) -> (usize, usize) {
+    let mut up: BTreeMap<&str, bool> = BTreeMap::new();
+    for endpoint in endpoints {
+        let is_up = !matches!(&*endpoint.verdict, "down" | "drained");
+        *up.entry(&endpoint.endpoint).or_default() |= is_up;
+    }
+    (up.values().filter(|up| !**up).count(), up.len())
+}
+
+/// The whole of it for people: worst things first, the revision last.
+fn sentence(status: &Status) -> String {
+    let mut parts = Vec::new();
+    if status.revision == 0 {
+        parts.push("no files have been accepted: nothing is answered".to_owned());
+    }
+    if status.warming {
+        parts.push("first health results are awaited: steered names are silent".to_owned());
+    }
+    parts.push(match down_of(&status.endpoints) {
+        (_, 0) => "nothing is steered".to_owned(),
+        (0, 1) => "the one endpoint is up".to_owned(),
+        (0, all) => format!("all {all} endpoints are up"),
+        (down, all) if down == all => format!("all {all} endpoints are down"),
+        (1, all) => format!("1 of {all} endpoints is down"),
+        (down, all) => format!("{down} of {all} endpoints are down"),
+    });
+    for region in status.elsewhere.iter().take(REGIONS_NAMED) {
+        let Elsewhere { region, records, of } = region;
+        parts.push(match of {
+            1 => format!("{region} answers go elsewhere for its one record"),
+            _ => format!("{region} answers go elsewhere for {records} of {of} records"),
+        });
+    }
+    if let Some(more) = status.elsewhere.len().checked_sub(REGIONS_NAMED).filter(|more| *more > 0) {
+        parts.push(format!("and so do those of {more} more regions"));
+    }
+    match &status.last_resort[..] {
+        [] => {}
+        [one] => parts.push(format!("{} is answered by its last resort", one.record)),
+        many => parts.push(format!("{} records are answered by their last resort", many.len())),
+    }
+    if let Some(impaired) = &status.checker_impaired {
+        parts.push(format!("the checker itself is impaired ({})", impaired.reason));
+    }
+    for zone in &status.zones {
+        match zone.state {
+            ZoneState::Current => {}
+            ZoneState::Held => parts.push(format!("{} is held back", zone.zone)),
+            ZoneState::NeverCompiled => parts.push(format!("{} never compiled", zone.zone)),
+        }
+    }
+    if status.refused {
+        parts.push("the newest files were refused".to_owned());
+    }
+    if status.revision > 0 {
+        let since = clock_time(&status.revision_since, &status.now);
+        parts.push(format!("revision {} since {since}", status.revision));
+    }
+    let sentence = parts.join("; ");
+    let mut letters = sentence.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+/// Regions named one by one; a sentence with more is none.
+const REGIONS_NAMED: usize = 2;
+
+/// `2026-11-22T12:01:07.120Z` as `12:01 UTC`, with its day unless that is today.
+pub fn clock_time(at: &str, now: &str) -> String {
+    let (Some((day, clock)), Some((today, _))) = (at.split_once('T'), now.split_once('T')) else {
+        return at.to_owned();
+    };
+    let clock = clock.get(..5).unwrap_or(clock);
+    if day == today { format!("{clock} UTC") } else { format!("{day} {clock} UTC") }
+}

@@ -1,0 +1,100 @@
+//! The command line as a whole: which commands there are, and what `--help` teaches first.
+
+use super::{
+    check::CheckArgs,
+    delegation::DelegationArgs,
+    events::EventsArgs,
+    explain::ExplainArgs,
+    geoip::GeoipArgs,
+    output::OutputArgs,
+    query::QueryArgs,
+    reload::{ReloadArgs, RollbackArgs},
+    serve::{DemoArgs, ServeArgs},
+    status::StatusArgs,
+};
+use clap::{Parser, Subcommand};
+
+const TOUR: &str = "\
+First steps:
+  tradewind demo                             three regions on this machine, and what to try
+  tradewind check -C /etc/tradewind          read the files, say all that is wrong with them
+  tradewind serve -C /etc/tradewind          answer
+  tradewind explain www.gtm.example.com --client 203.0.113.7
+                                             why this client gets what it gets
+
+Every command that prints data takes --json. `tradewind COMMAND --help` has examples.
+
+Exit codes: 0 well · 1 failed or degraded · 2 usage · 3 files invalid · 5 server not reachable";
+
+/// A self-hosted global traffic manager: authoritative DNS that steers clients over regions by
+/// latency, geography, weight and health.
+#[derive(Parser, Debug)]
+#[command(name = "tradewind", version, after_help = TOUR, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    Serve(ServeArgs),
+    Demo(DemoArgs),
+    Check(CheckArgs),
+    Reload(ReloadArgs),
+    Rollback(RollbackArgs),
+    Status(StatusArgs),
+    Explain(ExplainArgs),
+    Events(EventsArgs),
+    Query(QueryArgs),
+    Delegation(DelegationArgs),
+    Geoip(GeoipArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_command_has_help() {
+        let mut cli = Cli::command();
+        cli.clone().debug_assert();
+        cli.build();
+        for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            assert!(command.get_after_help().is_some(), "{} has examples", command.get_name());
+        }
+    }
+
+    #[test]
+    fn commands_read_as_the_manual_writes_them() {
+        for line in [
+            "serve -C /etc/tradewind --ready-file /run/ready",
+            "demo",
+            "demo kill us-east-1 -C /tmp/x",
+            "check --json",
+            "reload --force",
+            "rollback",
+            "rollback 7",
+            "status --json -C x",
+            "explain a.example --client 192.0.2.1",
+            "explain a.example AAAA --client 192.0.2.0/24 --what-if region:x=down --offline",
+            "events --since 7",
+            "delegation a.example --verify",
+            "geoip lookup 192.0.2.1",
+            "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",
+        ] {
+            let words = std::iter::once("tradewind").chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+        for line in ["", "demo kill", "explain a.example", "rollback seven", "geoip lookup x"] {
+            let words = std::iter::once("tradewind").chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+}

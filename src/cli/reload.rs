@@ -1,0 +1,126 @@
+//! `tradewind reload` and `tradewind rollback`: other files for a running server.
+
+use super::{
+    Exit,
+    folder::FolderArgs,
+    output::{Out, Paint},
+    server::{Server, ServerError},
+    table,
+};
+use crate::admin::schema::{ReloadReply, RevisionLine};
+use clap::Args;
+
+const RELOAD_EXAMPLES: &str = "\
+Examples:
+  tradewind reload
+      Load the files as they are now. A zone that does not compile keeps its last good version,
+      all others move on; an error outside zones/ holds everything back.
+  tradewind reload --force
+      Accept what `watch = true` holds back: a zone removed, a fifth of its names gone.
+
+Answers go on meanwhile. The undo is `tradewind rollback REV`, with the revision before.
+
+Exit codes: 0 all files are in force · 3 some are not · 5 no server answers";
+
+const ROLLBACK_EXAMPLES: &str = "\
+Examples:
+  tradewind rollback
+      The kept revisions, newest last, and which one is in force.
+  tradewind rollback 7
+      Return to the files of revision 7. Your own files stay as they are: mend them before the
+      next reload.
+
+Exit codes: 0 done · 1 no such revision · 3 its files do not load · 5 no server answers";
+
+/// Load the files as they are now.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = RELOAD_EXAMPLES)]
+pub struct ReloadArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// Accept a change that removes a zone or many of its names
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Return to files that were in force before, or list them.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = ROLLBACK_EXAMPLES)]
+pub struct RollbackArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// The revision to return to; without it the kept ones are listed
+    #[arg(value_name = "REV")]
+    pub revision: Option<u64>,
+}
+
+/// Has the server load its files.
+pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
+    let server = Server::of(args.folder.path());
+    print(server.post(&format!("/v1/reload?force={}", args.force)), out)
+}
+
+/// Has the server return to a revision, or lists them.
+pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
+    let server = Server::of(args.folder.path());
+    match args.revision {
+        Some(revision) => print(server.post(&format!("/v1/rollback/{revision}")), out),
+        None => list(server.get("/v1/revisions"), out),
+    }
+}
+
+fn print(reply: Result<ReloadReply, ServerError>, out: &mut Out) -> Exit {
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(error) => return error.tell(out),
+    };
+    let errors = reply.problems.iter().filter(|problem| problem.severity == "error").count();
+    let well = reply.accepted && reply.held.is_empty() && errors == 0;
+    if out.wants_json() {
+        out.schema(&reply);
+    } else {
+        out.complain(&reply.rendered);
+        let paint = if well { Paint::Good } else { Paint::Bad };
+        let summary = out.paint(paint, summary(&reply));
+        out.line(summary);
+    }
+    if well { Exit::Well } else { Exit::FilesInvalid }
+}
+
+fn summary(reply: &ReloadReply) -> String {
+    let ReloadReply { revision, zones, records, held, .. } = reply;
+    match (reply.accepted, reply.unchanged) {
+        (false, _) => format!("refused; revision {revision} stays in force"),
+        (true, true) if held.is_empty() => format!("nothing changed; revision {revision}"),
+        (true, _) if held.is_empty() => {
+            format!("revision {revision} is in force: {zones} zones, {records} steered records")
+        }
+        (true, _) => format!(
+            "revision {revision} is in force: {zones} zones, {records} steered records; held back \
+             at their last good version: {}",
+            held.join(", ")
+        ),
+    }
+}
+
+fn list(lines: Result<Vec<RevisionLine>, ServerError>, out: &mut Out) -> Exit {
+    let lines = match lines {
+        Ok(lines) => lines,
+        Err(error) => return error.tell(out),
+    };
+    if out.wants_json() {
+        out.schema(&lines);
+        return Exit::Well;
+    }
+    let rows = lines.iter().map(|line| {
+        let current = if line.current { "in force" } else { "" };
+        let short = line.hash.get(..12).unwrap_or(&line.hash);
+        let (revision, files) = (line.revision.to_string(), line.files.to_string());
+        [&*revision, &line.accepted, &line.cause, &files, short, current].map(str::to_owned).into()
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    table::print(&["revision", "accepted", "cause", "files", "hash", ""], &rows, |_| None, out);
+    Exit::Well
+}

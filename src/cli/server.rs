@@ -1,0 +1,204 @@
+//! The command line's side of the control socket: one request, one reply, no retries.
+
+use super::{Exit, output::Out};
+use crate::{
+    admin::schema::Refusal,
+    config::{Problems, server as server_file, sources::SERVER_FILE},
+};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::handshake};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use std::{
+    fmt::Write,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::net::UnixStream;
+
+/// Longer than the server takes for anything.
+const TIMEOUT: Duration = Duration::from_secs(130);
+/// A status of some hundred thousand endpoints.
+const REPLY_BYTES_MAX: usize = 256 << 20;
+
+/// A running server, as far as the command line knows it.
+pub struct Server {
+    socket: PathBuf,
+}
+
+/// Why it did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Nobody answers.
+    #[error("no server answers on {socket}: {cause}")]
+    NotReachable {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// It says no.
+    #[error("{0}")]
+    Refused(String),
+    /// What it says makes no sense.
+    #[error("the server's reply cannot be read: {0}")]
+    Garbled(String),
+}
+
+impl ServerError {
+    /// Tells what went wrong.
+    pub fn tell(&self, out: &mut Out) -> Exit {
+        match self {
+            ServerError::NotReachable { cause, .. } => {
+                let hint = match cause.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "the socket belongs to the user the server runs as: use sudo -u"
+                    }
+                    _ => "is it running? -C DIR names the folder it serves",
+                };
+                out.error(self, Some(hint));
+                Exit::NotReachable
+            }
+            ServerError::Refused(_) | ServerError::Garbled(_) => {
+                out.error(self, None);
+                Exit::Failed
+            }
+        }
+    }
+}
+
+impl Server {
+    /// The server of the files in `dir`: its `[server] control`, or where that is by default
+    /// when the file cannot be read.
+    pub fn of(dir: &Path) -> Server {
+        let text = std::fs::read_to_string(dir.join(SERVER_FILE)).unwrap_or_default();
+        let file: Arc<Path> = Path::new(SERVER_FILE).into();
+        let written = server_file::read(&file, &text, &mut Problems::default());
+        let control = written.map_or_else(|| DEFAULT.into(), |file| file.server.control);
+        Server { socket: dir.join(control) }
+    }
+
+    /// Asks for what is at `path`.
+    ///
+    /// # Errors
+    /// When it does not answer, or not with that.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
+        self.read(&self.ask(Method::GET, path)?)
+    }
+
+    /// Has it do what is at `path`, and tells what came of it.
+    ///
+    /// # Errors
+    /// When it does not answer, or says no.
+    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
+        self.read(&self.ask(Method::POST, path)?)
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ServerError> {
+        // A reply without content is `null` to those who expect none.
+        let body = if body.is_empty() { b"null" } else { body };
+        serde_json::from_slice(body).map_err(|error| ServerError::Garbled(error.to_string()))
+    }
+
+    fn ask(&self, method: Method, path: &str) -> Result<Bytes, ServerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|cause| self.not_reachable(cause))?;
+        runtime.block_on(async {
+            match tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await {
+                Ok(reply) => reply,
+                Err(_) => Err(self.not_reachable(io::ErrorKind::TimedOut.into())),
+            }
+        })
+    }
+
+    async fn exchange(&self, method: Method, path: &str) -> Result<Bytes, ServerError> {
+        let stream = UnixStream::connect(&self.socket).await;
+        let stream = stream.map_err(|cause| self.not_reachable(cause))?;
+        let broken = |error: hyper::Error| self.not_reachable(io::Error::other(error));
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(hyper::header::HOST, "localhost")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| ServerError::Garbled(error.to_string()))?;
+        let reply = async {
+            let reply = sender.send_request(request).await.map_err(broken)?;
+            let status = reply.status();
+            let body = Limited::new(reply.into_body(), REPLY_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| ServerError::Garbled(error.to_string()))?;
+            read_status(status, body.to_bytes())
+        };
+        tokio::pin!(reply);
+        tokio::select! {
+            reply = &mut reply => reply,
+            // The connection ends when the reply has been read, or breaks before.
+            ended = connection => match ended {
+                Ok(()) => reply.await,
+                Err(error) => Err(broken(error)),
+            },
+        }
+    }
+
+    fn not_reachable(&self, cause: io::Error) -> ServerError {
+        ServerError::NotReachable { socket: self.socket.clone(), cause }
+    }
+}
+
+/// Where the socket stands unless written.
+const DEFAULT: &str = "run/tradewind.sock";
+
+fn read_status(status: StatusCode, body: Bytes) -> Result<Bytes, ServerError> {
+    if status.is_success() {
+        return Ok(body);
+    }
+    let said = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error);
+    let text = || format!("{status}: {}", String::from_utf8_lossy(&body).trim());
+    Err(ServerError::Refused(said.unwrap_or_else(|_| text())))
+}
+
+/// `text` for a query string (RFC 3986 §2).
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for &byte in text.as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(byte.into());
+            }
+            // Writing to a String cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::tests::Page;
+
+    #[test]
+    fn text_is_encoded_so_that_nothing_in_it_is_syntax() {
+        assert_eq!(encoded("*.a-b_c.example/24&x=ü"), "%2A.a-b_c.example%2F24%26x%3D%C3%BC");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_exit_code_five_with_a_hint() {
+        let dir = tempfile::tempdir().unwrap();
+        let errors = Page::default();
+        let mut out = Out::into_writers(false, Page::default(), errors.clone());
+        let error = Server::of(dir.path()).get::<()>("/healthz").unwrap_err();
+        assert_eq!(error.tell(&mut out), Exit::NotReachable);
+        assert!(errors.text().contains("run/tradewind.sock"), "{}", errors.text());
+        assert!(errors.text().contains("hint: is it running?"), "{}", errors.text());
+    }
+
+    #[test]
+    fn the_socket_is_where_the_server_file_says() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(SERVER_FILE), "[server]\ncontrol = \"/x/y\"\n").unwrap();
+        assert_eq!(Server::of(dir.path()).socket, Path::new("/x/y"));
+    }
+}

@@ -1,0 +1,172 @@
+//! `tradewind status`: how a running server stands. The sentence first, then what it is made of.
+
+use super::{
+    Exit,
+    folder::FolderArgs,
+    output::{Out, Paint},
+    server::Server,
+    table,
+};
+use crate::admin::{
+    schema::{EndpointStatus, Status, ZoneState},
+    status::clock_time,
+};
+use clap::Args;
+
+const EXAMPLES: &str = "\
+Examples:
+  tradewind status
+      One sentence; zones, pools and endpoints below it, with verdict, reason and last probe.
+  tradewind status --json
+      All of it for machines; `schema_version` says in which form.
+
+Exit codes: 0 all is well · 1 something is down, held back or answered by its last resort ·
+5 no server answers";
+
+/// Zones shown one by one; a server of thousands would hide the endpoints behind them.
+const ZONES_SHOWN: usize = 20;
+
+/// How a running server stands.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct StatusArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+}
+
+/// Prints the status of the server.
+pub fn run(args: &StatusArgs, out: &mut Out) -> Exit {
+    match Server::of(args.folder.path()).get::<Status>("/v1/status") {
+        Ok(status) => {
+            print(&status, out);
+            exit_of(&status)
+        }
+        Err(error) => error.tell(out),
+    }
+}
+
+fn exit_of(status: &Status) -> Exit {
+    let all_up = status.endpoints.iter().all(|endpoint| !is_down(endpoint));
+    let usual = status.elsewhere.is_empty() && status.last_resort.is_empty();
+    let ready = status.not_ready.is_empty() && status.checker_impaired.is_none();
+    if all_up && usual && ready { Exit::Well } else { Exit::Failed }
+}
+
+fn is_down(endpoint: &EndpointStatus) -> bool {
+    matches!(&*endpoint.verdict, "down" | "drained")
+}
+
+fn print(status: &Status, out: &mut Out) {
+    if out.wants_json() {
+        return out.schema(status);
+    }
+    let paint = match exit_of(status) {
+        Exit::Well => Paint::Good,
+        _ => Paint::Bad,
+    };
+    let sentence = out.paint(paint, format_args!("{}.", status.sentence));
+    out.line(sentence);
+    for reason in &status.not_ready {
+        out.line(format_args!("not ready: {reason}"));
+    }
+    for record in &status.last_resort {
+        out.line(format_args!("last resort: {} ({})", record.record, record.basis));
+    }
+    for failover in status.failovers.iter().filter(|f| f.active != f.preferred) {
+        let (name, active) = (&failover.failover, &failover.active);
+        out.line(format_args!("failover: {name} stands at {active}, not {}", failover.preferred));
+    }
+    for problem in &status.problems {
+        let line = problem.line.map_or_else(String::new, |line| format!(":{line}"));
+        let (severity, file, message) = (&problem.severity, &problem.file, &problem.message);
+        out.line(format_args!("{severity}: {file}{line}: {message}"));
+    }
+    zones(status, out);
+    pools(status, out);
+    endpoints(status, out);
+}
+
+fn zones(status: &Status, out: &mut Out) {
+    let held = |state| state != ZoneState::Current;
+    let mut shown: Vec<_> = status.zones.iter().collect();
+    shown.sort_by_key(|zone| !held(zone.state));
+    let hidden = shown.len().saturating_sub(ZONES_SHOWN);
+    shown.truncate(ZONES_SHOWN);
+    let rows: Vec<Vec<String>> = shown
+        .iter()
+        .map(|zone| {
+            let state = match zone.state {
+                ZoneState::Current => "current",
+                ZoneState::Held => "held back at its last good version",
+                ZoneState::NeverCompiled => "never compiled: SERVFAIL",
+            };
+            vec![zone.zone.clone(), zone.records.to_string(), state.to_owned()]
+        })
+        .collect();
+    let bad = |row: usize| shown.get(row).filter(|zone| held(zone.state)).map(|_| Paint::Bad);
+    section(&["zone", "steered", "files"], &rows, bad, out);
+    if hidden > 0 {
+        out.line(format_args!("and {hidden} more zones"));
+    }
+}
+
+fn pools(status: &Status, out: &mut Out) {
+    let rows = status.pools.iter().map(|pool| {
+        let state = if pool.available { "available" } else { "not available" };
+        vec![pool.pool.clone(), format!("{} of {}", pool.up, pool.endpoints), state.to_owned()]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    let bad = |row: usize| status.pools.get(row).filter(|p| !p.available).map(|_| Paint::Bad);
+    section(&["pool", "up", ""], &rows, bad, out);
+}
+
+fn endpoints(status: &Status, out: &mut Out) {
+    let row = |endpoint: &EndpointStatus| {
+        let probe = endpoint.last_probe.as_ref();
+        let probe =
+            probe.map(|probe| format!("{}, {}", probe.outcome, ago(&probe.at, &status.now)));
+        let verdict = match endpoint.failing && !is_down(endpoint) {
+            true => format!("{}, failing", endpoint.verdict),
+            false => endpoint.verdict.clone(),
+        };
+        vec![
+            endpoint.endpoint.clone(),
+            endpoint.address.clone(),
+            endpoint.region.clone().unwrap_or_default(),
+            verdict,
+            clock_time(&endpoint.since, &status.now),
+            endpoint.reason.clone(),
+            probe.unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = status.endpoints.iter().map(row).collect();
+    let bad = |row: usize| status.endpoints.get(row).filter(|e| is_down(e)).map(|_| Paint::Bad);
+    let heads = ["endpoint", "answers", "region", "verdict", "since", "reason", "last probe"];
+    section(&heads, &rows, bad, out);
+}
+
+fn section(
+    heads: &[&str],
+    rows: &[Vec<String>],
+    bad: impl Fn(usize) -> Option<Paint>,
+    out: &mut Out,
+) {
+    if !rows.is_empty() {
+        out.line("");
+        table::print(heads, rows, bad, out);
+    }
+}
+
+/// How long before `now` `at` was, both RFC 3339.
+fn ago(at: &str, now: &str) -> String {
+    let (Ok(at), Ok(now)) = (at.parse::<jiff::Timestamp>(), now.parse::<jiff::Timestamp>()) else {
+        return at.to_owned();
+    };
+    let seconds = now.duration_since(at).as_secs_f64().max(0.0);
+    match seconds {
+        ..10.0 => format!("{seconds:.1} s ago"),
+        ..120.0 => format!("{seconds:.0} s ago"),
+        _ => format!("{:.0} min ago", seconds / 60.0),
+    }
+}

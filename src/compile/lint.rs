@@ -1,0 +1,330 @@
+//! What loads but will hardly do what was meant: the warnings DESIGN §5 names.
+
+use super::{
+    policies,
+    records::{Family, PlanDraft, RecordDraft, Steered, reachable},
+    server::Server,
+    zones::Served,
+};
+use crate::{
+    config::{
+        Problem, Problems,
+        policy::{Matcher, PolicyBody, PolicyKind},
+        pool::{EndpointDef, PoolDef},
+        zone::{RecordDef, ZoneFile},
+    },
+    ids::Class,
+    place::LocationTable,
+    policy::{
+        Directives, select,
+        tree::{AllDown, Dependent, EndpointTarget, Kind},
+    },
+    verdict::Standings,
+};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+/// Beyond this, a failure that touches the record costs noticeably more than any other
+/// (DESIGN §1: `check` warns at 4,096).
+const CLASSES_WARN: usize = 4_096;
+
+/// What linting a zone finds besides problems.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    /// Shared pools, policies and checks the zone uses.
+    pub used: BTreeSet<String>,
+    /// `zone/record: matcher` for matchers that no loaded database can match.
+    pub unmatched: Vec<String>,
+}
+
+/// Looks over one zone.
+pub(super) fn zone(
+    server: &Server,
+    locations: Option<&LocationTable>,
+    file: &ZoneFile,
+    steered: &Steered,
+    problems: &mut Problems,
+) -> Remarks {
+    let mut lint = Lint { server, file, problems, remarks: Remarks::default() };
+    // What a broken record would have used, nobody knows.
+    if !lint.problems.has_errors() {
+        lint.unused();
+    }
+    lint.useless_keys();
+    lint.unmatched(locations);
+    let mut seen = HashSet::new();
+    for record in &steered.records {
+        // Records with one plan share its warnings.
+        if seen.insert(record.plan) {
+            let plan = &steered.plans[record.plan];
+            lint.families(record, plan);
+            lint.classes(record, plan);
+        }
+    }
+    lint.remarks
+}
+
+/// Looks over what zones share, once all zones are drafted.
+pub(super) fn shared(server: &Server, served: &[Served], problems: &mut Problems) {
+    let file = &server.file.file;
+    if served.is_empty() {
+        let message = "there is no zone in zones/: every query is refused";
+        problems.push(Problem::warning(file, 0..0, message));
+    }
+    let drafts = served.iter().filter_map(|served| served.draft.as_ref());
+    let used: BTreeSet<&str> =
+        drafts.flat_map(|draft| draft.remarks.used.iter().map(String::as_str)).collect();
+    // A zone that did not compile might have used anything.
+    if served.iter().any(|served| served.draft.is_none()) {
+        return;
+    }
+    let pools = server.file.pools.iter().map(|pool| ("pool", &pool.name));
+    let policies = server.file.policies.iter().map(|policy| ("policy", &policy.name));
+    for (what, name) in pools.chain(policies) {
+        if !used.contains(name.get_ref().as_str()) {
+            let message = format!("{what} `{name}` is used by no record");
+            problems.push(Problem::warning(file, name.span(), message));
+        }
+    }
+}
+
+struct Lint<'s, 'p> {
+    server: &'s Server,
+    file: &'s ZoneFile,
+    problems: &'p mut Problems,
+    remarks: Remarks,
+}
+
+impl<'s> Lint<'s, '_> {
+    fn warn(&mut self, span: std::ops::Range<usize>, message: String, help: &str) {
+        let problem = Problem::warning(&self.file.file, span, message);
+        self.problems.push(match help {
+            "" => problem,
+            help => problem.help(help),
+        });
+    }
+
+    /// Pools and policies that no record leads to; on the way, the shared ones that some do.
+    fn unused(&mut self) {
+        let mut used: BTreeSet<String> = BTreeSet::new();
+        let mut open: Vec<&PolicyBody> = Vec::new();
+        for record in &self.file.records {
+            open.extend(&record.body);
+        }
+        let settings = self.file.records.iter().map(|record| &record.settings);
+        let settings = settings.chain([&self.file.settings, &self.server.file.defaults]);
+        for all_down in settings.filter_map(|settings| settings.all_down.as_ref()) {
+            if let crate::config::settings::AllDown::Pool(name) = all_down.get_ref() {
+                used.insert(name.clone());
+            }
+        }
+        let known = || self.file.policies.iter().chain(&self.server.file.policies);
+        while let Some(body) = open.pop() {
+            for name in policies::references(body) {
+                if used.insert(name.get_ref().clone()) {
+                    let policy = known().find(|policy| policy.name == *name);
+                    open.extend(policy.and_then(|policy| policy.body.as_ref()));
+                }
+            }
+        }
+        let pools = self.file.pools.iter().map(|pool| ("pool", &pool.name));
+        let policies = self.file.policies.iter().map(|policy| ("policy", &policy.name));
+        for (what, name) in pools.chain(policies) {
+            if !used.contains(name.get_ref()) {
+                let message = format!("{what} `{name}` is used by no record");
+                self.warn(name.span(), message, "");
+            }
+        }
+        self.remarks.used = used;
+    }
+
+    /// Keys that mean nothing where they stand.
+    fn useless_keys(&mut self) {
+        for record in &self.file.records {
+            let sticky = record.settings.sticky.as_ref();
+            let sticky = sticky.or(self.file.settings.sticky.as_ref());
+            let sticky = sticky.or(self.server.file.defaults.sticky.as_ref());
+            let is_sticky =
+                sticky.is_some_and(|s| *s.get_ref() == crate::config::settings::Sticky::Client);
+            if let Some(cohort) = record.cohort.as_ref().filter(|_| !is_sticky) {
+                let message = "`cohort` means nothing without `sticky = \"client\"`".to_owned();
+                self.warn(cohort.span(), message, "");
+            }
+        }
+        for pool in &self.file.pools {
+            for endpoint in pool.endpoints.iter().flat_map(|list| list.get_ref()) {
+                self.probe_without_check(pool, endpoint);
+            }
+        }
+    }
+
+    fn probe_without_check(&mut self, pool: &PoolDef, endpoint: &EndpointDef) {
+        let levels = [endpoint.settings.check.as_ref(), pool.settings.endpoint.check.as_ref()];
+        let records = self.file.records.iter();
+        let above = records
+            .map(|record| &record.settings)
+            .chain([&self.file.settings, &self.server.file.defaults]);
+        let checked_above = above
+            .filter_map(|settings| settings.pool.endpoint.check.as_ref())
+            .any(|check| check.get_ref() != "none");
+        let own = levels.into_iter().flatten().next();
+        let is_checked = own.map_or(checked_above, |check| check.get_ref() != "none");
+        if let Some(probe) = endpoint.settings.probe.as_ref().filter(|_| !is_checked) {
+            let message = "nothing is probed here: there is no check".to_owned();
+            self.warn(probe.span(), message, "add `check = \"…\"`, or leave `probe` out");
+        }
+    }
+
+    /// Matchers that no loaded database can match.
+    fn unmatched(&mut self, locations: Option<&LocationTable>) {
+        let kind = locations.map(LocationTable::kind).unwrap_or_default();
+        let file = self.file;
+        let records = file.records.iter().filter_map(|record: &RecordDef| {
+            Some((record.name.get_ref().as_str(), record.body.as_ref()?))
+        });
+        let policies = file
+            .policies
+            .iter()
+            .filter_map(|policy| Some((policy.name.get_ref().as_str(), policy.body.as_ref()?)));
+        for (name, body) in records.chain(policies) {
+            let PolicyKind::Geo(Some(rules)) = &body.kind else {
+                continue;
+            };
+            for matcher in rules.get_ref().iter().flat_map(|rule| &rule.matchers) {
+                let needs = match matcher.get_ref() {
+                    Matcher::Asn(_) if !kind.has_asn => "AS numbers",
+                    Matcher::Subdivision(_) if !kind.has_subdivisions => "subdivisions",
+                    Matcher::Country(_) | Matcher::Continent(_) if locations.is_none() => {
+                        "countries"
+                    }
+                    _ => continue,
+                };
+                let text = matcher.get_ref();
+                let message = format!("`{text}` can match nobody: no loaded database has {needs}");
+                let help = "put one that does into geoip/";
+                self.warn(matcher.span(), message, help);
+                let zone = file.zone.as_ref().map_or("", |zone| zone.get_ref().as_str());
+                self.remarks.unmatched.push(format!("{zone}/{name}: {text}"));
+            }
+        }
+    }
+
+    /// Pools that lack a family which others of the same record have.
+    fn families(&mut self, record: &RecordDraft, plan: &PlanDraft) {
+        let nodes = reachable(&plan.tree);
+        let depends = plan.tree.classes.depends_on_client();
+        let has = |family: Family| {
+            nodes.iter().any(|(_, node)| match &node.kind {
+                Kind::Pool(pool) => pool.endpoints.iter().any(|e| family.is_in(&e.target)),
+                _ => false,
+            })
+        };
+        let mut nodata_depends = false;
+        for (family, word, rtype) in [(Family::V6, "IPv6", "AAAA"), (Family::V4, "IPv4", "A")] {
+            let lacking: Vec<Arc<str>> = nodes
+                .iter()
+                .filter(|(_, node)| has(family) && family.lacks_in(&node.kind))
+                .map(|(_, node)| node.name.clone())
+                .collect();
+            if lacking.is_empty() {
+                continue;
+            }
+            nodata_depends |= depends;
+            let names = lacking.join("`, `");
+            let verb = if lacking.len() == 1 { "has" } else { "have" };
+            let share = if depends { None } else { Some(nodata_share(plan, family)) };
+            let message = match share {
+                None => format!("some {rtype} get NODATA"),
+                Some(share) if share < 0.0005 => {
+                    format!("{rtype} get NODATA when it is answered alone")
+                }
+                Some(share) => format!("{} of {rtype} get NODATA", percent(share)),
+            };
+            let message = format!("`{names}` {verb} no {word}: {message}");
+            let help = format!("give every pool of a record {word} addresses, or none");
+            self.warn(record.span.clone(), message, &help);
+        }
+        let empty = nodes.iter().any(|(_, node)| node.kind == Kind::Empty);
+        let says_nodata = plan.tree.all_down == AllDown::Nodata;
+        if depends && (nodata_depends || empty || says_nodata) {
+            let ttl = self.file.soa.negative_ttl.as_ref();
+            let ttl = ttl.map_or("60s".to_owned(), |ttl| ttl.get_ref().to_string());
+            let message = format!(
+                "some clients get NODATA and others do not: resolvers may show it to both for {ttl}"
+            );
+            self.warn(
+                record.span.clone(),
+                message,
+                "many resolvers keep negative answers for everybody (RFC 7871 §7.4); \
+                 soa.negative_ttl says for how long",
+            );
+        }
+    }
+
+    /// Records that tell very many clients apart.
+    fn classes(&mut self, record: &RecordDraft, plan: &PlanDraft) {
+        let classes = plan.tree.classes.classes();
+        if classes <= CLASSES_WARN {
+            return;
+        }
+        let dependents = plan.tree.classes.dependents.iter().enumerate();
+        let factors: Vec<String> = dependents
+            .map(|(number, lists)| {
+                let name = dependent_name(plan, number as u16);
+                match lists {
+                    Dependent::Geo(lists) => format!("{name}: {} chains of rules", lists.len()),
+                    Dependent::Latency(lists) => format!("{name}: {} orders", lists.len()),
+                }
+            })
+            .collect();
+        let message = format!("clients fall into {classes} classes here");
+        let problem = Problem::warning(&self.file.file, record.span.clone(), message);
+        self.problems.push(
+            problem
+                .note(format!("they multiply: {}", factors.join("; ")))
+                .help("use fewer geo and latency policies in one tree, or a larger `tie`"),
+        );
+    }
+}
+
+/// What the client-dependent node number `number` is called.
+fn dependent_name(plan: &PlanDraft, number: u16) -> String {
+    let node = plan.tree.nodes.iter().find(|node| match &node.kind {
+        Kind::Geo(geo) => geo.dependent == number,
+        Kind::Latency(latency) => latency.dependent == number,
+        _ => false,
+    });
+    match node.map(|node| &*node.name) {
+        None | Some("") => "the record itself".into(),
+        Some(name) => format!("`{name}`"),
+    }
+}
+
+/// The share of queries for a family that find nothing when all is up.
+fn nodata_share(plan: &PlanDraft, family: Family) -> f64 {
+    let standings = Standings::default();
+    let directives = Directives { active: &[], fell: &[] };
+    let decision = select(&plan.tree, Class(0), &standings, &directives, ());
+    let mut share = 0.0;
+    decision.choice.leaves(&mut |part, leaf| {
+        let mut targets = leaf.into_iter().flat_map(|leaf| &leaf.candidates);
+        let answers = |target: &EndpointTarget| {
+            family.is_in(target) || matches!(target, EndpointTarget::Cname { .. })
+        };
+        if !targets.any(|candidate| answers(&candidate.endpoint.target)) {
+            share += part;
+        }
+    });
+    share
+}
+
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent.fract().abs() < 0.05 || percent.fract() > 0.95 {
+        format!("{percent:.0} %")
+    } else {
+        format!("{percent:.1} %")
+    }
+}

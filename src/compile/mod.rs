@@ -1,0 +1,237 @@
+//! Files → (Snapshot, CheckPlan), or everything that is wrong with them. The only place where
+//! words become ids.
+//!
+//! Three steps. [`server`] compiles what all zones share; an error there holds everything back.
+//! [`zones`] drafts each zone by itself, with ids of its own, so that one that does not compile
+//! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
+//! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
+//! [`pools`], [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
+//! [`checks`] says what is probed, [`lint`] warns, and [`report`] is what `tradewind check`
+//! prints.
+//!
+//! Must not know verdicts, clocks or sockets, and reads no file: all texts are in memory.
+
+mod checks;
+mod link;
+mod lint;
+mod maps;
+mod names;
+mod policies;
+mod pools;
+mod records;
+mod report;
+mod server;
+#[cfg(test)]
+mod tests;
+mod trees;
+mod zones;
+
+pub use checks::CheckFacts;
+pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
+
+use crate::{
+    checkplan::CheckPlan,
+    config::{ContentHash, Problems, Sources, ZoneSources, server::ServerSection},
+    ids::CounterSlot,
+    place::LocationTable,
+    snapshot::Snapshot,
+    wire::Name,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
+use zones::ZoneDraft;
+
+/// What a compile is made from.
+pub struct Input<'a> {
+    /// The operator's files.
+    pub sources: &'a Sources,
+    /// Zones as they were last accepted: each stands in for one that does not compile.
+    pub last_good: &'a BTreeMap<Arc<Path>, ZoneSources>,
+    /// Where clients are.
+    pub locations: Option<&'a LocationTable>,
+    /// The serials served last, below which no zone may fall.
+    pub serials: &'a HashMap<Name, u32>,
+    /// Gives out counters by stable name.
+    pub counter: &'a mut dyn FnMut(CounterName<'_>) -> CounterSlot,
+}
+
+/// What a counter is called: the same after every reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CounterName<'n> {
+    /// The zone's apex.
+    pub zone: &'n str,
+    /// The record's owner.
+    pub record: &'n str,
+    /// The region answered; empty for endpoints without one.
+    pub region: &'n str,
+}
+
+/// A compiled set of files.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What is answered.
+    pub snapshot: Snapshot,
+    /// What is probed.
+    pub plan: CheckPlan,
+    /// How the process runs.
+    pub server: ServerSection,
+    /// What is wrong all the same: warnings, and the errors of zones that are held back.
+    pub problems: Problems,
+    /// Main files of the zones that did not compile, in order.
+    pub held: Vec<Arc<Path>>,
+    /// The zones' files as compiled, stand-ins included: the next compile's `last_good`.
+    pub accepted: BTreeMap<Arc<Path>, ZoneSources>,
+    /// What `tradewind check` says about it.
+    pub report: CheckReport,
+}
+
+/// What one compile leaves to the next: drafts of zones and client maps, good for as long as
+/// what they were made from is the same.
+#[derive(Debug, Default)]
+pub struct Memory {
+    made_from: Option<Ground>,
+    zones: HashMap<Arc<Path>, (Footing, Arc<ZoneDraft>)>,
+    maps: maps::MapCache,
+}
+
+/// What every draft and map depends on: the server's files and the location database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ground {
+    server: ContentHash,
+    locations: Option<String>,
+}
+
+/// What a zone's draft depends on besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Footing {
+    files: ContentHash,
+    modified: Option<std::time::SystemTime>,
+}
+
+/// Compiles `input`. A zone that does not compile is held at its last good version, or answered
+/// with SERVFAIL if it has none.
+///
+/// # Errors
+/// Everything that is wrong, when what all zones share does not compile; the zones' own
+/// problems are among them, so that all can be mended in one go.
+pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
+    let mut problems = Problems::default();
+    let Some(server) = server::compile(input.sources, &mut problems) else {
+        problems.sort();
+        return Err(problems);
+    };
+    memory.prepare(&input);
+    let mut held = Vec::new();
+    let mut accepted = BTreeMap::new();
+    let mut served: Vec<zones::Served> = Vec::new();
+    let mut apexes: HashMap<Name, Arc<Path>> = HashMap::new();
+    for (path, zone) in &input.sources.zones {
+        let mut drafted = memory.draft(&server, zone, &input, &mut problems);
+        if let Some(other) = drafted.as_ref().and_then(|draft| apexes.get(&draft.apex)) {
+            problems.push(zones::defined_twice(path, other));
+            drafted = None;
+        }
+        let entry = match drafted {
+            Some(draft) => {
+                accepted.insert(path.clone(), zone.clone());
+                Some(zones::Served::draft(path, draft))
+            }
+            None => {
+                held.push(path.clone());
+                let old = input.last_good.get(path);
+                memory.stand_in(&server, zone, old, &input).inspect(|entry| {
+                    if let Some(old) = old.filter(|_| entry.draft.is_some()) {
+                        accepted.insert(path.clone(), old.clone());
+                    }
+                })
+            }
+        };
+        if let Some(entry) = entry.filter(|entry| !apexes.contains_key(&entry.apex)) {
+            apexes.insert(entry.apex.clone(), path.clone());
+            served.push(entry);
+        }
+    }
+    memory.forget_unused(&apexes, &served);
+    lint::shared(&server, &served, &mut problems);
+    problems.sort();
+    if server.is_broken {
+        return Err(problems);
+    }
+    let linked = link::link(&server, &served, &mut input.counter);
+    Ok(Compiled {
+        report: report::report(&server, &served, &linked),
+        snapshot: linked.snapshot,
+        plan: linked.plan,
+        server: server.section(),
+        problems,
+        held,
+        accepted,
+    })
+}
+
+impl Memory {
+    /// Forgets everything that was made from other ground.
+    fn prepare(&mut self, input: &Input<'_>) {
+        let ground = Ground {
+            server: input.sources.server.hash(),
+            locations: input.locations.map(|table| table.info.sha256.clone()),
+        };
+        if self.made_from.as_ref() != Some(&ground) {
+            *self = Memory { made_from: Some(ground), ..Memory::default() };
+        }
+    }
+
+    /// What is served of a zone that does not compile: its last good version, else its apex
+    /// alone, to be answered with SERVFAIL; nothing if not even that is known.
+    fn stand_in(
+        &mut self,
+        server: &server::Server,
+        zone: &ZoneSources,
+        old: Option<&ZoneSources>,
+        input: &Input<'_>,
+    ) -> Option<zones::Served> {
+        // Its problems were reported when it was current; now only whether it compiles counts.
+        let mut unsaid = Problems::default();
+        let old = old.and_then(|old| self.draft(server, old, input, &mut unsaid));
+        match old {
+            Some(draft) => Some(zones::Served::draft(&zone.main, draft)),
+            None => zones::Served::nothing(zone),
+        }
+    }
+
+    /// The draft of `zone`, from memory if it was made before.
+    fn draft(
+        &mut self,
+        server: &server::Server,
+        zone: &ZoneSources,
+        input: &Input<'_>,
+        problems: &mut Problems,
+    ) -> Option<Arc<ZoneDraft>> {
+        let footing = Footing { files: zone.files.hash(), modified: zone.files.newest() };
+        let is_current = |on: &Footing, draft: &ZoneDraft| {
+            let served = input.serials.get(&draft.apex);
+            *on == footing && draft.serial.is_none_or(|serial| served.is_none_or(|s| *s <= serial))
+        };
+        let known = self.zones.get(&zone.main);
+        let draft = match known.filter(|(on, draft)| is_current(on, draft)) {
+            Some((_, draft)) => draft.clone(),
+            None => {
+                let draft = zones::draft(server, zone, input, &mut self.maps, problems)?;
+                let draft = Arc::new(draft);
+                let entry = (footing, draft.clone());
+                self.zones.insert(zone.main.clone(), entry);
+                draft
+            }
+        };
+        problems.extend(draft.warnings.iter().cloned());
+        Some(draft)
+    }
+
+    fn forget_unused(&mut self, apexes: &HashMap<Name, Arc<Path>>, served: &[zones::Served]) {
+        self.zones.retain(|path, (_, draft)| apexes.get(&draft.apex) == Some(path));
+        self.maps.forget_unused(served);
+    }
+}

@@ -1,0 +1,446 @@
+//! The operator's view of this room: what loads, what it becomes, and what is refused.
+
+use super::{Compiled, CounterName, Input, Memory, compile};
+use crate::{
+    config::{Problems, Sources, ZoneSources},
+    ids::{Class, CounterSlot},
+    place::{LocationTable, embedded},
+    policy::{Directives, select, tree::Kind},
+    snapshot::Failback,
+    verdict::Standings,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
+
+const SERVER: &str = r#"
+[regions.us-east-1]
+cloud = "aws:us-east-1"
+[regions.eu-west-1]
+cloud = "aws:eu-west-1"
+[regions.ap-northeast-1]
+cloud = "aws:ap-northeast-1"
+[regions.frankfurt]
+at = [50.11, 8.68]
+"#;
+const CHECKS: &str = r#"
+[web]
+type = "https"
+host = "www.example.com"
+[quick]
+type = "tcp"
+"#;
+const PLAIN: &str = "$TTL 1h\n@ IN SOA ns host 1 2 3 4 5\n@ IN NS ns\nns IN A 192.0.2.1\n";
+const HEAD: &str = r#"
+zone = "a.example"
+ns = ["ns.a.example"]
+static = "ns IN A 192.0.2.53"
+[pools.one]
+region = "us-east-1"
+endpoints = [{ name = "one-1", ipv4 = "192.0.2.1", ipv6 = "2001:db8::1" }]
+[pools.two]
+region = "eu-west-1"
+endpoints = [{ name = "two-1", ipv4 = "192.0.2.2", ipv6 = "2001:db8::2" }]
+"#;
+
+fn locations() -> Arc<LocationTable> {
+    embedded::table()
+}
+
+fn compiled(
+    sources: &Sources,
+    last_good: &BTreeMap<Arc<Path>, ZoneSources>,
+    memory: &mut Memory,
+) -> Result<Compiled, Problems> {
+    let locations = locations();
+    let mut given: HashMap<String, u32> = HashMap::new();
+    let mut counter = |name: CounterName<'_>| {
+        let next = given.len() as u32;
+        let name = format!("{}|{}|{}", name.zone, name.record, name.region);
+        CounterSlot(*given.entry(name).or_insert(next))
+    };
+    let input = Input {
+        sources,
+        last_good,
+        locations: Some(&locations),
+        serials: &HashMap::new(),
+        counter: &mut counter,
+    };
+    compile(input, memory)
+}
+
+fn sources(zone: &str) -> Sources {
+    Sources::in_memory([
+        ("tradewind.toml", SERVER),
+        ("healthchecks/web.toml", CHECKS),
+        ("zones/a.example.toml", zone),
+    ])
+}
+
+/// Compiles a zone that must have no errors; warnings may be.
+fn good(zone: &str) -> Compiled {
+    let sources = sources(&format!("{HEAD}{zone}"));
+    match compiled(&sources, &BTreeMap::new(), &mut Memory::default()) {
+        Ok(compiled) if compiled.held.is_empty() => compiled,
+        Ok(compiled) => panic!("{}", compiled.problems.render(&sources, false)),
+        Err(problems) => panic!("{}", problems.render(&sources, false)),
+    }
+}
+
+/// All problems of a set, as `file:line:column: message` with their help.
+fn lines(sources: &Sources) -> String {
+    let problems = match compiled(sources, &BTreeMap::new(), &mut Memory::default()) {
+        Ok(compiled) => compiled.problems,
+        Err(problems) => problems,
+    };
+    let line = |problem: &crate::config::Problem| {
+        let mark = if problem.is_error() { "" } else { "warning " };
+        let line = problem.line(sources);
+        let line = line.strip_prefix("zones/a.example.toml:").unwrap_or(&line);
+        let help = problem.help.iter().map(|help| format!("    = {help}\n"));
+        format!("{mark}{line}\n{}", help.collect::<String>())
+    };
+    problems.iter().map(line).collect()
+}
+
+/// The same of a zone that begins with [`HEAD`]; its lines count from there.
+fn told(zone: &str) -> String {
+    let text = format!("{HEAD}{zone}");
+    let skip = HEAD.lines().count();
+    let lines = lines(&sources(&text));
+    let shifted = lines.lines().map(|line| {
+        let (mark, rest) = match line.strip_prefix("warning ") {
+            Some(rest) => ("warning ", rest),
+            None => ("", line),
+        };
+        match rest.split_once(':') {
+            Some((number, rest)) if number.parse::<usize>().is_ok_and(|n| n > skip) => {
+                format!("{mark}{}:{rest}\n", number.parse::<usize>().unwrap() - skip)
+            }
+            _ => format!("{line}\n"),
+        }
+    });
+    shifted.collect()
+}
+
+fn record<'c>(compiled: &'c Compiled, id: &str) -> &'c crate::snapshot::Record {
+    let mut records = compiled.snapshot.records.iter();
+    records.find(|record| &*record.id == id).unwrap()
+}
+
+/// The endpoints a client of `record` gets, with their shares in percent.
+fn answers(compiled: &Compiled, id: &str, client: &str) -> Vec<String> {
+    let plan = compiled.snapshot.plan(record(compiled, id).plan);
+    let class = match plan.map {
+        Some(map) => compiled.snapshot.maps[map.index()].lookup(client.parse().unwrap()).class,
+        None => Class(0),
+    };
+    let directives = Directives { active: &[], fell: &[] };
+    let decision = select(&plan.tree, class, &Standings::default(), &directives, ());
+    let mut answers = Vec::new();
+    decision.choice.leaves(&mut |share, leaf| {
+        let names = leaf.into_iter().flat_map(|leaf| &leaf.candidates);
+        let names: Vec<&str> = names.map(|candidate| &*candidate.endpoint.name).collect();
+        answers.push(format!("{} {:.0}", names.join("+"), share * 100.0));
+    });
+    answers
+}
+
+#[test]
+fn the_shipped_files_compile_without_a_word() {
+    let sources = Sources::in_memory([
+        ("tradewind.toml", include_str!("../../tradewind.toml")),
+        ("healthchecks/web.toml", include_str!("../../healthchecks/web.toml")),
+        ("zones/gtm.example.com.toml", include_str!("../../zones/gtm.example.com.toml")),
+        ("zones/static.example.com.zone", include_str!("../../zones/static.example.com.zone")),
+    ]);
+    assert_eq!(lines(&sources), "");
+    let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
+    assert_eq!(compiled.snapshot.zones.len(), 2);
+    assert_eq!(
+        compiled.report.to_string(),
+        "\
+2 zones, 6 steered records
+check web: 3 targets, every 2 s; a dead one is seen after at most 5 s
+  failures are looked at again at once, so a blip of two to three seconds can move a region;
+  `fast_recheck = \"off\"` is the calm setting
+map of gtm.example.com/api: 15 classes of clients, 3908 KiB
+map of gtm.example.com/shop: 5 classes of clients, 3163 KiB
+sticky gtm.example.com/beta: a client is a /24 or /48; up to 12.9 M entries in a resolver's cache
+"
+    );
+}
+
+#[test]
+fn the_files_of_the_design_compile() {
+    let server = format!("{SERVER}[defaults]\nttl = \"30s\"\n[rrl]\nper_second = 0\n");
+    let sources = Sources::in_memory([
+        ("tradewind.toml", server.as_str()),
+        ("healthchecks/web.toml", CHECKS),
+        ("zones/gtm.example.com.toml", include_str!("../config/tests/design_zone.toml")),
+        ("zones/gtm.example.com.inc", "inc IN TXT \"included\"\n"),
+    ]);
+    assert_eq!(
+        lines(&sources),
+        "\
+warning zones/gtm.example.com.toml:60:39: `asn:64500` can match nobody: no loaded database has AS numbers
+    = put one that does into geoip/
+warning zones/gtm.example.com.toml:61:14: `subdivision:US-CA` can match nobody: no loaded database has subdivisions
+    = put one that does into geoip/
+"
+    );
+    let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
+    let shares = |record, client| answers(&compiled, record, client);
+    assert_eq!(shares("gtm.example.com/www", "192.0.2.1"), ["canary-1 10", "stable-1+stable-2 90"]);
+    assert_eq!(shares("gtm.example.com/app", "192.0.2.1"), ["iad-1 100"]);
+    // 193.0.0.0/21 is RIPE's, in the Netherlands; 133.11.0.0/16 the University of Tokyo's.
+    assert_eq!(shares("gtm.example.com/api", "133.11.0.1"), ["nrt-1 100"]);
+    assert_eq!(shares("gtm.example.com/shop", "133.11.0.1"), ["nrt-1 100"]);
+    assert_eq!(shares("gtm.example.com/shop", "193.0.0.1"), ["fra-1 70", "dub-1 30"]);
+    assert_eq!(shares("gtm.example.com/shop", "203.0.113.9"), ["partner 100"]);
+    assert_eq!(shares("gtm.example.com/@", "203.0.113.9"), ["fra-1+dub-1 100"]);
+}
+
+#[test]
+fn mistakes_in_definitions_are_told_all_at_once() {
+    let text = include_str!("tests/mistakes.toml");
+    assert_eq!(told(text), include_str!("tests/mistakes.txt"));
+}
+
+#[test]
+fn mistakes_in_trees_are_told_all_at_once() {
+    let text = include_str!("tests/tree_mistakes.toml");
+    assert_eq!(told(text), include_str!("tests/tree_mistakes.txt"));
+}
+
+#[test]
+fn mistakes_in_what_zones_share_hold_everything_back() {
+    let sources = Sources::in_memory([
+        (
+            "tradewind.toml",
+            "[regions.x]\ncloud = \"aws:us-east-11\"\n[defaults]\ncheck = \"wbe\"\n\
+             [pools.p]\nregion = \"y\"\nendpoints = [{ name = \"a\", ipv4 = \"192.0.2.1\" }]\n",
+        ),
+        (
+            "healthchecks/a.toml",
+            "[web]\ntype = \"http\"\ninterval = \"1s\"\ntimeout = \"2s\"\n[w]\ntype = \"tcp\"\ninterval = \"2h\"\n",
+        ),
+        ("healthchecks/b.toml", "[web]\ntype = \"https\"\ntimeout = \"1ms\"\n"),
+        ("geoip/l.csv", "client,region,rtt_ms\ncountry:DE,z,10\nbad,x,1\n"),
+        ("zones/a.example.toml", "zone = \"a.example\"\ntll = \"5s\"\n"),
+    ]);
+    assert_eq!(lines(&sources), "\
+geoip/l.csv:3:1: `bad` is no client; write 203.0.113.0/24, asn:64500/US, subdivision:US-CA or country:DE
+healthchecks/a.toml:4:11: the timeout of 2s is not below the interval of 1s
+    = a probe must be over before the next one starts
+healthchecks/a.toml:7:12: an interval of 7200s is out of range
+    = write 100ms to 1h; 10s is the default
+healthchecks/b.toml:1:2: check `web` is defined twice
+tradewind.toml:2:9: no such cloud region `aws:us-east-11`; did you mean `aws:us-east-1`?
+    = the catalogue has `provider:region` of the large clouds; `at = [latitude, longitude]` does for any other
+tradewind.toml:4:9: no such check `wbe`; did you mean `web`?
+tradewind.toml:6:10: no such region `y`
+    = there is `x`
+1:8: the zone `a.example` has no NS records
+    = add the zone's name servers as NS records of its own name
+2:1: unknown key `tll`; did you mean `ttl`?
+");
+    let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default());
+    assert!(compiled.is_err());
+}
+
+#[test]
+fn static_text_and_names_are_checked_together() {
+    let zone = "[records.www]\npolicy = \"failover\"\nmembers = [\"one\"]\n";
+    let text = r#"
+zone = "a.example"
+ns = ["www.a.example"]
+soa = { rname = "host@example.com" }
+include = ["nowhere.inc"]
+static = """
+www 300 IN A 192.0.2.53
+m   300 IN MX 10 www
+x.b.example. 300 IN A 192.0.2.1
+bad 300 IN A 192.0.2.300
+"""
+[pools.one]
+endpoints = [{ name = "one-1", ipv4 = "192.0.2.1", ipv6 = "2001:db8::1" }]
+"#;
+    assert_eq!(
+        lines(&sources(&format!("{text}{zone}"))),
+        "\
+3:7: name server `www.a.example` is a steered name
+    = a name server needs fixed addresses; use another name
+4:17: `rname` is a mailbox as a name
+    = write \"host.example.com\"
+5:12: there is no file `nowhere.inc`
+    = paths are relative to the folder of tradewind.toml, or else to zones/
+7:1: `www.a.example` is steered and also has a static A
+    = remove the static record, or put the address into a pool
+warning 8:1: MX target `www.a.example` is a steered name
+    = mail then moves with health and place; use a name with fixed addresses
+9:1: `x.b.example` is not in the zone `a.example`
+    = a name with a dot at its end is absolute; without, it stands below the origin
+10:14: `192.0.2.300` is not an IPv4 address
+"
+    );
+}
+
+#[test]
+fn what_would_hardly_do_what_was_meant_is_warned_about() {
+    let zone = r#"
+[pools.v4]
+region = "us-east-1"
+endpoints = [{ name = "v4", ipv4 = "192.0.2.3", probe = "192.0.2.3:80" }]
+[pools.idle]
+endpoints = [{ name = "i", ipv4 = "192.0.2.4" }]
+[records.split]
+policy = "weighted"
+members = [{ pool = "one", weight = 90 }, { pool = "v4", weight = 10 }]
+cohort = "shop"
+[records.geo]
+policy = "geo"
+rules = [
+  { match = ["asn:64500", "subdivision:US-CA"], use = [] },
+  { match = ["*"], use = ["one", "v4"] },
+]
+"#;
+    assert_eq!(told(zone), "\
+warning 8:8: pool `two` is used by no record
+warning 4:57: nothing is probed here: there is no check
+    = add `check = \"…\"`, or leave `probe` out
+warning 5:8: pool `idle` is used by no record
+warning 7:10: `v4` has no IPv6: 10 % of AAAA get NODATA
+    = give every pool of a record IPv6 addresses, or none
+warning 10:10: `cohort` means nothing without `sticky = \"client\"`
+warning 11:10: `v4` has no IPv6: some AAAA get NODATA
+    = give every pool of a record IPv6 addresses, or none
+warning 11:10: some clients get NODATA and others do not: resolvers may show it to both for 60s
+    = many resolvers keep negative answers for everybody (RFC 7871 §7.4); soa.negative_ttl says for how long
+warning 14:14: `asn:64500` can match nobody: no loaded database has AS numbers
+    = put one that does into geoip/
+warning 14:27: `subdivision:US-CA` can match nobody: no loaded database has subdivisions
+    = put one that does into geoip/
+");
+}
+
+#[test]
+fn equal_things_are_one_and_settings_are_inherited() {
+    let compiled = good(
+        r#"
+[records.a]
+policy = "latency"
+members = ["one", "two"]
+check = "web"
+[records.b]
+policy = "latency"
+members = ["one", "two"]
+check = "web"
+[records.c]
+policy = "latency"
+members = ["two", "one"]
+check = "quick"
+probe = "192.0.2.77:99"
+ttl = { max = "20s", min = "5s" }
+sticky = "client"
+[records.d]
+policy = "failover"
+members = ["one", { ipv4 = "192.0.2.8" }, "two"]
+failback = "auto"
+[records.e]
+policy = "weighted"
+members = [{ policy = "f", weight = 3 }, "two"]
+[policies.f]
+policy = "failover"
+members = ["one", "two"]
+failback_delay = "10s"
+"#,
+    );
+    let snapshot = &compiled.snapshot;
+    let plan_of = |id| record(&compiled, id).plan;
+    assert_eq!(plan_of("a.example/a"), plan_of("a.example/b"));
+    assert_ne!(plan_of("a.example/a"), plan_of("a.example/c"));
+    assert_eq!(snapshot.plans.len(), 4);
+    // Four addresses checked by `web`, one target for both families of both under `probe`.
+    let keys: Vec<&str> =
+        compiled.plan.targets.iter().map(|t| t.key.split(' ').next().unwrap()).collect();
+    assert_eq!(
+        keys,
+        [
+            "192.0.2.1:443",
+            "[2001:db8::1]:443",
+            "192.0.2.2:443",
+            "[2001:db8::2]:443",
+            "192.0.2.77:99"
+        ]
+    );
+    assert_eq!(compiled.plan.targets[4].slots.len(), 4);
+    let c = snapshot.plan(plan_of("a.example/c"));
+    assert_eq!((c.ttl.max.as_secs(), c.ttl.min.as_secs()), (20, 5));
+    assert_eq!(c.sticky.map(|sticky| (sticky.v4, sticky.v6)), Some((24, 48)));
+    let failovers: Vec<(&str, Failback)> =
+        snapshot.failovers.iter().map(|f| (&*f.name, f.failback)).collect();
+    let ten = std::time::Duration::from_secs(10);
+    assert_eq!(failovers, [("a.example/d", Failback::Auto), ("a.example/f", Failback::After(ten))]);
+    for failover in &snapshot.failovers {
+        assert!(matches!(failover.tree.node(failover.node).kind, Kind::Failover(_)));
+        let names = failover.member_nodes().iter().map(|ix| &failover.tree.node(*ix).name);
+        assert!(names.eq(&failover.members));
+    }
+    for (slot, plans) in snapshot.plans_of_slot.iter().enumerate() {
+        assert!(!plans.is_empty(), "{}", snapshot.slots[slot].name);
+    }
+}
+
+#[test]
+fn a_zone_that_does_not_compile_keeps_its_last_good_version() {
+    let record = "[records.www]\npolicy = \"failover\"\nmembers = [\"one\"]\n";
+    let before = sources(&format!("{HEAD}{record}"));
+    let mut memory = Memory::default();
+    let first = compiled(&before, &BTreeMap::new(), &mut memory).unwrap();
+    let mut after = sources(&format!("{HEAD}{record}tll = \"5s\"\n"));
+    let other = Sources::in_memory([("zones/b.example.zone", PLAIN)]);
+    after.zones.extend(other.zones);
+    let second = compiled(&after, &first.accepted, &mut memory).unwrap();
+    assert_eq!(second.held, [Arc::from(Path::new("zones/a.example.toml"))]);
+    assert!(second.problems.has_errors());
+    assert_eq!(second.snapshot.zones.len(), 2);
+    assert_eq!(second.snapshot.records.len(), 1);
+    assert_eq!(
+        second.accepted[Path::new("zones/a.example.toml")],
+        before.zones[Path::new("zones/a.example.toml")]
+    );
+    // Without a last good version its apex stays, with nothing to say.
+    let third = compiled(&after, &BTreeMap::new(), &mut Memory::default()).unwrap();
+    assert!(third.snapshot.zones[0].zone.is_none());
+    assert_eq!(third.snapshot.zones[0].apex.to_string(), "a.example");
+    assert_eq!(third.accepted.len(), 1);
+}
+
+#[test]
+fn an_unchanged_zone_and_its_maps_are_not_made_again() {
+    let zone = format!("{HEAD}[records.www]\npolicy = \"latency\"\nmembers = [\"one\", \"two\"]\n");
+    let sources = sources(&zone);
+    let mut memory = Memory::default();
+    let first = compiled(&sources, &BTreeMap::new(), &mut memory).unwrap();
+    let second = compiled(&sources, &first.accepted, &mut memory).unwrap();
+    assert!(Arc::ptr_eq(&first.snapshot.maps[0], &second.snapshot.maps[0]));
+    let zone_of = |compiled: &Compiled| compiled.snapshot.zones[0].zone.clone().unwrap();
+    assert!(Arc::ptr_eq(&zone_of(&first), &zone_of(&second)));
+}
+
+#[test]
+fn two_files_of_one_zone_are_refused() {
+    let mut sources = sources(&format!(
+        "{HEAD}[records.www]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\n"
+    ));
+    let other = Sources::in_memory([("zones/a.example.zone", PLAIN)]);
+    sources.zones.extend(other.zones);
+    assert_eq!(
+        lines(&sources),
+        "zones/a.example.zone: this zone is defined in zones/a.example.toml too\n    \
+         = a zone has one file: move one of them out of zones/\n"
+    );
+}

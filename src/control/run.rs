@@ -1,0 +1,226 @@
+//! The loop that takes [`Change`]s, one at a time and in order.
+//!
+//! Verdicts are published at once; those that follow within a millisecond go together. Loading
+//! files takes its time on a thread of its own, and verdicts go on being published meanwhile.
+//! Ends when every sender is gone or the server stops.
+
+use super::{
+    Change,
+    event::EventKind,
+    publish::{Control, TargetVerdict},
+    reload::{Loader, Prepared, Report, Wish},
+};
+use crate::{
+    checkplan::CheckPlan,
+    clock::{Clock, Moment},
+    place::LocationTable,
+};
+use arc_swap::ArcSwap;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::sleep,
+};
+
+/// After a publish, changes of verdict are gathered for so long before the next.
+const COALESCE: Duration = Duration::from_millis(1);
+/// Replaced Worlds are looked after this often: datapath threads refresh once a second.
+const COLLECT: Duration = Duration::from_secs(1);
+
+/// What the loop calls in other rooms.
+pub struct Hooks {
+    /// Takes a new plan: health goes on with what it knows and starts what is new.
+    pub probe: Box<dyn Fn(&CheckPlan) + Send>,
+    /// Starts or stops a demo backend.
+    pub demo: DemoSwitch,
+}
+
+/// Starts (`true`) or stops the backend of a region; says why it cannot.
+pub type DemoSwitch = Box<dyn Fn(&str, bool) -> Result<(), String> + Send>;
+
+/// What the loop shows to those who watch.
+pub struct Shown {
+    /// The outcome of the newest load.
+    pub report: watch::Sender<Arc<Report>>,
+    /// Where clients are.
+    pub locations: Arc<ArcSwap<LocationTable>>,
+}
+
+/// The loop's own state.
+pub struct Loop {
+    /// Owner of the Publisher.
+    pub control: Control,
+    /// `None` while it is at work on its own thread.
+    loader: Option<Loader>,
+    clock: Arc<dyn Clock>,
+    hooks: Hooks,
+    shown: Shown,
+    queue: VecDeque<Load>,
+    published: Option<Moment>,
+}
+
+/// A load that was asked for.
+struct Load {
+    wish: Wish,
+    cause: Arc<str>,
+    reply: Option<oneshot::Sender<Report>>,
+}
+
+type Loaded = (Loader, Load, Result<Prepared, Box<Report>>);
+
+impl Loop {
+    /// A loop over what was loaded at start.
+    pub fn new(
+        control: Control,
+        loader: Loader,
+        clock: Arc<dyn Clock>,
+        hooks: Hooks,
+        shown: Shown,
+    ) -> Loop {
+        let queue = VecDeque::new();
+        Loop { control, loader: Some(loader), clock, hooks, shown, queue, published: None }
+    }
+
+    /// Publishes what the first load prepared. Steered names wait for [`Change::Warm`].
+    pub fn begin(&mut self, prepared: Prepared, cause: &str) {
+        self.install(prepared, cause);
+    }
+
+    /// Takes changes until all senders are gone.
+    pub async fn run(mut self, mut changes: mpsc::UnboundedReceiver<Change>) {
+        let mut job: Option<JoinHandle<Loaded>> = None;
+        loop {
+            if job.is_none() {
+                job = self.next_load();
+            }
+            let pause = self.until_tick();
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Some(Change::Verdicts(found)) => self.verdicts(found, &mut changes).await,
+                    Some(change) => self.take(change),
+                    None => return,
+                },
+                loaded = finished(&mut job) => {
+                    job = None;
+                    self.loaded(loaded);
+                }
+                () = sleep(pause) => self.control.tick(),
+            }
+        }
+    }
+
+    /// Publishes verdicts, with those that are waiting behind them.
+    async fn verdicts(
+        &mut self,
+        mut found: Vec<TargetVerdict>,
+        changes: &mut mpsc::UnboundedReceiver<Change>,
+    ) {
+        let now = self.clock.now();
+        if let Some(published) = self.published
+            && now.since(published) < COALESCE
+        {
+            sleep(COALESCE - now.since(published)).await;
+        }
+        let mut after = None;
+        while let Ok(change) = changes.try_recv() {
+            match change {
+                Change::Verdicts(more) => found.extend(more),
+                other => {
+                    after = Some(other);
+                    break;
+                }
+            }
+        }
+        self.control.observe(found);
+        self.published = Some(self.clock.now());
+        if let Some(change) = after {
+            self.take(change);
+        }
+    }
+
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Verdicts(found) => self.control.observe(found),
+            Change::Warm => self.control.warm(),
+            Change::Reload { cause, force, reply } => {
+                let wish = match &*cause {
+                    "geoip" => Wish::Places,
+                    "watch" => Wish::Reload { cautious: !force },
+                    _ => Wish::Reload { cautious: false },
+                };
+                self.queue.push_back(Load { wish, cause, reply });
+            }
+            Change::Rollback { revision, reply } => {
+                let cause = format!("rollback to {revision}").into();
+                self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, reply });
+            }
+            Change::Demo { region, up, reply } => {
+                let done = (self.hooks.demo)(&region, up);
+                if done.is_ok() {
+                    self.control.record(EventKind::Demo { region, up });
+                }
+                if let Some(reply) = reply {
+                    // Whoever asked may have gone away.
+                    let _ = reply.send(done);
+                }
+            }
+        }
+    }
+
+    /// Starts the next load on a thread of its own.
+    fn next_load(&mut self) -> Option<JoinHandle<Loaded>> {
+        let load = self.queue.pop_front()?;
+        let mut loader = self.loader.take().expect("it comes back with every finished load");
+        Some(tokio::task::spawn_blocking(move || {
+            let result = loader.load(&load.wish, &load.cause);
+            (loader, load, result)
+        }))
+    }
+
+    fn loaded(&mut self, (loader, load, result): Loaded) {
+        self.loader = Some(loader);
+        let report = match result {
+            Ok(prepared) => self.install(prepared, &load.cause),
+            Err(report) => {
+                let (cause, errors) = (Arc::clone(&load.cause), report.errors);
+                self.control.record(EventKind::Refused { cause, errors });
+                *report
+            }
+        };
+        self.shown.report.send_replace(Arc::new(report.clone()));
+        if let Some(reply) = load.reply {
+            // Whoever asked may have gone away.
+            let _ = reply.send(report);
+        }
+    }
+
+    fn install(&mut self, prepared: Prepared, cause: &str) -> Report {
+        let report = prepared.report;
+        self.shown.locations.store(prepared.locations);
+        self.control.install(prepared.snapshot, report.revision);
+        (self.hooks.probe)(&prepared.plan);
+        self.control.record(EventKind::Loaded {
+            revision: report.revision,
+            cause: cause.into(),
+            zones: report.zones,
+            records: report.records,
+            held: report.held.clone(),
+        });
+        self.shown.report.send_replace(Arc::new(report.clone()));
+        report
+    }
+
+    fn until_tick(&self) -> Duration {
+        let wake = self.control.wake().map(|at| at.since(self.clock.now()));
+        wake.unwrap_or(COLLECT).min(COLLECT)
+    }
+}
+
+/// The outcome of `job`; never, when there is none.
+async fn finished(job: &mut Option<JoinHandle<Loaded>>) -> Loaded {
+    match job {
+        Some(job) => job.await.expect("loading returns its problems and is never cancelled"),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,102 @@
+//! `tradewind demo`: the repository's example files, three regions as tiny HTTP backends on
+//! loopback addresses, and a server that steers between them.
+
+use super::{ServeOptions, backends::Addresses, run};
+use crate::cli::Exit;
+use anyhow::Context;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+/// The example files, as they are in the repository.
+const FILES: [(&str, &str); 4] = [
+    ("tradewind.toml", include_str!("../../tradewind.toml")),
+    ("healthchecks/web.toml", include_str!("../../healthchecks/web.toml")),
+    ("zones/gtm.example.com.toml", include_str!("../../zones/gtm.example.com.toml")),
+    ("zones/static.example.com.zone", include_str!("../../zones/static.example.com.zone")),
+];
+
+/// Where the example files let probes connect to.
+const REGIONS: [(&str, u8); 3] = [("us-east-1", 11), ("eu-west-1", 12), ("ap-northeast-1", 13)];
+const PORT: u16 = 8080;
+
+/// What the daemon runs beside the server.
+pub(super) struct Demo {
+    pub(super) backends: Addresses,
+}
+
+/// Unpacks the examples into a scratch folder and serves them until Ctrl-C.
+///
+/// # Errors
+/// When the folder cannot be written or the server cannot start.
+pub fn demo() -> anyhow::Result<Exit> {
+    let dir = std::env::temp_dir().join(format!("tradewind-demo-{}", std::process::id()));
+    unpack(&dir).with_context(|| format!("cannot write the demo's files to {}", dir.display()))?;
+    let address = |host| SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), PORT));
+    let backends = REGIONS.into_iter().map(|(region, host)| (region, address(host))).collect();
+    say(&introduction(&dir));
+    let options = ServeOptions { dir: dir.clone(), ready_file: None };
+    let outcome = run(&options, Some(Demo { backends }));
+    // A folder that cannot be removed is left behind in the scratch space; nothing depends on it.
+    let _ = fs::remove_dir_all(&dir);
+    outcome
+}
+
+fn say(text: &str) {
+    use std::io::Write;
+    // The demo runs as well when nobody reads what it says.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn unpack(dir: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(dir.join("geoip"))?;
+    for (path, text) in FILES {
+        let path = dir.join(path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+fn introduction(dir: &Path) -> String {
+    let dir = dir.display();
+    // As it was called, so that the lines below can be copied whether it is installed or not.
+    let exe = std::env::current_exe().unwrap_or_else(|_| "tradewind".into());
+    let exe = exe.display();
+    format!(
+        "\
+Tradewind demo: three regions on 127.0.0.11-13, a name server on 127.0.0.1:5300.
+The files are in {dir}; edit them, they are loaded by themselves.
+
+In another terminal:
+
+  T={exe}
+  cd {dir}
+
+  The nearest region, for clients on three continents (ECS):
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=18.7.22.0/24   # US: 192.0.2.30
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=193.0.6.0/24   # Europe: 198.51.100.10
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=133.11.0.0/24  # Japan: 203.0.113.20
+
+  The canary split, 90 to 10, over a thousand queries; the same by client:
+    $T query www.gtm.example.com --count 1000 --tally
+    $T query beta.gtm.example.com --count 1000 --tally --clients
+
+  Why a client gets what it gets:
+    $T explain api.gtm.example.com --client 133.11.0.1
+
+  Lose a region, see its clients move within seconds, and bring it back:
+    $T demo kill us-east-1
+    dig @127.0.0.1 -p 5300 app.gtm.example.com +short                        # soon 198.51.100.10
+    $T status
+    $T demo restore us-east-1
+
+Ctrl-C stops it all.
+
+"
+    )
+}

@@ -1,0 +1,256 @@
+//! Start order, signals, shutdown order. Alone knows every room.
+//!
+//! Files are compiled before anything is bound, so that a broken folder fails at once; sockets
+//! are bound before anything runs; static names are answered as soon as threads run, steered
+//! ones once health has its first results or a second has passed (DESIGN §5, Health). Stopping
+//! goes the other way round.
+
+mod answerer;
+mod backends;
+pub mod demo;
+mod doors;
+mod ready;
+mod watch;
+
+use crate::{
+    admin::{self, ControlSocket, Running},
+    cli::Exit,
+    clock::{Clock, SystemClock, mix},
+    config::{Problems, server, sources::SERVER_FILE},
+    control::{
+        Change, Handle,
+        publish::{Control, TargetVerdict},
+        reload::{Loader, Prepared, Wish},
+        revisions::{Manifest, Revisions},
+        run::{Hooks, Loop, Shown},
+    },
+    health::{self, Checker, HealthReport, Impairment, TargetState},
+    telemetry::{Metrics, Telemetry},
+    transport::{Sockets, TcpLimits, TcpServer, UdpServer},
+};
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use backends::Backends;
+use doors::Doors;
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch as latest},
+    time::timeout,
+};
+
+/// Steered answers wait no longer than this for the first results of health checks.
+const FIRST_RESULTS: Duration = Duration::from_secs(1);
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// The folder with `tradewind.toml`.
+    pub dir: PathBuf,
+    /// Written once queries are answered: addresses and process id, as JSON.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the server cannot start; broken files are told on standard error and give
+/// [`Exit::FilesInvalid`].
+pub fn serve(options: &ServeOptions) -> anyhow::Result<Exit> {
+    run(options, None)
+}
+
+fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let telemetry = Arc::new(Telemetry::default());
+    let state = options.dir.join(state_folder(&options.dir));
+    let mut loader = Loader::new(&options.dir, &state, Arc::clone(&clock), Arc::clone(&telemetry));
+    let prepared = match loader.load(&Wish::Start, "start") {
+        Ok(prepared) => prepared,
+        Err(report) => {
+            complain(&report.rendered);
+            return Ok(Exit::FilesInvalid);
+        }
+    };
+    if !prepared.report.rendered.is_empty() {
+        complain(&prepared.report.rendered);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the control plane's threads")?;
+    let revisions = Revisions::new(&state);
+    runtime.block_on(start(options, clock, telemetry, loader, revisions, prepared, demo))
+}
+
+/// `state` as the server file says, or the default when it cannot be read: kept revisions are
+/// needed most when it is broken.
+fn state_folder(dir: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(dir.join(SERVER_FILE)).unwrap_or_default();
+    let file: Arc<Path> = Path::new(SERVER_FILE).into();
+    server::read(&file, &text, &mut Problems::default())
+        .map_or_else(|| PathBuf::from("state"), |file| file.server.state)
+}
+
+async fn start(
+    options: &ServeOptions,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    loader: Loader,
+    revisions: Revisions,
+    prepared: Prepared,
+    demo: Option<demo::Demo>,
+) -> anyhow::Result<Exit> {
+    let server = prepared.server.clone();
+    let threads = server.udp_threads.unwrap_or_else(cores);
+    let sockets = Sockets::bind(&server.listen, threads, threads)?;
+    let addresses = sockets.addresses.clone();
+    let control_path = options.dir.join(&server.control);
+    let socket = ControlSocket::bind(&control_path)?;
+    let public = match server.admin {
+        Some(at) => Some(doors::listen(at).await?),
+        None => None,
+    };
+    let (changes, taken) = mpsc::unbounded_channel();
+    let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
+    let control = Control::new(Arc::clone(&clock));
+    let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
+    let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
+    let handle = Handle {
+        changes: changes.clone(),
+        reader: control.reader(),
+        journal: control.journal(),
+        report: reports,
+        locations: Arc::clone(&locations),
+    };
+    let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
+    let mut main_loop = Loop::new(
+        control,
+        loader,
+        Arc::clone(&clock),
+        hooks(Arc::clone(&checker), backends),
+        Shown { report, locations },
+    );
+    main_loop.begin(prepared, "start");
+    let seeds = RandomState::new();
+    let make = {
+        let reader = handle.reader.clone();
+        move |counters| {
+            // The address of a fresh allocation differs from thread to thread.
+            let seed = mix(seeds.hash_one(Arc::as_ptr(&counters) as usize));
+            answerer::WorldAnswerer::new(reader.clone(), seed, counters)
+        }
+    };
+    let udp = UdpServer::start(sockets.udp, &telemetry, make.clone())?;
+    let tcp = TcpServer::start(sockets.tcp, TcpLimits::default(), &telemetry, make)?;
+    let main_loop = tokio::spawn(main_loop.run(taken));
+    let first_round = checker.first_round();
+    let warm = changes.clone();
+    let warming = tokio::spawn(async move {
+        // Either way steered names are answered from here on.
+        let _ = timeout(FIRST_RESULTS, first_round).await;
+        let _ = warm.send(Change::Warm);
+    });
+    let metrics = Metrics::new(Arc::clone(&telemetry));
+    let running = Arc::new(Watched { checker, revisions });
+    let context = admin::Context::new(handle, metrics, clock, running);
+    let doors = Doors::open(context, socket, public);
+    let watcher = watch::start(&options.dir, server.watch, changes.clone());
+    warming.await.context("waiting for first results")?;
+    if let Some(path) = &options.ready_file {
+        ready::write(path, &addresses, doors.address(), &control_path)?;
+    }
+    tracing::info!(addresses = ?addresses, control = %control_path.display(), "serving");
+    wait_for_signal(&changes).await?;
+    tracing::info!("stopping");
+    drop(watcher);
+    doors.close().await;
+    tokio::task::spawn_blocking(move || {
+        udp.stop();
+        tcp.stop();
+    })
+    .await
+    .context("stopping the datapath")?;
+    main_loop.abort();
+    Ok(Exit::Well)
+}
+
+/// Puts the drawn problems of files where an operator who starts the server looks.
+fn complain(problems: &str) {
+    use std::io::Write;
+    // A closed standard error is no reason not to serve.
+    let _ = std::io::stderr().write_all(problems.as_bytes());
+}
+
+/// What the doors may see of health and of kept revisions.
+struct Watched {
+    checker: Arc<Checker>,
+    revisions: Revisions,
+}
+
+impl Running for Watched {
+    fn targets(&self) -> Vec<TargetState> {
+        self.checker.states()
+    }
+    fn impairment(&self) -> Option<Impairment> {
+        self.checker.impairment()
+    }
+    fn revisions(&self) -> Vec<Manifest> {
+        self.revisions.list()
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn start_checker(
+    clock: Arc<dyn Clock>,
+    changes: mpsc::UnboundedSender<Change>,
+) -> anyhow::Result<Checker> {
+    let seed = RandomState::new().hash_one("health");
+    let limits = health::Limits::default();
+    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits };
+    let tell = move |report: HealthReport| {
+        let HealthReport { key, sight, reason, at, .. } = report;
+        // Fails only while the server stops.
+        let _ = changes.send(Change::Verdicts(vec![TargetVerdict { key, sight, reason, at }]));
+    };
+    Checker::start(settings, tell).context("cannot start health checks")
+}
+
+fn hooks(checker: Arc<Checker>, backends: Option<Backends>) -> Hooks {
+    Hooks {
+        probe: Box::new(move |plan| checker.update(plan)),
+        demo: Box::new(move |region, up| match &backends {
+            Some(backends) if up => backends.restore(region),
+            Some(backends) => backends.kill(region),
+            None => Err("this server runs no demo backends; start `tradewind demo`".into()),
+        }),
+    }
+}
+
+/// Returns at SIGTERM or SIGINT; SIGHUP loads the files.
+async fn wait_for_signal(changes: &mpsc::UnboundedSender<Change>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                let cause = "SIGHUP".into();
+                // Fails only when the loop has ended, and then SIGTERM is what follows.
+                let _ = changes.send(Change::Reload { cause, force: false, reply: None });
+            }
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Watching files: `geoip/` always, the operator's other files with `watch = true`.
+//!
+//! A change is loaded after one second without further writes. Watching is a convenience: when
+//! the kernel will not do it the server says so once and goes on.
+
+use crate::control::Change;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// Quiet time before a change is loaded (DESIGN §5, Reload).
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Watches until dropped.
+pub(super) struct Watch(JoinHandle<()>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Starts watching `dir`.
+pub(super) fn start(dir: &Path, everything: bool, changes: UnboundedSender<Change>) -> Watch {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    Watch(tokio::spawn(watch(dir, everything, changes)))
+}
+
+async fn watch(dir: PathBuf, everything: bool, changes: UnboundedSender<Change>) {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let Ok(event) = event else { return };
+        if !event.kind.is_access() {
+            // Fails only while the server stops.
+            let _ = tell.send(event.paths);
+        }
+    });
+    let mut watcher = match watcher {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::warn!(%error, "files are not watched; use `tradewind reload`");
+            return;
+        }
+    };
+    loop {
+        // Again each time: a folder may have been made since.
+        look_at(&mut watcher, &dir);
+        let Some(touched) = next_quiet(&mut told).await else { return };
+        let Some(cause) = cause(&dir, &touched, everything) else { continue };
+        let change = Change::Reload { cause: cause.into(), force: false, reply: None };
+        if changes.send(change).is_err() {
+            return;
+        }
+    }
+}
+
+fn look_at(watcher: &mut RecommendedWatcher, dir: &Path) {
+    // Not recursive at the top: `state/` and whatever else lies there is none of our concern.
+    let folders = [
+        (dir.to_owned(), RecursiveMode::NonRecursive),
+        (dir.join("zones"), RecursiveMode::Recursive),
+        (dir.join("healthchecks"), RecursiveMode::NonRecursive),
+        (dir.join("geoip"), RecursiveMode::NonRecursive),
+    ];
+    for (folder, mode) in folders {
+        if folder.is_dir()
+            && let Err(error) = watcher.watch(&folder, mode)
+        {
+            tracing::warn!(folder = %folder.display(), %error, "is not watched");
+        }
+    }
+}
+
+/// The paths touched until nothing more happens for [`QUIET`].
+async fn next_quiet(told: &mut UnboundedReceiver<Vec<PathBuf>>) -> Option<Vec<PathBuf>> {
+    let mut touched = told.recv().await?;
+    while let Ok(more) = timeout(QUIET, told.recv()).await {
+        touched.extend(more?);
+    }
+    Some(touched)
+}
+
+/// What to load for these paths: everything, the location data only, or nothing.
+fn cause(dir: &Path, touched: &[PathBuf], everything: bool) -> Option<&'static str> {
+    let rooms = touched.iter().filter_map(|path| path.strip_prefix(dir).ok()?.iter().next());
+    let mut places = false;
+    for room in rooms {
+        match room.to_str() {
+            Some("tradewind.toml" | "zones" | "healthchecks") if everything => {
+                return Some("watch");
+            }
+            Some("geoip") => places = true,
+            _ => {}
+        }
+    }
+    places.then_some("geoip")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geoip_is_always_loaded_and_the_rest_only_if_asked_for() {
+        let dir = Path::new("/etc/tradewind");
+        let touched = |paths: &[&str]| paths.iter().map(|p| dir.join(p)).collect::<Vec<_>>();
+        for (paths, everything, expected) in [
+            (&["geoip/city.mmdb"][..], false, Some("geoip")),
+            (&["zones/a.toml"], false, None),
+            (&["zones/a.toml"], true, Some("watch")),
+            (&["geoip/city.mmdb", "tradewind.toml"], true, Some("watch")),
+            (&["state/revisions/1.json"], true, None),
+        ] {
+            assert_eq!(cause(dir, &touched(paths), everything), expected, "{paths:?}");
+        }
+    }
+}

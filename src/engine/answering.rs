@@ -1,0 +1,258 @@
+//! RFC 1034 §4.3.2, steps 3 to 6, in one zone: down to the name, what it owns, and on along
+//! CNAMEs and DNAMEs for as long as they stay in the zone.
+//!
+//! Each function is one case and either ends the reply or names what to follow. Must not know
+//! how a steered answer is found, nor how records are written.
+
+use super::steer::{Client, Steered, steer, steers};
+use crate::{
+    clock::Dice,
+    ids::{CounterSlot, ZoneId},
+    snapshot::Record,
+    wire::{
+        Full, Owner, QName, Query, Reply, Section, hash,
+        types::{Rcode, Rtype},
+    },
+    world::World,
+    zone::{Lookup, Node, Rrset, Zone},
+};
+use arrayvec::ArrayVec;
+
+/// Links of one chain that are followed; what is behind them is for the resolver to ask.
+/// Resolvers give up at similar lengths (unbound after 11, BIND after 16).
+const CHAIN_MAX: usize = 16;
+
+/// One query on its way through one zone.
+pub(super) struct Answering<'q, 'b> {
+    pub world: &'q World,
+    pub id: ZoneId,
+    pub zone: &'q Zone,
+    /// The first of the zone's steered records.
+    pub records: u32,
+    pub query: &'q Query,
+    pub client: Client,
+    pub dice: &'q mut Dice,
+    pub reply: Reply<'b>,
+    pub chain: Chain,
+    /// The longest scope of what was steered on the way (RFC 7871 §7.2.1).
+    pub scope: u8,
+    /// Who counts the answer: the first steered record on the way.
+    pub counter: Option<CounterSlot>,
+}
+
+/// A finished reply.
+pub(super) struct Answered {
+    pub len: usize,
+    pub counter: Option<CounterSlot>,
+}
+
+/// What follows a name.
+pub(super) enum Next {
+    /// Nothing: the reply is complete.
+    Done,
+    /// The name that a CNAME or DNAME led to.
+    Follow,
+}
+
+/// Why a query got no whole answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unanswered {
+    /// What it needs does not fit: truncate.
+    Full,
+    /// The name is steered, and the first results of health checks are still awaited. Silence
+    /// makes the resolver ask again; an error would be remembered.
+    NotYet,
+}
+
+impl From<Full> for Unanswered {
+    fn from(_: Full) -> Self {
+        Unanswered::Full
+    }
+}
+
+/// The aliases in the reply, by hashes of their owners: so that a loop ends where it closes,
+/// and no record stands in a reply twice (RFC 2181 §5). Two names of one hash would only leave
+/// the rest of the chain to the resolver.
+#[derive(Default)]
+pub(super) struct Chain {
+    names: ArrayVec<u64, CHAIN_MAX>,
+    dnames: ArrayVec<u64, CHAIN_MAX>,
+}
+
+impl Chain {
+    /// Notes that the reply leads from `name` to `target`; whether that is news, and the chain
+    /// is not yet too long.
+    fn lead(&mut self, name: &QName, target: &QName) -> bool {
+        let noted = self.names.try_push(hash(name.wire()));
+        noted.is_ok() && !self.names.contains(&hash(target.wire()))
+    }
+
+    /// Notes the DNAME of `owner`; whether it is new to the reply.
+    fn pass(&mut self, owner: &[u8]) -> bool {
+        let owner = hash(owner);
+        !self.dnames.contains(&owner) && self.dnames.try_push(owner).is_ok()
+    }
+}
+
+impl<'q> Answering<'q, '_> {
+    /// Answers and finishes the reply; `None` for silence. `names` is room for the names that a
+    /// chain leads to.
+    pub fn run(mut self, names: &mut [QName; 2]) -> Option<Answered> {
+        match self.walk(names) {
+            Ok(()) => {}
+            Err(Unanswered::Full) => self.reply.truncate(),
+            Err(Unanswered::NotYet) => return None,
+        }
+        self.reply.set_scope(self.scope);
+        Some(Answered { len: self.reply.finish(), counter: self.counter })
+    }
+
+    fn walk(&mut self, [name, target]: &mut [QName; 2]) -> Result<(), Unanswered> {
+        let (mut name, mut target) = (name, target);
+        self.reply.enter_zone(self.zone.apex().as_wire());
+        let question = &self.query.name;
+        if let Next::Done = self.name(question, target)? {
+            return Ok(());
+        }
+        let mut goes_on = self.goes_on(question, target);
+        while goes_on {
+            std::mem::swap(&mut name, &mut target);
+            self.reply.follow(name)?;
+            self.reply.enter_zone(self.zone.apex().as_wire());
+            goes_on = match self.name(name, target)? {
+                Next::Done => false,
+                Next::Follow => self.goes_on(name, target),
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether the chain leads from `name` to a new name of this zone; another zone's is for the
+    /// resolver to ask, even if that is ours too.
+    fn goes_on(&mut self, name: &QName, target: &QName) -> bool {
+        let closest = || self.world.snapshot.apexes.closest(target, self.query.qtype);
+        self.chain.lead(name, target) && closest() == Some(self.id)
+    }
+
+    /// Answers for `name`; if that is an alias, `target` becomes what it leads to.
+    fn name(&mut self, name: &QName, target: &mut QName) -> Result<Next, Unanswered> {
+        let found = self.zone.lookup(name);
+        if let Lookup::Delegation { cut, at_cut } = found
+            && !(at_cut && self.query.qtype == Rtype::DS)
+        {
+            return self.referral(name, cut);
+        }
+        self.reply.set_authoritative();
+        match found {
+            Lookup::Node { node, .. } => self.node(node, target),
+            // The parent's side of a cut holds the DS (RFC 4035 §3.1.4.1).
+            Lookup::Delegation { cut, .. } => self.owned(cut, target),
+            Lookup::Dname { node, labels } => self.dname(name, node, labels, target),
+            Lookup::NxDomain => self.nxdomain(),
+        }
+    }
+
+    /// What an existing name is given: by steering, where that has a say, else from the zone.
+    fn node(&mut self, node: Node<'q>, target: &mut QName) -> Result<Next, Unanswered> {
+        match self.steers(node) {
+            Some(_) if self.world.warming => Err(Unanswered::NotYet),
+            Some(record) => self.steered(record, target),
+            None => self.owned(node, target),
+        }
+    }
+
+    /// The record that steers what is asked of `node`, if one does. ANY is left to what is
+    /// static there, which is the same for everybody, if there is such.
+    fn steers(&self, node: Node<'q>) -> Option<&'q Record> {
+        let steered = node.steered()?;
+        let record = &self.world.snapshot.records[(self.records + steered.index) as usize];
+        let (plan, qtype) = (self.world.snapshot.plan(record.plan), self.query.qtype);
+        let leaves_to_static = qtype == Rtype::ANY && !node.rrsets().is_empty();
+        (steers(plan, qtype) && !leaves_to_static).then_some(record)
+    }
+
+    fn steered(&mut self, record: &'q Record, target: &mut QName) -> Result<Next, Unanswered> {
+        let qtype = self.query.qtype;
+        let mut answer = self.steer(record, qtype);
+        // ANY gets one RRset, no more (RFC 8482 §4.1), and not NODATA where there is one.
+        if qtype == Rtype::ANY && answer.variant.rdatas.is_none() {
+            answer = self.steer(record, Rtype::AAAA);
+        }
+        self.scope = self.scope.max(answer.scope);
+        self.counter = self.counter.or(answer.counter);
+        let Some(rdatas) = &answer.variant.rdatas else { return self.nodata() };
+        self.reply.records(Section::Answer, Owner::Current, answer.ttl, rdatas)?;
+        let is_alias = rdatas.rtype() == Rtype::CNAME && follows_cname(qtype);
+        Ok(match is_alias && rdatas.read_target(&[0], target).is_ok() {
+            true => Next::Follow,
+            false => Next::Done,
+        })
+    }
+
+    fn steer(&mut self, record: &'q Record, qtype: Rtype) -> Steered<'q> {
+        steer(self.world, record, qtype, &self.client, self.dice)
+    }
+
+    /// What the name owns: an RRset, a CNAME, or nothing of that type.
+    fn owned(&mut self, node: Node<'q>, target: &mut QName) -> Result<Next, Unanswered> {
+        let qtype = self.query.qtype;
+        let rrset = match qtype {
+            // One RRset, no more (RFC 8482 §4.1).
+            Rtype::ANY => node.rrsets().first(),
+            _ => node.rrset(qtype),
+        };
+        if let Some(rrset) = rrset {
+            self.answer(rrset)?;
+            if qtype != Rtype::ANY {
+                self.additional(rrset)?;
+            }
+            return Ok(Next::Done);
+        }
+        let Some(cname) = node.rrset(Rtype::CNAME) else { return self.nodata() };
+        self.answer(cname)?;
+        Ok(match cname.rdatas.read_target(self.zone.apex().as_wire(), target) {
+            Ok(()) => Next::Follow,
+            Err(_) => Next::Done,
+        })
+    }
+
+    fn answer(&mut self, rrset: &Rrset) -> Result<(), Full> {
+        self.reply.records(Section::Answer, Owner::Current, rrset.ttl, &rrset.rdatas)
+    }
+
+    /// The DNAME of `node`, above `name`, and the CNAME made from it (RFC 6672 §3.1).
+    fn dname(
+        &mut self,
+        name: &QName,
+        node: Node<'q>,
+        labels: usize,
+        target: &mut QName,
+    ) -> Result<Next, Unanswered> {
+        let Some(dname) = node.rrset(Rtype::DNAME) else { return self.nodata() };
+        let owner = name.suffix(labels);
+        if self.chain.pass(owner) {
+            let owner = Owner::Ancestor(owner);
+            self.reply.records(Section::Answer, owner, dname.ttl, &dname.rdatas)?;
+        }
+        let mut substitute = QName::default();
+        if dname.rdatas.read_target(self.zone.apex().as_wire(), &mut substitute).is_err() {
+            return Ok(Next::Done);
+        }
+        target.clone_from(name);
+        if target.replace_suffix(labels, substitute.wire()).is_err() {
+            // The name would be too long (RFC 6672 §2.2).
+            self.reply.set_rcode(Rcode::YXDOMAIN);
+            return Ok(Next::Done);
+        }
+        self.reply.synthesize_cname(dname.ttl, target)?;
+        Ok(match follows_cname(self.query.qtype) {
+            true => Next::Follow,
+            false => Next::Done,
+        })
+    }
+}
+
+/// Whether a CNAME is only the way to what is asked for, not that itself.
+fn follows_cname(qtype: Rtype) -> bool {
+    !matches!(qtype, Rtype::CNAME | Rtype::ANY)
+}

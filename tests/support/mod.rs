@@ -1,0 +1,106 @@
+//! What end-to-end tests need: the real binary on its own folder, real backends to kill, real
+//! servers of others beside it, and a client that decodes by other code than ours.
+//!
+//! Everything binds to loopback, waits for events with a deadline, and ends with its owner.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test program uses a part of this; a test may panic"
+)]
+
+pub mod backend;
+pub mod dns;
+pub mod peers;
+pub mod process;
+pub mod scratch;
+pub mod server;
+
+use std::{
+    env,
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+use tradewind::clock::{Clock, SystemClock};
+
+/// How long anything that must happen may take on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+/// How often a state that tells nobody of its change is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Whether a missing tool fails a test instead of skipping it.
+pub fn on_ci() -> bool {
+    env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// Says why a test does nothing here.
+///
+/// # Panics
+/// On CI, where nothing may be skipped.
+#[expect(clippy::print_stderr, reason = "libtest knows no skipping; this is how it shows")]
+pub fn skip(why: &str) {
+    assert!(!on_ci(), "cannot be skipped on CI: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+/// Where the program `name` is; says so when it is nowhere, and fails on CI.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let found = env::split_paths(&path)
+        .chain(system)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!("no `{name}` on this machine; .ci/run installs it"));
+    }
+    found
+}
+
+/// Whether we may bind port 53 there, as a delegation demands; says so when not.
+pub fn may_bind_53(address: IpAddr) -> bool {
+    let bound = (UdpSocket::bind((address, 53)), TcpListener::bind((address, 53)));
+    match bound {
+        (Ok(_), Ok(_)) => true,
+        (Err(e), _) | (_, Err(e)) => {
+            skip(&format!("cannot bind {address} port 53: {e}"));
+            false
+        }
+    }
+}
+
+/// An address on `ip` whose port is free for UDP and TCP at this moment.
+pub fn free_address(ip: IpAddr) -> SocketAddr {
+    loop {
+        let udp = UdpSocket::bind((ip, 0)).unwrap();
+        let address = udp.local_addr().unwrap();
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// Looks until `look` finds something; no find before [`DEADLINE`] fails the test with `what`.
+pub fn await_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    await_some_for(DEADLINE, what, look)
+}
+
+/// [`await_some`] with a deadline that is itself what the test asserts.
+pub fn await_some_for<T>(deadline: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    look_for(deadline, look).unwrap_or_else(|| panic!("{what}: not within {deadline:?}"))
+}
+
+/// What `look` finds before the deadline.
+fn look_for<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let clock = SystemClock::default();
+    let begun = clock.now();
+    loop {
+        let found = look();
+        if found.is_some() || clock.now().since(begun) >= deadline {
+            return found;
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}

@@ -1,0 +1,188 @@
+//! Servers of others: NSD or Knot for a parent zone, unbound as the resolver of the world.
+
+use super::{DEADLINE, dns, free_address, process::Process, scratch::Scratch, tool};
+use hickory_proto::rr::RecordType;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    process::Command,
+};
+use tradewind::cli::dns::{Client, Transport};
+use tradewind::clock::SystemClock;
+
+/// Which program serves a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// NLnet Labs' NSD.
+    Nsd,
+    /// CZ.NIC's Knot DNS.
+    Knot,
+}
+
+/// A running authoritative server of somebody else's, with one zone.
+pub struct Authority {
+    /// Where it answers, over UDP and TCP.
+    pub address: SocketAddr,
+    process: Process,
+    folder: Scratch,
+}
+
+impl Authority {
+    /// Serves `zone` with `text` as RFC 1035 says; `None` where the program is missing.
+    pub fn start(program: Program, address: SocketAddr, zone: &str, text: &str) -> Option<Self> {
+        let folder = Scratch::new();
+        folder.write("zone.db", text);
+        let (mut command, config) = match program {
+            Program::Nsd => nsd(folder.path(), address, zone)?,
+            Program::Knot => knot(folder.path(), address, zone)?,
+        };
+        command.arg("-c").arg(folder.write("config", &config));
+        let mut process = Process::start(&command, &folder.path().join("log"));
+        await_answer(&mut process, address, zone, false);
+        Some(Authority { address, process, folder })
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+fn nsd(folder: &Path, address: SocketAddr, zone: &str) -> Option<(Command, String)> {
+    let mut command = Command::new(tool("nsd")?);
+    command.arg("-d");
+    let (folder, ip, port) = (folder.display(), address.ip(), address.port());
+    let config = format!(
+        "server:
+  ip-address: {ip}@{port}
+  username: \"\"
+  zonesdir: \"{folder}\"
+  database: \"\"
+  zonelistfile: \"{folder}/zone.list\"
+  xfrdfile: \"{folder}/xfrd.state\"
+  xfrdir: \"{folder}\"
+  pidfile: \"{folder}/nsd.pid\"
+  server-count: 1
+remote-control:
+  control-enable: no
+zone:
+  name: \"{zone}\"
+  zonefile: zone.db
+"
+    );
+    Some((command, config))
+}
+
+fn knot(folder: &Path, address: SocketAddr, zone: &str) -> Option<(Command, String)> {
+    let command = Command::new(tool("knotd")?);
+    let (folder, ip, port) = (folder.display(), address.ip(), address.port());
+    let config = format!(
+        "server:
+  listen: {ip}@{port}
+  rundir: {folder}
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
+log:
+- target: stderr
+  any: info
+database:
+  storage: {folder}
+zone:
+- domain: {zone}
+  storage: {folder}
+  file: zone.db
+  zonefile-sync: -1
+"
+    );
+    Some((command, config))
+}
+
+/// A running unbound.
+pub struct Resolver {
+    /// Where it answers.
+    pub address: SocketAddr,
+    process: Process,
+    folder: Scratch,
+}
+
+impl Resolver {
+    /// A resolver that knows of the world only that `zone` is served at `authority`, and finds
+    /// what lies below by following delegations. `extra` are more lines of its `server:` clause,
+    /// such as `send-client-subnet:` or `cache-max-ttl:`. `None` where unbound is missing.
+    pub fn start(ip: IpAddr, zone: &str, authority: SocketAddr, extra: &str) -> Option<Self> {
+        let mut command = Command::new(tool("unbound")?);
+        let folder = Scratch::new();
+        let address = free_address(ip);
+        let config = unbound_config(folder.path(), address, zone, authority, extra);
+        command.arg("-d").arg("-p").arg("-c").arg(folder.write("config", &config));
+        let mut process = Process::start(&command, &folder.path().join("log"));
+        await_answer(&mut process, address, zone, true);
+        Some(Resolver { address, process, folder })
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+/// `.test` is answered by unbound itself unless told otherwise (RFC 6761 §6.2), and loopback
+/// servers are not asked unless allowed.
+fn unbound_config(
+    folder: &Path,
+    address: SocketAddr,
+    zone: &str,
+    authority: SocketAddr,
+    extra: &str,
+) -> String {
+    let (folder, ip, port) = (folder.display(), address.ip(), address.port());
+    let (at_ip, at_port) = (authority.ip(), authority.port());
+    format!(
+        "server:
+  directory: \"{folder}\"
+  chroot: \"\"
+  username: \"\"
+  pidfile: \"\"
+  interface: {ip}@{port}
+  do-daemonize: no
+  use-syslog: no
+  log-servfail: yes
+  num-threads: 1
+  module-config: \"iterator\"
+  do-not-query-localhost: no
+  local-zone: \"test.\" nodefault
+{extra}
+remote-control:
+  control-enable: no
+stub-zone:
+  name: \"{zone}\"
+  stub-addr: {at_ip}@{at_port}
+  stub-no-cache: no
+"
+    )
+}
+
+/// Waits until the zone's SOA comes back; a server that is still starting refuses or is silent.
+fn await_answer(process: &mut Process, address: SocketAddr, zone: &str, recurse: bool) {
+    let clock = SystemClock::default();
+    let mut question = dns::question(zone, RecordType::SOA, "");
+    question.recurse = recurse;
+    let each = DEADLINE / 100;
+    process.await_some(&format!("SOA of {zone} at {address}"), || {
+        let mut client = Client::new(&clock, address, each, 1);
+        let reply = client.ask(&question, Transport::Udp).ok()?;
+        dns::serial(&reply.message)
+    });
+}
+
+/// Runs dig with `args` at `server`; what it printed, or `None` where it is missing.
+pub fn dig(server: SocketAddr, args: &[&str]) -> Option<String> {
+    let output = Command::new(tool("dig")?)
+        .arg(format!("@{}", server.ip()))
+        .args(["-p", &server.port().to_string(), "+tries=2", "+timeout=5"])
+        .args(args)
+        .output()
+        .unwrap();
+    Some(String::from_utf8(output.stdout).unwrap())
+}

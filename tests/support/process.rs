@@ -1,0 +1,85 @@
+//! A child process that never outlives its test.
+
+use super::{DEADLINE, await_some, look_for};
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+/// A running program with all it started, and what it wrote.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own, stdout and stderr into `log`. It also
+    /// ends with the thread that started it, so that a test run that is killed leaves no server
+    /// on a port of the next run.
+    pub fn start(command: &Command, log: &Path) -> Self {
+        let file = File::create(log).unwrap();
+        // setpriv(1) is part of every Debian; prctl(2) would need `unsafe`.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        let log = log.to_owned();
+        Process { child, log }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits for `look` to find something; fails, with the log, after [`DEADLINE`] and at once
+    /// when the process ends.
+    pub fn await_some<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let found = look_for(DEADLINE, || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{what}: it ended with {status}; log:\n{}", self.log());
+            }
+            look()
+        });
+        found.unwrap_or_else(|| panic!("{what}: not within {DEADLINE:?}; log:\n{}", self.log()))
+    }
+
+    /// Sends a signal by its name (`TERM`, `HUP`, `STOP`) to the process.
+    pub fn signal(&self, name: &str) {
+        kill(name, &self.id().to_string());
+    }
+
+    /// Asks it to end, waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        await_some("end after SIGTERM", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The group, for the sake of servers that fork. It may be gone already.
+        kill("KILL", &format!("-{}", self.id()));
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// kill(1) rather than kill(2): the tests need no `unsafe`.
+fn kill(signal: &str, target: &str) {
+    let script = format!("kill -s {signal} -- {target}");
+    let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
+}
