@@ -321,10 +321,10 @@ fn the_root_can_be_a_zone_too() {
           ad a.gtld. 3600 A 192.0.2.54
         ? nx. A
           NXDOMAIN aa
-          au . 300 SOA ns1. host. 1 7200 900 1209600 300
+          au . 60 SOA ns1. host. 1 3600 900 1209600 60
         ? . SOA
           NOERROR aa
-          an . 3600 SOA ns1. host. 1 7200 900 1209600 300
+          an . 3600 SOA ns1. host. 1 3600 900 1209600 60
         ",
     );
 }

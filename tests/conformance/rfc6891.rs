@@ -1,6 +1,6 @@
 //! RFC 6891: EDNS(0), with RFC 3225 (DO) and RFC 9715 (sizes).
 
-use crate::desk::{Ask, Server, check, opt, show};
+use crate::desk::{Ask, Server, ask::opt, check, show};
 use tradewind::telemetry::Via;
 
 const ZONE: &str = "www A 192.0.2.1\n$GENERATE 1-25 a A 192.0.2.$\n$GENERATE 1-60 b A 192.0.2.$\n\
