@@ -4,6 +4,7 @@ use crate::{
     clock::Dice,
     policy::sticky::{Key, pick},
 };
+use std::collections::BTreeMap;
 
 /// Sixty-four even bits for one draw.
 pub type Dice64 = u64;
@@ -68,32 +69,26 @@ impl Draw {
     }
 
     /// Every Variant it can give with its exact share of all clients, for people.
-    pub fn shares(&self) -> Vec<(u32, f64)> {
-        let mut shares: Vec<(u32, f64)> = Vec::new();
-        let mut give =
-            |variant: u32, share: f64| match shares.iter_mut().find(|(known, _)| *known == variant)
-            {
-                Some((_, sum)) => *sum += share,
-                None => shares.push((variant, share)),
-            };
+    pub fn shares(&self) -> Vec<(usize, f64)> {
+        let mut shares: BTreeMap<usize, f64> = BTreeMap::new();
+        let mut give = |variant: u32, share| *shares.entry(variant as usize).or_default() += share;
         match self {
             Draw::Fixed(variant) => give(*variant, 1.0),
             Draw::Chance(alias) => alias.shares(&mut give),
             Draw::Sticky(levels) => sticky_shares(levels, 0, 1.0, &mut give),
         }
-        shares.retain(|(_, share)| *share > 0.0);
-        shares
+        shares.into_iter().filter(|(_, share)| *share > 0.0).collect()
     }
 }
 
-fn sticky_shares(levels: &[Level], at: usize, share: f64, give: &mut dyn FnMut(u32, f64)) {
-    let arms = &levels[at].0;
+fn sticky_shares(levels: &[Level], at: u32, share: f64, give: &mut dyn FnMut(u32, f64)) {
+    let arms = &levels[at as usize].0;
     let sum: u64 = arms.iter().map(|arm| arm.weight).sum();
     for arm in arms {
         let share = share * arm.weight as f64 / sum as f64;
         match arm.then {
             Then::Variant(variant) => give(variant, share),
-            Then::Level(next) => sticky_shares(levels, next as usize, share, give),
+            Then::Level(next) => sticky_shares(levels, next, share, give),
         }
     }
 }
@@ -167,7 +162,7 @@ mod tests {
             let sum: f64 = shares.iter().map(|s| s.1).sum();
             let given = Draw::Chance(alias).shares();
             for &(outcome, share) in &shares {
-                let given = given.iter().find(|(known, _)| *known == outcome).unwrap().1;
+                let given = given.iter().find(|(known, _)| *known == outcome as usize).unwrap().1;
                 assert!((given - share / sum).abs() < 1e-12, "{outcome}: {given}");
             }
         }

@@ -73,8 +73,8 @@ fn flattened_draws_hold_exactly_the_shares_that_select_decided() {
                 for (answer, share) in exact_shares(&decision, wanted) {
                     *left.entry(answer.split('+').next().unwrap().into()).or_default() += share;
                 }
-                for (name, share) in leaders.iter().zip(draw.shares(leaders.len())) {
-                    *left.entry(name.clone()).or_default() -= share;
+                for (variant, share) in draw.shares() {
+                    *left.entry(leaders[variant].clone()).or_default() -= share;
                 }
                 let off = left.values().map(|off| off.abs()).fold(0.0, f64::max);
                 assert!(off < 1e-9, "{wanted:?} {left:?} sticky {sticky}\n{text}");
