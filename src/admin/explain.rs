@@ -20,7 +20,7 @@ use crate::{
     ids::{Class, SlotId},
     place::{ClassMask, LocationTable, fold, fold_net},
     policy::{
-        Branch, Choice, select,
+        Branch, Choice, Wanted, select,
         sticky::{Drawn, Key, name_hash, pick},
         trace::{Mark, Steps},
     },
@@ -248,7 +248,7 @@ impl About<'_> {
         let directives = state.moved().directives;
         let decision = select(&plan.tree, class, &state.standings, &directives, &mut steps);
         let mut members = Vec::new();
-        shares(&decision.choice, 0, 1.0, &mut members);
+        shares(&decision.choice, wanted(self.ask.rtype), (0, 1.0), &mut members);
 
         let selection = steering.plan(record.plan).selection(class);
         let draw = draw_for(selection, self.ask.rtype);
@@ -303,8 +303,8 @@ impl About<'_> {
         given: &Variant,
     ) -> Vec<AnswerShare> {
         let snapshot = &self.world.snapshot;
-        let answer = |(variant, share): (u16, f64)| {
-            let variant = &selection.variants[usize::from(variant)];
+        let answer = |(variant, share): (usize, f64)| {
+            let variant = &selection.variants[variant];
             let records = variant.rdatas.as_ref().map(|rdatas| rdata::texts(rdatas, None));
             let records = records.unwrap_or_default();
             let region = plan.regions.get(usize::from(variant.region)).copied().flatten();
@@ -369,18 +369,37 @@ fn step_line(step: crate::policy::trace::Step) -> StepLine {
     StepLine { depth: step.depth, mark, name: step.name, why: step.why }
 }
 
+/// What `rtype` asks of a pool; ANY is answered as A is.
+fn wanted(rtype: Rtype) -> Wanted {
+    match rtype {
+        Rtype::A | Rtype::ANY => Wanted::A,
+        Rtype::AAAA => Wanted::Aaaa,
+        _ => Wanted::Other,
+    }
+}
+
 /// The levels of `choice`, with what each member gets of all clients.
-fn shares(choice: &Choice<'_>, depth: u8, whole: f64, out: &mut Vec<MemberShare>) {
+fn shares(
+    choice: &Choice<'_>,
+    wanted: Wanted,
+    (depth, whole): (u8, f64),
+    out: &mut Vec<MemberShare>,
+) {
     let mut member = |name: &str, weight, share| {
         out.push(MemberShare { depth, name: name.to_owned(), weight, share });
     };
     match choice {
         Choice::Nodata => member("(no data)", 1, whole),
         Choice::Leaf(leaf) => {
-            let sum: u64 = leaf.candidates.iter().map(|candidate| candidate.weight).sum();
-            for candidate in &leaf.candidates {
-                let share = whole * candidate.weight as f64 / sum as f64;
-                member(&candidate.endpoint.name, candidate.endpoint.weight.get().into(), share);
+            let answers = leaf.answers_to(wanted);
+            let sum: u64 = answers.iter().map(|answer| answer.weight).sum();
+            for answer in &answers {
+                let share = whole * answer.weight as f64 / sum as f64;
+                let leader = answer.endpoints[0].endpoint;
+                member(&leader.name, leader.weight.get().into(), share);
+            }
+            if answers.is_empty() {
+                member("(no data)", 1, whole);
             }
         }
         Choice::Draw(branches) => {
@@ -389,7 +408,7 @@ fn shares(choice: &Choice<'_>, depth: u8, whole: f64, out: &mut Vec<MemberShare>
                 let share = whole * branch.weight as f64 / sum as f64;
                 let (name, weight) = (member_name(branch), branch.weight);
                 out.push(MemberShare { depth, name, weight, share });
-                shares(&branch.choice, depth + 1, share, out);
+                shares(&branch.choice, wanted, (depth + 1, share), out);
             }
         }
     }

@@ -85,15 +85,16 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The policy's word in zone files; none for what is not one.
-    pub const fn policy(&self) -> Option<&'static str> {
+    /// As written in zone files.
+    pub const fn word(&self) -> &'static str {
         match self {
-            Kind::Pool(_) | Kind::Empty => None,
-            Kind::Weighted(_) => Some("weighted"),
-            Kind::Failover(_) => Some("failover"),
-            Kind::Geo(_) => Some("geo"),
-            Kind::Latency(_) => Some("latency"),
-            Kind::Multivalue(_) => Some("multivalue"),
+            Kind::Pool(_) => "pool",
+            Kind::Weighted(_) => "weighted",
+            Kind::Failover(_) => "failover",
+            Kind::Geo(_) => "geo",
+            Kind::Latency(_) => "latency",
+            Kind::Multivalue(_) => "multivalue",
+            Kind::Empty => "nothing",
         }
     }
 }
@@ -151,6 +152,20 @@ impl EndpointTarget {
             EndpointTarget::Cname { slot, .. } => (Some(*slot), None),
         };
         a.into_iter().chain(b)
+    }
+    /// Its IPv4 address.
+    pub fn v4(&self) -> Option<Ipv4Addr> {
+        match self {
+            EndpointTarget::Addresses { v4, .. } => v4.map(|(address, _)| address),
+            EndpointTarget::Cname { .. } => None,
+        }
+    }
+    /// Its IPv6 address.
+    pub fn v6(&self) -> Option<Ipv6Addr> {
+        match self {
+            EndpointTarget::Addresses { v6, .. } => v6.map(|(address, _)| address),
+            EndpointTarget::Cname { .. } => None,
+        }
     }
 }
 
