@@ -127,7 +127,6 @@ fn nets(server: &Server, keys: &[DependentKey]) -> Vec<IpNet> {
 }
 
 /// A node's rules, ready to be asked about a client.
-#[expect(clippy::large_enum_variant, reason = "a handful live while one map is made")]
 enum NodeRules<'a> {
     Geo(Box<GeoRules>),
     Latency(LatencyRules<'a>),

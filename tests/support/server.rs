@@ -30,11 +30,7 @@ impl Server {
         let ready = process.await_some("ready file of the server", || {
             serde_json::from_slice(&fs::read(&ready_file).ok()?).ok()
         });
-        Server {
-            process,
-            ready,
-            folder,
-        }
+        Server { process, ready, folder }
     }
 
     fn address(&self, key: &str) -> SocketAddr {

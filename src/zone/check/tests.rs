@@ -1,3 +1,5 @@
+//! Every rule a zone must keep, by the message of its breach.
+
 use crate::zone::testing::{build, build_bare};
 
 /// All problems of the zone `text`, each on a line: `LINE: [warning: ]MESSAGE`.

@@ -1,3 +1,5 @@
+//! RFC 1035 text as operators write it, well and badly.
+
 use super::*;
 use crate::zone::problem::Severity;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Lookups by section of the RFCs, and against a slow obvious model.
+
 use super::*;
 use crate::wire::testing::name;
 use crate::zone::testing::zone;
