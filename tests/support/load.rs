@@ -24,6 +24,8 @@ use tradewind::clock::{Clock, Moment, SystemClock};
 const WINDOW: usize = 128;
 /// How often a stream looks whether its next question is due.
 const TICK: Duration = Duration::from_millis(1);
+/// How soon [`first_answer`] asks again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// A question on the wire, to be sent any number of times.
 #[derive(Clone)]
@@ -127,7 +129,8 @@ impl Pipe {
         bytes[..2].copy_from_slice(&self.next.to_be_bytes());
         self.in_flight.insert(self.next, (ask, self.clock.now()));
         self.next = self.next.wrapping_add(1);
-        self.socket.send(&bytes).unwrap();
+        // Refused when nobody listens there: then there is no reply either.
+        let _ = self.socket.send(&bytes);
     }
 
     /// The next reply, if one comes within `wait`.
@@ -136,7 +139,7 @@ impl Pipe {
         let bytes = self.socket.recv(&mut self.buffer).ok()?;
         let answered = self.clock.now();
         let message = Message::from_vec(&self.buffer[..bytes]).unwrap();
-        let (ask, asked) = self.in_flight.remove(&message.metadata.id).expect("a reply answers");
+        let (ask, asked) = self.in_flight.remove(&message.metadata.id)?;
         Some(Exchange { ask, asked, answered, answer: Answer::read(&message) })
     }
 }
@@ -165,6 +168,21 @@ pub fn ask_all(
         };
         take(exchange.ask, exchange.answer);
     }
+}
+
+/// Asks again and again until `accept` likes the answer, as clients of a server that starts do.
+pub fn first_answer(
+    server: SocketAddr,
+    clock: SystemClock,
+    question: &Ask,
+    mut accept: impl FnMut(&Answer) -> bool,
+) -> Exchange {
+    let mut pipe = Pipe::to(server, clock);
+    await_some_for(DEADLINE, "the first right answer", || {
+        pipe.in_flight.clear();
+        pipe.send(0, question);
+        pipe.receive(AGAIN).filter(|exchange| accept(&exchange.answer))
+    })
 }
 
 /// Questions asked in turn, so many a second, until it is stopped.
