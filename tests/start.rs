@@ -236,7 +236,7 @@ fn a_port_in_use_is_named() {
     let output = cli(&["serve", "-C", second.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains(&format!("{} (UDP) is in use", first.udp())), "{said}");
+    assert!(said.contains(&format!("{} (udp) is in use", first.udp())), "{said}");
     // The first one does not notice.
     let reply = dns::ask(first.udp(), "www.gtm.example", RecordType::A, "");
     assert_eq!(dns::addresses(&reply).len(), 1);

@@ -179,7 +179,6 @@ pub fn first_answer(
 ) -> Exchange {
     let mut pipe = Pipe::to(server, clock);
     await_some_for(DEADLINE, "the first right answer", || {
-        pipe.in_flight.clear();
         pipe.send(0, question);
         pipe.receive(AGAIN).filter(|exchange| accept(&exchange.answer))
     })
