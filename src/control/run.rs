@@ -8,7 +8,7 @@ use super::{
     Change,
     event::EventKind,
     publish::{Control, TargetVerdict},
-    reload::{Loader, Prepared, Report, Wish},
+    reload::{Found, Loader, Prepared, Report, Wish},
 };
 use crate::{
     checkplan::CheckPlan,
@@ -142,7 +142,11 @@ impl Loop {
     fn take(&mut self, change: Change) {
         match change {
             Change::Verdicts(found) => self.control.observe(found),
-            Change::Warm => self.control.warm(),
+            Change::Warm { done } => {
+                self.control.warm();
+                // Whoever asked may have gone away.
+                let _ = done.send(());
+            }
             Change::Reload { cause, force, reply } => {
                 let wish = match &*cause {
                     "geoip" => Wish::Places,
@@ -202,6 +206,9 @@ impl Loop {
         let report = prepared.report;
         self.shown.locations.store(prepared.locations);
         self.control.install(prepared.snapshot, report.revision);
+        if let Some(Found { what, taken }) = prepared.found {
+            self.control.record(EventKind::Geoip { what, taken });
+        }
         (self.hooks.probe)(&prepared.plan);
         self.control.record(EventKind::Loaded {
             revision: report.revision,
