@@ -20,8 +20,7 @@ use crate::{
     ids::{Class, SlotId},
     place::{ClassMask, LocationTable, fold, fold_net},
     policy::{
-        Choice,
-        select,
+        Choice, select,
         sticky::{Drawn, Key, name_hash, pick},
         trace::{Mark, Steps},
     },
@@ -237,8 +236,7 @@ impl About<'_> {
         let plan = snapshot.plan(record.plan);
         // What a resolver that sends this network would be answered, scope and all.
         let net = self.ask.client;
-        let client =
-            Client { from: net.addr(), subnet: Some((net.addr(), net.prefix_len())) };
+        let client = Client { from: net.addr(), subnet: Some((net.addr(), net.prefix_len())) };
         let (ip, len) = client.seen_by(plan);
         let (class, place) = self.place(plan, ip, len);
 

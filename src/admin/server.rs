@@ -222,9 +222,7 @@ async fn ready(State(context): State<Arc<Context>>) -> Response {
     let reasons = status::not_ready(&context.viewer.world(), &context.report());
     match reasons.is_empty() {
         true => "ready\n".into_response(),
-        false => {
-            (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response()
-        }
+        false => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
     }
 }
 

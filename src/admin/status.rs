@@ -91,10 +91,12 @@ pub fn not_ready(world: &World, report: &Report) -> Vec<String> {
     for zone in zones(world, report) {
         match zone.state {
             ZoneState::Current => {}
-            ZoneState::Held => reasons
-                .push(format!("zone {} is held back at its last good version", zone.zone)),
-            ZoneState::NeverCompiled => reasons
-                .push(format!("zone {} never compiled: answered with SERVFAIL", zone.zone)),
+            ZoneState::Held => {
+                reasons.push(format!("zone {} is held back at its last good version", zone.zone))
+            }
+            ZoneState::NeverCompiled => {
+                reasons.push(format!("zone {} never compiled: answered with SERVFAIL", zone.zone))
+            }
         }
     }
     reasons
@@ -266,9 +268,10 @@ fn elsewhere(world: &World) -> Vec<Elsewhere> {
 /// Plans that answer otherwise than on a day without failures, or might.
 fn touched(world: &World) -> Vec<PlanId> {
     let snapshot = &world.snapshot;
-    let down = snapshot.plans_of_slot.iter().enumerate().filter(|(slot, _)| {
-        world.state.standings.of(SlotId::at(*slot)).standing != Standing::Up
-    });
+    let down =
+        snapshot.plans_of_slot.iter().enumerate().filter(|(slot, _)| {
+            world.state.standings.of(SlotId::at(*slot)).standing != Standing::Up
+        });
     let away = snapshot
         .plans_of_failover
         .iter()

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     admin::{
         explain::{Ask, explain, percent},
-        schema::{DrawnBy, Explanation, Place, StepMark, Steered},
+        schema::{DrawnBy, Explanation, Place, Steered, StepMark},
         suppose::calm,
     },
     snapshot::Snapshot,

@@ -4,7 +4,7 @@
 use super::{Exit, folder::FolderArgs, output::Out, server::Server};
 use clap::{Args, ValueEnum};
 use std::{
-    io,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 use tracing_subscriber::EnvFilter;
@@ -112,7 +112,12 @@ fn ended(outcome: anyhow::Result<Exit>, out: &mut Out) -> Exit {
 /// Starts the log on stderr, as detailed as `TRADEWIND_LOG` says.
 fn start_log(default: &str) {
     let filter = EnvFilter::try_from_env("TRADEWIND_LOG").unwrap_or_else(|_| default.into());
-    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .with_env_filter(filter);
     // A log that somebody has started before serves as well.
     let _ = log.try_init();
 }

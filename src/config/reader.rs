@@ -217,7 +217,10 @@ impl<'i> Table<'i> {
                 Some(table) => table,
                 None => continue,
             };
-            if let Err(why) = super::scalar::check_name(&name) {
+            // A record is named like a domain: its first label may be `*` (RFC 4592).
+            let is_wildcard = what == "record" && (name == "*" || name.starts_with("*."));
+            let plain = if is_wildcard { name.replacen('*', "any", 1) } else { name.clone() };
+            if let Err(why) = super::scalar::check_name(&plain) {
                 reader.report(span.clone(), why);
             }
             // What is missing in a table is shown at its name: its header may be anywhere.

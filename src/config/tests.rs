@@ -227,3 +227,19 @@ fn mistakes_in_a_zone_are_all_found_at_once() {
     let text = include_str!("tests/zone_mistakes.toml");
     assert_eq!(lines("zones/a.toml", text), include_str!("tests/zone_mistakes.txt"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_reading_or_drawing_panic(
+        cut in 0..ZONE.len(),
+        len in 0_usize..40,
+        put in "[a-z\"'{}\\[\\],=.#\\\\ü0-9 \n-]{0,12}",
+    ) {
+        let start = (cut..).find(|&at| ZONE.is_char_boundary(at)).unwrap();
+        let end = (start + len..).find(|&at| at >= ZONE.len() || ZONE.is_char_boundary(at)).unwrap();
+        let text = [&ZONE[..start], &put, ZONE.get(end..).unwrap_or("")].concat();
+        for path in ["zones/a.toml", "healthchecks/a.toml", "tradewind.toml"] {
+            drawn(path, &text);
+        }
+    }
+}

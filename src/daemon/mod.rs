@@ -70,8 +70,7 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let telemetry = Arc::new(Telemetry::default());
     let state = options.dir.join(state_folder(&options.dir));
-    let mut loader =
-        Loader::new(&options.dir, &state, Arc::clone(&clock), Arc::clone(&telemetry));
+    let mut loader = Loader::new(&options.dir, &state, Arc::clone(&clock), Arc::clone(&telemetry));
     let prepared = match loader.load(&Wish::Start, "start") {
         Ok(prepared) => prepared,
         Err(report) => {

@@ -69,12 +69,12 @@ impl Draw {
     /// Every Variant it can give with its exact share of all clients, for people.
     pub fn shares(&self) -> Vec<(u16, f64)> {
         let mut shares: Vec<(u16, f64)> = Vec::new();
-        let mut give = |variant: u16, share: f64| {
-            match shares.iter_mut().find(|(known, _)| *known == variant) {
+        let mut give =
+            |variant: u16, share: f64| match shares.iter_mut().find(|(known, _)| *known == variant)
+            {
                 Some((_, sum)) => *sum += share,
                 None => shares.push((variant, share)),
-            }
-        };
+            };
         match self {
             Draw::Fixed(variant) => give(*variant, 1.0),
             Draw::Chance(alias) => alias.shares(&mut give),

@@ -9,6 +9,7 @@
 #[path = "../desk/mod.rs"]
 mod desk;
 
+mod design;
 mod rfc1034;
 mod rfc1035;
 mod rfc2181;

@@ -1,6 +1,6 @@
 //! RFC 1035 §4: header, question and message format.
 
-use crate::desk::{Ask, Server, check, show, wire_name};
+use crate::desk::{Ask, Server, ask::wire_name, check, show};
 use tradewind::telemetry::Via;
 
 fn server() -> Server {

@@ -4,7 +4,8 @@ use crate::desk::{Server, check};
 
 #[test]
 fn a_name_is_found_in_any_case_and_keeps_the_askers() {
-    let mut server = Server::zone("eXample", "WwW A 192.0.2.1\nAlias CNAME wWw\n*.Wild A 192.0.2.2");
+    let mut server =
+        Server::zone("eXample", "WwW A 192.0.2.1\nAlias CNAME wWw\n*.Wild A 192.0.2.2");
     check(
         &mut server,
         "

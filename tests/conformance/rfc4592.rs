@@ -122,7 +122,8 @@ fn a_wildcard_cname_is_followed() {
 
 #[test]
 fn what_is_below_a_delegation_makes_no_wildcard() {
-    let mut server = Server::zone("example", "sub NS ns.example.org.\n*.sub A 192.0.2.1\n* A 192.0.2.2");
+    let mut server =
+        Server::zone("example", "sub NS ns.example.org.\n*.sub A 192.0.2.1\n* A 192.0.2.2");
     check(
         &mut server,
         "

@@ -48,7 +48,8 @@ fn a_name_below_a_dname_is_redirected() {
 
 #[test]
 fn the_owner_of_a_dname_is_not_redirected() {
-    let mut server = Server::zone("example", "old DNAME new\nold A 192.0.2.1\nnew AAAA 2001:db8::1");
+    let mut server =
+        Server::zone("example", "old DNAME new\nold A 192.0.2.1\nnew AAAA 2001:db8::1");
     check(
         &mut server,
         "
@@ -123,7 +124,8 @@ fn a_name_that_would_be_too_long_is_yxdomain() {
 
 #[test]
 fn dnames_that_chase_each_other_end() {
-    let mut server = Server::zone("example", "a DNAME b\nb DNAME a\ngrow DNAME x.y.more\nmore DNAME z.grow");
+    let mut server =
+        Server::zone("example", "a DNAME b\nb DNAME a\ngrow DNAME x.y.more\nmore DNAME z.grow");
     check(
         &mut server,
         "

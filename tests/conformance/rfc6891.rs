@@ -1,6 +1,6 @@
 //! RFC 6891: EDNS(0), with RFC 3225 (DO) and RFC 9715 (sizes).
 
-use crate::desk::{Ask, Server, check, opt, show};
+use crate::desk::{Ask, Server, ask::opt, check, show};
 use tradewind::telemetry::Via;
 
 const ZONE: &str = "www A 192.0.2.1\n$GENERATE 1-25 a A 192.0.2.$\n$GENERATE 1-60 b A 192.0.2.$\n\
@@ -111,10 +111,7 @@ fn two_opts_or_one_that_is_broken_are_a_format_error() {
 fn opt_may_stand_anywhere_among_the_additional_records() {
     let tsig = b"\0\0\xfa\0\xff\0\0\0\0\0\0".to_vec();
     let other = b"\x01a\0\0\x01\0\x01\0\0\0\0\0\x04abcd".to_vec();
-    for records in [
-        vec![other.clone(), opt(1232, 0, &[])],
-        vec![opt(1232, 0, &[]), tsig],
-    ] {
+    for records in [vec![other.clone(), opt(1232, 0, &[])], vec![opt(1232, 0, &[]), tsig]] {
         assert_eq!(answer(&records)[0], "NOERROR aa");
         assert_eq!(answer(&records)[2], "opt 1232");
     }

@@ -4,7 +4,8 @@ use crate::desk::{Server, check};
 
 #[test]
 fn a_name_with_names_below_exists() {
-    let mut server = Server::zone("example", "a.b.c A 192.0.2.1\nglue.sub A 192.0.2.54\nsub NS glue.sub");
+    let mut server =
+        Server::zone("example", "a.b.c A 192.0.2.1\nglue.sub A 192.0.2.54\nsub NS glue.sub");
     check(
         &mut server,
         "

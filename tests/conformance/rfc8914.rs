@@ -4,7 +4,8 @@ use crate::desk::{Server, check};
 
 #[test]
 fn errors_say_why() {
-    let mut server = Server::zones(&[("example", "www A 192.0.2.1"), ("never.example", "www A 192.0.2.256")]);
+    let mut server =
+        Server::zones(&[("example", "www A 192.0.2.1"), ("never.example", "www A 192.0.2.256")]);
     check(
         &mut server,
         "

@@ -3,10 +3,11 @@
 
 #![allow(dead_code, reason = "each test target uses its own part of it")]
 
-mod ask;
+pub mod ask;
+pub mod medley;
 mod shown;
 
-pub use ask::{Ask, opt, wire_name};
+pub use ask::Ask;
 pub use shown::show;
 
 use std::{
@@ -121,6 +122,11 @@ impl Server {
         let state = State { standings: Standings(sights.collect()), ..State::default() };
         self.world.steering = Steering::build(&self.world.snapshot, state.moved());
         self.world.state = Arc::new(state);
+    }
+
+    /// The World alone.
+    pub fn into_world(self) -> World {
+        self.world
     }
 
     /// Whether the first results of health checks are still awaited.

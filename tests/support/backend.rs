@@ -142,10 +142,7 @@ impl Drop for Backend {
 impl Shared {
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
         let number = self.connections.fetch_add(1, SeqCst);
-        self.open
-            .lock()
-            .unwrap()
-            .insert(number, stream.try_clone()?);
+        self.open.lock().unwrap().insert(number, stream.try_clone()?);
         let done = self.answer(stream);
         self.open.lock().unwrap().remove(&number);
         done
@@ -179,17 +176,11 @@ impl Shared {
 pub fn get(server: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(server)?;
     stream.set_read_timeout(Some(DEADLINE))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no HTTP response: {head}")))?;
     Ok((status, body.to_owned()))
 }

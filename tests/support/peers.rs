@@ -61,11 +61,7 @@ impl Authority {
         for (zone, _) in zones {
             await_answer(&mut process, address, zone, false);
         }
-        Some(Authority {
-            address,
-            process,
-            folder,
-        })
+        Some(Authority { address, process, folder })
     }
 
     /// What it logged so far.
@@ -139,18 +135,10 @@ impl Resolver {
         let folder = Scratch::new();
         let address = free_address(ip);
         let config = unbound_config(folder.path(), address, zone, authority, extra);
-        command
-            .arg("-d")
-            .arg("-p")
-            .arg("-c")
-            .arg(folder.write("config", &config));
+        command.arg("-d").arg("-p").arg("-c").arg(folder.write("config", &config));
         let mut process = Process::start(&command, &folder.path().join("log"));
         await_answer(&mut process, address, zone, true);
-        Some(Resolver {
-            address,
-            process,
-            folder,
-        })
+        Some(Resolver { address, process, folder })
     }
 
     /// What it logged so far.

@@ -25,22 +25,13 @@ impl Server {
     pub fn start(folder: Scratch) -> Self {
         let ready_file = folder.path().join("ready.json");
         let mut command = Command::new(BINARY);
-        command
-            .arg("serve")
-            .arg("-C")
-            .arg(folder.path())
-            .arg("--ready-file")
-            .arg(&ready_file);
+        command.arg("serve").arg("-C").arg(folder.path()).arg("--ready-file").arg(&ready_file);
         let mut process = Process::start(&command, &folder.path().join("server.log"));
         // Written whole by a rename once the server answers, so what is read is all of it.
         let ready = process.await_some("ready file of the server", || {
             serde_json::from_slice(&fs::read(&ready_file).ok()?).ok()
         });
-        Server {
-            process,
-            ready,
-            folder,
-        }
+        Server { process, ready, folder }
     }
 
     fn address(&self, key: &str) -> SocketAddr {

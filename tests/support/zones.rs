@@ -13,8 +13,7 @@ const LABELS: [&str; 6] = ["a", "b", "c", "d", "e", "*"];
 /// A name nobody here serves.
 const ELSEWHERE: &str = "www.elsewhere.test.";
 /// What is asked; ANY is left to each server (RFC 8482).
-const ASKED: [&str; 11] =
-    ["A", "A", "A", "AAAA", "TXT", "MX", "CNAME", "NS", "DS", "DNAME", "SOA"];
+const ASKED: [&str; 11] = ["A", "A", "A", "AAAA", "TXT", "MX", "CNAME", "NS", "DS", "DNAME", "SOA"];
 
 /// A zone in the making, then its text.
 pub struct RandomZone {
@@ -111,7 +110,10 @@ impl RandomZone {
                 let grows = rdata.ends_with(&below);
                 !is_wildcard && !grows && !has_below() && others(&["A", "AAAA", "TXT", "MX"])
             }
-            _ => owner.is_empty() || !is_cut() && here(owner).is_none_or(|t| !t.contains_key("CNAME")),
+            _ => {
+                owner.is_empty()
+                    || !is_cut() && here(owner).is_none_or(|t| !t.contains_key("CNAME"))
+            }
         }
     }
 

@@ -1,0 +1,131 @@
+//! The UDP path allocates nothing per query: held by an allocator that counts.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(unsafe_code, reason = "an allocator can be had in no other way")]
+
+mod desk;
+
+use desk::{Ask, medley};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    hint::black_box,
+    net::{SocketAddr, UdpSocket},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+use tradewind::{
+    engine::Desk,
+    telemetry::{Telemetry, Via},
+    transport::{Answerer, Sockets, UdpServer},
+    world::{Publisher, Reader},
+};
+
+/// The system's allocator, which counts for the threads that have said where.
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+thread_local! {
+    static COUNT: Cell<Option<&'static AtomicUsize>> = const { Cell::new(None) };
+}
+
+fn count() {
+    if let Ok(Some(count)) = COUNT.try_with(Cell::get) {
+        count.fetch_add(1, Relaxed);
+    }
+}
+
+// SAFETY: all is handed on to the system's allocator, which keeps the contract; `realloc` and
+// `alloc_zeroed` are the trait's own, which use these two.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller keeps `dealloc`'s contract, and `pointer` came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[test]
+fn an_allocation_would_be_seen() {
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    COUNT.set(Some(&SEEN));
+    drop(black_box(Box::new(1)));
+    COUNT.set(None);
+    assert_eq!(SEEN.load(Relaxed), 2);
+}
+
+#[test]
+fn no_answer_allocates() {
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    let mut server = medley::medley();
+    for (what, query) in medley::QUERIES {
+        let ask = Ask::new(query);
+        let packet = ask.packet();
+        assert!(!server.answer(&packet, ask.from, Via::Udp).is_empty(), "{what}");
+        COUNT.set(Some(&SEEN));
+        for _ in 0..100 {
+            black_box(server.answer(&packet, ask.from, Via::Udp));
+            // What no query is: cut short, and a response.
+            black_box(server.answer(&packet[..packet.len() - 5], ask.from, Via::Udp));
+        }
+        COUNT.set(None);
+        assert_eq!(SEEN.load(Relaxed), 0, "{what}: {query}");
+    }
+}
+
+/// Answers from a World and counts what its thread allocates from the second batch on.
+struct Watched {
+    reader: Reader,
+    desk: Desk,
+    warm: bool,
+    seen: &'static AtomicUsize,
+}
+
+impl Answerer for Watched {
+    fn refresh(&mut self) {
+        self.reader.refresh();
+        if std::mem::replace(&mut self.warm, true) {
+            COUNT.set(Some(self.seen));
+        }
+    }
+
+    fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
+        self.desk.answer(self.reader.held(), buf, len, from.ip(), via)
+    }
+}
+
+#[test]
+fn no_packet_allocates_on_its_way_through_a_udp_thread() {
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    let publisher = Publisher::new(medley::medley().into_world());
+    let telemetry = Telemetry::default();
+    let sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], 1, 1).unwrap();
+    let server = UdpServer::start(sockets.udp, &telemetry, |counters| Watched {
+        reader: publisher.reader(),
+        desk: Desk::new(1, counters),
+        warm: false,
+        seen: &SEEN,
+    });
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(sockets.addresses[0]).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut reply = [0; 4_096];
+    for _ in 0..20 {
+        for (_, query) in medley::QUERIES {
+            client.send(&Ask::new(query).packet()).unwrap();
+            assert!(client.recv(&mut reply).unwrap() >= 12, "{query}");
+        }
+    }
+    // The thread frees what it has when it ends.
+    let seen = SEEN.load(Relaxed);
+    server.unwrap().stop();
+    assert_eq!(seen, 0);
+}
