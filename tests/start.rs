@@ -128,7 +128,6 @@ fn first_right_answer(host: u8, hangs: bool, promised: Duration) {
     let server = Starting::of(&folder, listen);
     let of_static = server.until_answered("ns1.z3.example", Ipv4Addr::new(127, 0, 0, 53));
     let steered = server.until_answered("r499.z19.example", address(RECORDS - 1));
-    println!("hanging backends: {hangs}; static after {of_static:?}, steered after {steered:?}");
     assert!(steered <= promised + MARGIN, "{steered:?}");
     if hangs {
         // The second that steered names waited for the one that hangs.
