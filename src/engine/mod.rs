@@ -154,3 +154,6 @@ fn refuse(buf: &mut [u8], query: &Query, rcode: Rcode, why: Ede) -> usize {
     reply.set_extended_error(why);
     reply.finish()
 }
+
+#[cfg(test)]
+mod tests;
