@@ -3,6 +3,10 @@
 //! Immutable. Knows no verdicts and no packets: [`crate::steering`] adds the one,
 //! [`crate::engine`] the other.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use crate::policy::tree::Failback;
 use crate::{
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},
     place::ClientMap,
@@ -11,7 +15,6 @@ use crate::{
     wire::Name,
     zone::{Zone, Zones},
 };
-pub use crate::policy::tree::Failback;
 use std::{net::IpAddr, ops::Range, sync::Arc};
 
 /// What all files say, compiled.

@@ -46,18 +46,9 @@ fn ip(text: &str) -> IpAddr {
 fn verify(parent: SocketAddr, port: u16, servers: &[(&str, &str)]) -> (Exit, Vec<String>) {
     let parent = format!("--parent={parent}");
     let port = format!("--port={port}");
-    let argv = [
-        "delegation",
-        "gtm.example.test",
-        "--verify",
-        &parent,
-        &port,
-        "--timeout=5",
-    ];
+    let argv = ["delegation", "gtm.example.test", "--verify", &parent, &port, "--timeout=5"];
     let args = <Cli as clap::Parser>::parse_from(argv).delegation;
-    let listed = servers
-        .iter()
-        .map(|(name, address)| (*name, vec![ip(address)]));
+    let listed = servers.iter().map(|(name, address)| (*name, vec![ip(address)]));
     let facts = DelegationFacts::new("gtm.example.test", listed).unwrap();
     let page = Page::default();
     let mut out = Out::into_writers(true, page.clone(), io::sink());
@@ -65,13 +56,8 @@ fn verify(parent: SocketAddr, port: u16, servers: &[(&str, &str)]) -> (Exit, Vec
     let report: Value = serde_json::from_slice(&page.0.lock().unwrap()).unwrap();
     assert_eq!(report["verified"], true);
     let wrong = report["wrong"].as_array().unwrap().iter();
-    let wrong = wrong.map(|f| {
-        format!(
-            "{}: {}",
-            f["about"].as_str().unwrap(),
-            f["problem"].as_str().unwrap()
-        )
-    });
+    let wrong = wrong
+        .map(|f| format!("{}: {}", f["about"].as_str().unwrap(), f["problem"].as_str().unwrap()));
     (exit, wrong.collect())
 }
 
@@ -83,10 +69,9 @@ fn verify_is_silent_about_a_right_delegation_and_names_what_is_wrong_with_anothe
     let parent = support::free_address(ip("127.0.73.1"));
     let child = support::free_address(ip("127.0.73.2"));
     let start = |address, zone, text: &str| Authority::start(Program::Nsd, address, zone, text);
-    let (Some(_parent), Some(_child)) = (
-        start(parent, "example.test", parent_zone),
-        start(child, "gtm.example.test", child_zone),
-    ) else {
+    let (Some(_parent), Some(_child)) =
+        (start(parent, "example.test", parent_zone), start(child, "gtm.example.test", child_zone))
+    else {
         return;
     };
     let ns1 = ("ns1.gtm.example.test", "127.0.73.2");
@@ -107,11 +92,7 @@ fn verify_is_silent_about_a_right_delegation_and_names_what_is_wrong_with_anothe
     assert_eq!(wrong, expected);
 
     // The parent's glue is of another day, and its own server is taken for ours: lame.
-    let (exit, wrong) = verify(
-        parent,
-        parent.port(),
-        &[("ns1.gtm.example.test", "127.0.73.1")],
-    );
+    let (exit, wrong) = verify(parent, parent.port(), &[("ns1.gtm.example.test", "127.0.73.1")]);
     assert_eq!(exit, Exit::Failed);
     let expected = [
         format!(

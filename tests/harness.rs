@@ -34,12 +34,7 @@ fn resolves_through(program: Program, host: &str) {
         return;
     };
     let resolved = dns::resolve(resolver.address, "www.example.test", RecordType::A);
-    assert_eq!(
-        dns::addresses(&resolved),
-        [loopback("192.0.2.80")],
-        "{}",
-        resolver.log()
-    );
+    assert_eq!(dns::addresses(&resolved), [loopback("192.0.2.80")], "{}", resolver.log());
     assert!(resolved.metadata.recursion_available);
     if let Some(text) = dig(resolver.address, &["+short", "www.example.test"]) {
         assert_eq!(text, "192.0.2.80\n");
@@ -79,12 +74,7 @@ fn unbound_follows_a_delegation_to_a_server_on_port_53() {
         return;
     };
     let resolved = dns::resolve(resolver.address, "app.gtm.example.test", RecordType::A);
-    assert_eq!(
-        dns::addresses(&resolved),
-        [loopback("192.0.2.7")],
-        "{}",
-        resolver.log()
-    );
+    assert_eq!(dns::addresses(&resolved), [loopback("192.0.2.7")], "{}", resolver.log());
 }
 
 #[test]
@@ -101,10 +91,7 @@ fn a_backend_answers_fails_hangs_dies_and_comes_back() {
     assert!(!asked.is_finished());
     backend.stop();
     assert!(asked.join().unwrap().is_err(), "its connection is cut");
-    assert!(
-        get(address, "/healthz").is_err(),
-        "and new ones are refused"
-    );
+    assert!(get(address, "/healthz").is_err(), "and new ones are refused");
 
     backend.set(Mood::well());
     backend.restart();

@@ -77,18 +77,9 @@ fn sources(folders: &[&str]) -> Vec<Source> {
     let mut sources = Vec::new();
     while let Some(path) = left.pop() {
         if path.is_dir() {
-            left.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path
-                .strip_prefix(root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             let text = fs::read_to_string(&path).unwrap();
             sources.push(Source { path: name, text });
         }
@@ -271,10 +262,7 @@ fn layer_faults(source: &Source) -> Vec<String> {
         .into_iter()
         .filter(|used| allowed.contains_key(used.as_str()) && !below.contains(used.as_str()))
         .map(|used| {
-            format!(
-                "{}: `{room}` uses `{used}`, which does not stand below it",
-                source.path
-            )
+            format!("{}: `{room}` uses `{used}`, which does not stand below it", source.path)
         })
         .collect()
 }
@@ -295,18 +283,12 @@ fn clock_faults(source: &Source) -> Vec<String> {
     let reads = is_said(&["SystemTime", "::", "now"])
         || is_said(&["std", "::", "time", "::", "Instant", "::", "now"])
         || is_said(&["Instant", "::", "now"]) && !tokio;
-    fault(
-        reads && source.path != CLOCK_FILE,
-        source,
-        "reads the clock itself",
-    )
+    fault(reads && source.path != CLOCK_FILE, source, "reads the clock itself")
 }
 
 fn header_faults(source: &Source) -> Vec<String> {
     let first = source.text.lines().next().unwrap_or_default();
-    let has = first
-        .strip_prefix("//! ")
-        .is_some_and(|text| !text.trim().is_empty());
+    let has = first.strip_prefix("//! ").is_some_and(|text| !text.trim().is_empty());
     fault(!has, source, "does not begin with a //! header")
 }
 
@@ -320,9 +302,7 @@ fn undone_faults(source: &Source) -> Vec<String> {
 }
 
 fn fault(is: bool, source: &Source, what: &str) -> Vec<String> {
-    is.then(|| format!("{} {what}", source.path))
-        .into_iter()
-        .collect()
+    is.then(|| format!("{} {what}", source.path)).into_iter().collect()
 }
 
 /// Files that no `mod` leads to from any of `roots`.
@@ -338,11 +318,8 @@ fn dead_files(sources: &[Source], roots: &[&str]) -> Vec<String> {
             left.extend(submodules(source, roots.contains(&path.as_str())));
         }
     }
-    let dead = sources
-        .iter()
-        .filter(|source| !reached.contains(&source.path));
-    dead.map(|source| format!("{} is reached by no `mod`", source.path))
-        .collect()
+    let dead = sources.iter().filter(|source| !reached.contains(&source.path));
+    dead.map(|source| format!("{} is reached by no `mod`", source.path)).collect()
 }
 
 /// Where the modules that `source` declares may lie.
@@ -361,9 +338,7 @@ fn submodules(source: &Source, is_root: bool) -> Vec<String> {
         .map(|file| folder.join(file).to_str().unwrap().to_owned());
     let lines = source.text.lines().map(str::trim);
     let by_path = lines.filter_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]"));
-    declared
-        .chain(by_path.map(|file| resolve(path.parent().unwrap(), file)))
-        .collect()
+    declared.chain(by_path.map(|file| resolve(path.parent().unwrap(), file))).collect()
 }
 
 /// `file` as seen from `folder`, with each `..` taken away.
@@ -411,20 +386,12 @@ fn one_file_reads_the_clock() {
 
 #[test]
 fn every_module_has_a_header() {
-    assert_tidy(
-        sources(&["src", "tests", "benches"])
-            .iter()
-            .flat_map(header_faults),
-    );
+    assert_tidy(sources(&["src", "tests", "benches"]).iter().flat_map(header_faults));
 }
 
 #[test]
 fn nothing_is_left_undone() {
-    assert_tidy(
-        sources(&["src", "tests", "benches"])
-            .iter()
-            .flat_map(undone_faults),
-    );
+    assert_tidy(sources(&["src", "tests", "benches"]).iter().flat_map(undone_faults));
 }
 
 #[test]
@@ -442,10 +409,7 @@ mod the_rules_themselves {
     use super::*;
 
     fn source(path: &str, text: &str) -> Source {
-        Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Source { path: path.to_owned(), text: text.to_owned() }
     }
 
     fn used(path: &str, text: &str) -> Vec<String> {
@@ -461,10 +425,7 @@ mod the_rules_themselves {
             ("a r#\"x \" y\"# b", "a b"),
             (r#"a b"x" br"\" c"y" d"#, "a d"),
             (r"a '\'' '{' '\u{1}' b", "a b"),
-            (
-                "fn f<'a>(x: &'a str) {}",
-                "fn f < ' a > ( x : & ' a str ) { }",
-            ),
+            ("fn f<'a>(x: &'a str) {}", "fn f < ' a > ( x : & ' a str ) { }"),
             ("for r in bar {}", "for r in bar { }"),
         ] {
             assert_eq!(tokens(&blank(text)).join(" "), expected, "{text}");
@@ -480,51 +441,24 @@ mod the_rules_themselves {
             used(file, "use crate::{cli, place::{map::{A, B}, C}, wire};"),
             ["cli", "place", "wire"]
         );
-        assert_eq!(
-            used(file, "//! [`crate::engine`]\nuse std::fmt;"),
-            Vec::<String>::new()
-        );
+        assert_eq!(used(file, "//! [`crate::engine`]\nuse std::fmt;"), Vec::<String>::new());
         assert_eq!(used(file, "use super::super::engine::x;"), ["engine"]);
-        assert_eq!(
-            used(file, "mod tests { use super::super::super::cli; }"),
-            ["cli"]
-        );
-        assert_eq!(
-            used(file, "mod tests { use super::super::weighted; }"),
-            Vec::<String>::new()
-        );
+        assert_eq!(used(file, "mod tests { use super::super::super::cli; }"), ["cli"]);
+        assert_eq!(used(file, "mod tests { use super::super::weighted; }"), Vec::<String>::new());
         assert_eq!(used("src/verdict.rs", "use super::engine;"), ["engine"]);
-        assert_eq!(
-            used("src/verdict.rs", "mod tests { use super::*; }"),
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            used("src/wire/mod.rs", "use super::{engine, cli::Exit};"),
-            ["cli", "engine"]
-        );
+        assert_eq!(used("src/verdict.rs", "mod tests { use super::*; }"), Vec::<String>::new());
+        assert_eq!(used("src/wire/mod.rs", "use super::{engine, cli::Exit};"), ["cli", "engine"]);
     }
 
     #[test]
     fn a_room_that_reaches_up_or_aside_is_a_fault() {
         let faults = |path: &str, text: &str| layer_faults(&source(path, text)).len();
         assert_eq!(faults("src/wire/name.rs", "use crate::zone::Names;"), 1);
-        assert_eq!(
-            faults("src/place/map.rs", "use crate::verdict::Standing;"),
-            1
-        );
-        assert_eq!(
-            faults(
-                "src/config/mod.rs",
-                "#[cfg(test)] mod t { use crate::compile; }"
-            ),
-            1
-        );
+        assert_eq!(faults("src/place/map.rs", "use crate::verdict::Standing;"), 1);
+        assert_eq!(faults("src/config/mod.rs", "#[cfg(test)] mod t { use crate::compile; }"), 1);
         assert_eq!(faults("src/cli/x.rs", "use crate::daemon::serve;"), 1);
         assert_eq!(faults("src/misc.rs", ""), 1);
-        assert_eq!(
-            faults("src/engine/mod.rs", "use crate::{wire, telemetry, world};"),
-            0
-        );
+        assert_eq!(faults("src/engine/mod.rs", "use crate::{wire, telemetry, world};"), 0);
         assert_eq!(faults("src/main.rs", "use crate::daemon;"), 0);
     }
 
@@ -546,24 +480,12 @@ mod the_rules_themselves {
 
         assert_eq!(header_faults(&source("a.rs", "use std::fmt;")).len(), 1);
         assert_eq!(header_faults(&source("a.rs", "//! \n")).len(), 1);
-        assert_eq!(
-            header_faults(&source("a.rs", "//! What it is for.")).len(),
-            0
-        );
+        assert_eq!(header_faults(&source("a.rs", "//! What it is for.")).len(), 0);
 
-        assert_eq!(
-            undone_faults(&source("a.rs", "fn f() { todo!() }")).len(),
-            1
-        );
-        assert_eq!(
-            undone_faults(&source("a.rs", "fn f() { unimplemented!(\"x\") }")).len(),
-            1
-        );
+        assert_eq!(undone_faults(&source("a.rs", "fn f() { todo!() }")).len(), 1);
+        assert_eq!(undone_faults(&source("a.rs", "fn f() { unimplemented!(\"x\") }")).len(), 1);
         for word in UNDONE {
-            assert_eq!(
-                undone_faults(&source("a.rs", &format!("// {word}: later"))).len(),
-                1
-            );
+            assert_eq!(undone_faults(&source("a.rs", &format!("// {word}: later"))).len(), 1);
         }
         assert_eq!(undone_faults(&source("a.rs", "let todo = 1;")).len(), 0);
     }
@@ -572,10 +494,7 @@ mod the_rules_themselves {
     fn a_file_without_a_mod_is_dead() {
         let files = [
             source("src/lib.rs", "pub mod wire;\n// mod dead;"),
-            source(
-                "tests/x.rs",
-                "#[path = \"../benches/support/y.rs\"]\nmod y;",
-            ),
+            source("tests/x.rs", "#[path = \"../benches/support/y.rs\"]\nmod y;"),
             source("benches/support/y.rs", ""),
             source("src/wire/mod.rs", "mod name;"),
             source("src/wire/name.rs", "#[cfg(test)]\nmod tests;"),
@@ -585,10 +504,7 @@ mod the_rules_themselves {
         ];
         assert_eq!(
             dead_files(&files, &["src/lib.rs", "tests/x.rs"]),
-            [
-                "src/dead.rs is reached by no `mod`",
-                "src/wire/tests.rs is reached by no `mod`"
-            ]
+            ["src/dead.rs is reached by no `mod`", "src/wire/tests.rs is reached by no `mod`"]
         );
     }
 }

@@ -14,13 +14,8 @@ use std::sync::Arc;
 use tokio::sync::watch::Receiver;
 
 /// Every standing, so that a state's series exists before anything is in it.
-const STANDINGS: [Standing; 5] = [
-    Standing::Unknown,
-    Standing::Up,
-    Standing::Degraded,
-    Standing::Down,
-    Standing::Drained,
-];
+const STANDINGS: [Standing; 5] =
+    [Standing::Unknown, Standing::Up, Standing::Degraded, Standing::Down, Standing::Drained];
 
 /// Adds the gauges of the World behind `viewer`, of the newest load of files and of `running`.
 pub fn add(
@@ -35,17 +30,22 @@ pub fn add(
     worlds(metrics, viewer);
     targets(metrics, running);
     let (view, newest) = (viewer.clone(), report.clone());
-    metrics.add(Kind::Gauge, "zones", "Zones by the files they are answered from", move |samples| {
-        let zones = status::zones(&view.world(), &newest.borrow());
-        for (state, word) in [
-            (ZoneState::Current, "current"),
-            (ZoneState::Held, "held"),
-            (ZoneState::NeverCompiled, "never-compiled"),
-        ] {
-            let count = zones.iter().filter(|zone| zone.state == state).count();
-            samples.put(&[("state", word)], count as f64);
-        }
-    });
+    metrics.add(
+        Kind::Gauge,
+        "zones",
+        "Zones by the files they are answered from",
+        move |samples| {
+            let zones = status::zones(&view.world(), &newest.borrow());
+            for (state, word) in [
+                (ZoneState::Current, "current"),
+                (ZoneState::Held, "held"),
+                (ZoneState::NeverCompiled, "never-compiled"),
+            ] {
+                let count = zones.iter().filter(|zone| zone.state == state).count();
+                samples.put(&[("state", word)], count as f64);
+            }
+        },
+    );
     let newest = report.clone();
     let help = "Whether the newest files are all in force";
     metrics.add(Kind::Gauge, "config_last_reload_success", help, move |samples| {
@@ -64,9 +64,14 @@ fn worlds(metrics: &mut Metrics, viewer: &Viewer) {
         let viewer = viewer.clone();
         metrics.add(kind, name, help, move |samples| read(&viewer.world(), samples));
     };
-    of_world(Kind::Gauge, "snapshot_revision", "Revision of the files in force", |world, samples| {
-        samples.put(&[], world.revision as f64);
-    });
+    of_world(
+        Kind::Gauge,
+        "snapshot_revision",
+        "Revision of the files in force",
+        |world, samples| {
+            samples.put(&[], world.revision as f64);
+        },
+    );
     of_world(Kind::Counter, "world_swaps", "Worlds published", |world, samples| {
         samples.put(&[], world.swap as f64);
     });

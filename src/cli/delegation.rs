@@ -83,13 +83,8 @@ impl DelegationFacts {
             name.set_fqdn(true);
             Ok::<_, ProtoError>(name)
         };
-        let ns = ns
-            .into_iter()
-            .map(|(name, addresses)| Ok((absolute(name)?, addresses)));
-        Ok(DelegationFacts {
-            zone: absolute(zone)?,
-            ns: ns.collect::<Result<_, ProtoError>>()?,
-        })
+        let ns = ns.into_iter().map(|(name, addresses)| Ok((absolute(name)?, addresses)));
+        Ok(DelegationFacts { zone: absolute(zone)?, ns: ns.collect::<Result<_, ProtoError>>()? })
     }
 
     /// Whether the parent must carry addresses for `server`: without them nobody could ask it
@@ -100,20 +95,11 @@ impl DelegationFacts {
 
     /// The records for the parent: all NS, then the glue.
     fn lines(&self) -> Vec<Line> {
-        let line = |owner: &Name, rtype, data: String| Line {
-            owner: owner.to_ascii(),
-            rtype,
-            data,
-        };
-        let servers = self
-            .ns
-            .iter()
-            .map(|(name, _)| line(&self.zone, "NS", name.to_ascii()));
-        let glue = self
-            .ns
-            .iter()
-            .filter(|(name, _)| self.needs_glue(name))
-            .flat_map(|(name, all)| {
+        let line =
+            |owner: &Name, rtype, data: String| Line { owner: owner.to_ascii(), rtype, data };
+        let servers = self.ns.iter().map(|(name, _)| line(&self.zone, "NS", name.to_ascii()));
+        let glue =
+            self.ns.iter().filter(|(name, _)| self.needs_glue(name)).flat_map(|(name, all)| {
                 all.iter().map(move |address| match address {
                     IpAddr::V4(v4) => line(name, "A", v4.to_string()),
                     IpAddr::V6(v6) => line(name, "AAAA", v6.to_string()),
@@ -138,13 +124,8 @@ pub fn run(
     out: &mut Out,
 ) -> Exit {
     let findings = args.verify.then(|| {
-        let verifier = Verifier {
-            clock,
-            facts,
-            parent: args.parent,
-            port: args.port,
-            timeout: args.timeout,
-        };
+        let verifier =
+            Verifier { clock, facts, parent: args.parent, port: args.port, timeout: args.timeout };
         verifier.findings()
     });
     if out.wants_json() {
@@ -175,16 +156,11 @@ fn print_lines(facts: &DelegationFacts, out: &mut Out) {
 fn print_findings(findings: &[Finding], out: &mut Out) {
     if findings.is_empty() {
         let verdict = out.paint(Paint::Good, "well");
-        return out.line(format_args!(
-            "; {verdict}: parent and servers agree with our files"
-        ));
+        return out.line(format_args!("; {verdict}: parent and servers agree with our files"));
     }
     for finding in findings {
         let wrong = out.paint(Paint::Bad, "wrong");
-        out.line(format_args!(
-            "; {wrong}: {}: {}",
-            finding.about, finding.problem
-        ));
+        out.line(format_args!("; {wrong}: {}: {}", finding.about, finding.problem));
         if let Some(hint) = finding.hint {
             out.line(format_args!(";        hint: {hint}"));
         }
@@ -196,9 +172,8 @@ fn json(facts: &DelegationFacts, findings: Option<&[Finding]>) -> Value {
         |line| json!({ "name": line.owner, "ttl": TTL, "type": line.rtype, "data": line.data }),
     );
     let findings = findings.map(|all| {
-        let each = all
-            .iter()
-            .map(|f| json!({ "about": f.about, "problem": f.problem, "hint": f.hint }));
+        let each =
+            all.iter().map(|f| json!({ "about": f.about, "problem": f.problem, "hint": f.hint }));
         each.collect::<Vec<_>>()
     });
     json!({
@@ -226,10 +201,7 @@ mod tests {
         DelegationFacts::new(
             "gtm.example.com",
             [
-                (
-                    "ns1.gtm.example.com",
-                    vec![address("192.0.2.53"), address("2001:db8::53")],
-                ),
+                ("ns1.gtm.example.com", vec![address("192.0.2.53"), address("2001:db8::53")]),
                 ("ns2.example.net.", vec![address("198.51.100.53")]),
             ],
         )

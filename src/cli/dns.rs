@@ -63,13 +63,7 @@ pub struct Question {
 impl Question {
     /// A plain question to an authoritative server.
     pub fn new(name: Name, rtype: RecordType) -> Self {
-        Question {
-            name,
-            rtype,
-            subnet: None,
-            dnssec: false,
-            recurse: false,
-        }
+        Question { name, rtype, subnet: None, dnssec: false, recurse: false }
     }
 
     /// The same for a client in `subnet`.
@@ -189,10 +183,7 @@ impl<'a> Client<'a> {
     }
 
     fn ask_udp(&mut self, question: &Question, id: u16, query: &[u8]) -> Result<Reply, AskError> {
-        let failed = |error| AskError::Network {
-            transport: Transport::Udp,
-            error,
-        };
+        let failed = |error| AskError::Network { transport: Transport::Udp, error };
         if self.udp.is_none() {
             self.udp = Some(connect_udp(self.server).map_err(failed)?);
         }
@@ -210,19 +201,11 @@ impl<'a> Client<'a> {
                 if question.is_answered_by(&message, id) {
                     let took = self.clock.now().since(sent);
                     let transport = Transport::Udp;
-                    return Ok(Reply {
-                        message,
-                        bytes,
-                        took,
-                        transport,
-                    });
+                    return Ok(Reply { message, bytes, took, transport });
                 }
             }
         }
-        Err(AskError::Silent {
-            transport: Transport::Udp,
-            timeout: self.timeout * TRIES,
-        })
+        Err(AskError::Silent { transport: Transport::Udp, timeout: self.timeout * TRIES })
     }
 
     /// The next datagram, or `None` once the time since `sent` is up.
@@ -261,12 +244,7 @@ impl<'a> Client<'a> {
         }
         let took = self.clock.now().since(sent);
         let transport = Transport::Tcp;
-        Ok(Reply {
-            message,
-            bytes,
-            took,
-            transport,
-        })
+        Ok(Reply { message, bytes, took, transport })
     }
 
     fn exchange_tcp(&mut self, query: &[u8], sent: Moment) -> io::Result<usize> {

@@ -99,7 +99,10 @@ pub(super) fn delegation_facts(
     let Some(entry) = zones.iter().find(|entry| same(&entry.apex)) else {
         let names: Vec<String> = zones.iter().map(|entry| entry.apex.to_string()).collect();
         let hint = format!("the zones are: {}", names.join(", "));
-        out.error(format_args!("no zone {wanted} in {}", args.folder.path().display()), Some(&hint));
+        out.error(
+            format_args!("no zone {wanted} in {}", args.folder.path().display()),
+            Some(&hint),
+        );
         return Err(Exit::Failed);
     };
     let Some(zone) = &entry.zone else {

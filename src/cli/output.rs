@@ -55,13 +55,11 @@ pub struct Out {
 }
 
 impl Out {
-    /// The process's own stdout and stderr. Colour only on a terminal, and not with `NO_COLOR`
-    /// set to anything (no-color.org).
+    /// The process's own stdout and stderr.
     pub fn standard(args: OutputArgs) -> Self {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Out {
             json: args.json,
-            colour: !args.json && !unwanted && io::stdout().is_terminal(),
+            colour: !args.json && colour_wanted(&io::stdout()),
             data: Box::new(io::stdout()),
             errors: Box::new(io::stderr()),
             broken: None,
@@ -74,13 +72,7 @@ impl Out {
         data: impl Write + Send + 'static,
         errors: impl Write + Send + 'static,
     ) -> Self {
-        Out {
-            json,
-            colour: false,
-            data: Box::new(data),
-            errors: Box::new(errors),
-            broken: None,
-        }
+        Out { json, colour: false, data: Box::new(data), errors: Box::new(errors), broken: None }
     }
 
     /// Whether a machine reads: then one [`Out::json`] is the whole output.
@@ -130,11 +122,7 @@ impl Out {
 
     /// `text` in the colour of its meaning, where colour is wanted.
     pub fn paint(&self, paint: Paint, text: impl Display) -> String {
-        if self.colour {
-            format!("\x1b[{}m{text}\x1b[0m", paint.sgr())
-        } else {
-            text.to_string()
-        }
+        if self.colour { format!("\x1b[{}m{text}\x1b[0m", paint.sgr()) } else { text.to_string() }
     }
 
     /// Flushes; the command's exit stands unless its output was lost (a full disk, not a reader
@@ -149,6 +137,12 @@ impl Out {
             _ => exit,
         }
     }
+}
+
+/// Colour goes only to terminals, and not with `NO_COLOR` set to anything (no-color.org).
+pub(super) fn colour_wanted(stream: &impl IsTerminal) -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !unwanted && stream.is_terminal()
 }
 
 #[cfg(test)]
@@ -191,10 +185,7 @@ pub(crate) mod tests {
         let (data, errors) = (Page::default(), Page::default());
         let mut out = Out::into_writers(false, data.clone(), errors.clone());
         out.line("192.0.2.1");
-        out.error(
-            "no such zone",
-            Some("zones are listed by `tradewind status`"),
-        );
+        out.error("no such zone", Some("zones are listed by `tradewind status`"));
         assert_eq!(out.finish(Exit::Pending), Exit::Pending);
         assert_eq!(data.text(), "192.0.2.1\n");
         assert_eq!(
@@ -205,10 +196,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_reader_that_left_is_no_failure_but_a_full_disk_is() {
-        for (kind, exit) in [
-            (ErrorKind::BrokenPipe, Exit::Well),
-            (ErrorKind::StorageFull, Exit::Failed),
-        ] {
+        for (kind, exit) in
+            [(ErrorKind::BrokenPipe, Exit::Well), (ErrorKind::StorageFull, Exit::Failed)]
+        {
             let mut out = Out::into_writers(false, Failing(kind), io::sink());
             out.line("lost");
             assert_eq!(out.finish(Exit::Well), exit, "{kind:?}");

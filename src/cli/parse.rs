@@ -22,9 +22,7 @@ pub(super) fn name(text: &str) -> Result<Name, String> {
 
 pub(super) fn rtype(text: &str) -> Result<RecordType, String> {
     let word = text.to_ascii_uppercase();
-    let number = word
-        .strip_prefix("TYPE")
-        .and_then(|n| n.parse::<u16>().ok());
+    let number = word.strip_prefix("TYPE").and_then(|n| n.parse::<u16>().ok());
     match (RecordType::from_str(&word), number) {
         (Ok(known), _) => Ok(known),
         (Err(_), Some(code)) => Ok(RecordType::from(code)),

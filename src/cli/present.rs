@@ -95,11 +95,7 @@ fn generic(bytes: &[u8]) -> String {
 
 /// What the OPT record says, in one line.
 pub(super) fn edns(edns: &Edns) -> String {
-    let mut out = format!(
-        "EDNS version {}, udp {}",
-        edns.version(),
-        edns.max_payload()
-    );
+    let mut out = format!("EDNS version {}, udp {}", edns.version(), edns.max_payload());
     if edns.flags().dnssec_ok {
         out.push_str(", do");
     }
@@ -132,10 +128,7 @@ fn extended_error(data: &[u8]) -> String {
 /// A message for machines.
 pub(super) fn message_json(message: &Message) -> Value {
     let section = |records: &[Record]| records.iter().map(record_json).collect::<Vec<_>>();
-    let subnet = message
-        .edns
-        .as_ref()
-        .and_then(|edns| edns.option(EdnsCode::Subnet));
+    let subnet = message.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet));
     let ecs = match subnet {
         Some(EdnsOption::Subnet(ecs)) => json!({
             "network": format!("{}/{}", ecs.addr(), ecs.source_prefix()),

@@ -81,11 +81,7 @@ pub struct QueryArgs {
 /// Asks as `args` say and prints what comes back.
 pub fn run(args: &QueryArgs, clock: &dyn Clock, out: &mut Out) -> Exit {
     let mut asking = Asking::new(args, clock);
-    if args.tally {
-        tally(&mut asking, clock, out)
-    } else {
-        print_each(&mut asking, out)
-    }
+    if args.tally { tally(&mut asking, clock, out) } else { print_each(&mut asking, out) }
 }
 
 /// A run of questions after `args`.
@@ -251,11 +247,7 @@ fn answer_of(message: &Message) -> String {
     match message.metadata.response_code {
         ResponseCode::NoError if message.answers.is_empty() => "(no data)".to_owned(),
         ResponseCode::NoError => {
-            let data: Vec<_> = message
-                .answers
-                .iter()
-                .map(|r| present::rdata(&r.data))
-                .collect();
+            let data: Vec<_> = message.answers.iter().map(|r| present::rdata(&r.data)).collect();
             data.join(", ")
         }
         code => format!("({})", present::rcode(code)),
@@ -270,10 +262,7 @@ fn print_tally(args: &QueryArgs, tally: &Tally, lost: u64, took: Duration, out: 
         ";; {name} {rtype} from {}: {asked} queries in {seconds:.1} s, {lost} without a reply",
         args.server
     ));
-    let heading = out.paint(
-        Paint::Strong,
-        "   share      95 % interval     count  answer",
-    );
+    let heading = out.paint(Paint::Strong, "   share      95 % interval     count  answer");
     out.line(heading);
     for share in tally.shares() {
         let (low, high) = share.interval;

@@ -3,17 +3,10 @@
 use super::{Exit, output::Out};
 use crate::{
     admin::schema::Refusal,
-    config::{
-        Problems, server as server_file,
-        sources::SERVER_FILE,
-    },
+    config::{Problems, server as server_file, sources::SERVER_FILE},
 };
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{
-    Method, Request, StatusCode,
-    body::Bytes,
-    client::conn::http1::handshake,
-};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::{

@@ -124,7 +124,8 @@ fn pools(status: &Status, out: &mut Out) {
 fn endpoints(status: &Status, out: &mut Out) {
     let row = |endpoint: &EndpointStatus| {
         let probe = endpoint.last_probe.as_ref();
-        let probe = probe.map(|probe| format!("{}, {}", probe.outcome, ago(&probe.at, &status.now)));
+        let probe =
+            probe.map(|probe| format!("{}, {}", probe.outcome, ago(&probe.at, &status.now)));
         let verdict = match endpoint.failing && !is_down(endpoint) {
             true => format!("{}, failing", endpoint.verdict),
             false => endpoint.verdict.clone(),

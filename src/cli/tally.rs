@@ -57,10 +57,7 @@ fn wilson(count: u64, total: u64) -> (f64, f64) {
     let centre = p + z2 / (2.0 * n);
     let reach = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z2 / n;
-    (
-        ((centre - reach) / scale).max(0.0),
-        ((centre + reach) / scale).min(1.0),
-    )
+    (((centre - reach) / scale).max(0.0), ((centre + reach) / scale).min(1.0))
 }
 
 #[cfg(test)]
@@ -74,10 +71,7 @@ mod tests {
             tally.add(answer.to_owned());
         }
         let shares = tally.shares();
-        let order: Vec<_> = shares
-            .iter()
-            .map(|s| (s.answer.as_str(), s.count))
-            .collect();
+        let order: Vec<_> = shares.iter().map(|s| (s.answer.as_str(), s.count)).collect();
         assert_eq!(order, [("c", 3), ("a", 1), ("b", 1)]);
         assert_eq!(tally.total(), 5);
         assert!((shares.iter().map(|s| s.share).sum::<f64>() - 1.0).abs() < 1e-12);
@@ -93,10 +87,7 @@ mod tests {
             (9_000, 100_000, 0.08824, 0.09179),
         ] {
             let (l, h) = wilson(count, total);
-            assert!(
-                (l - low).abs() < 1e-5 && (h - high).abs() < 1e-5,
-                "{count}/{total}: {l} {h}"
-            );
+            assert!((l - low).abs() < 1e-5 && (h - high).abs() < 1e-5, "{count}/{total}: {l} {h}");
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     policies,
-    records::{Family, PlanDraft, RecordDraft, Steered, reachable},
+    records::{Family, PlanDraft, RecordDraft, Steered},
     server::Server,
+    trees::{endpoints, reachable},
     zones::Served,
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     place::LocationTable,
     policy::{
         Directives, select,
-        tree::{AllDown, Dependent, EndpointTarget, Kind},
+        tree::{AllDown, Dependent, EndpointTarget, Kind, MinHealthy, Node},
     },
     verdict::Standings,
 };
@@ -60,6 +61,7 @@ pub(super) fn zone(
         if seen.insert(record.plan) {
             let plan = &steered.plans[record.plan];
             lint.families(record, plan);
+            lint.never_available(record, plan);
             lint.classes(record, plan);
         }
     }
@@ -213,20 +215,18 @@ impl<'s> Lint<'s, '_> {
 
     /// Pools that lack a family which others of the same record have.
     fn families(&mut self, record: &RecordDraft, plan: &PlanDraft) {
-        let nodes = reachable(&plan.tree);
+        let nodes: Vec<&Node> = reachable(&plan.tree).collect();
         let depends = plan.tree.classes.depends_on_client();
         let has = |family: Family| {
-            nodes.iter().any(|(_, node)| match &node.kind {
-                Kind::Pool(pool) => pool.endpoints.iter().any(|e| family.is_in(&e.target)),
-                _ => false,
-            })
+            let mut all = nodes.iter().flat_map(|node| endpoints(node));
+            all.any(|endpoint| family.is_in(&endpoint.target))
         };
         let mut nodata_depends = false;
         for (family, word, rtype) in [(Family::V6, "IPv6", "AAAA"), (Family::V4, "IPv4", "A")] {
             let lacking: Vec<Arc<str>> = nodes
                 .iter()
-                .filter(|(_, node)| has(family) && family.lacks_in(&node.kind))
-                .map(|(_, node)| node.name.clone())
+                .filter(|node| has(family) && family.lacks_in(&node.kind))
+                .map(|node| node.name.clone())
                 .collect();
             if lacking.is_empty() {
                 continue;
@@ -246,7 +246,7 @@ impl<'s> Lint<'s, '_> {
             let help = format!("give every pool of a record {word} addresses, or none");
             self.warn(record.span.clone(), message, &help);
         }
-        let empty = nodes.iter().any(|(_, node)| node.kind == Kind::Empty);
+        let empty = nodes.iter().any(|node| node.kind == Kind::Empty);
         let says_nodata = plan.tree.all_down == AllDown::Nodata;
         if depends && (nodata_depends || empty || says_nodata) {
             let ttl = self.file.soa.negative_ttl.as_ref();
@@ -260,6 +260,22 @@ impl<'s> Lint<'s, '_> {
                 "many resolvers keep negative answers for everybody (RFC 7871 §7.4); \
                  soa.negative_ttl says for how long",
             );
+        }
+    }
+
+    /// Pools that inherit a `min_healthy` they cannot reach.
+    fn never_available(&mut self, record: &RecordDraft, plan: &PlanDraft) {
+        for node in reachable(&plan.tree) {
+            if let Kind::Pool(pool) = &node.kind
+                && let MinHealthy::Count(count) = pool.min_healthy
+                && usize::from(count) > pool.endpoints.len()
+            {
+                let (name, has) = (&node.name, pool.endpoints.len());
+                let message =
+                    format!("`{name}` is never available: min_healthy wants {count} of its {has}");
+                let help = "write `min_healthy` at the pool, or use a share";
+                self.warn(record.span.clone(), message, help);
+            }
         }
     }
 

@@ -26,6 +26,9 @@ use std::{
 /// A chain of rules counts them in a byte.
 const RULES_MAX: usize = 256;
 
+/// Policies of a loop that are named; the middle of a longer one is left out.
+const LOOP_SHOWN: usize = 10;
+
 /// Checks a named policy as it is defined, once, whoever uses it.
 pub(super) fn check_definition(scope: &Scope<'_>, def: &PolicyDef, problems: &mut Problems) {
     if let Some(body) = &def.body {
@@ -234,41 +237,48 @@ pub(super) fn references(body: &PolicyBody) -> Vec<&Spanned<String>> {
     members.chain(uses).collect()
 }
 
-/// Finds policies that contain themselves; each loop is reported once.
+/// Finds policies that contain themselves; each loop is reported once. Walks with a stack of its
+/// own: a chain of policies is as long as the operator made it.
 pub(super) fn check_loops(scope: &Scope<'_>, policies: &[PolicyDef], problems: &mut Problems) {
-    let mut search = Loops { scope, path: Vec::new(), done: BTreeSet::new(), problems };
+    let mut done: BTreeSet<&str> = BTreeSet::new();
     for policy in policies {
-        search.visit(policy);
+        // The policies that led here, each with what of it is still to be followed.
+        let mut path = vec![Step::new(policy)];
+        while let Some(step) = path.last_mut() {
+            let (name, from) = (step.name, step.file);
+            let Some(reference) = step.rest.pop().filter(|_| !done.contains(name)) else {
+                done.insert(name);
+                path.pop();
+                continue;
+            };
+            let word = reference.get_ref().as_str();
+            if let Some(start) = path.iter().position(|step| step.name == word) {
+                let mut around: Vec<&str> = path[start..].iter().map(|step| step.name).collect();
+                if around.len() > LOOP_SHOWN {
+                    around.splice(LOOP_SHOWN / 2..around.len() - LOOP_SHOWN / 2, ["…"]);
+                }
+                let message = format!("policies in a loop: `{}` → `{word}`", around.join("` → `"));
+                let problem = Problem::error(from, reference.span(), message);
+                problems.push(problem.help("a policy cannot contain itself"));
+            } else if let Some(Named::Policy(next)) = scope.find(word) {
+                path.push(Step::new(next));
+            }
+        }
     }
 }
 
-struct Loops<'s, 'a, 'p> {
-    scope: &'s Scope<'a>,
-    /// The policies that led here.
-    path: Vec<&'s str>,
-    done: BTreeSet<&'s str>,
-    problems: &'p mut Problems,
+struct Step<'s> {
+    name: &'s str,
+    file: &'s Arc<Path>,
+    rest: Vec<&'s Spanned<String>>,
 }
 
-impl<'s> Loops<'s, '_, '_> {
-    fn visit(&mut self, policy: &'s PolicyDef) {
-        let name = policy.name.get_ref().as_str();
-        if self.done.contains(name) {
-            return;
+impl<'s> Step<'s> {
+    fn new(policy: &'s PolicyDef) -> Self {
+        Step {
+            name: policy.name.get_ref(),
+            file: &policy.file,
+            rest: policy.body.iter().flat_map(references).collect(),
         }
-        self.path.push(name);
-        for reference in policy.body.iter().flat_map(references) {
-            if let Some(from) = self.path.iter().position(|p| p == reference.get_ref()) {
-                let mut around = self.path[from..].to_vec();
-                around.push(reference.get_ref());
-                let message = format!("policies in a loop: `{}`", around.join("` → `"));
-                let problem = Problem::error(&policy.file, reference.span(), message);
-                self.problems.push(problem.help("a policy cannot contain itself"));
-            } else if let Some(Named::Policy(next)) = self.scope.find(reference.get_ref()) {
-                self.visit(next);
-            }
-        }
-        self.path.pop();
-        self.done.insert(name);
     }
 }

@@ -5,7 +5,7 @@ use super::{
     names::{self, Heir, Named, Scope},
     policies,
     pools::{Maker, Slots},
-    trees::{self, Body, Failovers, TreeBuilder},
+    trees::{Body, Failovers, TreeBuilder},
     zones::Ground,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     },
     policy::{
         sticky::{Drawn, name_hash},
-        tree::{self, ClassTable, EndpointTarget, Kind, LEAVES_MAX, Node, NodeIx, Tree},
+        tree::{self, ClassTable, EndpointTarget, Kind, Tree},
     },
     snapshot::{Sticky, TtlPolicy},
     units::Ttl,
@@ -269,11 +269,10 @@ impl<'a> Context<'_, 'a, '_> {
             answers: whole.answers,
         };
         let root = builder.body(&body, 0)?;
-        if builder.leaves(root).is_none() {
-            let message =
-                format!("the tree of `{}` has more than {LEAVES_MAX} leaves", record.name);
+        if let Err(what) = builder.bounds(root) {
+            let message = format!("the tree of `{}` {what}", record.name);
             let problem = Problem::error(&self.zone.file, record.name.span(), message);
-            let help = "each path to a pool counts: refer to fewer pools, or nest less";
+            let help = "each path to a pool counts: refer to fewer policies, or nest less";
             builder.maker.problems.push(problem.help(help));
             return None;
         }
@@ -368,20 +367,6 @@ fn all_down<'a>(builder: &mut TreeBuilder<'_, 'a>, levels: &Levels<'a>) -> Optio
             Named::Policy(_) => return None,
         },
     })
-}
-
-/// The nodes of `tree` from its root, each once, with their indices.
-pub(super) fn reachable(tree: &Tree) -> Vec<(NodeIx, &Node)> {
-    let mut seen = vec![false; tree.nodes.len()];
-    let mut stack = vec![tree.root];
-    let mut nodes = Vec::new();
-    while let Some(ix) = stack.pop() {
-        if !std::mem::replace(&mut seen[usize::from(ix.0)], true) {
-            nodes.push((ix, tree.node(ix)));
-            stack.extend(trees::children(&tree.node(ix).kind));
-        }
-    }
-    nodes
 }
 
 /// A family of addresses.

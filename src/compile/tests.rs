@@ -444,3 +444,118 @@ fn two_files_of_one_zone_are_refused() {
          = a zone has one file: move one of them out of zones/\n"
     );
 }
+
+#[test]
+fn measured_latencies_and_biases_come_before_distance() {
+    let zone = format!(
+        "{HEAD}{}",
+        r#"
+[records.plain]
+policy = "latency"
+members = ["one", "two"]
+[records.biased]
+policy = "latency"
+members = ["one", "two"]
+bias = { one = "-200ms" }
+[records.tied]
+policy = "latency"
+members = [{ pool = "one", weight = 3 }, "two"]
+tie = "300ms"
+"#
+    );
+    let mut sources = sources(&zone);
+    let table = "client,region,rtt_ms\n\
+                 193.0.0.0/24,us-east-1,5\n193.0.0.0/24,eu-west-1,50\ncountry:JP,eu-west-1,1\n";
+    let other = Sources::in_memory([("geoip/measured.csv", table)]);
+    sources.server.0.extend(other.server.0);
+    let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
+    let shares = |record, client| answers(&compiled, record, client);
+    // The Netherlands, near Ireland but for the network that was measured.
+    assert_eq!(shares("a.example/plain", "193.0.1.1"), ["two-1 100"]);
+    assert_eq!(shares("a.example/plain", "193.0.0.1"), ["one-1 100"]);
+    assert_eq!(shares("a.example/plain", "133.11.0.1"), ["two-1 100"]);
+    assert_eq!(shares("a.example/biased", "193.0.1.1"), ["one-1 100"]);
+    assert_eq!(shares("a.example/tied", "193.0.1.1"), ["two-1 25", "one-1 75"]);
+    // Nobody knows where 127.0.0.1 is: equal scores, shared by weight.
+    assert_eq!(shares("a.example/plain", "127.0.0.1"), ["one-1 50", "two-1 50"]);
+}
+
+#[test]
+fn a_fence_ends_the_chain_and_an_empty_rule_is_an_answer() {
+    let compiled = good(
+        r#"
+[records.fenced]
+policy = "geo"
+rules = [
+  { match = ["subnet:193.0.0.0/24"], use = [] },
+  { match = ["country:NL"], use = "one" },
+  { match = ["continent:EU"], use = "two", fence = true },
+  { match = ["*"], use = ["one", "two"] },
+]
+"#,
+    );
+    let plan = compiled.snapshot.plan(record(&compiled, "a.example/fenced").plan);
+    let map = &compiled.snapshot.maps[plan.map.unwrap().index()];
+    let chain = |client: &str| {
+        let class = map.lookup(client.parse().unwrap()).class;
+        plan.tree.classes.chain(class, 0).to_vec()
+    };
+    assert_eq!(chain("193.0.0.1"), [0, 1, 2]);
+    assert_eq!(chain("193.0.1.1"), [1, 2]);
+    assert_eq!(chain("133.11.0.1"), [3]);
+    assert_eq!(chain("127.0.0.1"), [3]);
+    assert_eq!(answers(&compiled, "a.example/fenced", "193.0.0.1"), [" 100"]);
+}
+
+#[test]
+fn a_policy_referred_to_at_two_depths_counts_at_the_deeper_one() {
+    let mut zone =
+        String::from("[records.www]\npolicy = \"failover\"\nmembers = [\"p6\", \"p0\"]\n");
+    for n in 0..7 {
+        let next = if n < 6 { format!("p{}", n + 1) } else { "q".into() };
+        zone.push_str(&format!(
+            "[policies.p{n}]\npolicy = \"failover\"\nmembers = [\"{next}\", \"two\"]\n"
+        ));
+    }
+    zone.push_str("[policies.q]\npolicy = \"failover\"\nmembers = [\"one\"]\n");
+    assert_eq!(
+        told(&zone),
+        "1:10: the tree of `www` nests policies 9 deep; 8 is the most\n    \
+         = each path to a pool counts: refer to fewer policies, or nest less\n"
+    );
+}
+
+#[test]
+fn a_long_chain_of_policies_is_walked_without_recursion() {
+    let mut zone =
+        String::from("[records.www]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\n");
+    for n in 0..20_000 {
+        let next = (n + 1) % 20_000;
+        zone.push_str(&format!(
+            "[policies.p{n}]\npolicy = \"failover\"\nmembers = [\"p{next}\"]\n"
+        ));
+    }
+    assert!(told(&zone).contains("policies in a loop: `p0` → `p1` → "));
+}
+
+#[test]
+fn wildcards_and_the_apex_are_steered_under_their_own_names() {
+    let table = "policy = \"failover\"\nmembers = [\"one\", \"two\"]\n";
+    let names = ["@", "*.cdn", "deep.a.example."];
+    let compiled = good(&names.map(|name| format!("[records.\"{name}\"]\n{table}")).concat());
+    let owners: Vec<String> =
+        compiled.snapshot.records.iter().map(|record| record.owner.to_string()).collect();
+    assert_eq!(owners, ["a.example", "*.cdn.a.example", "deep.a.example"]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(24))]
+    #[test]
+    fn no_slip_in_a_zone_makes_compiling_panic(cut in 0_usize..4_000, put in "[a-z\"{},=.0-9 \n-]{0,6}") {
+        const ZONE: &str = include_str!("../config/tests/design_zone.toml");
+        let start = (cut % ZONE.len()..).find(|&at| ZONE.is_char_boundary(at)).unwrap();
+        let end = (start + put.len()..).find(|&at| at >= ZONE.len() || ZONE.is_char_boundary(at));
+        let rest = end.and_then(|end| ZONE.get(end..)).unwrap_or("");
+        lines(&sources(&[&ZONE[..start], &put, rest].concat()));
+    }
+}

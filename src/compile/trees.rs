@@ -19,8 +19,8 @@ use crate::{
     },
     ids::{FailoverId, RegionId},
     policy::tree::{
-        self, DEPTH_MAX, Failover, Geo, GeoRule, Kind, LEAVES_MAX, Latency, Multivalue, Node,
-        NodeIx, Weighted, WeightedMember,
+        self, DEPTH_MAX, Endpoint, Failover, Geo, GeoRule, Kind, LEAVES_MAX, Latency, Multivalue,
+        Node, NodeIx, Tree, Weighted, WeightedMember,
     },
     snapshot::Failback,
     units::{TenthMs, Weight},
@@ -243,29 +243,26 @@ impl<'a> TreeBuilder<'_, 'a> {
 
     /// The regions of all endpoints at or below `ix`; false if one has none.
     fn regions_below(&self, ix: NodeIx, regions: &mut BTreeSet<RegionId>) -> bool {
+        let pools = below(&self.nodes, ix);
         let mut complete = true;
-        if let Kind::Pool(pool) = &self.node(ix).kind {
-            for endpoint in &pool.endpoints {
-                match endpoint.region {
-                    Some(region) => drop(regions.insert(region)),
-                    None => complete = false,
-                }
+        for endpoint in pools.into_iter().flat_map(|ix| endpoints(self.node(ix))) {
+            match endpoint.region {
+                Some(region) => drop(regions.insert(region)),
+                None => complete = false,
             }
-        }
-        for below in children(&self.node(ix).kind) {
-            complete &= self.regions_below(below, regions);
         }
         complete
     }
 
     fn check_multivalue(&mut self, body: &Body<'a>, members: &[NodeIx], answers: u16) {
-        let mut pools = Vec::new();
-        members.iter().for_each(|&member| self.pools_below(member, &mut pools));
-        let endpoints = pools.iter().flat_map(|&ix| match &self.node(ix).kind {
-            Kind::Pool(pool) => &pool.endpoints[..],
-            _ => &[],
-        });
-        let is_cname = |e: &tree::Endpoint| matches!(e.target, tree::EndpointTarget::Cname { .. });
+        let mut pools: Vec<NodeIx> = Vec::new();
+        for member in members {
+            pools.extend(below(&self.nodes, *member));
+        }
+        pools.sort_unstable();
+        pools.dedup();
+        let endpoints = pools.iter().flat_map(|&ix| endpoints(self.node(ix)));
+        let is_cname = |e: &Endpoint| matches!(e.target, tree::EndpointTarget::Cname { .. });
         let span = body.body.members.as_ref().map_or(body.body.span.clone(), Spanned::span);
         if endpoints.clone().any(is_cname) {
             let message = "a CNAME cannot be one of several answers".to_owned();
@@ -278,15 +275,6 @@ impl<'a> TreeBuilder<'_, 'a> {
             let problem = Problem::error(body.file, span, message);
             let help = format!("make them equal, or set `answers` to 1 or to {n} and more");
             self.maker.problems.push(problem.help(help));
-        }
-    }
-
-    fn pools_below(&self, ix: NodeIx, pools: &mut Vec<NodeIx>) {
-        if matches!(self.node(ix).kind, Kind::Pool(_)) && !pools.contains(&ix) {
-            pools.push(ix);
-        }
-        for below in children(&self.node(ix).kind) {
-            self.pools_below(below, pools);
         }
     }
 
@@ -311,26 +299,55 @@ impl<'a> TreeBuilder<'_, 'a> {
         self.maker.problems.push(Problem::error(file, span, message));
     }
 
-    /// Leaves at and below `ix`, counted along every path, if they are within bounds.
-    pub fn leaves(&self, ix: NodeIx) -> Option<usize> {
-        let mut counted: Vec<Option<usize>> = vec![None; self.nodes.len()];
-        let leaves = self.count_leaves(ix, &mut counted);
-        (leaves <= LEAVES_MAX).then_some(leaves)
+    /// Whether the tree from `root` is within bounds; else what is wrong with it. A policy that
+    /// is referred to twice is one node, so both are counted along paths.
+    pub fn bounds(&self, root: NodeIx) -> Result<(), String> {
+        let mut measured = vec![None; self.nodes.len()];
+        let (depth, leaves) = self.measure(root, &mut measured);
+        if depth > DEPTH_MAX {
+            return Err(format!("nests policies {depth} deep; {DEPTH_MAX} is the most"));
+        }
+        if leaves > LEAVES_MAX {
+            return Err(format!("has {leaves} leaves; {LEAVES_MAX} is the most"));
+        }
+        Ok(())
     }
 
-    fn count_leaves(&self, ix: NodeIx, counted: &mut [Option<usize>]) -> usize {
-        if let Some(known) = counted[usize::from(ix.0)] {
+    /// Policies on the longest path from `ix`, and leaves along all of them.
+    fn measure(&self, ix: NodeIx, measured: &mut [Option<(usize, usize)>]) -> (usize, usize) {
+        if let Some(known) = measured[usize::from(ix.0)] {
             return known;
         }
         let kind = &self.node(ix).kind;
-        let below = children(kind).map(|child| self.count_leaves(child, counted));
-        let leaves = match kind {
-            Kind::Pool(_) | Kind::Empty => 1,
-            _ => below.fold(0, usize::saturating_add),
+        let found = match kind {
+            Kind::Pool(_) | Kind::Empty => (0, 1),
+            _ => children(kind).fold((1, 0), |(depth, leaves), child| {
+                let (below, more): (usize, usize) = self.measure(child, measured);
+                (depth.max(below + 1), usize::saturating_add(leaves, more))
+            }),
         };
-        counted[usize::from(ix.0)] = Some(leaves);
-        leaves
+        measured[usize::from(ix.0)] = Some(found);
+        found
     }
+}
+
+/// The nodes at and below `ix`, each once.
+fn below(nodes: &[Node], ix: NodeIx) -> Vec<NodeIx> {
+    let mut seen = vec![false; nodes.len()];
+    let (mut open, mut found) = (vec![ix], Vec::new());
+    while let Some(ix) = open.pop() {
+        if !std::mem::replace(&mut seen[usize::from(ix.0)], true) {
+            found.push(ix);
+            open.extend(children(&nodes[usize::from(ix.0)].kind));
+        }
+    }
+    found
+}
+
+/// The nodes of `tree` that can be reached from its root, each once: all but the pool of
+/// `all_down`.
+pub(super) fn reachable(tree: &Tree) -> impl Iterator<Item = &Node> {
+    below(&tree.nodes, tree.root).into_iter().map(|ix| tree.node(ix))
 }
 
 /// The nodes directly below a node.
@@ -347,4 +364,12 @@ pub(super) fn children(kind: &Kind) -> impl Iterator<Item = NodeIx> + '_ {
     let weighted = weighted.iter().map(|member| member.node);
     let rules = rules.iter().flat_map(|rule| rule.members.iter().copied());
     plain.iter().copied().chain(weighted).chain(rules)
+}
+
+/// The endpoints of a node; none unless it is a pool.
+pub(super) fn endpoints(node: &Node) -> &[Endpoint] {
+    match &node.kind {
+        Kind::Pool(pool) => &pool.endpoints,
+        _ => &[],
+    }
 }

@@ -64,6 +64,9 @@ fn unpack(dir: &Path) -> std::io::Result<()> {
 
 fn introduction(dir: &Path) -> String {
     let dir = dir.display();
+    // As it was called, so that the lines below can be copied whether it is installed or not.
+    let exe = std::env::current_exe().unwrap_or_else(|_| "tradewind".into());
+    let exe = exe.display();
     format!(
         "\
 Tradewind demo: three regions on 127.0.0.11-13, a name server on 127.0.0.1:5300.
@@ -71,24 +74,29 @@ The files are in {dir}; edit them, they are loaded by themselves.
 
 In another terminal:
 
-  The nearest region, for clients on three continents (ECS):
-    dig @127.0.0.1 -p 5300 api.gtm.example.com +subnet=18.7.22.0/24      # US: 192.0.2.30
-    dig @127.0.0.1 -p 5300 api.gtm.example.com +subnet=193.0.6.0/24      # Europe: 198.51.100.10
-    dig @127.0.0.1 -p 5300 api.gtm.example.com +subnet=133.11.0.0/24     # Japan: 203.0.113.20
+  T={exe}
+  cd {dir}
 
-  The canary split, 90 to 10, over a thousand queries:
-    tradewind query www.gtm.example.com --count 1000 --tally
+  The nearest region, for clients on three continents (ECS):
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=18.7.22.0/24   # US: 192.0.2.30
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=193.0.6.0/24   # Europe: 198.51.100.10
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=133.11.0.0/24  # Japan: 203.0.113.20
+
+  The canary split, 90 to 10, over a thousand queries; the same by client:
+    $T query www.gtm.example.com --count 1000 --tally
+    $T query beta.gtm.example.com --count 1000 --tally --clients
 
   Why a client gets what it gets:
-    tradewind explain api.gtm.example.com --client 133.11.0.1 -C {dir}
+    $T explain api.gtm.example.com --client 133.11.0.1
 
   Lose a region, see its clients move within seconds, and bring it back:
-    tradewind demo kill us-east-1 -C {dir}
-    dig @127.0.0.1 -p 5300 app.gtm.example.com +short                    # 198.51.100.10
-    tradewind status -C {dir}
-    tradewind demo restore us-east-1 -C {dir}
+    $T demo kill us-east-1
+    dig @127.0.0.1 -p 5300 app.gtm.example.com +short                        # soon 198.51.100.10
+    $T status
+    $T demo restore us-east-1
 
 Ctrl-C stops it all.
+
 "
     )
 }

@@ -93,7 +93,9 @@ fn cause(dir: &Path, touched: &[PathBuf], everything: bool) -> Option<&'static s
     let mut places = false;
     for room in rooms {
         match room.to_str() {
-            Some("tradewind.toml" | "zones" | "healthchecks") if everything => return Some("watch"),
+            Some("tradewind.toml" | "zones" | "healthchecks") if everything => {
+                return Some("watch");
+            }
             Some("geoip") => places = true,
             _ => {}
         }

@@ -41,9 +41,7 @@ pub fn try_ask(server: SocketAddr, question: &Question) -> Result<Reply, AskErro
 pub fn ask(server: SocketAddr, owner: &str, rtype: RecordType, client: &str) -> Message {
     let question = question(owner, rtype, client);
     let reply = try_ask(server, &question);
-    reply
-        .unwrap_or_else(|e| panic!("{owner} {rtype} at {server}: {e}"))
-        .message
+    reply.unwrap_or_else(|e| panic!("{owner} {rtype} at {server}: {e}")).message
 }
 
 /// Asks a resolver once, as an application's stub would; no reply fails the test.
@@ -51,9 +49,7 @@ pub fn resolve(resolver: SocketAddr, owner: &str, rtype: RecordType) -> Message 
     let mut question = question(owner, rtype, "");
     question.recurse = true;
     let reply = try_ask(resolver, &question);
-    reply
-        .unwrap_or_else(|e| panic!("{owner} {rtype} at {resolver}: {e}"))
-        .message
+    reply.unwrap_or_else(|e| panic!("{owner} {rtype} at {resolver}: {e}")).message
 }
 
 /// The addresses in the answer section, in its order.
@@ -72,13 +68,10 @@ pub fn scope(message: &Message) -> Option<u8> {
 
 /// The serial in the answer section.
 pub fn serial(message: &Message) -> Option<u32> {
-    message
-        .answers
-        .iter()
-        .find_map(|record| match &record.data {
-            RData::SOA(soa) => Some(soa.serial),
-            _ => None,
-        })
+    message.answers.iter().find_map(|record| match &record.data {
+        RData::SOA(soa) => Some(soa.serial),
+        _ => None,
+    })
 }
 
 /// Asks until `accept` likes the reply.

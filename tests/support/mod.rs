@@ -11,10 +11,12 @@
 
 pub mod backend;
 pub mod dns;
+pub mod load;
 pub mod peers;
 pub mod process;
 pub mod scratch;
 pub mod server;
+pub mod zones;
 
 use std::{
     env,
@@ -39,10 +41,7 @@ pub fn on_ci() -> bool {
 ///
 /// # Panics
 /// On CI, where nothing may be skipped.
-#[expect(
-    clippy::print_stderr,
-    reason = "libtest knows no skipping; this is how it shows"
-)]
+#[expect(clippy::print_stderr, reason = "libtest knows no skipping; this is how it shows")]
 pub fn skip(why: &str) {
     assert!(!on_ci(), "cannot be skipped on CI: {why}");
     eprintln!("SKIPPED: {why}");
@@ -64,10 +63,7 @@ pub fn tool(name: &str) -> Option<PathBuf> {
 
 /// Whether we may bind port 53 there, as a delegation demands; says so when not.
 pub fn may_bind_53(address: IpAddr) -> bool {
-    let bound = (
-        UdpSocket::bind((address, 53)),
-        TcpListener::bind((address, 53)),
-    );
+    let bound = (UdpSocket::bind((address, 53)), TcpListener::bind((address, 53)));
     match bound {
         (Ok(_), Ok(_)) => true,
         (Err(e), _) | (_, Err(e)) => {

@@ -81,8 +81,5 @@ impl Drop for Process {
 /// kill(1) rather than kill(2): the tests need no `unsafe`.
 fn kill(signal: &str, target: &str) {
     let script = format!("kill -s {signal} -- {target}");
-    let _ = Command::new("sh")
-        .args(["-c", &script])
-        .stderr(Stdio::null())
-        .status();
+    let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
 }

@@ -12,12 +12,7 @@ pub struct Scratch(TempDir);
 impl Scratch {
     /// An empty folder.
     pub fn new() -> Self {
-        Scratch(
-            tempfile::Builder::new()
-                .prefix("tradewind-")
-                .tempdir()
-                .unwrap(),
-        )
+        Scratch(tempfile::Builder::new().prefix("tradewind-").tempdir().unwrap())
     }
 
     /// The folder with `files`: path and text of each.

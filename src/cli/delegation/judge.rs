@@ -62,11 +62,7 @@ fn silences<T>(about: &str, said: &Said<T>) -> impl Iterator<Item = Finding> {
             Transport::Udp => "resolvers must reach it on UDP port 53",
             Transport::Tcp => "resolvers must reach it on TCP port 53 too (RFC 7766)",
         };
-        Some(Finding {
-            about: about.to_owned(),
-            problem,
-            hint: Some(hint),
-        })
+        Some(Finding { about: about.to_owned(), problem, hint: Some(hint) })
     })
 }
 
@@ -99,9 +95,7 @@ pub(super) fn parent(
         None => Vec::new(),
         Some(says) => match no_delegation(facts, says) {
             Some(fault) => vec![fault],
-            None => ns_faults(facts, says)
-                .chain(glue_faults(facts, says))
-                .collect(),
+            None => ns_faults(facts, says).chain(glue_faults(facts, says)).collect(),
         },
     };
     findings.extend(findings_about(&about, faults));
@@ -121,10 +115,7 @@ fn no_delegation(facts: &DelegationFacts, says: &ParentSays) -> Option<Fault> {
     const WHOM: &str = "is it a server of the parent zone? --parent says whom to ask";
     match &says.cut {
         None => Some((
-            format!(
-                "has no delegation of the zone: {}, no NS records",
-                present::rcode(says.rcode)
-            ),
+            format!("has no delegation of the zone: {}, no NS records", present::rcode(says.rcode)),
             "put the lines above into the parent zone",
         )),
         Some(cut) if *cut != facts.zone => {
@@ -154,10 +145,8 @@ fn ns_faults(facts: &DelegationFacts, says: &ParentSays) -> impl Iterator<Item =
 }
 
 fn glue_faults(facts: &DelegationFacts, says: &ParentSays) -> impl Iterator<Item = Fault> {
-    let must_have = facts
-        .ns
-        .iter()
-        .filter(|(server, _)| facts.needs_glue(server) && says.ns.contains(server));
+    let must_have =
+        facts.ns.iter().filter(|(server, _)| facts.needs_glue(server) && says.ns.contains(server));
     must_have.filter_map(|(server, ours)| {
         let ours: BTreeSet<_> = ours.iter().copied().collect();
         let theirs = says.glue.get(server).cloned().unwrap_or_default();
@@ -170,38 +159,24 @@ fn glue_faults(facts: &DelegationFacts, says: &ParentSays) -> impl Iterator<Item
         };
         let (server, ours) = (server.to_ascii(), addresses(&ours));
         let problem = format!("has {has} for {server}, our files say {ours}");
-        Some((
-            problem,
-            "put the A and AAAA lines above into the parent zone",
-        ))
+        Some((problem, "put the A and AAAA lines above into the parent zone"))
     })
 }
 
 /// What is wrong at the listed servers, one by one and together.
 pub(super) fn servers(facts: &DelegationFacts, seen: &[ServerSeen]) -> Vec<Finding> {
-    let mut findings: Vec<_> = seen
-        .iter()
-        .flat_map(|server| one_server(facts, server))
-        .collect();
+    let mut findings: Vec<_> = seen.iter().flat_map(|server| one_server(facts, server)).collect();
     let mut serials: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for server in seen {
         if let Some(serial) = first(&server.said).and_then(|says| says.serial) {
-            serials
-                .entry(serial)
-                .or_default()
-                .push(server.address.to_string());
+            serials.entry(serial).or_default().push(server.address.to_string());
         }
     }
     if serials.len() > 1 {
-        let each = serials
-            .iter()
-            .map(|(serial, at)| format!("{serial} at {}", at.join(", ")));
+        let each = serials.iter().map(|(serial, at)| format!("{serial} at {}", at.join(", ")));
         findings.push(Finding {
             about: "servers".to_owned(),
-            problem: format!(
-                "SOA serials differ: {}",
-                each.collect::<Vec<_>>().join("; ")
-            ),
+            problem: format!("SOA serials differ: {}", each.collect::<Vec<_>>().join("; ")),
             hint: Some("load the same files on all of them"),
         });
     }
@@ -247,19 +222,14 @@ mod tests {
     }
 
     fn both<T: Clone>(says: T) -> Said<T> {
-        [
-            (Transport::Udp, Ok(says.clone())),
-            (Transport::Tcp, Ok(says)),
-        ]
+        [(Transport::Udp, Ok(says.clone())), (Transport::Tcp, Ok(says))]
     }
 
     /// A parent that says `cut: ns …; ns = address …`; gives what is wrong with it.
     fn parent_saying(cut: Option<&str>, ns: &[&str], glue: &[(&str, &str)]) -> String {
         let mut held: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for (server, address) in glue {
-            held.entry(name(server))
-                .or_default()
-                .insert(address.parse().unwrap());
+            held.entry(name(server)).or_default().insert(address.parse().unwrap());
         }
         let says = ParentSays {
             rcode: ResponseCode::NoError,
@@ -309,14 +279,8 @@ mod tests {
                 parent_saying(None, &[], &[]),
                 "has no delegation of the zone: NOERROR, no NS records",
             ),
-            (
-                parent_saying(Some("com"), &["a.nic.com"], &[]),
-                "refers to the servers of com.",
-            ),
-            (
-                parent_saying(zone, &[ns1], &glue),
-                "lacks NS ns2.example.net.",
-            ),
+            (parent_saying(Some("com"), &["a.nic.com"], &[]), "refers to the servers of com."),
+            (parent_saying(zone, &[ns1], &glue), "lacks NS ns2.example.net."),
             (
                 parent_saying(zone, &[ns1, "ns2.example.net", "old.example.net"], &glue),
                 "has NS old.example.net., which our files do not list",
@@ -351,14 +315,8 @@ mod tests {
                 },
                 "is lame: REFUSED, AA for the zone's SOA",
             ),
-            (
-                |s| drop(s.ns.pop_last()),
-                "serves NS ns1.gtm.example.com., our files list others",
-            ),
-            (
-                |s| s.serial = Some(8),
-                "SOA serials differ: 7 at 192.0.2.53:53; 8 at 192.0.2.54:53",
-            ),
+            (|s| drop(s.ns.pop_last()), "serves NS ns1.gtm.example.com., our files list others"),
+            (|s| s.serial = Some(8), "SOA serials differ: 7 at 192.0.2.53:53; 8 at 192.0.2.54:53"),
         ] {
             assert_eq!(check(&[well(), server("192.0.2.54:53", change)]), expected);
         }

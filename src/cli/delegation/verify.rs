@@ -118,11 +118,7 @@ impl Verifier<'_> {
             (transport, says.map_err(|e| e.to_string()))
         });
         let name = name.clone();
-        ServerSeen {
-            name,
-            address,
-            said,
-        }
+        ServerSeen { name, address, said }
     }
 
     fn ask_server(
@@ -171,23 +167,15 @@ impl Verifier<'_> {
             .ok_or_else(|| format!("cannot be looked up: no zone holds {}", above.to_ascii()))?;
         let servers = ask(&zone, RecordType::NS)?;
         let servers = ns_names(owned_by(&zone, &servers.answers));
-        servers
-            .iter()
-            .find_map(|server| look_up(server, 53)?.into_iter().next())
-            .ok_or_else(|| {
-                format!(
-                    "cannot be looked up: no server of {} has an address",
-                    zone.to_ascii()
-                )
-            })
+        servers.iter().find_map(|server| look_up(server, 53)?.into_iter().next()).ok_or_else(|| {
+            format!("cannot be looked up: no server of {} has an address", zone.to_ascii())
+        })
     }
 }
 
 /// A thread's result; one that panicked takes us with it.
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The addresses the system knows for `name`.
@@ -230,9 +218,7 @@ fn parent_says(message: &Message) -> ParentSays {
         true => &message.authorities,
         false => &message.answers,
     };
-    let cut = section
-        .iter()
-        .find(|record| record.record_type() == RecordType::NS);
+    let cut = section.iter().find(|record| record.record_type() == RecordType::NS);
     let cut = cut.map(|record| record.name.clone());
     let mut glue: BTreeMap<_, BTreeSet<IpAddr>> = BTreeMap::new();
     for record in &message.additionals {
@@ -243,10 +229,7 @@ fn parent_says(message: &Message) -> ParentSays {
     ParentSays {
         rcode: message.metadata.response_code,
         is_above: true,
-        ns: cut
-            .iter()
-            .flat_map(|cut| ns_names(owned_by(cut, section)))
-            .collect(),
+        ns: cut.iter().flat_map(|cut| ns_names(owned_by(cut, section))).collect(),
         cut,
         glue,
     }

@@ -37,9 +37,7 @@ fn serve_udp(
         for _ in 0..count {
             let (bytes, from) = socket.recv_from(&mut buffer).unwrap();
             let query = Message::from_vec(&buffer[..bytes]).unwrap();
-            socket
-                .send_to(&reply(query).to_vec().unwrap(), from)
-                .unwrap();
+            socket.send_to(&reply(query).to_vec().unwrap(), from).unwrap();
         }
     });
     (address, thread)
@@ -68,10 +66,7 @@ fn subnet_of(message: &Message) -> ClientSubnet {
 /// Runs `query ARGS --server SERVER`; gives exit, stdout, stderr.
 fn query(server: SocketAddr, json: bool, args: &str) -> (Exit, String, String) {
     let server = format!("--server={server}");
-    let argv = ["query"]
-        .into_iter()
-        .chain(args.split(' '))
-        .chain([server.as_str()]);
+    let argv = ["query"].into_iter().chain(args.split(' ')).chain([server.as_str()]);
     let args = Cli::parse_from(argv).query;
     let (data, errors) = (Page::default(), Page::default());
     let mut out = Out::into_writers(json, data.clone(), errors.clone());
@@ -95,10 +90,7 @@ fn steady(text: &str) -> String {
 fn an_answer_is_printed_whole_with_scope_and_flags() {
     let (server, thread) = serve_udp(1, |query| {
         let asked = subnet_of(&query);
-        assert_eq!(
-            (asked.addr().to_string(), asked.source_prefix()),
-            ("203.0.113.0".into(), 24)
-        );
+        assert_eq!((asked.addr().to_string(), asked.source_prefix()), ("203.0.113.0".into(), 24));
         let mut reply = answer(query, RData::A(A::new(192, 0, 2, 10)));
         let mut edns = Edns::new();
         edns.set_max_payload(1232);
@@ -166,19 +158,14 @@ fn a_truncated_reply_is_asked_for_again_over_tcp() {
         let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
         stream.read_exact(&mut query)?;
         let query = Message::from_vec(&query).unwrap();
-        let reply = answer(query, RData::A(A::new(192, 0, 2, 1)))
-            .to_vec()
-            .unwrap();
+        let reply = answer(query, RData::A(A::new(192, 0, 2, 1))).to_vec().unwrap();
         stream.write_all(&(reply.len() as u16).to_be_bytes())?;
         stream.write_all(&reply)
     });
     let (exit, text, _) = query(server, false, "example.org");
     thread.join().unwrap().unwrap();
     assert_eq!(exit, Exit::Well);
-    assert!(
-        text.contains("over TCP") && text.contains("IN A 192.0.2.1"),
-        "{text}"
-    );
+    assert!(text.contains("over TCP") && text.contains("IN A 192.0.2.1"), "{text}");
 }
 
 #[test]
@@ -203,10 +190,7 @@ fn a_tally_counts_answers_over_clients_and_is_the_same_for_the_same_seed() {
     assert_eq!(answers[0]["answer"], "192.0.2.1");
     assert_eq!(answers[1]["answer"], "192.0.2.2");
     let share = answers[1]["share"].as_f64().unwrap();
-    assert!(
-        (0.12..0.38).contains(&share),
-        "25 % expected, {share} counted"
-    );
+    assert!((0.12..0.38).contains(&share), "25 % expected, {share} counted");
     assert_eq!(answers, run());
 }
 
@@ -223,10 +207,7 @@ fn names_without_data_are_tallied_by_what_they_are() {
         reply
     });
     let (_, text, _) = query(server, false, "example.org --count 2 --tally");
-    assert!(
-        text.ends_with("100.00 %   34.24 .. 100.00 %         2  (no data)\n"),
-        "{text}"
-    );
+    assert!(text.ends_with("100.00 %   34.24 .. 100.00 %         2  (no data)\n"), "{text}");
     let (exit, text, _) = query(server, false, "x.example.org --count 2 --tally");
     assert!(text.ends_with("2  (NXDOMAIN)\n"), "{text}");
     assert_eq!(exit, Exit::Well);
@@ -250,15 +231,10 @@ fn a_late_reply_to_an_earlier_question_is_not_taken_for_this_one() {
 
 #[test]
 fn a_server_that_is_not_there_exits_5_with_a_hint() {
-    let gone = UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    for args in [
-        "example.org --timeout 0.05",
-        "example.org --tally --timeout 0.05",
-        "example.org --tcp",
-    ] {
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for args in
+        ["example.org --timeout 0.05", "example.org --tally --timeout 0.05", "example.org --tcp"]
+    {
         let (exit, text, errors) = query(gone, false, args);
         assert_eq!(exit, Exit::NotReachable, "{args}");
         assert_eq!(text, "");
@@ -286,9 +262,6 @@ fn random_networks_are_public() {
             panic!("IPv4 was promised");
         };
         assert!(!address.is_private() && !address.is_loopback() && !address.is_multicast());
-        assert!(
-            address.octets()[0] != 0 && address.octets()[3] == 0,
-            "{address}"
-        );
+        assert!(address.octets()[0] != 0 && address.octets()[3] == 0, "{address}");
     }
 }
