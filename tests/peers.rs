@@ -96,7 +96,10 @@ impl Trio {
     }
 
     /// Asks all three all `questions` and lists where ours is not the answer of both.
-    fn differences<'q>(&self, questions: impl IntoIterator<Item = (String, &'q str)>) -> Vec<String> {
+    fn differences<'q>(
+        &self,
+        questions: impl IntoIterator<Item = (String, &'q str)>,
+    ) -> Vec<String> {
         let clock = SystemClock::default();
         let mut clients = self.addresses().map(|at| Client::new(&clock, at, DEADLINE, 1));
         let mut differences = Vec::new();
