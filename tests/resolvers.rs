@@ -1,8 +1,6 @@
 //! The road of a real client: unbound, told only of a parent zone at NSD or Knot, follows the
 //! delegation to our server on port 53 and resolves steered names there.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use hickory_proto::{
