@@ -3,6 +3,9 @@
 //! Immutable. Knows no verdicts and no packets: [`crate::steering`] adds the one,
 //! [`crate::engine`] the other.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use crate::policy::tree::Failback;
 use crate::{
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},

@@ -51,6 +51,12 @@ impl State {
         let directives = Directives { active: &self.active, fell: &self.fell };
         Moved { standings: &self.standings, directives }
     }
+    /// Adds the verdict on the next slot, and when it last fell.
+    pub fn push(&mut self, verdict: Verdict, fell: u64) {
+        self.standings.0.push(verdict.sight);
+        self.verdicts.push(verdict);
+        self.fell.push(fell);
+    }
     /// The verdict on `slot`, where it has one.
     pub fn verdict(&self, slot: SlotId) -> Option<&Verdict> {
         self.verdicts.get(slot.index())

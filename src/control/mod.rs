@@ -3,11 +3,16 @@
 
 pub mod change;
 pub mod event;
+mod grounds;
+mod latches;
 mod locations;
 pub mod publish;
 pub mod reload;
 pub mod revisions;
 pub mod run;
+#[cfg(test)]
+mod tests;
+mod verdicts;
 
 pub use change::Change;
 pub use reload::Report;

@@ -94,7 +94,7 @@ pub fn steer<'w>(
     let network = plan.sticky.map(|sticky| network(ip, len, sticky));
     let bits = || network.map_or(0, |network| network.bits);
     let variant = draw.draw(dice, || Key::new(bits(), record.cohort));
-    let variant = &selection.variants[usize::from(variant)];
+    let variant = &selection.variants[variant];
     let scope = match client.subnet {
         Some(_) if plan.use_ecs => {
             // The widest prefix all of whose mapped space has this Selection now, but no wider

@@ -36,15 +36,6 @@ pub enum Cause {
     Failback,
 }
 
-/// What a step came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stepped {
-    /// The change, if there was one.
-    pub transition: Option<Transition>,
-    /// When a pending failback is due, if nothing changes until then.
-    pub wake: Option<Moment>,
-}
-
 impl Latch {
     /// A latch over `members` with the first one active.
     pub fn new(members: usize) -> Latch {
@@ -77,34 +68,34 @@ impl Latch {
     ///
     /// With nobody available the active member stays: the tree's last resort decides what is
     /// answered, and the latch must not wander while it does.
-    pub fn step(&mut self, available: &[bool], failback: Failback, now: Moment) -> Stepped {
+    pub fn step(
+        &mut self,
+        available: &[bool],
+        failback: Failback,
+        now: Moment,
+    ) -> Option<Transition> {
         for (since, &is) in self.available_since.iter_mut().zip(available) {
             *since = is.then(|| since.unwrap_or(now));
         }
         let active = usize::from(self.active);
         if !available[active] {
-            let next = available.iter().position(|&is| is);
-            return next
-                .map_or_else(Stepped::default, |to| self.to(to, Cause::Lost, failback, now));
+            let next = available.iter().position(|&is| is)?;
+            return Some(self.to(next, Cause::Lost));
         }
         let due = |since: &Option<Moment>| since.is_some_and(|s| ready_at(s, failback) <= now);
-        match self.available_since[..active].iter().position(due) {
-            Some(to) => self.to(to, Cause::Failback, failback, now),
-            None => Stepped { transition: None, wake: self.wake(failback) },
-        }
+        let next = self.available_since[..active].iter().position(due)?;
+        Some(self.to(next, Cause::Failback))
     }
 
-    fn to(&mut self, to: usize, cause: Cause, failback: Failback, now: Moment) -> Stepped {
-        let from = self.active;
-        self.active = to as u8;
-        // Better ones may wait for their own failback.
-        let wake = self.wake(failback).filter(|&at| at > now);
-        Stepped { transition: Some(Transition { from, to: self.active, cause }), wake }
-    }
-
-    fn wake(&self, failback: Failback) -> Option<Moment> {
+    /// When a pending failback is due, if nothing changes until then.
+    pub fn wake(&self, failback: Failback) -> Option<Moment> {
         let preferred = &self.available_since[..usize::from(self.active)];
         preferred.iter().flatten().map(|&since| ready_at(since, failback)).min()
+    }
+
+    fn to(&mut self, to: usize, cause: Cause) -> Transition {
+        let from = std::mem::replace(&mut self.active, to as u8);
+        Transition { from, to: self.active, cause }
     }
 }
 
@@ -125,34 +116,54 @@ mod tests {
     }
     const AFTER: Failback = Failback::After(Duration::from_secs(300));
 
+    fn lost(from: u8, to: u8) -> Option<Transition> {
+        Some(Transition { from, to, cause: Cause::Lost })
+    }
+    fn back(from: u8, to: u8) -> Option<Transition> {
+        Some(Transition { from, to, cause: Cause::Failback })
+    }
+
     #[test]
     fn leaving_a_dead_member_is_immediate() {
         let mut latch = Latch::new(3);
-        assert_eq!(latch.step(&[true, true, true], AFTER, at(0)).transition, None);
-        let moved = latch.step(&[false, false, true], AFTER, at(1)).transition;
-        assert_eq!(moved, Some(Transition { from: 0, to: 2, cause: Cause::Lost }));
+        assert_eq!(latch.step(&[true, true, true], AFTER, at(0)), None);
+        assert_eq!(latch.step(&[false, false, true], AFTER, at(1)), lost(0, 2));
     }
 
     #[test]
     fn failback_waits_for_unbroken_health() {
         let mut latch = Latch::new(2);
         latch.step(&[false, true], AFTER, at(0));
-        assert_eq!(latch.active(), 1);
-        assert_eq!(latch.step(&[true, true], AFTER, at(10)).wake, Some(at(310)));
+        assert_eq!((latch.active(), latch.wake(AFTER)), (1, None));
+        latch.step(&[true, true], AFTER, at(10));
+        assert_eq!(latch.wake(AFTER), Some(at(310)));
         // A break starts the count again.
-        assert_eq!(latch.step(&[false, true], AFTER, at(200)).wake, None);
-        assert_eq!(latch.step(&[true, true], AFTER, at(210)).wake, Some(at(510)));
-        assert_eq!(latch.step(&[true, true], AFTER, at(509)).transition, None);
-        let moved = latch.step(&[true, true], AFTER, at(510)).transition;
-        assert_eq!(moved, Some(Transition { from: 1, to: 0, cause: Cause::Failback }));
+        latch.step(&[false, true], AFTER, at(200));
+        assert_eq!(latch.wake(AFTER), None);
+        latch.step(&[true, true], AFTER, at(210));
+        assert_eq!(latch.wake(AFTER), Some(at(510)));
+        assert_eq!(latch.step(&[true, true], AFTER, at(509)), None);
+        assert_eq!(latch.step(&[true, true], AFTER, at(510)), back(1, 0));
+        assert_eq!(latch.wake(AFTER), None);
+    }
+
+    #[test]
+    fn failback_goes_to_whoever_is_due_and_goes_on_waiting_for_better_ones() {
+        let mut latch = Latch::new(3);
+        latch.step(&[false, false, true], AFTER, at(0));
+        latch.step(&[false, true, true], AFTER, at(10));
+        latch.step(&[true, true, true], AFTER, at(100));
+        assert_eq!(latch.wake(AFTER), Some(at(310)));
+        assert_eq!(latch.step(&[true, true, true], AFTER, at(310)), back(2, 1));
+        assert_eq!(latch.wake(AFTER), Some(at(400)));
+        assert_eq!(latch.step(&[true, true, true], AFTER, at(400)), back(1, 0));
     }
 
     #[test]
     fn automatic_failback_is_at_once() {
         let mut latch = Latch::new(2);
         latch.step(&[false, true], Failback::Auto, at(0));
-        let moved = latch.step(&[true, true], Failback::Auto, at(1)).transition;
-        assert_eq!(moved, Some(Transition { from: 1, to: 0, cause: Cause::Failback }));
+        assert_eq!(latch.step(&[true, true], Failback::Auto, at(1)), back(1, 0));
     }
 
     #[test]
@@ -160,23 +171,33 @@ mod tests {
         let mut latch = Latch::new(2);
         latch.step(&[false, true], AFTER, at(0));
         latch.step(&[true, true], AFTER, at(1));
-        let moved = latch.step(&[true, false], AFTER, at(2)).transition;
-        assert_eq!(moved, Some(Transition { from: 1, to: 0, cause: Cause::Lost }));
+        assert_eq!(latch.step(&[true, false], AFTER, at(2)), lost(1, 0));
     }
 
     #[test]
     fn with_nobody_available_the_latch_does_not_wander() {
         let mut latch = Latch::new(2);
         latch.step(&[false, true], AFTER, at(0));
-        assert_eq!(latch.step(&[false, false], AFTER, at(1)), Stepped::default());
-        assert_eq!(latch.active(), 1);
+        assert_eq!(latch.step(&[false, false], AFTER, at(1)), None);
+        assert_eq!((latch.active(), latch.wake(AFTER)), (1, None));
     }
 
     #[test]
-    fn a_reload_that_reorders_members_keeps_the_active_one() {
+    fn a_reload_that_reorders_members_keeps_the_active_one_and_its_times() {
         let mut latch = Latch::new(2);
         latch.step(&[false, true], AFTER, at(0));
-        let carried = latch.carried_over(&[None, Some(1), Some(0)]);
-        assert_eq!(carried.active(), 1);
+        latch.step(&[true, true], AFTER, at(10));
+        let mut carried = latch.carried_over(&[None, Some(0), Some(1)]);
+        assert_eq!((carried.active(), carried.wake(AFTER)), (2, Some(at(310))));
+        // The new member has waited for nothing yet.
+        assert_eq!(carried.step(&[true, true, true], AFTER, at(310)), back(2, 1));
+        assert_eq!(carried.wake(AFTER), Some(at(610)));
+    }
+
+    #[test]
+    fn a_reload_that_removes_the_active_member_starts_from_the_first() {
+        let mut latch = Latch::new(2);
+        latch.step(&[false, true], AFTER, at(0));
+        assert_eq!(latch.carried_over(&[Some(0), None]).active(), 0);
     }
 }

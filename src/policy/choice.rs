@@ -3,7 +3,7 @@
 //! Weights are whole numbers at every level, so shares are exact fractions; [`crate::steering`]
 //! flattens them for the dice or keeps the levels for sticky draws.
 
-use super::tree::{AllDown, Endpoint};
+use super::{leaf::Leaf, tree::AllDown};
 
 /// A distribution over answers, and on what grounds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,32 +72,6 @@ pub struct Branch<'t> {
     pub weight: u64,
     /// What follows.
     pub choice: Choice<'t>,
-}
-
-/// Endpoints that may be answered together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Leaf<'t> {
-    /// Who may lead or follow; never empty.
-    pub candidates: Vec<Candidate<'t>>,
-    /// How many one answer carries.
-    pub answers: u16,
-}
-
-/// An endpoint that may be answered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Candidate<'t> {
-    /// Its pool's id, to tell endpoints of merged pools apart.
-    pub pool: &'t str,
-    /// Whether pools were merged (multivalue), so that names alone may not be unique.
-    pub merged: bool,
-    /// The endpoint.
-    pub endpoint: &'t Endpoint,
-    /// Twice its configured weight, or once when degraded.
-    pub weight: u64,
-    /// Whether its A record may be answered.
-    pub up_v4: bool,
-    /// Whether its AAAA record may be answered.
-    pub up_v6: bool,
 }
 
 impl<'t> Choice<'t> {

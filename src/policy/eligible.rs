@@ -6,12 +6,13 @@
 
 use super::{
     Context,
-    choice::{Candidate, Choice, Leaf},
+    choice::Choice,
+    leaf::{Candidate, Leaf},
     trace::Trace,
-    tree::{Endpoint, EndpointTarget, Kind, MinHealthy, Node, NodeIx, Pool, Tree, WeightedMember},
+    tree::{Endpoint, EndpointTarget, Kind, MinHealthy, Node, NodeIx, Pool, Tree},
 };
 use crate::{
-    ids::{Class, FailoverId, SlotId},
+    ids::{FailoverId, SlotId},
     verdict::{Standing, Standings},
 };
 
@@ -29,24 +30,26 @@ impl Directives<'_> {
     pub fn active(&self, failover: FailoverId) -> usize {
         self.active.get(failover.index()).copied().unwrap_or(0).into()
     }
-    fn fell(&self, slot: SlotId) -> u64 {
+    pub(super) fn fell(&self, slot: SlotId) -> u64 {
         self.fell.get(slot.index()).copied().unwrap_or(0)
     }
 }
 
 /// How addresses look to one evaluation.
+#[derive(Clone, Copy)]
 pub(crate) struct View<'v> {
     standings: &'v Standings,
     pub directives: Directives<'v>,
     pub ignore_min_healthy: bool,
-    assumed: Assumed,
+    pub assumed: Assumed,
 }
 
 /// Which dead addresses count as up in the last resort.
-enum Assumed {
+#[derive(Clone, Copy)]
+pub(crate) enum Assumed {
     None,
-    /// Those that fell in this change.
-    FellIn(u64),
+    /// Those that fell in this change or after it: what was up just before it.
+    FellSince(u64),
     All,
 }
 
@@ -60,21 +63,11 @@ impl<'v> View<'v> {
         }
     }
 
-    /// Takes as up what was up just before the change that left none of `slots`.
-    pub(crate) fn assume_last_good(&mut self, slots: impl IntoIterator<Item = SlotId>) {
-        let last = slots.into_iter().map(|slot| self.directives.fell(slot)).max().unwrap_or(0);
-        self.assumed = if last == 0 { Assumed::All } else { Assumed::FellIn(last) };
-    }
-
-    pub(crate) fn assume_all(&mut self) {
-        self.assumed = Assumed::All;
-    }
-
     fn up(&self, slot: SlotId) -> bool {
         self.standings.of(slot).standing.is_up()
             || match self.assumed {
                 Assumed::None => false,
-                Assumed::FellIn(change) => self.directives.fell(slot) == change,
+                Assumed::FellSince(change) => self.directives.fell(slot) >= change,
                 Assumed::All => true,
             }
     }
@@ -85,69 +78,60 @@ impl<'v> View<'v> {
 
     /// Twice the weight, once when every up address of it is degraded.
     fn weight(&self, endpoint: &Endpoint) -> u64 {
-        let weight = u64::from(endpoint.weight.get());
-        let works_well = endpoint
-            .target
-            .slots()
-            .any(|slot| self.up(slot) && self.standings.of(slot).standing != Standing::Degraded);
-        if works_well { weight * 2 } else { weight }
+        let mut up = endpoint.target.slots().filter(|&slot| self.up(slot)).peekable();
+        let is_degraded = up.peek().is_some()
+            && up.all(|slot| self.standings.of(slot).standing == Standing::Degraded);
+        u64::from(endpoint.weight.get()) * if is_degraded { 1 } else { 2 }
     }
 
     fn pool_available(&self, pool: &Pool) -> bool {
-        let up = || pool.endpoints.iter().filter(|e| self.endpoint_up(e));
-        if self.ignore_min_healthy {
-            return up().next().is_some();
-        }
-        match pool.min_healthy {
-            MinHealthy::Count(count) => up().take(count.into()).count() == usize::from(count),
+        self.reached(
+            pool.min_healthy,
+            pool.endpoints.iter().map(|e| (u64::from(e.weight.get()), self.endpoint_up(e))),
+        )
+    }
+
+    /// Whether enough of `members`, each a weight and whether it is available, are.
+    pub(super) fn reached(
+        &self,
+        min_healthy: MinHealthy,
+        members: impl Iterator<Item = (u64, bool)> + Clone,
+    ) -> bool {
+        let up = || members.clone().filter(|(_, is_up)| *is_up);
+        let asked = if self.ignore_min_healthy { MinHealthy::Count(1) } else { min_healthy };
+        match asked {
+            MinHealthy::Count(count) => up().count() >= usize::from(count).max(1),
             MinHealthy::Share(share) => {
-                let weigh = |e: &Endpoint| u64::from(e.weight.get());
-                reaches(up().map(weigh).sum(), pool.endpoints.iter().map(weigh).sum(), share)
-                    && up().next().is_some()
+                let whole: u64 = members.clone().map(|(weight, _)| weight).sum();
+                // Where all are reserves they share equally.
+                let weigh = |(weight, _): (u64, bool)| if whole == 0 { 1 } else { weight };
+                let whole: u64 = members.clone().map(weigh).sum();
+                let part: u64 = up().map(weigh).sum();
+                up().next().is_some()
+                    && u128::from(part) * 1_000_000 >= u128::from(whole) * u128::from(share)
             }
         }
     }
 
     fn candidate<'t>(&self, pool: &'t Pool, endpoint: &'t Endpoint) -> Candidate<'t> {
+        let up = |slot: Option<SlotId>| slot.is_some_and(|slot| self.up(slot));
         let (up_v4, up_v6) = match &endpoint.target {
-            EndpointTarget::Addresses { v4, v6 } => (
-                v4.is_some_and(|(_, slot)| self.up(slot)),
-                v6.is_some_and(|(_, slot)| self.up(slot)),
-            ),
-            EndpointTarget::Cname { .. } => (true, true),
+            EndpointTarget::Addresses { v4, v6 } => {
+                (up(v4.map(|(_, slot)| slot)), up(v6.map(|(_, slot)| slot)))
+            }
+            EndpointTarget::Cname { slot, .. } => (self.up(*slot), self.up(*slot)),
         };
         let weight = self.weight(endpoint);
         Candidate { pool: &pool.id, merged: false, endpoint, weight, up_v4, up_v6 }
     }
 }
 
-/// Whether `part` of `whole` is at least `share` millionths; nothing of nothing is not.
-pub(super) fn reaches(part: u64, whole: u64, share: u32) -> bool {
-    whole > 0 && u128::from(part) * 1_000_000 >= u128::from(whole) * u128::from(share)
-}
-
-/// The draws on the way to a node, nearest first: who else was named there.
-pub(crate) struct Above<'t, 'a> {
-    pub members: &'t [WeightedMember],
-    pub parent: Option<&'a Above<'t, 'a>>,
-}
-
-/// How many of the draws `above` have a member called `name`.
-pub(super) fn salt<'t>(tree: &Tree, mut above: Option<&Above<'t, '_>>, name: &str) -> u8 {
-    let mut salt = 0;
-    while let Some(draw) = above {
-        salt += u8::from(draw.members.iter().any(|m| &*tree.node(m.node).name == name));
-        above = draw.parent;
-    }
-    salt
-}
-
 impl<'t, T: Trace> Context<'t, '_, T> {
-    /// A pool's up endpoints, if enough of them are. Reserves only when nobody else is up.
+    /// A pool's endpoints, if enough of them are up.
     pub(super) fn pool(&mut self, node: &'t Node, pool: &'t Pool, depth: u8) -> Option<Choice<'t>> {
         let view = &self.view;
-        let available = view.pool_available(pool);
-        if available {
+        let is_available = view.pool_available(pool);
+        if is_available {
             self.trace.kept(depth, &node.name, || "available".into());
         } else {
             self.trace.dropped(depth, &node.name, || match pool.min_healthy {
@@ -158,112 +142,36 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             });
         }
         self.trace.endpoints(depth + 1, pool, &|slot| view.up(slot));
-        if !available {
-            return None;
-        }
-        let up = pool.endpoints.iter().filter(|e| self.view.endpoint_up(e));
-        Some(self.leaf(up.map(|e| self.view.candidate(pool, e)).collect(), pool.answers))
-    }
-
-    /// A pool with everything in it, dead or not.
-    pub(super) fn whole(&mut self, ix: NodeIx) -> Choice<'t> {
-        self.view.assume_all();
-        self.evaluate(ix, None, 0).expect("with everything up every node has an answer")
-    }
-
-    pub(super) fn leaf(&self, mut candidates: Vec<Candidate<'t>>, answers: u16) -> Choice<'t> {
-        if candidates.iter().any(|c| c.weight > 0) {
-            candidates.retain(|c| c.weight > 0);
-        } else {
-            // Only reserves are up: they share equally.
-            candidates.iter_mut().for_each(|c| c.weight = 1);
-        }
-        Choice::Leaf(Leaf { candidates, answers })
-    }
-
-    /// The first pool in this client's order, whole.
-    pub(super) fn first(&mut self, ix: NodeIx) -> Choice<'t> {
-        let tree = self.tree;
-        let next = match &tree.node(ix).kind {
-            Kind::Pool(_) => return self.whole(ix),
-            Kind::Empty => return Choice::Nodata,
-            Kind::Weighted(weighted) => weighted
-                .members
-                .iter()
-                .find(|m| m.absorb && !m.weight.is_reserve())
-                .or(weighted.members.iter().find(|m| m.absorb))
-                .map(|m| m.node),
-            Kind::Failover(failover) => failover.members.first().copied(),
-            Kind::Geo(geo) => {
-                let chain = tree.classes.chain(self.class, geo.dependent);
-                chain.first().and_then(|&r| geo.rules[usize::from(r)].members.first().copied())
-            }
-            Kind::Latency(latency) => {
-                let order = tree.classes.order(self.class, latency.dependent);
-                order.first().map(|rank| latency.members[usize::from(rank.member)].node)
-            }
-            Kind::Multivalue(multivalue) => multivalue.members.first().copied(),
-        };
-        self.first(next.expect("compile refuses a policy without members"))
-    }
-
-    /// Every slot this class could ever be given.
-    pub(super) fn reachable(&self, ix: NodeIx) -> Vec<SlotId> {
-        let mut slots = Vec::new();
-        reach(self.tree, self.class, ix, &mut slots);
-        slots
-    }
-
-    /// Whether this class never leaves the last list of a fenced rule.
-    pub(super) fn fenced(&self, ix: NodeIx) -> bool {
-        match &self.tree.node(ix).kind {
-            Kind::Geo(geo) => {
-                let chain = self.tree.classes.chain(self.class, geo.dependent);
-                chain.last().is_some_and(|&rule| geo.rules[usize::from(rule)].fence)
-            }
-            _ => false,
-        }
-    }
-}
-
-fn reach(tree: &Tree, class: Class, ix: NodeIx, slots: &mut Vec<SlotId>) {
-    let mut all = |members: &[NodeIx]| members.iter().for_each(|&m| reach(tree, class, m, slots));
-    match &tree.node(ix).kind {
-        Kind::Empty => {}
-        Kind::Pool(pool) => {
-            slots.extend(pool.endpoints.iter().flat_map(|endpoint| endpoint.target.slots()));
-        }
-        Kind::Weighted(weighted) => weighted.members.iter().for_each(|m| all(&[m.node])),
-        Kind::Latency(latency) => latency.members.iter().for_each(|m| all(&[m.node])),
-        Kind::Failover(failover) => all(&failover.members),
-        Kind::Multivalue(multivalue) => all(&multivalue.members),
-        Kind::Geo(geo) => tree
-            .classes
-            .chain(class, geo.dependent)
-            .iter()
-            .for_each(|&rule| all(&geo.rules[usize::from(rule)].members)),
+        is_available.then(|| {
+            let candidates = pool.endpoints.iter().map(|e| view.candidate(pool, e)).collect();
+            Choice::Leaf(Leaf { candidates, answers: pool.answers })
+        })
     }
 }
 
 /// Whether `ix` is available to *some* client: what a failover's state machine asks of its
 /// members, since it is one for all classes.
 pub fn available(tree: &Tree, ix: NodeIx, standings: &Standings) -> bool {
-    let view = View::new(standings, &Directives::default());
-    available_in(tree, ix, &view)
+    available_in(tree, ix, &View::new(standings, &Directives::default()))
 }
 
 fn available_in(tree: &Tree, ix: NodeIx, view: &View<'_>) -> bool {
     let is = |ix: &NodeIx| available_in(tree, *ix, view);
     match &tree.node(ix).kind {
-        Kind::Empty => true,
+        // `use = []` is an answer for some network and says nothing of what the others need.
+        Kind::Empty => false,
         Kind::Pool(pool) => view.pool_available(pool),
-        Kind::Weighted(weighted) => super::weighted::reached(weighted, |m| is(&m.node)),
+        Kind::Weighted(weighted) => {
+            let absorbing = weighted.members.iter().filter(|m| m.absorb);
+            let up: Vec<_> = absorbing.map(|m| (u64::from(m.weight.get()), is(&m.node))).collect();
+            view.reached(weighted.min_healthy, up.into_iter())
+        }
         Kind::Failover(failover) => failover.members.iter().any(is),
         Kind::Geo(geo) => geo.rules.iter().any(|rule| rule.members.iter().any(is)),
         Kind::Latency(latency) => latency.members.iter().any(|m| is(&m.node)),
-        Kind::Multivalue(multi) => {
-            let up = multi.members.iter().filter(|m| is(m)).count();
-            super::multivalue::reached(multi, up)
+        Kind::Multivalue(multivalue) => {
+            let up: Vec<_> = multivalue.members.iter().map(|m| (1, is(m))).collect();
+            view.reached(multivalue.min_healthy, up.into_iter())
         }
     }
 }

@@ -6,9 +6,9 @@
 use super::{
     Context,
     choice::Choice,
-    eligible::Above,
     trace::Trace,
     tree::{Failover, NodeIx},
+    weighted::Above,
 };
 
 impl<'t, T: Trace> Context<'t, '_, T> {
@@ -22,7 +22,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         if let Some(&member) = failover.members.get(active)
             && active > 0
         {
-            let name = self.tree.node(member).name.clone();
+            let name = &self.tree.node(member).name;
             self.trace.note(depth, || format!("`{name}` is the active member"));
             if let Some(choice) = self.evaluate(member, above, depth + 1) {
                 return Some(choice);

@@ -3,7 +3,7 @@
 //! A rule with nothing available falls through to the next less specific one; a fence ends the
 //! chain, and compile has already cut it there.
 
-use super::{Context, choice::Choice, eligible::Above, trace::Trace, tree::Geo};
+use super::{Context, choice::Choice, trace::Trace, tree::Geo, weighted::Above};
 
 impl<'t, T: Trace> Context<'t, '_, T> {
     pub(super) fn geo(

@@ -1,11 +1,14 @@
 //! Latency: the nearest available member, shared with those within `tie` of it.
+//!
+//! Scores were compared when the classes were compiled; what is left of them is an order, and
+//! for each place in it how many of the following lie within `tie`.
 
 use super::{
     Context,
-    choice::{Branch, Choice},
-    eligible::{Above, salt},
+    choice::Choice,
     trace::Trace,
-    tree::{Latency, Rank},
+    tree::{Latency, WeightedMember},
+    weighted::Above,
 };
 
 impl<'t, T: Trace> Context<'t, '_, T> {
@@ -17,38 +20,37 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     ) -> Option<Choice<'t>> {
         let tree = self.tree;
         let order = tree.classes.order(self.class, latency.dependent);
-        for (place, rank) in order.iter().enumerate() {
-            let Some(best) = self.ranked(latency, rank, above, depth) else {
-                continue;
-            };
+        self.trace.note(depth, || {
+            let members = order.iter().map(|rank| &latency.members[usize::from(rank.member)]);
+            let names: Vec<&str> = members.map(|member| &*tree.node(member.node).name).collect();
+            format!("nearest first: {}", names.join(", "))
+        });
+        // Reserves, however near, wait until no other member is available.
+        self.nearest(latency, above, depth, |member| !member.weight.is_reserve())
+            .or_else(|| self.nearest(latency, above, depth, |member| member.weight.is_reserve()))
+    }
+
+    /// The nearest available of `those` members, and who is tied with it.
+    fn nearest(
+        &mut self,
+        latency: &'t Latency,
+        above: Option<&Above<'t, '_>>,
+        depth: u8,
+        those: impl Fn(&WeightedMember) -> bool,
+    ) -> Option<Choice<'t>> {
+        let below = Above { members: &latency.members, parent: above };
+        let order = self.tree.classes.order(self.class, latency.dependent);
+        let member = |at: usize| &latency.members[usize::from(order[at].member)];
+        for place in (0..order.len()).filter(|&at| those(member(at))) {
+            let Some(best) = self.branch(member(place), &below, depth) else { continue };
             let mut branches = vec![best];
-            for tied in order[place + 1..].iter().take(rank.followers.into()) {
-                branches.extend(self.ranked(latency, tied, above, depth));
+            let tied = place + usize::from(order[place].followers);
+            for at in (place + 1..=tied).filter(|&at| those(member(at))) {
+                branches.extend(self.branch(member(at), &below, depth));
             }
-            // Where some carry weight, reserves among the tied ones wait.
-            if branches.iter().any(|branch| branch.weight > 0) {
-                branches.retain(|branch| branch.weight > 0);
-            } else {
-                branches.iter_mut().for_each(|branch| branch.weight = 1);
-            }
+            branches.iter_mut().for_each(|branch| branch.weight = branch.weight.max(1));
             return Choice::draw(branches);
         }
         None
-    }
-
-    fn ranked(
-        &mut self,
-        latency: &'t Latency,
-        rank: &Rank,
-        above: Option<&Above<'t, '_>>,
-        depth: u8,
-    ) -> Option<Branch<'t>> {
-        let tree = self.tree;
-        let member = &latency.members[usize::from(rank.member)];
-        let below = Above { members: &latency.members, parent: above };
-        let choice = self.evaluate(member.node, Some(&below), depth + 1)?;
-        let name = &*tree.node(member.node).name;
-        let weight = u64::from(member.weight.get());
-        Some(Branch { name, salt: salt(tree, above, name), weight, choice })
     }
 }

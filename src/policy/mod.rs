@@ -4,27 +4,38 @@
 //! directives, and returns a distribution over answers. It reads no clock, rolls no dice and
 //! keeps nothing, so the packet path's Selections and `explain` cannot disagree: both are its
 //! result. One file a policy: each says which members may be answered now and hands the rest
-//! back to its parent; [`eligible`] knows what "available" means; [`trace`] writes down why.
+//! back to its parent; `eligible` knows what "available" means, `last_resort` what is answered
+//! when nothing is, [`leaf`] which endpoints of a chosen pool; [`trace`] writes down why.
 //! Must not know packets, zones or who changed a standing.
 
 pub mod choice;
 mod eligible;
 mod failover;
 mod geo;
+mod last_resort;
 mod latency;
+pub mod leaf;
+#[cfg(test)]
+pub(crate) mod model;
 mod multivalue;
+#[cfg(test)]
+mod scenarios;
 pub mod sticky;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod trace;
 pub mod tree;
 mod weighted;
 
-pub use choice::{Basis, Branch, Candidate, Choice, Decision, Leaf};
+pub use choice::{Basis, Branch, Choice, Decision};
 pub use eligible::{Directives, available};
+pub use leaf::{Candidate, Leaf, Wanted};
 
 use crate::{ids::Class, verdict::Standings};
-use eligible::{Above, View};
+use eligible::View;
 use trace::Trace;
-use tree::{AllDown, Kind, NodeIx, Tree};
+use tree::{Kind, NodeIx, Tree};
+use weighted::Above;
 
 /// Everything one evaluation reads, and where it writes down why.
 pub(crate) struct Context<'t, 'v, T> {
@@ -68,60 +79,26 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     ) -> Option<Choice<'t>> {
         let tree = self.tree;
         let node = tree.node(ix);
-        match &node.kind {
-            Kind::Pool(pool) => self.pool(node, pool, depth),
+        let kind = match &node.kind {
+            Kind::Pool(pool) => return self.pool(node, pool, depth),
+            Kind::Empty => return Some(Choice::Nodata),
+            policy => policy,
+        };
+        // The record's own policy has no name, and nothing above it to be dropped from.
+        if !node.name.is_empty() {
+            self.trace.note(depth, || format!("`{}`, {}:", node.name, kind.word()));
+        }
+        let choice = match kind {
             Kind::Weighted(weighted) => self.weighted(weighted, above, depth),
             Kind::Failover(failover) => self.failover(failover, above, depth),
             Kind::Geo(geo) => self.geo(geo, above, depth),
             Kind::Latency(latency) => self.latency(latency, above, depth),
             Kind::Multivalue(multivalue) => self.multivalue(multivalue, above, depth),
-            Kind::Empty => Some(Choice::Nodata),
-        }
-    }
-
-    /// The last resort: nothing is available to this class even ignoring `min_healthy`.
-    fn all_down(&mut self) -> Decision<'t> {
-        let tree = self.tree;
-        let said = tree.all_down;
-        self.trace.note(0, || format!("everything is down: all_down = \"{}\"", said.word()));
-        let decided = |choice| Decision { choice, basis: Basis::AllDown(said) };
-        match said {
-            AllDown::LastGood => {
-                self.view.assume_last_good(self.reachable(tree.root));
-                if let Some(choice) = self.evaluate(tree.root, None, 0) {
-                    return decided(choice);
-                }
-                self.trace.note(0, || "nothing is remembered to have been up: all".into());
-                decided(self.all())
-            }
-            AllDown::All => decided(self.all()),
-            // A fence holds under all_down too: never a pool from outside it.
-            AllDown::Pool(_) if self.fenced(tree.root) => decided(self.all()),
-            AllDown::Pool(pool) => decided(self.beside_exact_shares(|c| c.whole(pool))),
-            AllDown::First => decided(self.beside_exact_shares(|c| c.first(tree.root))),
-            AllDown::Nodata => decided(self.beside_exact_shares(|_| Choice::Nodata)),
-        }
-    }
-
-    fn all(&mut self) -> Choice<'t> {
-        self.view.assume_all();
-        self.evaluate(self.tree.root, None, 0).expect("with everything up every node has an answer")
-    }
-
-    /// Members of a weighted root that do not absorb keep their exact share while they are up,
-    /// whatever becomes of the rest (DESIGN §5, Weights).
-    fn beside_exact_shares(&mut self, rest: impl FnOnce(&mut Self) -> Choice<'t>) -> Choice<'t> {
-        let tree = self.tree;
-        let exact = match &tree.node(tree.root).kind {
-            Kind::Weighted(weighted) => self.exact_members(weighted, None, 0),
-            _ => Vec::new(),
+            Kind::Pool(_) | Kind::Empty => None,
         };
-        let rest = rest(self);
-        match &tree.node(tree.root).kind {
-            Kind::Weighted(weighted) if !exact.is_empty() => {
-                weighted::beside(weighted, exact, rest)
-            }
-            _ => rest,
+        if choice.is_none() && !node.name.is_empty() {
+            self.trace.dropped(depth, &node.name, || "not available".into());
         }
+        choice
     }
 }

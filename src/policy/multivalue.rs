@@ -1,12 +1,14 @@
-//! Multivalue: the up endpoints of all available members as one pool.
+//! Multivalue: the endpoints of all available members as one pool.
 
 use super::{
     Context,
-    choice::{Candidate, Choice},
-    eligible::{Above, reaches},
+    choice::Choice,
+    leaf::{Candidate, Leaf},
     trace::Trace,
-    tree::{MinHealthy, Multivalue},
+    tree::Multivalue,
+    weighted::Above,
 };
+use std::collections::HashSet;
 
 impl<'t, T: Trace> Context<'t, '_, T> {
     pub(super) fn multivalue(
@@ -15,40 +17,29 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         above: Option<&Above<'t, '_>>,
         depth: u8,
     ) -> Option<Choice<'t>> {
-        let available: Vec<Choice<'t>> = multivalue
-            .members
-            .iter()
-            .filter_map(|&member| self.evaluate(member, above, depth + 1))
-            .collect();
-        if available.is_empty()
-            || (!self.view.ignore_min_healthy && !reached(multivalue, available.len()))
-        {
+        let members: Vec<Option<Choice<'t>>> =
+            multivalue.members.iter().map(|&m| self.evaluate(m, above, depth + 1)).collect();
+        let standing = members.iter().map(|member| (1, member.is_some()));
+        if !self.view.reached(multivalue.min_healthy, standing) {
+            let min = multivalue.min_healthy;
+            self.trace
+                .note(depth, || format!("too few members are available for min_healthy = {min}"));
             return None;
         }
         let mut candidates: Vec<Candidate<'t>> = Vec::new();
-        for choice in available {
+        let mut known: HashSet<(&str, &str)> = HashSet::new();
+        for choice in members.iter().flatten() {
             choice.leaves(&mut |_, leaf| {
                 for candidate in leaf.into_iter().flat_map(|leaf| &leaf.candidates) {
-                    let known = |c: &Candidate<'_>| {
-                        c.pool == candidate.pool && c.endpoint.name == candidate.endpoint.name
-                    };
-                    if !candidates.iter().any(known) {
+                    if known.insert((candidate.pool, &candidate.endpoint.name)) {
                         candidates.push(Candidate { merged: true, ..candidate.clone() });
                     }
                 }
             });
         }
-        if candidates.is_empty() {
-            return Some(Choice::Nodata);
-        }
-        Some(self.leaf(candidates, multivalue.answers))
-    }
-}
-
-/// Whether `up` members are enough.
-pub(super) fn reached(multivalue: &Multivalue, up: usize) -> bool {
-    match multivalue.min_healthy {
-        MinHealthy::Count(count) => up >= usize::from(count),
-        MinHealthy::Share(share) => reaches(up as u64, multivalue.members.len() as u64, share),
+        Some(match candidates.is_empty() {
+            true => Choice::Nodata,
+            false => Choice::Leaf(Leaf { candidates, answers: multivalue.answers }),
+        })
     }
 }

@@ -84,6 +84,21 @@ pub enum Kind {
     Empty,
 }
 
+impl Kind {
+    /// As written in zone files.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Kind::Pool(_) => "pool",
+            Kind::Weighted(_) => "weighted",
+            Kind::Failover(_) => "failover",
+            Kind::Geo(_) => "geo",
+            Kind::Latency(_) => "latency",
+            Kind::Multivalue(_) => "multivalue",
+            Kind::Empty => "nothing",
+        }
+    }
+}
+
 /// Endpoints under one roof.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pool {
@@ -137,6 +152,20 @@ impl EndpointTarget {
             EndpointTarget::Cname { slot, .. } => (Some(*slot), None),
         };
         a.into_iter().chain(b)
+    }
+    /// Its IPv4 address.
+    pub fn v4(&self) -> Option<Ipv4Addr> {
+        match self {
+            EndpointTarget::Addresses { v4, .. } => v4.map(|(address, _)| address),
+            EndpointTarget::Cname { .. } => None,
+        }
+    }
+    /// Its IPv6 address.
+    pub fn v6(&self) -> Option<Ipv6Addr> {
+        match self {
+            EndpointTarget::Addresses { v6, .. } => v6.map(|(address, _)| address),
+            EndpointTarget::Cname { .. } => None,
+        }
     }
 }
 

@@ -9,14 +9,32 @@
 use super::{
     Context,
     choice::{Branch, Choice},
-    eligible::{Above, reaches, salt},
     trace::Trace,
-    tree::{MinHealthy, Weighted, WeightedMember},
+    tree::{NodeIx, Tree, Weighted, WeightedMember},
 };
 
 /// What sticky draws hash for "everybody who is not in an exact share". No member may have the
 /// empty name, so it collides with none.
 const REST: &str = "";
+
+/// The draws on the way to a node, nearest first: who else was named there.
+pub(crate) struct Above<'t, 'a> {
+    pub members: &'t [WeightedMember],
+    pub parent: Option<&'a Above<'t, 'a>>,
+}
+
+/// The available members of a weighted policy, by what they are entitled to.
+#[derive(Default)]
+pub(super) struct Members<'t> {
+    /// Those that do not absorb: their configured share, no less and no more.
+    pub exact: Vec<Branch<'t>>,
+    /// Those that share what is left.
+    absorbing: Vec<Branch<'t>>,
+    /// Those that do if no absorbing one is available.
+    reserves: Vec<Branch<'t>>,
+    /// For each member that absorbs its weight, and whether it is available.
+    standing: Vec<(u64, bool)>,
+}
 
 impl<'t, T: Trace> Context<'t, '_, T> {
     pub(super) fn weighted(
@@ -25,90 +43,91 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         above: Option<&Above<'t, '_>>,
         depth: u8,
     ) -> Option<Choice<'t>> {
-        let absorbing =
-            self.branches(weighted, above, depth, |m| m.absorb && !m.weight.is_reserve());
-        let exact = self.exact_members(weighted, above, depth);
-        let reserves = self.branches(weighted, above, depth, |m| m.absorb && m.weight.is_reserve());
-        let here = |name: &str| {
-            absorbing.iter().chain(&reserves).any(|branch: &Branch<'_>| branch.name == name)
-        };
-        let tree = self.tree;
-        if !self.view.ignore_min_healthy
-            && !reached(weighted, |m| m.absorb && here(&tree.node(m.node).name))
-        {
-            self.trace.note(depth, || {
-                format!(
-                    "too little absorbing weight is available (min_healthy = {})",
-                    weighted.min_healthy
-                )
-            });
+        let members = self.members(weighted, above, depth);
+        if !self.view.reached(weighted.min_healthy, members.standing.into_iter()) {
+            let min = weighted.min_healthy;
+            self.trace
+                .note(depth, || format!("too few members are available for min_healthy = {min}"));
             return None;
         }
-        let rest = Choice::draw(if absorbing.is_empty() { reserves } else { absorbing })?;
-        Some(if exact.is_empty() { rest } else { beside(weighted, exact, rest) })
+        let absorbing = match members.absorbing {
+            none if none.is_empty() => members.reserves,
+            some => some,
+        };
+        let rest = Choice::draw(absorbing)?;
+        Some(beside(weighted, above, members.exact, rest))
     }
 
-    /// Available members with an exact share.
-    pub(super) fn exact_members(
+    pub(super) fn members(
         &mut self,
         weighted: &'t Weighted,
         above: Option<&Above<'t, '_>>,
         depth: u8,
-    ) -> Vec<Branch<'t>> {
-        self.branches(weighted, above, depth, |m| !m.absorb && !m.weight.is_reserve())
-    }
-
-    fn branches(
-        &mut self,
-        weighted: &'t Weighted,
-        above: Option<&Above<'t, '_>>,
-        depth: u8,
-        which: impl Fn(&WeightedMember) -> bool,
-    ) -> Vec<Branch<'t>> {
-        let tree = self.tree;
+    ) -> Members<'t> {
         let below = Above { members: &weighted.members, parent: above };
-        let mut branches = Vec::new();
-        for member in weighted.members.iter().filter(|m| which(m)) {
-            if let Some(choice) = self.evaluate(member.node, Some(&below), depth + 1) {
-                let name = &*tree.node(member.node).name;
-                let weight = u64::from(member.weight.get()).max(1);
-                branches.push(Branch { name, salt: salt(tree, above, name), weight, choice });
+        let mut members = Members::default();
+        for member in &weighted.members {
+            let branch = self.branch(member, &below, depth);
+            if member.absorb {
+                members.standing.push((u64::from(member.weight.get()), branch.is_some()));
+            }
+            match (member.absorb, member.weight.is_reserve()) {
+                (true, false) => members.absorbing.extend(branch),
+                (true, true) => {
+                    members.reserves.extend(branch.map(|branch| Branch { weight: 1, ..branch }));
+                }
+                (false, false) => members.exact.extend(branch),
+                // An exact share of nothing.
+                (false, true) => {}
             }
         }
-        branches
+        members
+    }
+
+    /// `member` as an arm of the draw that `below` tells its members of, if it is available.
+    pub(super) fn branch(
+        &mut self,
+        member: &'t WeightedMember,
+        below: &Above<'t, '_>,
+        depth: u8,
+    ) -> Option<Branch<'t>> {
+        let choice = self.evaluate(member.node, Some(below), depth + 1)?;
+        let name = name(self.tree, member.node);
+        let salt = salt(below.parent, |m| self::name(self.tree, m.node) == name);
+        Some(Branch { name, salt, weight: u64::from(member.weight.get()), choice })
     }
 }
 
 /// `exact` members get their configured share of everything, `rest` what is left of it.
 pub(super) fn beside<'t>(
     weighted: &Weighted,
+    above: Option<&Above<'_, '_>>,
     mut exact: Vec<Branch<'t>>,
     rest: Choice<'t>,
 ) -> Choice<'t> {
     let configured: u64 = weighted.members.iter().map(|m| u64::from(m.weight.get())).sum();
     let taken: u64 = exact.iter().map(|branch| branch.weight).sum();
-    let salt = exact.iter().map(|branch| branch.salt).max().unwrap_or(0);
-    match configured - taken {
-        // Only reserves absorb and every exact member is up: nothing is left to give.
-        0 => {}
-        weight => exact.push(Branch { name: REST, salt, weight, choice: rest }),
+    let left = configured - taken;
+    // Where only reserves absorb and every exact member is up, nothing is left to give.
+    if left > 0 || exact.is_empty() {
+        // Above, a draw has such an arm where some member does not absorb.
+        let salt = salt(above, |m| !m.absorb);
+        exact.push(Branch { name: REST, salt, weight: left, choice: rest });
     }
-    Choice::draw(exact).expect("`exact` is not empty")
+    Choice::draw(exact).expect("an arm was added if there was none")
 }
 
-/// Whether enough absorbing weight is available. Reserves stand in for all of it once none of
-/// the others is.
-pub(super) fn reached(weighted: &Weighted, available: impl Fn(&WeightedMember) -> bool) -> bool {
-    let absorbing = || weighted.members.iter().filter(|m| m.absorb);
-    let regular_up = || absorbing().filter(|m| !m.weight.is_reserve() && available(m));
-    if regular_up().next().is_none() {
-        return absorbing().any(|m| m.weight.is_reserve() && available(m));
+fn name(tree: &Tree, ix: NodeIx) -> &str {
+    &tree.node(ix).name
+}
+
+/// How many of the draws `above` have such a member. Arms that are called the same on several
+/// levels would otherwise be drawn by the same number, and shares would not be exact.
+fn salt<'t>(mut above: Option<&Above<'t, '_>>, such: impl Fn(&WeightedMember) -> bool) -> u8 {
+    let mut salt = 0;
+    while let Some(draw) = above {
+        salt += u8::from(draw.members.iter().any(&such));
+        above = draw.parent;
     }
-    match weighted.min_healthy {
-        MinHealthy::Count(count) => regular_up().count() >= count.into(),
-        MinHealthy::Share(share) => {
-            let weigh = |m: &WeightedMember| u64::from(m.weight.get());
-            reaches(regular_up().map(weigh).sum(), absorbing().map(weigh).sum(), share)
-        }
-    }
+    salt
 }

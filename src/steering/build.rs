@@ -5,18 +5,24 @@ use super::{
     draw::{Alias, Arm, Draw, Level, Then},
 };
 use crate::{
-    ids::{Class, PlanId, RegionId},
+    ids::{Class, PlanId},
     place::ClassMask,
     policy::{
-        Branch, Candidate, Choice, Decision, Directives, Leaf, select,
+        Branch, Candidate, Choice, Decision, Directives, Leaf, Wanted,
+        leaf::Answer,
+        select,
         sticky::{Drawn, name_hash},
-        tree::EndpointTarget,
+        tree::{Endpoint, EndpointTarget},
     },
     snapshot::{Plan, Snapshot},
+    units::Ttl,
     verdict::Standings,
     wire::{Rdatas, types::Rtype},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 /// What a World's answers follow from, beside its Snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -50,53 +56,50 @@ impl Steering {
 }
 
 impl PlanSteering {
-    fn build(plan: &Plan, moved: Moved<'_>) -> PlanSteering {
-        let tree = &*plan.tree;
-        let mut known: HashMap<Decision<'_>, u16> = HashMap::new();
-        let mut masks: Vec<ClassMask> = Vec::new();
-        let by_class = (0..tree.classes.classes())
-            .map(|class| {
-                let class = Class::at(class);
-                let decision = select(tree, class, moved.standings, &moved.directives, ());
-                let next = known.len() as u16;
-                let index = *known.entry(decision).or_insert(next);
-                if index == next {
-                    masks.push(ClassMask::default());
-                }
-                masks[usize::from(index)].insert(class);
-                index
-            })
-            .collect();
+    pub(super) fn build(plan: &Plan, moved: Moved<'_>) -> PlanSteering {
         let failing = plan.slots.iter().any(|&slot| moved.standings.of(slot).failing);
         let ttl = if failing { plan.ttl.min } else { plan.ttl.max };
-        let mut decisions: Vec<(Decision<'_>, u16)> = known.into_iter().collect();
-        decisions.sort_unstable_by_key(|(_, index)| *index);
-        let selections = decisions.into_iter().zip(masks).map(|((decision, _), mask)| {
-            let mut variants = Variants { plan, list: Vec::new() };
-            let [a, aaaa, other] = [Wanted::A, Wanted::Aaaa, Wanted::Other]
-                .map(|wanted| variants.draw(&decision.choice, wanted));
-            let variants = variants.list.into_boxed_slice();
-            Selection { a, aaaa, other, variants, ttl, basis: decision.basis, mask }
-        });
-        PlanSteering { by_class, selections: selections.collect() }
+        let mut known: HashMap<Decision<'_>, u16> = HashMap::new();
+        let mut selections: Vec<Selection> = Vec::new();
+        let mut by_class = Vec::with_capacity(plan.tree.classes.classes());
+        for class in (0..plan.tree.classes.classes()).map(Class::at) {
+            let decision = select(&plan.tree, class, moved.standings, &moved.directives, ());
+            let index = match known.entry(decision) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    selections.push(Selection::new(plan, new.key(), ttl));
+                    *new.insert((selections.len() - 1) as u16)
+                }
+            };
+            selections[usize::from(index)].mask.insert(class);
+            by_class.push(index);
+        }
+        PlanSteering { by_class: by_class.into(), selections: selections.into() }
     }
 }
 
-/// Which query type a draw is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    A,
-    Aaaa,
-    Other,
+impl Selection {
+    fn new(plan: &Plan, decision: &Decision<'_>, ttl: Ttl) -> Selection {
+        let mut variants = Variants { plan, list: Vec::new(), known: HashMap::new() };
+        let [a, aaaa, other] = [Wanted::A, Wanted::Aaaa, Wanted::Other]
+            .map(|wanted| variants.draw(&decision.choice, wanted));
+        let variants = variants.list.into_boxed_slice();
+        Selection { a, aaaa, other, variants, ttl, basis: decision.basis, mask: ClassMask::new() }
+    }
 }
 
 /// The answers of one Selection as they are found, equal ones once.
 struct Variants<'p> {
     plan: &'p Plan,
     list: Vec<Variant>,
+    known: HashMap<Made, u32>,
 }
 
-impl Variants<'_> {
+/// What a Variant was made from: its type, `None` for NODATA; the leader's region; its
+/// endpoints, each by its place in the tree.
+type Made = (Option<Rtype>, u16, Vec<*const Endpoint>);
+
+impl<'p> Variants<'p> {
     fn draw(&mut self, choice: &Choice<'_>, wanted: Wanted) -> Draw {
         if self.plan.sticky.is_some() {
             let mut levels = Vec::new();
@@ -105,18 +108,17 @@ impl Variants<'_> {
                 Then::Level(_) => Draw::Sticky(levels.into_boxed_slice()),
             };
         }
-        let mut shares: Vec<(u16, f64)> = Vec::new();
+        let mut shares: Vec<f64> = Vec::new();
         choice.leaves(&mut |share, leaf| {
-            let arms = self.leaf(leaf, wanted);
-            let sum: u64 = arms.iter().map(|arm| arm.weight).sum();
-            for (variant, weight) in arms.iter().map(|arm| (arm.variant, arm.weight)) {
-                let share = share * weight as f64 / sum as f64;
-                match shares.iter_mut().find(|(known, _)| *known == variant) {
-                    Some((_, sum)) => *sum += share,
-                    None => shares.push((variant, share)),
-                }
+            let leads = self.leaf(leaf, wanted);
+            let sum: u64 = leads.iter().map(|lead| lead.weight).sum();
+            shares.resize(self.list.len(), 0.0);
+            for lead in leads {
+                shares[lead.variant as usize] += share * lead.weight as f64 / sum as f64;
             }
         });
+        let shares = shares.into_iter().enumerate().filter(|(_, share)| *share > 0.0);
+        let shares: Vec<(u32, f64)> = shares.map(|(i, share)| (i as u32, share)).collect();
         match shares[..] {
             [(only, _)] => Draw::Fixed(only),
             _ => Draw::Chance(Alias::new(&shares)),
@@ -132,13 +134,9 @@ impl Variants<'_> {
                 branches.iter().map(|branch| self.arm(branch, wanted, levels)).collect()
             }
             Choice::Leaf(leaf) => {
-                let leads = self.leaf(Some(leaf), wanted).into_iter();
-                leads.map(|lead| lead.into_arm()).collect()
+                self.leaf(Some(leaf), wanted).into_iter().map(Arm::from).collect()
             }
-            Choice::Nodata => {
-                let leads = self.leaf(None, wanted).into_iter();
-                leads.map(|lead| lead.into_arm()).collect()
-            }
+            Choice::Nodata => self.leaf(None, wanted).into_iter().map(Arm::from).collect(),
         };
         let first = arms[0].then;
         if matches!(first, Then::Variant(_)) && arms.iter().all(|arm| arm.then == first) {
@@ -146,7 +144,7 @@ impl Variants<'_> {
             return first;
         }
         levels[place] = Level(arms.into_boxed_slice());
-        Then::Level(place as u16)
+        Then::Level(place as u32)
     }
 
     fn arm(&mut self, branch: &Branch<'_>, wanted: Wanted, levels: &mut Vec<Level>) -> Arm {
@@ -159,40 +157,33 @@ impl Variants<'_> {
 
     /// One Variant for each endpoint that may lead; never empty (NODATA is a Variant).
     fn leaf(&mut self, leaf: Option<&Leaf<'_>>, wanted: Wanted) -> Vec<Lead> {
-        let Some(leaf) = leaf else { return vec![self.nodata(None)] };
-        let ring = ring(leaf, wanted);
-        if ring.is_empty() {
-            return vec![self.nodata(leaf.candidates.first())];
+        let answers = leaf.map(|leaf| leaf.answers_to(wanted)).unwrap_or_default();
+        if answers.is_empty() {
+            let region = self.region(leaf.map(|leaf| &leaf.candidates[0]));
+            let nodata = Variant { rdatas: None, region };
+            return vec![Lead { hash: 0, weight: 1, variant: self.intern(Vec::new(), nodata) }];
         }
-        let answers = usize::from(leaf.answers).clamp(1, ring.len());
-        (0..ring.len())
-            .map(|lead| {
-                let group: Vec<&Candidate<'_>> =
-                    (0..answers).map(|i| ring[(lead + i) % ring.len()].1).collect();
-                let rdatas = rdatas(&group, wanted);
-                let region = self.region(Some(group[0]));
-                let variant = self.intern(Variant { rdatas: Some(rdatas), region });
-                Lead { hash: ring[lead].0, weight: group[0].weight, variant }
-            })
-            .collect()
+        let lead = |answer: Answer<'_, '_>| {
+            let made = answer.endpoints.iter().map(|c| std::ptr::from_ref(c.endpoint)).collect();
+            let rdatas = Some(rdatas(&answer.endpoints, wanted));
+            let region = self.region(Some(answer.endpoints[0]));
+            let variant = self.intern(made, Variant { rdatas, region });
+            Lead { hash: answer.hash, weight: answer.weight, variant }
+        };
+        answers.into_iter().map(lead).collect()
     }
 
-    fn nodata(&mut self, candidate: Option<&Candidate<'_>>) -> Lead {
-        let region = self.region(candidate);
-        Lead { hash: 0, weight: 1, variant: self.intern(Variant { rdatas: None, region }) }
+    fn region(&self, leader: Option<&Candidate<'_>>) -> u16 {
+        let region = leader.and_then(|leader| leader.endpoint.region);
+        self.plan.regions.iter().position(|known| *known == region).unwrap_or(0) as u16
     }
 
-    fn region(&self, candidate: Option<&Candidate<'_>>) -> u16 {
-        let region: Option<RegionId> = candidate.and_then(|c| c.endpoint.region);
-        self.plan.regions.iter().position(|r| *r == region).unwrap_or(0) as u16
-    }
-
-    fn intern(&mut self, variant: Variant) -> u16 {
-        if let Some(known) = self.list.iter().position(|v| *v == variant) {
-            return known as u16;
-        }
-        self.list.push(variant);
-        (self.list.len() - 1) as u16
+    fn intern(&mut self, endpoints: Vec<*const Endpoint>, variant: Variant) -> u32 {
+        let rtype = variant.rdatas.as_ref().map(Rdatas::rtype);
+        *self.known.entry((rtype, variant.region, endpoints)).or_insert_with(|| {
+            self.list.push(variant);
+            (self.list.len() - 1) as u32
+        })
     }
 }
 
@@ -200,44 +191,13 @@ impl Variants<'_> {
 struct Lead {
     hash: u64,
     weight: u64,
-    variant: u16,
+    variant: u32,
 }
 
-impl Lead {
-    fn into_arm(self) -> Arm {
-        Arm { hash: self.hash, weight: self.weight, then: Then::Variant(self.variant) }
+impl From<Lead> for Arm {
+    fn from(lead: Lead) -> Arm {
+        Arm { hash: lead.hash, weight: lead.weight, then: Then::Variant(lead.variant) }
     }
-}
-
-/// The candidates that have what is wanted, up ones if there are any, ordered by hash of name.
-fn ring<'l, 't>(leaf: &'l Leaf<'t>, wanted: Wanted) -> Vec<(u64, &'l Candidate<'t>)> {
-    let having = |need_up: bool| {
-        leaf.candidates
-            .iter()
-            .filter(move |c| match (&c.endpoint.target, wanted) {
-                (EndpointTarget::Cname { .. }, _) => true,
-                (EndpointTarget::Addresses { v4, .. }, Wanted::A) => {
-                    v4.is_some() && (c.up_v4 || !need_up)
-                }
-                (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => {
-                    v6.is_some() && (c.up_v6 || !need_up)
-                }
-                (EndpointTarget::Addresses { .. }, Wanted::Other) => false,
-            })
-            .map(|c| {
-                let parts = [c.pool, &*c.endpoint.name];
-                // Endpoint names are unique in a pool, not over merged ones.
-                (name_hash(Drawn::Endpoint, 0, if c.merged { &parts } else { &parts[1..] }), c)
-            })
-    };
-    let mut ring: Vec<(u64, &Candidate<'_>)> = having(true).collect();
-    if ring.is_empty() {
-        ring = having(false).collect();
-    }
-    ring.sort_unstable_by(|a, b| {
-        (a.0, &a.1.endpoint.name, a.1.pool).cmp(&(b.0, &b.1.endpoint.name, b.1.pool))
-    });
-    ring
 }
 
 fn rdatas(group: &[&Candidate<'_>], wanted: Wanted) -> Rdatas {
@@ -245,17 +205,12 @@ fn rdatas(group: &[&Candidate<'_>], wanted: Wanted) -> Rdatas {
         return Rdatas::build(Rtype::CNAME, std::iter::once(&**wire), None)
             .expect("compile has read the target as a name");
     }
+    let targets = group.iter().map(|candidate| &candidate.endpoint.target);
     if wanted == Wanted::A {
-        let v4 = group.iter().filter_map(|c| match c.endpoint.target {
-            EndpointTarget::Addresses { v4, .. } => v4.map(|(address, _)| address),
-            EndpointTarget::Cname { .. } => None,
-        });
+        let v4 = targets.filter_map(EndpointTarget::v4);
         return Rdatas::addresses_v4(&v4.collect::<Vec<_>>()).expect(FITS);
     }
-    let v6 = group.iter().filter_map(|c| match c.endpoint.target {
-        EndpointTarget::Addresses { v6, .. } => v6.map(|(address, _)| address),
-        EndpointTarget::Cname { .. } => None,
-    });
+    let v6 = targets.filter_map(EndpointTarget::v6);
     Rdatas::addresses_v6(&v6.collect::<Vec<_>>()).expect(FITS)
 }
 

@@ -4,6 +4,7 @@ use crate::{
     clock::Dice,
     policy::sticky::{Key, pick},
 };
+use std::collections::BTreeMap;
 
 /// Sixty-four even bits for one draw.
 pub type Dice64 = u64;
@@ -12,7 +13,7 @@ pub type Dice64 = u64;
 #[derive(Debug, PartialEq)]
 pub enum Draw {
     /// There is only one.
-    Fixed(u16),
+    Fixed(u32),
     /// By chance: one roll, one comparison, however many there are.
     Chance(Alias),
     /// By client: weighted rendezvous, level by level.
@@ -27,8 +28,8 @@ pub struct Alias(Box<[Cell]>);
 struct Cell {
     /// Share of the cell, in units of 2⁻⁶⁴, that belongs to `own`.
     cut: u64,
-    own: u16,
-    other: u16,
+    own: u32,
+    other: u32,
 }
 
 /// One draw on the way down; level 0 is first.
@@ -50,60 +51,55 @@ pub struct Arm {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Then {
     /// The answer.
-    Variant(u16),
+    Variant(u32),
     /// Another draw: an index into the levels.
-    Level(u16),
+    Level(u32),
 }
 
 impl Draw {
     /// The index of the Variant this client gets.
     #[inline]
-    pub fn draw(&self, dice: &mut Dice, key: impl FnOnce() -> Key) -> u16 {
-        match self {
+    pub fn draw(&self, dice: &mut Dice, key: impl FnOnce() -> Key) -> usize {
+        let variant = match self {
             Draw::Fixed(variant) => *variant,
             Draw::Chance(alias) => alias.draw(dice.roll()),
             Draw::Sticky(levels) => sticky(levels, key()),
-        }
+        };
+        variant as usize
     }
 
     /// Every Variant it can give with its exact share of all clients, for people.
-    pub fn shares(&self) -> Vec<(u16, f64)> {
-        let mut shares: Vec<(u16, f64)> = Vec::new();
-        let mut give =
-            |variant: u16, share: f64| match shares.iter_mut().find(|(known, _)| *known == variant)
-            {
-                Some((_, sum)) => *sum += share,
-                None => shares.push((variant, share)),
-            };
+    pub fn shares(&self) -> Vec<(usize, f64)> {
+        let mut shares: BTreeMap<usize, f64> = BTreeMap::new();
+        let mut give = |variant: u32, share| *shares.entry(variant as usize).or_default() += share;
         match self {
             Draw::Fixed(variant) => give(*variant, 1.0),
             Draw::Chance(alias) => alias.shares(&mut give),
             Draw::Sticky(levels) => sticky_shares(levels, 0, 1.0, &mut give),
         }
-        shares.retain(|(_, share)| *share > 0.0);
-        shares
+        shares.into_iter().filter(|(_, share)| *share > 0.0).collect()
     }
 }
 
-fn sticky_shares(levels: &[Level], at: usize, share: f64, give: &mut dyn FnMut(u16, f64)) {
-    let arms = &levels[at].0;
+fn sticky_shares(levels: &[Level], at: u32, share: f64, give: &mut dyn FnMut(u32, f64)) {
+    let arms = &levels[at as usize].0;
     let sum: u64 = arms.iter().map(|arm| arm.weight).sum();
     for arm in arms {
         let share = share * arm.weight as f64 / sum as f64;
         match arm.then {
             Then::Variant(variant) => give(variant, share),
-            Then::Level(next) => sticky_shares(levels, next.into(), share, give),
+            Then::Level(next) => sticky_shares(levels, next, share, give),
         }
     }
 }
 
-fn sticky(levels: &[Level], key: Key) -> u16 {
+fn sticky(levels: &[Level], key: Key) -> u32 {
     let mut level = &levels[0];
     loop {
         let arms = &level.0;
         match arms[pick(key, arms.iter().map(|arm| (arm.hash, arm.weight)))].then {
             Then::Variant(variant) => return variant,
-            Then::Level(next) => level = &levels[usize::from(next)],
+            Then::Level(next) => level = &levels[next as usize],
         }
     }
 }
@@ -111,7 +107,7 @@ fn sticky(levels: &[Level], key: Key) -> u16 {
 impl Alias {
     /// A table that gives `outcome` with probability `share / Σ shares`, to within 2⁻⁵².
     /// `shares` is not empty and sums above zero.
-    pub fn new(shares: &[(u16, f64)]) -> Alias {
+    pub fn new(shares: &[(u32, f64)]) -> Alias {
         let sum: f64 = shares.iter().map(|(_, share)| share).sum();
         let even = sum / shares.len() as f64;
         // What each outcome still has to give, in cells.
@@ -132,7 +128,7 @@ impl Alias {
         Alias(cells.into_boxed_slice())
     }
 
-    fn shares(&self, give: &mut dyn FnMut(u16, f64)) {
+    fn shares(&self, give: &mut dyn FnMut(u32, f64)) {
         let cells = self.0.len() as f64;
         for cell in &self.0 {
             let cut = cell.cut as f64 / 2_f64.powi(64);
@@ -142,7 +138,7 @@ impl Alias {
     }
 
     #[inline]
-    fn draw(&self, roll: Dice64) -> u16 {
+    fn draw(&self, roll: Dice64) -> u32 {
         // The high half of roll × cells is an even cell number, the low half an even fraction.
         let scaled = u128::from(roll) * self.0.len() as u128;
         let cell = &self.0[(scaled >> 64) as usize];
@@ -166,7 +162,7 @@ mod tests {
             let sum: f64 = shares.iter().map(|s| s.1).sum();
             let given = Draw::Chance(alias).shares();
             for &(outcome, share) in &shares {
-                let given = given.iter().find(|(known, _)| *known == outcome).unwrap().1;
+                let given = given.iter().find(|(known, _)| *known == outcome as usize).unwrap().1;
                 assert!((given - share / sum).abs() < 1e-12, "{outcome}: {given}");
             }
         }

@@ -8,6 +8,8 @@
 
 mod build;
 pub mod draw;
+#[cfg(test)]
+mod tests;
 
 pub use build::Moved;
 pub use draw::{Dice64, Draw};
@@ -72,7 +74,7 @@ pub struct Variant {
 }
 
 impl Steering {
-    /// What steers `plan`.
+    /// What steers `plan`. A World that is warming has no Steering yet: ask it first.
     #[inline]
     pub fn plan(&self, plan: PlanId) -> &PlanSteering {
         &self.chunks[plan.index() / CHUNK].0[plan.index() % CHUNK]
@@ -88,5 +90,20 @@ impl PlanSteering {
     /// Every Selection with its classes, for people and metrics.
     pub fn selections(&self) -> &[Selection] {
         &self.selections
+    }
+}
+
+#[cfg(test)]
+impl Steering {
+    /// Whether `plan` was not made anew between the two.
+    pub(crate) fn shares(&self, other: &Steering, plan: PlanId) -> bool {
+        let at = |s: &Steering| Arc::clone(&s.chunks[plan.index() / CHUNK].0[plan.index() % CHUNK]);
+        Arc::ptr_eq(&at(self), &at(other))
+    }
+
+    /// Whether the chunk of `plan` was not even copied.
+    pub(crate) fn shares_chunk(&self, other: &Steering, plan: PlanId) -> bool {
+        let at = plan.index() / CHUNK;
+        Arc::ptr_eq(&self.chunks[at], &other.chunks[at])
     }
 }

@@ -1,0 +1,75 @@
+//! On what grounds records are answered, and what is said when that changes.
+
+use super::event::EventKind;
+use crate::{ids::PlanId, policy::Basis, snapshot::Record, steering::PlanSteering, world::World};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// What a change of Steering did: the `touched` plans are answered on other grounds.
+pub(super) fn changed(old: &World, new: &World, touched: &[PlanId]) -> Vec<EventKind> {
+    let moved = |&plan: &PlanId| {
+        let now = worst(new.steering.plan(plan));
+        (worst(old.steering.plan(plan)) != now).then_some((plan, now))
+    };
+    let moved: HashMap<PlanId, &str> = touched.iter().filter_map(moved).collect();
+    if moved.is_empty() {
+        return Vec::new();
+    }
+    events(&new.snapshot.records, |record| moved.get(&record.plan).copied())
+}
+
+/// What a new Snapshot did: records, found again by name, are answered on other grounds.
+pub(super) fn reloaded(old: &World, new: &World) -> Vec<EventKind> {
+    let now = by_plan(new);
+    let before = by_plan(old);
+    let records = old.snapshot.records.iter();
+    let before: HashMap<&str, &str> =
+        records.map(|record| (&*record.id, word(&before, record.plan))).collect();
+    events(&new.snapshot.records, |record| {
+        let now = word(&now, record.plan);
+        (before.get(&*record.id).copied().unwrap_or(HEALTHY) != now).then_some(now)
+    })
+}
+
+const HEALTHY: &str = Basis::Healthy.word();
+
+/// The plans that are not answered from health.
+fn by_plan(world: &World) -> HashMap<PlanId, &'static str> {
+    let plans = (0..world.snapshot.plans.len()).map(PlanId::at);
+    let plans =
+        plans.filter(|_| !world.warming).map(|plan| (plan, worst(world.steering.plan(plan))));
+    plans.filter(|(_, word)| *word != HEALTHY).collect()
+}
+
+fn word(unhealthy: &HashMap<PlanId, &'static str>, plan: PlanId) -> &'static str {
+    unhealthy.get(&plan).copied().unwrap_or(HEALTHY)
+}
+
+/// One event for the records of each plan that `moved`.
+fn events(records: &[Record], moved: impl Fn(&Record) -> Option<&'static str>) -> Vec<EventKind> {
+    let mut found: BTreeMap<PlanId, (&Arc<str>, usize, &'static str)> = BTreeMap::new();
+    for record in records {
+        if let Some(basis) = moved(record) {
+            found.entry(record.plan).or_insert((&record.id, 0, basis)).1 += 1;
+        }
+    }
+    let event = |(record, records, basis): (&Arc<str>, _, _)| EventKind::Basis {
+        record: Arc::clone(record),
+        records,
+        basis,
+    };
+    found.into_values().map(event).collect()
+}
+
+/// The grounds furthest from health on which any class is answered.
+fn worst(plan: &PlanSteering) -> &'static str {
+    let badness = |basis: &Basis| match basis {
+        Basis::Healthy => 0,
+        Basis::IgnoringMinHealthy => 1,
+        Basis::AllDown(_) => 2,
+    };
+    let grounds = plan.selections().iter().map(|selection| selection.basis);
+    grounds.max_by_key(badness).map_or(HEALTHY, Basis::word)
+}

@@ -1,0 +1,131 @@
+//! When nothing is available to a class, even ignoring `min_healthy`: what is answered all the
+//! same (DESIGN §5, Availability).
+//!
+//! Every way out looks at the same tree with some dead addresses taken for living ones, so a
+//! fence and the exact shares of members that do not absorb hold here as on any other day.
+
+use super::{
+    Context,
+    choice::{Basis, Choice, Decision},
+    eligible::Assumed,
+    trace::Trace,
+    tree::{AllDown, Kind, NodeIx, WeightedMember},
+    weighted,
+};
+
+impl<'t, T: Trace> Context<'t, '_, T> {
+    /// As the record's `all_down` says.
+    pub(super) fn all_down(&mut self) -> Decision<'t> {
+        let said = self.tree.all_down;
+        self.trace.note(0, || format!("everything is down: all_down = \"{}\"", said.word()));
+        let choice = match said {
+            AllDown::LastGood => self.last_good(),
+            AllDown::All => self.all(),
+            // A fence holds under all_down too: never a pool from outside it.
+            AllDown::Pool(_) if self.is_fenced(self.tree.root) => self.all(),
+            AllDown::Pool(pool) => self.beside_exact_shares(|c| c.living_or_whole(pool)),
+            AllDown::First => self.beside_exact_shares(|c| c.first(c.tree.root)),
+            AllDown::Nodata => self.beside_exact_shares(|_| Choice::Nodata),
+        };
+        Decision { choice, basis: Basis::AllDown(said) }
+    }
+
+    /// What was up just before the newest change without which there would be an answer.
+    ///
+    /// That is the change which left none. Later falls can only have been of members that do
+    /// not absorb: they too count as up, so that nothing moves.
+    fn last_good(&mut self) -> Choice<'t> {
+        let tree = self.tree;
+        let slots = tree.pools().flat_map(|pool| &pool.endpoints).flat_map(|e| e.target.slots());
+        let mut falls: Vec<u64> = slots.map(|slot| self.view.directives.fell(slot)).collect();
+        falls.retain(|&change| change > 0);
+        falls.sort_unstable_by(|a, b| b.cmp(a));
+        falls.dedup();
+        // The longer ago the change, the more counts as up: once there is an answer, there is
+        // one for every earlier change too.
+        let newer = falls.partition_point(|&change| self.is_unanswered_before(change));
+        let Some(&change) = falls.get(newer) else {
+            self.trace.note(0, || "nothing is remembered to have been up: all".into());
+            return self.all();
+        };
+        self.view.assumed = Assumed::FellSince(change);
+        self.evaluate(tree.root, None, 0).expect("this very change was found to have an answer")
+    }
+
+    fn is_unanswered_before(&self, change: u64) -> bool {
+        let mut view = self.view;
+        view.assumed = Assumed::FellSince(change);
+        let mut silent = Context { tree: self.tree, class: self.class, view, trace: () };
+        silent.evaluate(self.tree.root, None, 0).is_none()
+    }
+
+    fn all(&mut self) -> Choice<'t> {
+        self.whole(self.tree.root)
+    }
+
+    /// All of `ix`, dead or not.
+    fn whole(&mut self, ix: NodeIx) -> Choice<'t> {
+        self.view.assumed = Assumed::All;
+        self.evaluate(ix, None, 0).expect("with everything up every node has an answer")
+    }
+
+    /// An up endpoint beats a dead one, also in the pool that steps in.
+    fn living_or_whole(&mut self, pool: NodeIx) -> Choice<'t> {
+        self.evaluate(pool, None, 0).unwrap_or_else(|| self.whole(pool))
+    }
+
+    /// The first pool in this client's order, whole.
+    fn first(&mut self, ix: NodeIx) -> Choice<'t> {
+        let tree = self.tree;
+        let regular_first = |members: &mut dyn Iterator<Item = &'t WeightedMember>| {
+            members.min_by_key(|m| m.weight.is_reserve()).map(|m| m.node)
+        };
+        let next = match &tree.node(ix).kind {
+            Kind::Pool(_) => return self.whole(ix),
+            Kind::Empty => return Choice::Nodata,
+            Kind::Weighted(weighted) => {
+                regular_first(&mut weighted.members.iter().filter(|m| m.absorb))
+            }
+            Kind::Latency(latency) => {
+                let order = tree.classes.order(self.class, latency.dependent).iter();
+                regular_first(&mut order.map(|rank| &latency.members[usize::from(rank.member)]))
+            }
+            Kind::Failover(failover) => failover.members.first().copied(),
+            Kind::Multivalue(multivalue) => multivalue.members.first().copied(),
+            Kind::Geo(geo) => {
+                let chain = tree.classes.chain(self.class, geo.dependent);
+                chain.first().and_then(|&r| geo.rules[usize::from(r)].members.first().copied())
+            }
+        };
+        self.first(next.expect("compile refuses a policy without members"))
+    }
+
+    /// Whether every way down for this class ends at a fence.
+    fn is_fenced(&self, ix: NodeIx) -> bool {
+        let tree = self.tree;
+        let all = |members: &[NodeIx]| members.iter().all(|&member| self.is_fenced(member));
+        match &tree.node(ix).kind {
+            Kind::Pool(_) | Kind::Empty => false,
+            Kind::Geo(geo) => {
+                let chain = tree.classes.chain(self.class, geo.dependent).iter();
+                let mut rules = chain.map(|&rule| &geo.rules[usize::from(rule)]);
+                rules.clone().any(|rule| rule.fence) || rules.all(|rule| all(&rule.members))
+            }
+            Kind::Weighted(weighted) => weighted.members.iter().all(|m| self.is_fenced(m.node)),
+            Kind::Latency(latency) => latency.members.iter().all(|m| self.is_fenced(m.node)),
+            Kind::Failover(failover) => all(&failover.members),
+            Kind::Multivalue(multivalue) => all(&multivalue.members),
+        }
+    }
+
+    /// Members of a weighted root that do not absorb keep their exact share while they are up,
+    /// whatever becomes of the rest (DESIGN §5, Weights).
+    fn beside_exact_shares(&mut self, rest: impl FnOnce(&mut Self) -> Choice<'t>) -> Choice<'t> {
+        let Kind::Weighted(weighted) = &self.tree.node(self.tree.root).kind else {
+            return rest(self);
+        };
+        let exact = self.members(weighted, None, 0).exact;
+        let rest = rest(self);
+        weighted::beside(weighted, None, exact, rest)
+    }
+}

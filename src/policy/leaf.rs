@@ -1,0 +1,120 @@
+//! A chosen pool: which of its endpoints stand in an answer, and who leads.
+//!
+//! Pools are chosen without looking at the query type, so that A and AAAA agree; only here does
+//! the type matter (DESIGN §5, Families). A dead address is answered where its pool has no
+//! living one of that family: health alone never empties an answer.
+
+use super::{
+    sticky::{Drawn, name_hash},
+    tree::{Endpoint, EndpointTarget},
+};
+
+/// The endpoints of a chosen pool, or of several that were merged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Leaf<'t> {
+    /// All of them; at least one is up.
+    pub candidates: Vec<Candidate<'t>>,
+    /// How many one answer carries.
+    pub answers: u16,
+}
+
+/// An endpoint as one evaluation sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Candidate<'t> {
+    /// Its pool's id, to tell endpoints of merged pools apart.
+    pub pool: &'t str,
+    /// Whether pools were merged (multivalue), so that names alone may not be unique.
+    pub merged: bool,
+    /// The endpoint.
+    pub endpoint: &'t Endpoint,
+    /// Twice its configured weight, or once when degraded; zero is a reserve.
+    pub weight: u64,
+    /// Whether its A record (or CNAME) is up.
+    pub up_v4: bool,
+    /// Whether its AAAA record (or CNAME) is up.
+    pub up_v6: bool,
+}
+
+/// What a query asks of a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Any other type: only a CNAME answers it.
+    Other,
+}
+
+/// One answer a leaf can give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<'l, 't> {
+    /// The leader's name, hashed for sticky draws.
+    pub hash: u64,
+    /// The leader's weight against the other answers'; above zero.
+    pub weight: u64,
+    /// The leader, then its followers.
+    pub endpoints: Vec<&'l Candidate<'t>>,
+}
+
+impl Candidate<'_> {
+    /// Whether one of its addresses is up.
+    pub fn is_up(&self) -> bool {
+        self.up_v4 || self.up_v6
+    }
+
+    fn has(&self, wanted: Wanted) -> bool {
+        match (&self.endpoint.target, wanted) {
+            (EndpointTarget::Cname { .. }, _) => true,
+            (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.is_some(),
+            (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.is_some(),
+            (EndpointTarget::Addresses { .. }, Wanted::Other) => false,
+        }
+    }
+
+    fn is_up_for(&self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::A | Wanted::Other => self.up_v4,
+            Wanted::Aaaa => self.up_v6,
+        }
+    }
+
+    /// Endpoint names are unique in a pool, not over merged ones.
+    fn hash(&self) -> u64 {
+        let parts = [self.pool, &*self.endpoint.name];
+        name_hash(Drawn::Endpoint, 0, if self.merged { &parts } else { &parts[1..] })
+    }
+}
+
+impl<'t> Leaf<'t> {
+    /// What the leaf answers to `wanted`, one for each endpoint that may lead; nothing (NODATA)
+    /// only if no endpoint has it at all.
+    pub fn answers_to(&self, wanted: Wanted) -> Vec<Answer<'_, 't>> {
+        let ring = self.ring(wanted);
+        let answers = usize::from(self.answers).clamp(1, ring.len().max(1));
+        let has_regulars = ring.iter().any(|(_, candidate)| candidate.weight > 0);
+        let from = |lead: usize| Answer {
+            hash: ring[lead].0,
+            // Reserves, when nobody else is there, share equally.
+            weight: if has_regulars { ring[lead].1.weight } else { 1 },
+            endpoints: (lead..lead + answers).map(|i| ring[i % ring.len()].1).collect(),
+        };
+        (0..ring.len()).map(from).collect()
+    }
+
+    /// Who may be answered, ordered by hash of name: the up ones if there are any, and among
+    /// them the reserves only if there is nobody else.
+    fn ring(&self, wanted: Wanted) -> Vec<(u64, &Candidate<'t>)> {
+        let mut ring: Vec<&Candidate<'t>> =
+            self.candidates.iter().filter(|candidate| candidate.has(wanted)).collect();
+        if ring.iter().any(|candidate| candidate.is_up_for(wanted)) {
+            ring.retain(|candidate| candidate.is_up_for(wanted));
+        }
+        if ring.iter().any(|candidate| candidate.weight > 0) {
+            ring.retain(|candidate| candidate.weight > 0);
+        }
+        let mut ring: Vec<_> = ring.into_iter().map(|c| (c.hash(), c)).collect();
+        ring.sort_unstable_by_key(|(hash, c)| (*hash, &c.endpoint.name, c.pool));
+        ring
+    }
+}

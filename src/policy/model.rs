@@ -1,0 +1,398 @@
+//! A slow, obvious model of [`select`](super::select) beside it, written from DESIGN §5 and not
+//! from the code: first who is available, then who gets which share. Random trees must agree.
+
+use super::{
+    Wanted, select,
+    testing::{Given, exact_shares},
+    tree::{AllDown, EndpointTarget, Kind, MinHealthy, NodeIx, Tree},
+};
+use crate::{
+    clock::Dice,
+    ids::{Class, SlotId},
+    verdict::Standing,
+};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the world looks, or is taken to look.
+struct World<'a> {
+    tree: &'a Tree,
+    class: Class,
+    given: &'a Given,
+    up: BTreeSet<SlotId>,
+    min_healthy_counts: bool,
+}
+
+/// The pools (node and endpoint) one answer is drawn from; `None` is NODATA.
+type Outcome = Option<(Vec<(NodeIx, usize)>, u16)>;
+
+impl World<'_> {
+    fn is_up(&self, pool: NodeIx, endpoint: usize) -> bool {
+        self.endpoint(pool, endpoint).target.slots().any(|slot| self.up.contains(&slot))
+    }
+    fn endpoint(&self, pool: NodeIx, endpoint: usize) -> &super::tree::Endpoint {
+        match &self.tree.node(pool).kind {
+            Kind::Pool(pool) => &pool.endpoints[endpoint],
+            _ => unreachable!(),
+        }
+    }
+    fn enough(&self, min: MinHealthy, members: &[(u32, bool)]) -> bool {
+        let up: Vec<u32> = members.iter().filter(|m| m.1).map(|m| m.0).collect();
+        if up.is_empty() || !self.min_healthy_counts {
+            return !up.is_empty();
+        }
+        let whole: u32 = members.iter().map(|m| m.0).sum();
+        match min {
+            MinHealthy::Count(count) => up.len() >= count.into(),
+            MinHealthy::Share(share) if whole == 0 => {
+                up.len() as f64 / members.len() as f64 >= f64::from(share) / 1e6
+            }
+            MinHealthy::Share(share) => {
+                f64::from(up.iter().sum::<u32>()) / f64::from(whole) >= f64::from(share) / 1e6
+            }
+        }
+    }
+
+    fn available(&self, ix: NodeIx) -> bool {
+        match &self.tree.node(ix).kind {
+            Kind::Empty => true,
+            Kind::Pool(pool) => {
+                let all = pool.endpoints.iter().enumerate();
+                let all: Vec<_> = all.map(|(i, e)| (e.weight.get(), self.is_up(ix, i))).collect();
+                self.enough(pool.min_healthy, &all)
+            }
+            Kind::Weighted(w) => {
+                let absorbing = w.members.iter().filter(|m| m.absorb);
+                let absorbing: Vec<_> =
+                    absorbing.map(|m| (m.weight.get(), self.available(m.node))).collect();
+                self.enough(w.min_healthy, &absorbing)
+            }
+            Kind::Multivalue(m) => {
+                let all: Vec<_> = m.members.iter().map(|&m| (1, self.available(m))).collect();
+                self.enough(m.min_healthy, &all)
+            }
+            Kind::Failover(failover) => failover.members.iter().any(|&m| self.available(m)),
+            Kind::Latency(latency) => latency.members.iter().any(|m| self.available(m.node)),
+            Kind::Geo(geo) => {
+                let chain = self.tree.classes.chain(self.class, geo.dependent);
+                let mut members = chain.iter().flat_map(|&rule| &geo.rules[rule as usize].members);
+                members.any(|&m| self.available(m))
+            }
+        }
+    }
+
+    /// The distribution of an available node.
+    fn outcomes(&self, ix: NodeIx) -> Vec<(f64, Outcome)> {
+        match &self.tree.node(ix).kind {
+            Kind::Empty => vec![(1.0, None)],
+            Kind::Pool(pool) => {
+                let all = (0..pool.endpoints.len()).map(|endpoint| (ix, endpoint)).collect();
+                vec![(1.0, Some((all, pool.answers)))]
+            }
+            Kind::Failover(failover) => {
+                let active = usize::from(self.given.active[failover.id.index()]);
+                let order = [failover.members[active]].into_iter().chain(failover.members.to_vec());
+                self.outcomes(order.into_iter().find(|&m| self.available(m)).unwrap())
+            }
+            Kind::Geo(geo) => {
+                let chain = self.tree.classes.chain(self.class, geo.dependent);
+                let mut members = chain.iter().flat_map(|&rule| &geo.rules[rule as usize].members);
+                self.outcomes(*members.find(|&&m| self.available(m)).unwrap())
+            }
+            Kind::Weighted(w) => {
+                let whole: f64 = w.members.iter().map(|m| f64::from(m.weight.get())).sum();
+                let up = || w.members.iter().filter(|m| self.available(m.node));
+                let exact: Vec<_> = up()
+                    .filter(|m| !m.absorb)
+                    .map(|m| (f64::from(m.weight.get()) / whole, m.node))
+                    .collect();
+                let left = 1.0 - exact.iter().map(|e| e.0).sum::<f64>();
+                let mut rest: Vec<_> = up()
+                    .filter(|m| m.absorb && m.weight.get() > 0)
+                    .map(|m| (f64::from(m.weight.get()), m.node))
+                    .collect();
+                if rest.is_empty() {
+                    rest = up().filter(|m| m.absorb).map(|m| (1.0, m.node)).collect();
+                }
+                self.mixed(exact, rest, left)
+            }
+            Kind::Latency(latency) => {
+                let order = self.tree.classes.order(self.class, latency.dependent);
+                let up = |place: usize| {
+                    let member = &latency.members[usize::from(order[place].member)];
+                    self.available(member.node).then_some((member.weight.get(), member.node))
+                };
+                let places = || 0..order.len();
+                let best = places()
+                    .find(|&place| up(place).is_some_and(|(weight, _)| weight > 0))
+                    .or(places().find(|&place| up(place).is_some()))
+                    .unwrap();
+                let tied = best..=best + usize::from(order[best].followers);
+                let tied: Vec<(u32, NodeIx)> = tied.filter_map(up).collect();
+                let regular = tied.iter().any(|(weight, _)| *weight > 0);
+                let tied = tied.into_iter().filter(|(weight, _)| !regular || *weight > 0);
+                self.mixed(
+                    Vec::new(),
+                    tied.map(|(weight, node)| (f64::from(weight.max(1)), node)).collect(),
+                    1.0,
+                )
+            }
+            Kind::Multivalue(multivalue) => {
+                let up = multivalue.members.iter().filter(|&&m| self.available(m));
+                let outcomes: Vec<_> = up.flat_map(|&m| self.outcomes(m)).collect();
+                let all: BTreeSet<_> = outcomes
+                    .into_iter()
+                    .filter(|(share, _)| *share > 1e-12)
+                    .flat_map(|(_, outcome)| outcome.into_iter().flat_map(|(all, _)| all))
+                    .collect();
+                let all: Vec<_> = all.into_iter().collect();
+                vec![(1.0, (!all.is_empty()).then_some((all, multivalue.answers)))]
+            }
+        }
+    }
+
+    fn mixed(
+        &self,
+        exact: Vec<(f64, NodeIx)>,
+        rest: Vec<(f64, NodeIx)>,
+        left: f64,
+    ) -> Vec<(f64, Outcome)> {
+        let sum: f64 = rest.iter().map(|r| r.0).sum();
+        let rest = rest.into_iter().map(|(weight, node)| (left * weight / sum, node));
+        let all = exact.into_iter().chain(rest);
+        all.flat_map(|(share, node)| {
+            self.outcomes(node).into_iter().map(move |(inner, o)| (share * inner, o))
+        })
+        .collect()
+    }
+
+    /// Who leads an answer to `wanted`, with which probability.
+    fn leaders(&self, outcomes: Vec<(f64, Outcome)>, wanted: Wanted) -> BTreeMap<String, f64> {
+        let mut leaders: BTreeMap<String, f64> = BTreeMap::new();
+        for (share, outcome) in outcomes.into_iter().filter(|(share, _)| *share > 1e-12) {
+            let mut drawn: Vec<(f64, String)> = Vec::new();
+            for (pool, endpoint) in outcome.into_iter().flat_map(|(all, _)| all) {
+                drawn.extend(self.weigh(pool, endpoint, wanted));
+            }
+            // Keep the best kind: living regulars, living reserves, dead regulars, dead ones.
+            let kind = |weight: f64| (weight / 1000.0).floor();
+            let best = drawn.iter().map(|(weight, _)| kind(*weight)).fold(0.0, f64::max);
+            drawn.retain(|(weight, _)| kind(*weight) == best);
+            drawn.iter_mut().for_each(|(weight, _)| *weight -= best * 1000.0);
+            let sum: f64 = drawn.iter().map(|d| d.0).sum();
+            for (weight, name) in &drawn {
+                *leaders.entry(name.clone()).or_default() += share * weight / sum;
+            }
+            if drawn.is_empty() {
+                *leaders.entry("nodata".into()).or_default() += share;
+            }
+        }
+        leaders
+    }
+
+    /// 1000 × how good a kind it is + its weight, for an endpoint that has what is wanted.
+    fn weigh(&self, pool: NodeIx, endpoint: usize, wanted: Wanted) -> Option<(f64, String)> {
+        let endpoint = self.endpoint(pool, endpoint);
+        let slot = match (&endpoint.target, wanted) {
+            (EndpointTarget::Cname { slot, .. }, _) => *slot,
+            (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.as_ref()?.1,
+            (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.as_ref()?.1,
+            (EndpointTarget::Addresses { .. }, Wanted::Other) => return None,
+        };
+        let living = self.up.contains(&slot);
+        let regular = endpoint.weight.get() > 0;
+        let up: Vec<SlotId> = endpoint.target.slots().filter(|s| self.up.contains(s)).collect();
+        let degraded = |s: &SlotId| self.given.standings.of(*s).standing == Standing::Degraded;
+        let half = if !up.is_empty() && up.iter().all(degraded) { 0.5 } else { 1.0 };
+        let weight = if regular { f64::from(endpoint.weight.get()) * half } else { 1.0 };
+        let kind = 2 * i32::from(living) + i32::from(regular);
+        Some((f64::from(kind) * 1000.0 + weight, endpoint.name.to_string()))
+    }
+}
+
+/// What DESIGN §5 says the record answers.
+fn model(given: &Given, tree: &Tree, class: Class, wanted: Wanted) -> BTreeMap<String, f64> {
+    let slots = (0..given.slots.len()).map(SlotId::at);
+    let up = slots.clone().filter(|&s| given.standings.of(s).standing.is_up()).collect();
+    let mut world = World { tree, class, given, up, min_healthy_counts: true };
+    if world.available(tree.root) {
+        return world.leaders(world.outcomes(tree.root), wanted);
+    }
+    world.min_healthy_counts = false;
+    if world.available(tree.root) {
+        return world.leaders(world.outcomes(tree.root), wanted);
+    }
+    let changes: BTreeSet<u64> = given.fell.iter().copied().filter(|&n| n > 0).collect();
+    let living = world.up.clone();
+    if tree.all_down == AllDown::LastGood {
+        for change in changes.into_iter().rev() {
+            let fell = slots.clone().filter(|s| given.fell[s.index()] >= change);
+            world.up = living.iter().copied().chain(fell).collect();
+            if world.available(tree.root) {
+                return world.leaders(world.outcomes(tree.root), wanted);
+            }
+        }
+    }
+    let nodata = tree.all_down == AllDown::Nodata;
+    if !nodata {
+        world.up = slots.collect();
+        return world.leaders(world.outcomes(tree.root), wanted);
+    }
+    // Members of a weighted root that do not absorb keep their share.
+    world.up = living;
+    let mut outcomes = Vec::new();
+    if let Kind::Weighted(w) = &tree.node(tree.root).kind {
+        let whole: f64 = w.members.iter().map(|m| f64::from(m.weight.get())).sum();
+        for member in w.members.iter().filter(|m| !m.absorb && world.available(m.node)) {
+            let share = f64::from(member.weight.get()) / whole;
+            let inner = world.outcomes(member.node).into_iter();
+            outcomes.extend(inner.map(|(s, outcome)| (s * share, outcome)));
+        }
+    }
+    let given: f64 = outcomes.iter().map(|(share, _)| share).sum();
+    outcomes.push((1.0 - given, None));
+    world.leaders(outcomes, wanted)
+}
+
+/// A random tree and how its addresses stand, as the text of [`super::testing`].
+pub(crate) fn random_text(seed: u64) -> String {
+    let mut dice = Dice::seeded(seed);
+    let mut roll = |n: u64| dice.roll() % n;
+    let (mut text, mut names, mut endpoints) = (String::new(), Vec::new(), 0);
+    for pool in 0..1 + roll(4) {
+        let mut line = format!("pool p{pool} =");
+        let is_cname = roll(6) == 0;
+        for _ in 0..1 + roll(4) {
+            let family = match (is_cname, roll(5)) {
+                (true, _) => format!(">e{endpoints}.example"),
+                (_, 0) => "/4".into(),
+                (_, 1) => "/6".into(),
+                _ => String::new(),
+            };
+            let weight = ["", "", "*0", "*3"][roll(4) as usize];
+            line += &format!(" e{endpoints}{family}{weight}");
+            endpoints += 1;
+        }
+        line += ["", "", " min=2", " min=0.5"][roll(4) as usize];
+        line += ["", "", " answers=2"][roll(3) as usize];
+        text += &format!("{line}\n");
+        names.push(format!("p{pool}"));
+    }
+    let mut facts = vec![String::new(); 3];
+    for policy in 0..roll(6) {
+        let mut members: Vec<String> = Vec::new();
+        for _ in 0..1 + roll(4) {
+            let name = &names[roll(names.len() as u64) as usize];
+            if !members.contains(name) {
+                members.push(name.clone());
+            }
+        }
+        let name = format!("n{policy}");
+        let min = ["", "", " min=2", " min=0.5"][roll(4) as usize];
+        let weights = ["", "*0", "*2", "*7"];
+        match roll(5) {
+            0 => {
+                text += &format!("failover {name} = {}\n", members.join(" "));
+                text += &format!("active {name}={}\n", roll(members.len() as u64));
+            }
+            1 => text += &format!("multivalue {name} = {}{min} answers=2\n", members.join(" ")),
+            2 => {
+                let weighted: Vec<String> = members
+                    .iter()
+                    .enumerate()
+                    .map(|(i, member)| match roll(3) {
+                        0 if i > 0 => format!("{member}*{}/exact", 1 + roll(9)),
+                        _ => format!("{member}{}", weights[roll(4) as usize]),
+                    })
+                    .collect();
+                text += &format!("weighted {name} = {}{min}\n", weighted.join(" "));
+            }
+            3 => {
+                let weighted = members.iter().map(|m| format!("{m}{}", weights[roll(4) as usize]));
+                let weighted: Vec<String> = weighted.collect();
+                text += &format!("latency {name} = {} tie=10\n", weighted.join(" "));
+                for fact in &mut facts {
+                    let scores = members.iter().map(|m| format!("{m}:{}", roll(30)));
+                    *fact += &format!(" {name}={}", scores.collect::<Vec<_>>().join(","));
+                }
+            }
+            _ => {
+                let fence = if roll(2) == 0 { "!" } else { "" };
+                let own = if roll(6) == 0 { "" } else { &*members[0] };
+                text += &format!("geo {name} = A{fence}:{own} B:{} *:", members.join(","));
+                text += &format!("{}\n", members.last().unwrap());
+                for fact in &mut facts {
+                    *fact += ["", " GEO=A,B", " GEO=B", " GEO=A"][roll(4) as usize]
+                        .replace("GEO", &name)
+                        .as_str();
+                }
+            }
+        }
+        names.push(name);
+    }
+    for (client, fact) in facts.iter().enumerate() {
+        text += &format!("client c{client}{fact}\n");
+    }
+    text += &format!("all_down {}\n", ["last-good", "all", "nodata"][roll(3) as usize]);
+    // From a quiet day to nearly everything dead.
+    let mood = roll(4);
+    for endpoint in 0..endpoints {
+        let family = ["", "/4", "/6"][roll(3) as usize];
+        let who = format!("e{endpoint}{family}");
+        if !text.contains(&format!("e{endpoint}/")) && !text.contains(&format!("e{endpoint}>"))
+            || family.is_empty()
+        {
+            let standing = match roll(4) {
+                n if n < mood => ["down", "drained"][roll(2) as usize],
+                _ => ["up", "degraded", "unknown"][roll(3) as usize],
+            };
+            text += &format!("{standing} {who}\n");
+            text += &format!("fell {who}@{}\n", roll(4));
+        }
+    }
+    text
+}
+
+fn leaders_only(shares: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    let mut leaders = BTreeMap::new();
+    for (answer, share) in shares {
+        let leader = answer.split('+').next().unwrap().to_owned();
+        *leaders.entry(leader).or_default() += share;
+    }
+    leaders
+}
+
+fn agree(seed: u64) -> Result<(), TestCaseError> {
+    let text = random_text(seed);
+    let given = Given::new(&text);
+    let tree = given.tree();
+    for class in 0..tree.classes.classes() {
+        for wanted in [Wanted::A, Wanted::Aaaa, Wanted::Other] {
+            let class = Class::at(class);
+            let decision = select(&tree, class, &given.standings, &given.directives(), ());
+            let ours = leaders_only(&exact_shares(&decision, wanted));
+            let theirs = model(&given, &tree, class, wanted);
+            let sum: f64 = ours.values().sum();
+            prop_assert!((sum - 1.0).abs() < 1e-9, "shares sum to {sum}: {text}");
+            let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+            for name in names {
+                let share = |of: &BTreeMap<String, f64>| of.get(name).copied().unwrap_or(0.0);
+                let (a, b) = (share(&ours), share(&theirs));
+                prop_assert!(
+                    (a - b).abs() < 1e-9,
+                    "{name} {a} {b} of {wanted:?} for {class:?}: {ours:?} {theirs:?}\n{text}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn select_agrees_with_the_slow_obvious_model(seed in any::<u64>()) {
+        agree(seed)?;
+    }
+}

@@ -1,0 +1,269 @@
+//! What the dice give is what select() said: exact shares, sticky clients, what is made anew.
+
+use super::{PlanSteering, Selection, Steering, build::Moved};
+use crate::{
+    clock::Dice,
+    ids::{Class, PlanId},
+    policy::{
+        Wanted,
+        model::random_text,
+        select,
+        sticky::{Drawn, Key, name_hash},
+        testing::{Given, exact_shares},
+    },
+    snapshot::{
+        Failback,
+        testing::{plan, snapshot},
+    },
+    wire::types::Rtype,
+};
+use std::{collections::BTreeMap, net::Ipv6Addr};
+
+/// Distinct client networks in every test of sticky draws.
+const CLIENTS: u32 = 120_000;
+
+fn moved(given: &Given) -> Moved<'_> {
+    Moved { standings: &given.standings, directives: given.directives() }
+}
+
+fn steer(given: &Given, sticky: bool) -> PlanSteering {
+    PlanSteering::build(&plan(given.tree(), sticky), moved(given))
+}
+
+/// The leader's name in each Variant.
+fn leaders(given: &Given, selection: &Selection) -> Vec<String> {
+    let tree = given.tree();
+    let endpoints: Vec<_> = tree.pools().flat_map(|pool| &pool.endpoints).collect();
+    let name = |rtype: Rtype, rdata: &[u8]| {
+        let found = endpoints.iter().find(|endpoint| match rtype {
+            Rtype::A => endpoint.target.v4().is_some_and(|ip| ip.octets() == rdata),
+            Rtype::AAAA => endpoint.target.v6().is_some_and(|ip: Ipv6Addr| ip.octets() == rdata),
+            // The target's first label is the endpoint's name.
+            _ => endpoint.name.as_bytes() == &rdata[1..][..usize::from(rdata[0])],
+        });
+        found.unwrap().name.to_string()
+    };
+    let leader = |variant: &super::Variant| match &variant.rdatas {
+        None => "nodata".into(),
+        Some(rdatas) => name(rdatas.rtype(), &rdatas.iter(None).next().unwrap()),
+    };
+    selection.variants.iter().map(leader).collect()
+}
+
+#[test]
+fn flattened_draws_hold_exactly_the_shares_that_select_decided() {
+    for seed in 0..1_500 {
+        let text = random_text(seed);
+        let given = Given::new(&text);
+        let tree = given.tree();
+        for (sticky, class) in (0..tree.classes.classes()).flat_map(|c| [(false, c), (true, c)]) {
+            let class = Class::at(class);
+            let steering = steer(&given, sticky);
+            let selection = steering.selection(class);
+            assert!(selection.mask.contains(class));
+            let decision = select(&tree, class, &given.standings, &given.directives(), ());
+            assert_eq!(decision.basis, selection.basis);
+            let leaders = leaders(&given, selection);
+            for (wanted, draw) in [
+                (Wanted::A, &selection.a),
+                (Wanted::Aaaa, &selection.aaaa),
+                (Wanted::Other, &selection.other),
+            ] {
+                let mut left: BTreeMap<String, f64> = BTreeMap::new();
+                for (answer, share) in exact_shares(&decision, wanted) {
+                    *left.entry(answer.split('+').next().unwrap().into()).or_default() += share;
+                }
+                for (variant, share) in draw.shares() {
+                    *left.entry(leaders[variant].clone()).or_default() -= share;
+                }
+                let off = left.values().map(|off| off.abs()).fold(0.0, f64::max);
+                assert!(off < 1e-9, "{wanted:?} {left:?} sticky {sticky}\n{text}");
+            }
+        }
+    }
+}
+
+/// The endpoint each client network gets, asking for A and AAAA alike.
+fn clients(given: &Given) -> Vec<String> {
+    let steering = steer(given, true);
+    let selection = steering.selection(Class(0));
+    let leaders = leaders(given, selection);
+    let cohort = name_hash(Drawn::Member, 0, &["shop"]);
+    let (mut dice, mut other) = (Dice::seeded(1), Dice::seeded(2));
+    let client = |client: u32| {
+        let key = Key::new(0xffff_0000_0000 | u128::from(client) << 8, cohort);
+        let a = &leaders[selection.a.draw(&mut dice, || key)];
+        assert_eq!(a, &leaders[selection.a.draw(&mut other, || key)], "one key, one answer");
+        assert_eq!(a, &leaders[selection.aaaa.draw(&mut other, || key)], "A and AAAA agree");
+        a.clone()
+    };
+    (0..CLIENTS).map(client).collect()
+}
+
+/// Shares as counted are within 4.5 σ of what select() decided.
+fn assert_shares_hold(given: &Given) {
+    let tree = given.tree();
+    let decision = select(&tree, Class(0), &given.standings, &given.directives(), ());
+    let clients = clients(given);
+    for (name, share) in exact_shares(&decision, Wanted::A) {
+        let count = clients.iter().filter(|client| **client == name).count() as f64;
+        let n = f64::from(CLIENTS);
+        let sigma = (n * share * (1.0 - share)).sqrt();
+        assert!((count - n * share).abs() <= 4.5 * sigma, "{name}: {count} for {share}");
+    }
+}
+
+fn canary(stable: u32, canary: u32, absorb: &str) -> Given {
+    Given::new(&format!(
+        "pool stable = s1 s2
+         pool canary = c1
+         weighted www = stable*{stable} canary*{canary}{absorb}"
+    ))
+}
+
+#[test]
+fn ten_to_twenty_percent_moves_clients_only_from_stable_to_canary() {
+    for absorb in ["", "/exact"] {
+        let before = clients(&canary(90, 10, absorb));
+        let after = clients(&canary(80, 20, absorb));
+        let moved = before.iter().zip(&after).filter(|(b, a)| b != a);
+        for (from, to) in moved.clone() {
+            assert!(from.starts_with('s') && to == "c1", "{from} → {to}");
+        }
+        let share = moved.count() as f64 / f64::from(CLIENTS);
+        assert!((0.095..=0.105).contains(&share), "{share}");
+    }
+}
+
+/// A tree with every kind of draw on its levels.
+const NESTED: &str = "
+    pool a = a1 a2*3
+    pool b = b1
+    pool c = c1 c2
+    pool x = x1
+    pool y = y1
+    weighted inner = a*3 b*1 y*2/exact
+    weighted outer = inner*6 c*2 x*1/exact
+";
+
+#[test]
+fn a_dead_member_spreads_only_its_own_clients_and_gets_them_back() {
+    let before = clients(&Given::new(NESTED));
+    for (dead, stays) in [
+        // Its pool takes an endpoint's clients, its policy a pool's, the next one a policy's.
+        (vec!["a1"], "a2"),
+        (vec!["a1", "a2"], "b1"),
+        (vec!["y1"], "a1 a2 b1"),
+        (vec!["c1", "c2"], "a1 a2 b1 y1"),
+        (vec!["x1"], "a1 a2 b1 c1 c2 y1"),
+        (vec!["a1", "a2", "b1"], "c1 c2"),
+    ] {
+        let mut given = Given::new(NESTED);
+        given.line(&format!("down {}", dead.join(" ")));
+        // With nobody left to absorb, the whole of `inner` is unavailable.
+        let own = |name: &&str| dead.contains(name) || (dead.len() == 3 && *name == "y1");
+        let after = clients(&given);
+        for (from, to) in before.iter().zip(&after) {
+            match own(&from.as_str()) {
+                true => assert!(stays.split(' ').any(|s| s == to), "{from} → {to}"),
+                false => assert_eq!(from, to, "{dead:?}"),
+            }
+        }
+        given.line(&format!("up {}", dead.join(" ")));
+        assert_eq!(before, clients(&given));
+    }
+}
+
+#[test]
+fn sticky_shares_hold_on_every_level() {
+    assert_shares_hold(&Given::new(NESTED));
+    assert_shares_hold(&canary(90, 10, "/exact"));
+}
+
+#[test]
+fn a_name_that_stands_on_two_levels_is_drawn_anew_on_each() {
+    // `fra` wins the first draw with a small number; the same number must not decide the second.
+    assert_shares_hold(&Given::new(
+        "pool fra = f1
+         pool dub = d1
+         pool nrt = n1
+         weighted near = fra*1 dub*1
+         weighted mid = near*1 fra*1
+         weighted www = mid*1 fra*1 nrt*1",
+    ));
+}
+
+#[test]
+fn exact_shares_on_two_levels_are_drawn_anew_on_each() {
+    assert_shares_hold(&Given::new(
+        "pool stable = s1
+         pool canary = c1
+         pool early = e1
+         weighted inner = stable*90 canary*10/exact
+         weighted www = inner*80 early*20/exact",
+    ));
+}
+
+#[test]
+fn ttl_is_short_while_any_endpoint_has_a_failing_probe() {
+    let mut given = canary(90, 10, "");
+    let ttl = |given: &Given| steer(given, false).selection(Class(0)).ttl.as_secs();
+    assert_eq!(ttl(&given), 30);
+    given.line("failing c1/6");
+    assert_eq!(ttl(&given), 5);
+    given.line("up c1/6");
+    assert_eq!(ttl(&given), 30);
+}
+
+#[test]
+fn classes_with_one_answer_share_a_selection() {
+    let mut given = Given::new(
+        "pool fra = f1
+         pool iad = i1
+         geo shop = DE:fra AT:fra,iad *:iad
+         client de shop=DE
+         client at shop=AT
+         client us",
+    );
+    let selections = |given: &Given| {
+        let masks =
+            steer(given, false).selections().iter().map(|s| s.mask.iter().count()).collect();
+        let masks: Vec<usize> = masks;
+        masks
+    };
+    assert_eq!(selections(&given), [2, 1]);
+    given.line("down f1");
+    assert_eq!(selections(&given), [3]);
+}
+
+#[test]
+fn a_variant_is_counted_for_its_leaders_region() {
+    let given = Given::new(
+        "pool fra = f1 region=7
+         pool any = a1
+         weighted www = fra any",
+    );
+    let plan = plan(given.tree(), false);
+    let steering = PlanSteering::build(&plan, moved(&given));
+    let selection = steering.selection(Class(0));
+    let regions =
+        selection.variants.iter().map(|variant| plan.regions[usize::from(variant.region)]);
+    let regions: Vec<_> = leaders(&given, selection).into_iter().zip(regions).collect();
+    let fra = Some(crate::ids::RegionId(7));
+    assert!(regions.contains(&("f1".into(), fra)) && regions.contains(&("a1".into(), None)));
+}
+
+#[test]
+fn a_rebuild_makes_only_what_was_touched() {
+    let names: Vec<String> = (0..600).map(|i| format!("p{i}")).collect();
+    let text: Vec<String> = names.iter().map(|name| format!("pool {name} = e{name}")).collect();
+    let given = Given::new(&text.join("\n"));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let snapshot = snapshot(&given, &names, Failback::Auto);
+    let before = Steering::build(&snapshot, moved(&given));
+    let after = before.rebuilt(&snapshot, &[PlanId(3), PlanId(5)], moved(&given));
+    let shared = (0..600).map(PlanId).filter(|&plan| after.shares(&before, plan)).count();
+    assert_eq!(shared, 598);
+    let chunks = [0, 256, 512].map(|plan| after.shares_chunk(&before, PlanId(plan)));
+    assert_eq!(chunks, [false, true, true]);
+}
