@@ -76,6 +76,7 @@ struct Load {
 }
 
 /// What the loader comes back with from its thread.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once a load")]
 enum Done {
     /// A load, to be published.
     Loaded(Loader, Load, Result<Prepared, Box<Report>>),
