@@ -152,10 +152,9 @@ fn region(compiled: &Compiled, clock: &SystemClock, standing: Standing) -> Vec<T
 fn publish(c: &mut Criterion) {
     let mut group = c.benchmark_group("publish");
     group.sample_size(10);
-    for (what, zone) in [
-        ("1,000 trees", shared_trees as fn(usize) -> String),
-        ("100,000 trees", own_trees),
-    ] {
+    for (what, zone) in
+        [("1,000 trees", shared_trees as fn(usize) -> String), ("100,000 trees", own_trees)]
+    {
         let compiled = compiled(zone);
         let clock = SystemClock::default();
         let up = region(&compiled, &clock, Standing::Up);
