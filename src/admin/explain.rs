@@ -20,7 +20,7 @@ use crate::{
     ids::{Class, SlotId},
     place::{ClassMask, LocationTable, fold, fold_net},
     policy::{
-        Choice, Wanted, select,
+        Branch, Choice, Wanted, select,
         sticky::{Drawn, Key, name_hash, pick},
         trace::{Mark, Steps},
     },
@@ -406,9 +406,8 @@ fn shares(
             let sum: u64 = branches.iter().map(|branch| branch.weight).sum();
             for branch in branches {
                 let share = whole * branch.weight as f64 / sum as f64;
-                let rest = branch.name.is_empty();
-                let name = if rest { "(the rest)" } else { branch.name }.to_owned();
-                out.push(MemberShare { depth, name, weight: branch.weight, share });
+                let (name, weight) = (member_name(branch), branch.weight);
+                out.push(MemberShare { depth, name, weight, share });
                 shares(&branch.choice, wanted, (depth + 1, share), out);
             }
         }
@@ -438,6 +437,19 @@ fn drawn(
     DrawLine { by, network, path }
 }
 
+/// What a branch is called. Those who share what exact members leave have no name of their own
+/// where they are several; a single one is known by its pool.
+fn member_name(branch: &Branch<'_>) -> String {
+    match &branch.choice {
+        _ if !branch.name.is_empty() => branch.name.to_owned(),
+        Choice::Leaf(leaf) if leaf.candidates.iter().all(|c| !c.merged) => {
+            let pool = leaf.candidates.first().map_or("", |candidate| candidate.pool);
+            pool.rsplit('/').next().unwrap_or(pool).to_owned()
+        }
+        _ => "(the rest)".to_owned(),
+    }
+}
+
 /// The members that `key` is given, level by level, as [`steer`] draws them.
 fn follow(choice: &Choice<'_>, key: Key, path: &mut Vec<String>) {
     let Choice::Draw(branches) = choice else { return };
@@ -445,9 +457,7 @@ fn follow(choice: &Choice<'_>, key: Key, path: &mut Vec<String>) {
         .iter()
         .map(|branch| (name_hash(Drawn::Member, branch.salt, &[branch.name]), branch.weight));
     let Some(branch) = branches.get(pick(key, arms)) else { return };
-    if !branch.name.is_empty() {
-        path.push(branch.name.to_owned());
-    }
+    path.push(member_name(branch));
     follow(&branch.choice, key, path);
 }
 
@@ -488,5 +498,154 @@ pub fn percent(share: f64) -> String {
     match text.trim_end_matches('0').trim_end_matches('.') {
         "0" if share > 0.0 => format!("{percent:.1e} %"),
         text => format!("{text} %"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testkit, *};
+    use crate::{
+        engine::Desk,
+        place::embedded,
+        telemetry::{Telemetry, Via},
+        wire::testing::Packet,
+    };
+
+    fn explained(name: &str, rtype: &str, client: &str, what_if: &[&str]) -> Explanation {
+        let ask = Ask::read(name, rtype, client, what_if.iter().copied()).unwrap();
+        explain(&testkit::world(&[]), Some(&embedded::table()), &ask).unwrap()
+    }
+
+    fn steered(name: &str, client: &str, what_if: &[&str]) -> Steered {
+        explained(name, "A", client, what_if).steering.unwrap()
+    }
+
+    /// The answers with their shares in whole per cent.
+    fn shares(steered: &Steered) -> Vec<(String, u32)> {
+        let share = |a: &AnswerShare| (a.records.join(" "), (a.share * 100.0).round() as u32);
+        steered.answers.iter().map(share).collect()
+    }
+
+    /// What became of each candidate, notes left out.
+    fn fates(steered: &Steered) -> Vec<String> {
+        let steps = steered.steps.iter().filter(|step| step.mark != StepMark::Note);
+        let sign = |step: &StepLine| if step.mark == StepMark::Kept { '+' } else { '-' };
+        steps.map(|step| format!("{}{}{}", step.depth, sign(step), step.name)).collect()
+    }
+
+    #[test]
+    fn shares_of_a_split_are_exact() {
+        let www = steered("www.g.example", "203.0.113.7", &[]);
+        let wanted = [("192.0.2.1", 45), ("192.0.2.2", 45), ("192.0.2.3", 10)];
+        assert_eq!(shares(&www), wanted.map(|(answer, share)| (answer.to_owned(), share)));
+        assert!((www.answers[2].share - 0.1).abs() < 1e-12);
+        assert_eq!(www.draw.by, DrawnBy::Chance);
+        assert!(www.answers.iter().all(|answer| !answer.this_client));
+        let members: Vec<&str> = www.members.iter().map(|m| &*m.name).collect();
+        assert_eq!(members, ["canary", "c1", "stable", "s1", "s2"]);
+    }
+
+    #[test]
+    fn a_sticky_client_is_explained_what_packets_answer_it() {
+        let world = testkit::world(&[]);
+        let telemetry = Telemetry::default();
+        let mut desk = Desk::new(7, telemetry.thread());
+        for n in 0..64_u8 {
+            let ask = Ask::read("sticky.g.example", "A", &format!("10.{n}.3.0/24"), []).unwrap();
+            let said = explain(&world, None, &ask).unwrap().steering.unwrap();
+            let mine = said.answers.iter().find(|answer| answer.this_client).unwrap();
+
+            let query = Packet::asking("sticky.g.example", Rtype::A).ecs(1, 24, &[10, n, 3]);
+            let mut buf = query.build();
+            let len = buf.len();
+            buf.resize(1232, 0);
+            let from = "192.0.2.250".parse().unwrap();
+            let len = desk.answer(&world, &mut buf, len, from, Via::Udp);
+            // The one record's data is the last of the answer section; the OPT follows it.
+            let answered =
+                |data: [u8; 4]| buf[..len].windows(6).any(|w| w == [&[0, 4], &data[..]].concat());
+            let ip: std::net::Ipv4Addr = mine.records[0].parse().unwrap();
+            assert!(answered(ip.octets()), "10.{n}.3.0/24 is not answered {ip}");
+            assert_eq!((said.draw.by, said.scope), (DrawnBy::Client, 24));
+            assert_eq!(said.draw.network.as_deref(), Some(&*format!("10.{n}.3.0/24")));
+        }
+    }
+
+    #[test]
+    fn a_supposed_failure_shows_who_is_dropped_and_who_steps_in() {
+        let before = steered("app.g.example", "203.0.113.7", &[]);
+        assert_eq!(fates(&before), ["1+stable", "2+s1", "2+s2"]);
+        assert_eq!(
+            (before.ttl_s, &*before.ttl_why),
+            (30, "5s while an endpoint has a failing probe")
+        );
+
+        let after = steered("app.g.example", "203.0.113.7", &["pool:stable=down"]);
+        assert_eq!(fates(&after), ["1-stable", "2-s1", "2-s2", "1+dub", "2+d1"]);
+        assert_eq!(shares(&after), [("198.51.100.1".to_owned(), 100)]);
+        assert_eq!((after.ttl_s, &*after.basis), (5, "healthy"));
+        assert!(after.ttl_why.contains("s1 has a failing probe"), "{}", after.ttl_why);
+    }
+
+    #[test]
+    fn a_last_resort_is_called_one() {
+        let said = explained("app.g.example", "A", "203.0.113.7", &["endpoint:*=down"]);
+        assert_eq!(said.steering.unwrap().basis, "all-down: last-good");
+        assert!(said.sentence.ends_with("on these grounds: all-down: last-good"));
+    }
+
+    #[test]
+    fn the_map_row_says_where_the_client_is_and_who_says_so() {
+        let said = explained("x.near.g.example", "A", "193.0.6.139", &[]);
+        assert_eq!(said.owner.as_deref(), Some("*.near.g.example"));
+        let near = said.steering.unwrap();
+        let place = near.place.as_ref().unwrap();
+        assert_eq!((place.known, place.location.as_deref()), (true, Some("NL")));
+        assert_eq!(place.location_prefix.as_deref(), Some("193.0.0.0/20"));
+        assert!(place.database.as_ref().unwrap().contains("geo-whois"));
+        assert_eq!(shares(&near), [("198.51.100.1".to_owned(), 100)]);
+        assert_eq!(near.answers[0].endpoint.as_deref(), Some("g.example/dub/d1"));
+        assert_eq!(near.answers[0].region.as_deref(), Some("eu"));
+        assert!(near.answers[0].this_client);
+        let row: IpNet = place.prefix.parse().unwrap();
+        assert_eq!(row.prefix_len(), near.scope);
+
+        let unknown = steered("x.near.g.example", "10.0.0.1", &[]);
+        assert!(!unknown.place.unwrap().known);
+    }
+
+    #[test]
+    fn what_is_not_steered_is_explained_from_the_zone() {
+        for (name, rtype, outcome, sentence) in [
+            ("ns.g.example", "A", Outcome::Static, "1 A record"),
+            ("ns.g.example", "TXT", Outcome::NoData, "exists without TXT"),
+            ("a.b.cdn.g.example", "A", Outcome::Static, "1 CNAME record"),
+            ("nope.g.example", "A", Outcome::NxDomain, "NXDOMAIN"),
+            ("x.sub.g.example", "A", Outcome::Delegation, "sub.g.example is delegated"),
+            ("app.g.example", "MX", Outcome::NoData, "exists without MX"),
+            ("elsewhere.example", "A", Outcome::Refused, "REFUSED"),
+        ] {
+            let said = explained(name, rtype, "192.0.2.9", &[]);
+            assert_eq!(said.outcome, outcome, "{name} {rtype}");
+            assert!(said.sentence.contains(sentence), "{}", said.sentence);
+            assert!(said.steering.is_none());
+        }
+        let wildcard = explained("a.b.cdn.g.example", "A", "192.0.2.9", &[]);
+        assert_eq!(wildcard.records, ["*.cdn.g.example. 3600 IN CNAME ns.g.example."]);
+    }
+
+    #[test]
+    fn a_supposition_about_nothing_is_an_error() {
+        let ask = Ask::read("app.g.example", "A", "192.0.2.9", ["pool:none=down"]).unwrap();
+        assert!(explain(&testkit::world(&[]), None, &ask).is_err());
+    }
+
+    #[test]
+    fn small_shares_are_never_shown_as_none() {
+        for (share, text) in
+            [(0.1, "10 %"), (1.0 / 3.0, "33.33 %"), (1e-6, "1.0e-4 %"), (1.0, "100 %")]
+        {
+            assert_eq!(percent(share), text);
+        }
     }
 }

@@ -449,7 +449,7 @@ pub fn time(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let at = i64::try_from(since.as_millis()).ok();
     let at = at.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.unwrap_or_default().to_string()
+    format!("{:.3}", at.unwrap_or_default())
 }
 
 /// The wall-clock time of `at`, given that of `now`.

@@ -349,7 +349,15 @@ impl IntoResponse for Refused {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::testkit, *};
+    use crate::{
+        clock::SystemClock, control::publish::Control, place::embedded, telemetry::Telemetry,
+    };
+    use tokio::{
+        io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+        net::{TcpStream, UnixStream},
+        sync::{mpsc, watch},
+    };
 
     #[test]
     fn only_addresses_and_localhost_are_our_hosts() {
@@ -359,5 +367,138 @@ mod tests {
         for host in ["evil.example", "evil.example:8053", "127.0.0.1.evil.example", "", "[x]"] {
             assert!(!is_ours(host), "{host}");
         }
+    }
+
+    /// Both doors of a server that holds the files of [`testkit`].
+    struct Doors {
+        dir: tempfile::TempDir,
+        public: std::net::SocketAddr,
+        control: Control,
+        report: watch::Sender<Arc<Report>>,
+        changes: mpsc::UnboundedReceiver<Change>,
+    }
+
+    impl Doors {
+        async fn open() -> Doors {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+            let control = Control::new(Arc::clone(&clock));
+            let (changes, taken) = mpsc::unbounded_channel();
+            let (report, reports) = watch::channel(Arc::default());
+            let handle = Handle {
+                changes,
+                reader: control.reader(),
+                journal: control.journal(),
+                report: reports,
+                locations: Arc::new(ArcSwap::new(embedded::table())),
+            };
+            let metrics = Metrics::new(Arc::new(Telemetry::default()));
+            let running = Arc::new(testkit::Quiet::default());
+            let context = Context::new(handle, metrics, clock, running);
+            let dir = tempfile::tempdir().unwrap();
+            let socket = ControlSocket::bind(&dir.path().join("s")).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let public = listener.local_addr().unwrap();
+            tokio::spawn(serve_public(listener, Arc::clone(&context), std::future::pending()));
+            tokio::spawn(serve_control(socket, context, std::future::pending()));
+            Doors { dir, public, control, report, changes: taken }
+        }
+
+        async fn ask_public(&self, path: &str, host: &str) -> String {
+            ask(TcpStream::connect(self.public).await.unwrap(), "GET", path, host).await
+        }
+
+        async fn ask_control(&self, method: &str, path: &str) -> String {
+            let socket = UnixStream::connect(self.dir.path().join("s")).await.unwrap();
+            ask(socket, method, path, "localhost").await
+        }
+    }
+
+    /// The reply: its status, an empty line, its body.
+    async fn ask(
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        method: &str,
+        path: &str,
+        host: &str,
+    ) -> String {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        format!("{}\n{body}", &head["HTTP/1.1 ".len()..][..3])
+    }
+
+    #[tokio::test]
+    async fn a_server_is_ready_once_it_serves_its_files_with_health_known() {
+        let mut doors = Doors::open().await;
+        assert_eq!(doors.ask_public("/healthz", "127.0.0.1").await, "200\nalive\n");
+        let early = doors.ask_public("/readyz", "localhost").await;
+        assert!(early.starts_with("503\nno files have been accepted yet\n"), "{early}");
+
+        doors.control.install(Arc::new(testkit::snapshot()), 1);
+        doors.report.send_replace(Arc::new(Report { accepted: true, ..Report::default() }));
+        let warming = doors.ask_public("/readyz", "localhost").await;
+        assert_eq!(warming, "503\nthe first results of health checks are awaited\n");
+
+        doors.control.warm();
+        assert_eq!(doors.ask_public("/readyz", "localhost").await, "200\nready\n");
+        let metrics = doors.ask_public("/metrics", "localhost").await;
+        for line in ["tradewind_snapshot_revision 1.0", "tradewind_zones{state=\"current\"} 1.0"] {
+            assert!(metrics.contains(line), "{metrics}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_public_door_shows_nothing_else_and_no_stranger() {
+        let doors = Doors::open().await;
+        assert!(doors.ask_public("/healthz", "evil.example").await.starts_with("403"));
+        for path in ["/v1/status", "/v1/reload", "/"] {
+            assert!(doors.ask_public(path, "localhost").await.starts_with("404"), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_control_socket_explains_and_says_what_it_cannot() {
+        let mut doors = Doors::open().await;
+        doors.control.install(Arc::new(testkit::snapshot()), 1);
+        doors.control.warm();
+        let said =
+            doors.ask_control("GET", "/v1/explain?name=app.g.example&client=192.0.2.9").await;
+        assert!(said.starts_with("200\n") && said.contains("192.0.2.1 (50 %)"), "{said}");
+        let wrong = "/v1/explain?name=app.g.example&client=nobody";
+        assert!(doors.ask_control("GET", wrong).await.starts_with("400\n{\"error\":"));
+        let nothing = "/v1/explain?name=app.g.example&client=::1&what_if=pool:x%3Ddown";
+        assert!(doors.ask_control("GET", nothing).await.contains("matches nothing"));
+        let status = doors.ask_control("GET", "/v1/status").await;
+        let status: Status = serde_json::from_str(&status["200\n".len()..]).unwrap();
+        assert_eq!((status.revision, status.endpoints.len()), (1, 5));
+        let events = doors.ask_control("GET", "/v1/events?since=1").await;
+        let events: Vec<EventLine> = serde_json::from_str(&events["200\n".len()..]).unwrap();
+        assert!(events.iter().all(|event| event.seq > 1));
+    }
+
+    #[tokio::test]
+    async fn a_wish_goes_through_control_and_its_outcome_comes_back() {
+        let mut doors = Doors::open().await;
+        let control = async {
+            match doors.changes.recv().await {
+                Some(Change::Reload { cause, force: true, reply: Some(reply) }) => {
+                    assert_eq!(&*cause, "tradewind reload");
+                    reply.send(Report { revision: 8, ..Report::default() }).unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let socket = doors.dir.path().join("s");
+        let asked = async {
+            let socket = UnixStream::connect(socket).await.unwrap();
+            ask(socket, "POST", "/v1/reload?force=true", "localhost").await
+        };
+        let (reply, ()) = tokio::join!(asked, control);
+        let reply: ReloadReply = serde_json::from_str(&reply["200\n".len()..]).unwrap();
+        assert_eq!((reply.accepted, reply.revision), (false, 8));
+        doors.changes.close();
+        let stopping = doors.ask_control("POST", "/v1/rollback/3").await;
+        assert!(stopping.starts_with("503\n"), "{stopping}");
     }
 }

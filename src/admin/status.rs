@@ -205,7 +205,8 @@ fn endpoints(world: &World, targets: &[TargetState], clock: &dyn Clock) -> Vec<E
         }
     };
     let mut endpoints: Vec<_> = snapshot.slots.iter().enumerate().map(endpoint).collect();
-    endpoints.sort_by(|a, b| (&a.endpoint, &a.address).cmp(&(&b.endpoint, &b.address)));
+    // Stable: the two addresses of an endpoint stay in the order of the files' families.
+    endpoints.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
     endpoints
 }
 
@@ -365,4 +366,126 @@ pub fn clock_time(at: &str, now: &str) -> String {
     };
     let clock = clock.get(..5).unwrap_or(clock);
     if day == today { format!("{clock} UTC") } else { format!("{day} {clock} UTC") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{suppose::calm, testkit},
+        *,
+    };
+    use crate::{clock::SystemClock, control::publish::SharedJournal, health::Impairment};
+
+    fn status_of(world: &World, report: &Report, running: &testkit::Quiet) -> Status {
+        let clock = SystemClock::default();
+        status(&Seen {
+            world,
+            report,
+            running,
+            journal: &SharedJournal::default(),
+            clock: &clock,
+            started: clock.wall(),
+        })
+    }
+
+    fn accepted() -> Report {
+        Report { accepted: true, revision: 7, ..Report::default() }
+    }
+
+    /// The status while `suppositions` hold and all files are in force.
+    fn while_so(suppositions: &[&str]) -> Status {
+        let world =
+            World { revision: 7, swap: 9, warming: false, ..copy(&testkit::world(suppositions)) };
+        status_of(&world, &accepted(), &testkit::Quiet::default())
+    }
+
+    fn copy(world: &World) -> World {
+        World {
+            snapshot: world.snapshot.clone(),
+            steering: world.steering.clone(),
+            state: world.state.clone(),
+            ..World::default()
+        }
+    }
+
+    /// The sentence up to the revision, which has the time of day in it.
+    fn sentence(status: &Status) -> &str {
+        status.sentence.rsplit_once("; revision 7 since ").unwrap().0
+    }
+
+    #[test]
+    fn a_good_day_is_one_short_sentence() {
+        let status = while_so(&[]);
+        assert_eq!(sentence(&status), "All 4 endpoints are up");
+        assert!(status.not_ready.is_empty(), "{:?}", status.not_ready);
+        assert!(status.pools.iter().all(|pool| pool.available));
+        let names: Vec<&str> = status.endpoints.iter().map(|e| &*e.address).collect();
+        assert_eq!(names.len(), 5, "an endpoint of two addresses has a line for each: {names:?}");
+    }
+
+    #[test]
+    fn a_lost_region_counts_the_records_that_left_it() {
+        let status = while_so(&["region:us=down"]);
+        // www and sticky have nowhere to go; app and near go to eu.
+        assert_eq!(
+            sentence(&status),
+            "3 of 4 endpoints are down; us answers go elsewhere for 2 of 4 records; \
+             2 records are answered by their last resort"
+        );
+        assert_eq!(status.last_resort[0].basis, "all-down: last-good");
+    }
+
+    #[test]
+    fn a_lost_standby_moves_no_answers() {
+        let status = while_so(&["pool:dub=down"]);
+        assert_eq!(status.elsewhere.len(), 1, "only what is near moves");
+        assert_eq!((status.elsewhere[0].records, status.elsewhere[0].of), (1, 1));
+        let dub = status.pools.iter().find(|pool| pool.pool == "g.example/dub").unwrap();
+        assert_eq!((dub.available, dub.up, dub.endpoints), (false, 0, 1));
+    }
+
+    #[test]
+    fn an_endpoint_that_lost_one_family_is_still_up() {
+        let world = testkit::world(&[]);
+        let mut state = (*world.state).clone();
+        let v6 = world.snapshot.slots.iter().position(|s| s.address.to_string().contains("::"));
+        state.standings.0[v6.unwrap()].standing = Standing::Down;
+        let world = World { revision: 7, state: state.into(), ..copy(&world) };
+        let status = status_of(&world, &accepted(), &testkit::Quiet::default());
+        assert!(sentence(&status).starts_with("All 4 endpoints are up"));
+    }
+
+    #[test]
+    fn what_keeps_a_server_from_being_ready_is_said() {
+        let held = Report { held: vec!["g.example".into()], ..accepted() };
+        let world = World { revision: 7, ..copy(&testkit::world(&[])) };
+        let impairment = Some(Impairment { targets: 2, reason: "no route".into() });
+        let status = status_of(&world, &held, &testkit::Quiet { impairment });
+        assert_eq!(
+            sentence(&status),
+            "All 4 endpoints are up; the checker itself is impaired (no route); \
+             g.example is held back"
+        );
+        assert_eq!(status.not_ready, ["zone g.example is held back at its last good version"]);
+
+        let mut snapshot = testkit::snapshot();
+        snapshot.zones[0].zone = None;
+        let broken = World { revision: 7, ..copy(&calm(snapshot)) };
+        let never = ["zone g.example never compiled: answered with SERVFAIL"];
+        assert_eq!(not_ready(&broken, &accepted()), never);
+
+        let refused = Report { errors: 3, ..Report::default() };
+        assert_eq!(not_ready(&world, &refused), ["the newest files were refused"]);
+        let empty = World { warming: true, ..World::default() };
+        assert_eq!(not_ready(&empty, &accepted()).len(), 2);
+        let status = status_of(&empty, &Report::default(), &testkit::Quiet::default());
+        assert!(status.sentence.starts_with("No files have been accepted: nothing is answered"));
+    }
+
+    #[test]
+    fn times_of_day_have_their_day_unless_it_is_today() {
+        let now = "2026-11-22T12:30:00.000Z";
+        assert_eq!(clock_time("2026-11-22T12:01:07.120Z", now), "12:01 UTC");
+        assert_eq!(clock_time("2026-11-21T12:01:07.120Z", now), "2026-11-21 12:01 UTC");
+    }
 }

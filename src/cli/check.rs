@@ -65,7 +65,9 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> Exit {
             true => out.paint(Paint::Good, "the files load"),
             false => out.paint(Paint::Bad, "the files do not load"),
         };
-        out.line(format_args!("{verdict}: {errors} errors, {warnings} warnings"));
+        let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        out.line(format_args!("{verdict}: {errors}, {warnings}"));
     }
     if ok { Exit::Well } else { Exit::FilesInvalid }
 }

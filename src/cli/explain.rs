@@ -210,3 +210,59 @@ fn print_answers(steered: &Steered, out: &mut Out) {
     field("scope", format_args!("/{}: {}", steered.scope, steered.scope_why), out);
     field("basis", &steered.basis, out);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::tests::Page;
+
+    /// The account of the repository's example files.
+    fn account(name: &str, client: &str, what_if: &[&str]) -> String {
+        let args = ExplainArgs {
+            name: name.to_owned(),
+            rtype: "A".to_owned(),
+            client: client.to_owned(),
+            what_if: what_if.iter().map(|&text| text.to_owned()).collect(),
+            offline: true,
+            folder: FolderArgs { dir: Some(env!("CARGO_MANIFEST_DIR").into()) },
+        };
+        let (page, errors) = (Page::default(), Page::default());
+        let mut out = Out::into_writers(false, page.clone(), errors.clone());
+        assert_eq!(run(&args, &mut out), Exit::Well, "{}", errors.text());
+        page.text()
+    }
+
+    #[test]
+    fn an_account_shows_the_way_from_the_client_to_its_answer() {
+        let said = account("app.gtm.example.com", "192.0.2.9", &["pool:iad=down"]);
+        assert_eq!(
+            said,
+            "\
+app.gtm.example.com A: this client gets 198.51.100.10 for 5 s
+
+client    192.0.2.9
+supposed  pool:iad=down
+zone      gtm.example.com
+record    gtm.example.com/app
+why       failover
+            - iad: no endpoint is up
+              - iad-1: down: supposed
+            + dub: available
+              + dub-1: up: as if it were
+shares       100 %  dub-1 (weight 1)
+answers      100 %  198.51.100.10  gtm.example.com/dub/dub-1 in eu-west-1  ← this client
+draw      there is only one answer
+ttl       5 s: shortened from 30s: gtm.example.com/iad/iad-1 has a failing probe
+scope     /0: the answer does not depend on the client
+basis     healthy
+"
+        );
+    }
+
+    #[test]
+    fn an_account_of_a_sticky_name_names_the_network_and_its_member() {
+        let said = account("beta.gtm.example.com", "203.0.113.77", &[]);
+        assert!(said.contains("sticky: all of 203.0.113.0/24 is given"), "{said}");
+        assert_eq!(said.matches("← this client").count(), 1, "{said}");
+    }
+}

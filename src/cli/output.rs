@@ -55,13 +55,11 @@ pub struct Out {
 }
 
 impl Out {
-    /// The process's own stdout and stderr. Colour only on a terminal, and not with `NO_COLOR`
-    /// set to anything (no-color.org).
+    /// The process's own stdout and stderr.
     pub fn standard(args: OutputArgs) -> Self {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Out {
             json: args.json,
-            colour: !args.json && !unwanted && io::stdout().is_terminal(),
+            colour: !args.json && colour_wanted(&io::stdout()),
             data: Box::new(io::stdout()),
             errors: Box::new(io::stderr()),
             broken: None,
@@ -139,6 +137,12 @@ impl Out {
             _ => exit,
         }
     }
+}
+
+/// Colour goes only to terminals, and not with `NO_COLOR` set to anything (no-color.org).
+pub(super) fn colour_wanted(stream: &impl IsTerminal) -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !unwanted && stream.is_terminal()
 }
 
 #[cfg(test)]

@@ -1,7 +1,12 @@
 //! `tradewind serve` and `tradewind demo`: what runs until it is stopped. The running itself is
 //! the daemon's, which stands above this room and comes in through [`Servers`].
 
-use super::{Exit, folder::FolderArgs, output::Out, server::Server};
+use super::{
+    Exit,
+    folder::FolderArgs,
+    output::{Out, colour_wanted},
+    server::{Server, encoded},
+};
 use clap::{Args, ValueEnum};
 use std::{
     io,
@@ -78,21 +83,21 @@ pub struct Servers {
 
 /// Serves until it is told to stop.
 pub fn serve(args: &ServeArgs, servers: &Servers, out: &mut Out) -> Exit {
-    start_log("info");
+    start_log();
     ended((servers.serve)(args.folder.path(), args.ready_file.as_deref()), out)
 }
 
 /// Serves the demo, or does something to a running one.
 pub fn demo(args: &DemoArgs, servers: &Servers, out: &mut Out) -> Exit {
     let (Some(action), Some(region)) = (args.action, &args.region) else {
-        start_log("info");
+        start_log();
         return ended((servers.demo)(), out);
     };
     let (word, done) = match action {
         Action::Kill => ("kill", "killed"),
         Action::Restore => ("restore", "restored"),
     };
-    let path = format!("/v1/demo/{word}/{}", super::server::encoded(region));
+    let path = format!("/v1/demo/{word}/{}", encoded(region));
     match Server::of(args.folder.path()).post::<()>(&path) {
         Ok(()) => {
             out.line(format_args!("{region} {done}; `tradewind status` shows what follows"));
@@ -110,9 +115,13 @@ fn ended(outcome: anyhow::Result<Exit>, out: &mut Out) -> Exit {
 }
 
 /// Starts the log on stderr, as detailed as `TRADEWIND_LOG` says.
-fn start_log(default: &str) {
-    let filter = EnvFilter::try_from_env("TRADEWIND_LOG").unwrap_or_else(|_| default.into());
-    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+fn start_log() {
+    let filter = EnvFilter::try_from_env("TRADEWIND_LOG").unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(colour_wanted(&io::stderr()))
+        .with_target(false)
+        .with_env_filter(filter);
     // A log that somebody has started before serves as well.
     let _ = log.try_init();
 }

@@ -538,6 +538,16 @@ fn a_long_chain_of_policies_is_walked_without_recursion() {
     assert!(told(&zone).contains("policies in a loop: `p0` → `p1` → "));
 }
 
+#[test]
+fn wildcards_and_the_apex_are_steered_under_their_own_names() {
+    let table = "policy = \"failover\"\nmembers = [\"one\", \"two\"]\n";
+    let names = ["@", "*.cdn", "deep.a.example."];
+    let compiled = good(&names.map(|name| format!("[records.\"{name}\"]\n{table}")).concat());
+    let owners: Vec<String> =
+        compiled.snapshot.records.iter().map(|record| record.owner.to_string()).collect();
+    assert_eq!(owners, ["a.example", "*.cdn.a.example", "deep.a.example"]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(24))]
     #[test]

@@ -73,6 +73,7 @@ fn check<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Tabl
         &[("http", CheckType::Http), ("https", CheckType::Https), ("tcp", CheckType::Tcp)];
     const LATER: &[&str] =
         &["tls", "dns", "icmp", "grpc", "exec", "push", "file", "prometheus", "composite"];
+    reader.check_name(&name);
     if name.get_ref() == "none" {
         let help = "`check = \"none\"` means no check; call this one something else";
         reader.report_help(name.span(), "a check cannot be called `none`", help);

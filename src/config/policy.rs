@@ -175,6 +175,7 @@ fn policy<'i>(
     name: Spanned<String>,
     mut table: Table<'i>,
 ) -> PolicyDef {
+    reader.check_name(&name);
     refuse_record_keys(reader, &mut table);
     for key in ["check", "region", "probe"] {
         table.elsewhere(reader, key, "write it at the pool, the record or the zone");

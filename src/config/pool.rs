@@ -55,6 +55,7 @@ pub(super) fn read<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec
 }
 
 fn pool<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Table<'i>) -> PoolDef {
+    reader.check_name(&name);
     refuse_record_keys(reader, &mut table);
     table.later(reader, "extra");
     let example = "[{ name = \"a\", ipv4 = \"192.0.2.1\" }]";

@@ -73,6 +73,14 @@ impl<'i, 'p> Reader<'i, 'p> {
         None
     }
 
+    /// Complains about a name that cannot be part of an id. Records are not asked: they are
+    /// domain names, and have rules of their own.
+    pub fn check_name(&mut self, name: &Key) {
+        if let Err(why) = super::scalar::check_name(name.get_ref()) {
+            self.report(name.span(), why);
+        }
+    }
+
     /// The value as a table called `what` in messages.
     pub fn table(&mut self, what: String, value: Value<'i>) -> Option<Table<'i>> {
         let span = value.span();
@@ -195,7 +203,7 @@ impl<'i> Table<'i> {
         reader.table(format!("[{key}]"), value)
     }
 
-    /// The tables in the table `key` (checked as names), each under a name of the operator's choosing, in the order
+    /// The tables in the table `key`, each under a name of the operator's choosing, in the order
     /// they are written; `what` names one of them.
     pub fn take_named<'p>(
         &mut self,
@@ -217,12 +225,6 @@ impl<'i> Table<'i> {
                 Some(table) => table,
                 None => continue,
             };
-            // A record is named like a domain: its first label may be `*` (RFC 4592).
-            let is_wildcard = what == "record" && (name == "*" || name.starts_with("*."));
-            let plain = if is_wildcard { name.replacen('*', "any", 1) } else { name.clone() };
-            if let Err(why) = super::scalar::check_name(&plain) {
-                reader.report(span.clone(), why);
-            }
             // What is missing in a table is shown at its name: its header may be anywhere.
             table.span = span.clone();
             named.push((Spanned::new(span, name), table));

@@ -157,6 +157,7 @@ fn region<'i>(
     name: Spanned<String>,
     mut table: Table<'i>,
 ) -> RegionDef {
+    reader.check_name(&name);
     if table.has("cloud") == table.has("at") {
         let problem = Problem::error(
             &reader.file,

@@ -228,6 +228,21 @@ fn mistakes_in_a_zone_are_all_found_at_once() {
     assert_eq!(lines("zones/a.toml", text), include_str!("tests/zone_mistakes.txt"));
 }
 
+#[test]
+fn a_record_is_named_like_a_domain_and_everything_else_like_an_id() {
+    let table = "policy = \"failover\"\nmembers = [\"p\"]\n";
+    let records = ["*", "*.cdn", "0/25", "@", "a.b"];
+    let records = records.map(|name| format!("[records.\"{name}\"]\n{table}")).concat();
+    let zone = format!("zone = \"a.example\"\n{records}");
+    assert_eq!(lines("zones/a.toml", &zone), "");
+    let zone = format!("zone = \"a.example\"\n[policies.\"*.p\"]\n{table}");
+    assert_eq!(lines("zones/a.toml", &zone), "2:11: a name cannot contain '*'\n");
+    let check = "[\"a/b\"]\ntype = \"tcp\"\n";
+    assert_eq!(lines("healthchecks/a.toml", check), "1:2: a name cannot contain '/'\n");
+    let region = "[regions.\"a b\"]\nat = [1, 2]\n";
+    assert_eq!(lines("tradewind.toml", region), "1:10: a name cannot contain ' '\n");
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_reading_or_drawing_panic(

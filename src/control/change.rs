@@ -10,7 +10,10 @@ pub enum Change {
     /// Health found something out.
     Verdicts(Vec<TargetVerdict>),
     /// Every target has its first result, or has had its second: steered names may be answered.
-    Warm,
+    Warm {
+        /// Told once they are.
+        done: oneshot::Sender<()>,
+    },
     /// Read the operator's files again.
     Reload {
         /// Who asks: `SIGHUP`, `tradewind reload`, `watch`.

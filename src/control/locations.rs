@@ -23,6 +23,15 @@ pub struct Locations {
     table: OnceLock<Arc<LocationTable>>,
 }
 
+/// What a look into `geoip/` brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The data now in force, or what is wrong with the file.
+    pub what: Arc<str>,
+    /// Whether it was taken.
+    pub taken: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     path: PathBuf,
@@ -41,8 +50,9 @@ impl Locations {
         Arc::clone(self.table.get_or_init(embedded::table))
     }
 
-    /// Reads a new or changed database. What is wrong with it goes into `problems`.
-    pub fn refresh(&mut self, problems: &mut Problems) {
+    /// Reads a new or changed database; nothing if all is as it was. What is wrong with it goes
+    /// into `problems` too.
+    pub fn refresh(&mut self, problems: &mut Problems) -> Option<Found> {
         let found = self.found();
         for ignored in found.iter().skip(1) {
             problems.push(warning(
@@ -51,23 +61,26 @@ impl Locations {
             ));
         }
         let Some(first) = found.into_iter().next() else {
-            if self.from.take().is_some() {
-                self.table = OnceLock::new();
-            }
-            return;
+            self.from.take()?;
+            self.table = OnceLock::new();
+            return Some(Found { what: "the embedded country table".into(), taken: true });
         };
         if self.from.as_ref() == Some(&first) {
-            return;
+            return None;
         }
+        let name = first.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match mmdb::read(&first.path) {
             Ok(table) => {
+                let what = format!("{name}: {} of {}", table.info.source, table.info.date);
                 self.table = OnceLock::from(Arc::new(table));
                 self.from = Some(first);
+                Some(Found { what: what.into(), taken: true })
             }
-            Err(problem) => problems.push(warning(
-                &first.path,
-                format!("cannot be used: {problem}; the old location data stay in force"),
-            )),
+            Err(problem) => {
+                let why = format!("cannot be used: {problem}; the old location data stay in force");
+                problems.push(warning(&first.path, why));
+                Some(Found { what: format!("{name} {problem}").into(), taken: false })
+            }
         }
     }
 

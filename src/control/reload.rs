@@ -9,12 +9,12 @@ use super::revisions::{RevisionError, Revisions};
 use crate::{
     checkplan::CheckPlan,
     clock::Clock,
-    compile::{CounterName, Input, Memory, compile},
+    compile::{Compiled, CounterName, Input, Memory, compile},
     config::{
         Problem, Problems,
         render::ProblemJson,
         server::ServerSection,
-        sources::{Sources, ZoneSources},
+        sources::{Files, Sources, ZoneSources},
     },
     place::LocationTable,
     snapshot::Snapshot,
@@ -28,7 +28,7 @@ use std::{
 };
 
 /// Where clients are, and what was said of the files it came from.
-pub use super::locations::Locations;
+pub use super::locations::{Found, Locations};
 
 /// What became of a reload or rollback, for whoever asked.
 #[derive(Clone, Debug, Default)]
@@ -80,8 +80,18 @@ pub struct Prepared {
     pub server: ServerSection,
     /// Where clients are.
     pub locations: Arc<LocationTable>,
+    /// What `geoip/` held that was not there before, or is broken.
+    pub found: Option<Found>,
     /// What to tell whoever asked.
     pub report: Report,
+}
+
+/// What is about to be in force.
+struct Accepted {
+    /// The files that all zones share.
+    server: Files,
+    compiled: Compiled,
+    found: Option<Found>,
 }
 
 /// Reads and compiles the operator's files; remembers what is in force.
@@ -128,18 +138,24 @@ impl Loader {
     pub fn load(&mut self, wish: &Wish, cause: &str) -> Result<Prepared, Box<Report>> {
         let mut alarms = Problems::default();
         let sources = self.sources(wish)?;
-        self.locations.refresh(&mut alarms);
+        let found = self.locations.refresh(&mut alarms);
         let mut last_good = self.accepted.as_ref().map(|a| a.zones.clone()).unwrap_or_default();
         let mut kept = None;
         if *wish == Wish::Start {
             kept = self.revisions.newest();
             self.revision = self.revisions.next() - 1;
-            if let Some((_, kept)) = &kept {
+            if let Some((revision, kept)) = &kept {
                 last_good.clone_from(&kept.zones);
+                // The same files again are no new revision: else ten restarts would push every
+                // other one out.
+                self.accepted = (*revision == self.revision).then(|| kept.clone());
             }
         }
         match self.compile(&sources, &last_good) {
-            Ok(compiled) => self.accept(wish, cause, sources, compiled, alarms),
+            Ok(compiled) => {
+                let server = sources.server.clone();
+                self.accept(wish, cause, &sources, Accepted { server, compiled, found }, alarms)
+            }
             Err(problems) => {
                 let Some((revision, kept)) = kept else {
                     return Err(self.refused(&problems, &sources));
@@ -151,7 +167,8 @@ impl Loader {
                 };
                 compiled.problems = problems;
                 let cause = format!("{cause} (server files of revision {revision})");
-                self.accept(wish, &cause, stand_in, compiled, alarms)
+                let accepted = Accepted { server: stand_in.server, compiled, found };
+                self.accept(wish, &cause, &sources, accepted, alarms)
             }
         }
     }
@@ -186,7 +203,7 @@ impl Loader {
         &mut self,
         sources: &Sources,
         last_good: &BTreeMap<Arc<Path>, ZoneSources>,
-    ) -> Result<crate::compile::Compiled, Problems> {
+    ) -> Result<Compiled, Problems> {
         let telemetry = Arc::clone(&self.telemetry);
         let mut counter = |name: CounterName<'_>| {
             telemetry.slot(AnswerName {
@@ -206,14 +223,17 @@ impl Loader {
         compile(input, &mut self.memory)
     }
 
+    /// Takes what was compiled. `sources` are the files as they were read, which the problems
+    /// speak of; what is in force of them is in `accepted`.
     fn accept(
         &mut self,
         wish: &Wish,
         cause: &str,
-        sources: Sources,
-        compiled: crate::compile::Compiled,
+        sources: &Sources,
+        accepted: Accepted,
         mut problems: Problems,
     ) -> Result<Prepared, Box<Report>> {
+        let Accepted { server, compiled, found } = accepted;
         problems.append(compiled.problems);
         let snapshot = compiled.snapshot;
         let names = name_counts(&snapshot);
@@ -225,9 +245,9 @@ impl Loader {
                 "held back because `watch` loaded it by itself; \
                  run `tradewind reload --force` if it is meant",
             ));
-            return Err(self.refused(&problems, &sources));
+            return Err(self.refused(&problems, sources));
         }
-        let accepted = Sources { server: sources.server.clone(), zones: compiled.accepted };
+        let accepted = Sources { server, zones: compiled.accepted };
         let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
         if !unchanged {
             self.revision += 1;
@@ -248,9 +268,9 @@ impl Loader {
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
             zones: snapshot.zones.len(),
             records: snapshot.records.len(),
-            problems: problems.to_json(&sources),
+            problems: problems.to_json(sources),
             errors,
-            rendered: problems.render(&sources, false),
+            rendered: problems.render(sources, false),
         };
         self.accepted = Some(accepted);
         Ok(Prepared {
@@ -258,6 +278,7 @@ impl Loader {
             plan: compiled.plan,
             server: compiled.server,
             locations: self.locations.table(),
+            found,
             report,
         })
     }

@@ -20,7 +20,7 @@ use std::{
 pub const KEPT: usize = 10;
 
 /// The store under `state/revisions`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Revisions {
     dir: PathBuf,
 }

@@ -8,7 +8,7 @@ use super::{
     Change,
     event::EventKind,
     publish::{Control, TargetVerdict},
-    reload::{Loader, Prepared, Report, Wish},
+    reload::{Found, Loader, Prepared, Report, Wish},
 };
 use crate::{
     checkplan::CheckPlan,
@@ -142,7 +142,11 @@ impl Loop {
     fn take(&mut self, change: Change) {
         match change {
             Change::Verdicts(found) => self.control.observe(found),
-            Change::Warm => self.control.warm(),
+            Change::Warm { done } => {
+                self.control.warm();
+                // Whoever asked may have gone away.
+                let _ = done.send(());
+            }
             Change::Reload { cause, force, reply } => {
                 let wish = match &*cause {
                     "geoip" => Wish::Places,
@@ -185,10 +189,13 @@ impl Loop {
             Err(report) => {
                 let (cause, errors) = (Arc::clone(&load.cause), report.errors);
                 self.control.record(EventKind::Refused { cause, errors });
+                // That there is no such revision says nothing of the operator's files.
+                if !matches!(load.wish, Wish::Rollback(_)) {
+                    self.shown.report.send_replace(Arc::new((*report).clone()));
+                }
                 *report
             }
         };
-        self.shown.report.send_replace(Arc::new(report.clone()));
         if let Some(reply) = load.reply {
             // Whoever asked may have gone away.
             let _ = reply.send(report);
@@ -199,6 +206,9 @@ impl Loop {
         let report = prepared.report;
         self.shown.locations.store(prepared.locations);
         self.control.install(prepared.snapshot, report.revision);
+        if let Some(Found { what, taken }) = prepared.found {
+            self.control.record(EventKind::Geoip { what, taken });
+        }
         (self.hooks.probe)(&prepared.plan);
         self.control.record(EventKind::Loaded {
             revision: report.revision,

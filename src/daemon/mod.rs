@@ -10,6 +10,7 @@ mod backends;
 pub mod demo;
 mod doors;
 mod ready;
+mod signals;
 mod watch;
 
 use crate::{
@@ -32,6 +33,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use backends::Backends;
 use doors::Doors;
+use signals::Signals;
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
@@ -40,13 +42,16 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch as latest},
+    sync::{mpsc, oneshot, watch as latest},
     time::timeout,
 };
 
 /// Steered answers wait no longer than this for the first results of health checks.
 const FIRST_RESULTS: Duration = Duration::from_secs(1);
+
+/// Work on threads of its own (a lookup that hangs in the system's resolver, a load of files)
+/// keeps a stopped server no longer than this.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -67,6 +72,15 @@ pub fn serve(options: &ServeOptions) -> anyhow::Result<Exit> {
 }
 
 fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the control plane's threads")?;
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::catch()?
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let telemetry = Arc::new(Telemetry::default());
     let state = options.dir.join(state_folder(&options.dir));
@@ -81,13 +95,16 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
     if !prepared.report.rendered.is_empty() {
         complain(&prepared.report.rendered);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start the control plane's threads")?;
-    let revisions = Revisions::new(&state);
-    runtime.block_on(start(options, clock, telemetry, loader, revisions, prepared, demo))
+    let ends = Ends { signals, demo };
+    let outcome = runtime.block_on(start(options, clock, telemetry, loader, prepared, ends));
+    runtime.shutdown_timeout(LINGER);
+    outcome
+}
+
+/// What the daemon minds beside serving.
+struct Ends {
+    signals: Signals,
+    demo: Option<demo::Demo>,
 }
 
 /// `state` as the server file says, or the default when it cannot be read: kept revisions are
@@ -104,10 +121,10 @@ async fn start(
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
     loader: Loader,
-    revisions: Revisions,
     prepared: Prepared,
-    demo: Option<demo::Demo>,
+    Ends { mut signals, demo }: Ends,
 ) -> anyhow::Result<Exit> {
+    let revisions = loader.revisions().clone();
     let server = prepared.server.clone();
     let threads = server.udp_threads.unwrap_or_else(cores);
     let sockets = Sockets::bind(&server.listen, threads, threads)?;
@@ -156,19 +173,31 @@ async fn start(
     let warming = tokio::spawn(async move {
         // Either way steered names are answered from here on.
         let _ = timeout(FIRST_RESULTS, first_round).await;
-        let _ = warm.send(Change::Warm);
+        let (done, warmed) = oneshot::channel();
+        // Both fail only while the server stops.
+        let _ = warm.send(Change::Warm { done });
+        let _ = warmed.await;
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
     let running = Arc::new(Watched { checker, revisions });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
     let watcher = watch::start(&options.dir, server.watch, changes.clone());
-    warming.await.context("waiting for first results")?;
-    if let Some(path) = &options.ready_file {
-        ready::write(path, &addresses, doors.address(), &control_path)?;
+    let announcing = async {
+        warming.await.context("waiting for first results")?;
+        if let Some(path) = &options.ready_file {
+            ready::write(path, &addresses, doors.address(), &control_path)?;
+        }
+        tracing::info!(addresses = ?addresses, control = %control_path.display(), "serving");
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        announced = announcing => {
+            announced?;
+            signals.stopped(&changes).await;
+        }
+        () = signals.stopped(&changes) => {}
     }
-    tracing::info!(addresses = ?addresses, control = %control_path.display(), "serving");
-    wait_for_signal(&changes).await?;
     tracing::info!("stopping");
     drop(watcher);
     doors.close().await;
@@ -234,23 +263,5 @@ fn hooks(checker: Arc<Checker>, backends: Option<Backends>) -> Hooks {
             Some(backends) => backends.kill(region),
             None => Err("this server runs no demo backends; start `tradewind demo`".into()),
         }),
-    }
-}
-
-/// Returns at SIGTERM or SIGINT; SIGHUP loads the files.
-async fn wait_for_signal(changes: &mpsc::UnboundedSender<Change>) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => {
-                let cause = "SIGHUP".into();
-                // Fails only when the loop has ended, and then SIGTERM is what follows.
-                let _ = changes.send(Change::Reload { cause, force: false, reply: None });
-            }
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-        }
     }
 }

@@ -18,6 +18,13 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         above: Option<&Above<'t, '_>>,
         depth: u8,
     ) -> Option<Choice<'t>> {
+        let tree = self.tree;
+        let order = tree.classes.order(self.class, latency.dependent);
+        self.trace.note(depth, || {
+            let members = order.iter().map(|rank| &latency.members[usize::from(rank.member)]);
+            let names: Vec<&str> = members.map(|member| &*tree.node(member.node).name).collect();
+            format!("nearest first: {}", names.join(", "))
+        });
         // Reserves, however near, wait until no other member is available.
         self.nearest(latency, above, depth, |member| !member.weight.is_reserve())
             .or_else(|| self.nearest(latency, above, depth, |member| member.weight.is_reserve()))

@@ -54,7 +54,12 @@ pub struct Backend {
 impl Backend {
     /// A running one on `127.0.0.host` and a free port, in good mood.
     pub fn start(host: u8) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, host), 0)).unwrap();
+        Self::at((Ipv4Addr::new(127, 0, 0, host), 0).into())
+    }
+
+    /// A running one at `address`, where port 0 stands for any that is free.
+    pub fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let mut backend = Backend {
             address: listener.local_addr().unwrap(),
             shared: Arc::new(Shared {
@@ -174,9 +179,19 @@ impl Shared {
 
 /// The status and body of `GET path`.
 pub fn get(server: SocketAddr, path: &str) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(server)?;
+    let stream = TcpStream::connect(server)?;
     stream.set_read_timeout(Some(DEADLINE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")?;
+    exchange(stream, "GET", path, &server.to_string())
+}
+
+/// One request over `stream`; the status and body of its response.
+pub fn exchange(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    host: &str,
+) -> io::Result<(u16, String)> {
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
     let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));

@@ -11,10 +11,12 @@
 
 pub mod backend;
 pub mod dns;
+pub mod load;
 pub mod peers;
 pub mod process;
 pub mod scratch;
 pub mod server;
+pub mod zones;
 
 use std::{
     env,

@@ -19,7 +19,17 @@ pub enum Program {
     Knot,
 }
 
-/// A running authoritative server of somebody else's, with one zone.
+impl Program {
+    /// The lines of its configuration for one zone.
+    fn zone(self, zone: &str) -> String {
+        match self {
+            Program::Nsd => format!("zone:\n  name: \"{zone}\"\n  zonefile: \"{zone}.zone\"\n"),
+            Program::Knot => format!("- domain: {zone}\n  file: \"{zone}.zone\"\n"),
+        }
+    }
+}
+
+/// A running authoritative server of somebody else's.
 pub struct Authority {
     /// Where it answers, over UDP and TCP.
     pub address: SocketAddr,
@@ -30,15 +40,27 @@ pub struct Authority {
 impl Authority {
     /// Serves `zone` with `text` as RFC 1035 says; `None` where the program is missing.
     pub fn start(program: Program, address: SocketAddr, zone: &str, text: &str) -> Option<Self> {
+        Self::serve(program, address, &[(zone, text)])
+    }
+
+    /// Serves several zones.
+    pub fn serve(program: Program, address: SocketAddr, zones: &[(&str, &str)]) -> Option<Self> {
         let folder = Scratch::new();
-        folder.write("zone.db", text);
-        let (mut command, config) = match program {
-            Program::Nsd => nsd(folder.path(), address, zone)?,
-            Program::Knot => knot(folder.path(), address, zone)?,
+        for (zone, text) in zones {
+            folder.write(&format!("{zone}.zone"), text);
+        }
+        let (mut command, mut config) = match program {
+            Program::Nsd => nsd(folder.path(), address)?,
+            Program::Knot => knot(folder.path(), address)?,
         };
+        for (zone, _) in zones {
+            config += &program.zone(zone);
+        }
         command.arg("-c").arg(folder.write("config", &config));
         let mut process = Process::start(&command, &folder.path().join("log"));
-        await_answer(&mut process, address, zone, false);
+        for (zone, _) in zones {
+            await_answer(&mut process, address, zone, false);
+        }
         Some(Authority { address, process, folder })
     }
 
@@ -48,7 +70,7 @@ impl Authority {
     }
 }
 
-fn nsd(folder: &Path, address: SocketAddr, zone: &str) -> Option<(Command, String)> {
+fn nsd(folder: &Path, address: SocketAddr) -> Option<(Command, String)> {
     let mut command = Command::new(tool("nsd")?);
     command.arg("-d");
     let (folder, ip, port) = (folder.display(), address.ip(), address.port());
@@ -63,17 +85,15 @@ fn nsd(folder: &Path, address: SocketAddr, zone: &str) -> Option<(Command, Strin
   xfrdir: \"{folder}\"
   pidfile: \"{folder}/nsd.pid\"
   server-count: 1
+  minimal-responses: yes
 remote-control:
   control-enable: no
-zone:
-  name: \"{zone}\"
-  zonefile: zone.db
 "
     );
     Some((command, config))
 }
 
-fn knot(folder: &Path, address: SocketAddr, zone: &str) -> Option<(Command, String)> {
+fn knot(folder: &Path, address: SocketAddr) -> Option<(Command, String)> {
     let command = Command::new(tool("knotd")?);
     let (folder, ip, port) = (folder.display(), address.ip(), address.port());
     let config = format!(
@@ -88,11 +108,11 @@ log:
   any: info
 database:
   storage: {folder}
-zone:
-- domain: {zone}
+template:
+- id: default
   storage: {folder}
-  file: zone.db
   zonefile-sync: -1
+zone:
 "
     );
     Some((command, config))

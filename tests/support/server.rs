@@ -1,10 +1,11 @@
 //! The real binary, serving a folder.
 
-use super::{process::Process, scratch::Scratch};
+use super::{DEADLINE, await_some, backend::exchange, process::Process, scratch::Scratch};
 use serde_json::Value;
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::net::UnixStream,
     path::PathBuf,
     process::{Command, ExitStatus, Output},
 };
@@ -23,10 +24,8 @@ pub struct Server {
 impl Server {
     /// Serves `folder` and returns once it answers. Let its files say port 0.
     pub fn start(folder: Scratch) -> Self {
+        let mut process = launch(&folder);
         let ready_file = folder.path().join("ready.json");
-        let mut command = Command::new(BINARY);
-        command.arg("serve").arg("-C").arg(folder.path()).arg("--ready-file").arg(&ready_file);
-        let mut process = Process::start(&command, &folder.path().join("server.log"));
         // Written whole by a rename once the server answers, so what is read is all of it.
         let ready = process.await_some("ready file of the server", || {
             serde_json::from_slice(&fs::read(&ready_file).ok()?).ok()
@@ -83,10 +82,61 @@ impl Server {
         cli(&all)
     }
 
+    /// Asks the control socket; the status and the body, if that is JSON.
+    pub fn control_request(&self, method: &str, path: &str) -> (u16, Value) {
+        let stream = UnixStream::connect(self.control()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let (status, body) = exchange(stream, method, path, "localhost").unwrap();
+        (status, serde_json::from_str(&body).unwrap_or(Value::Null))
+    }
+
+    /// `tradewind reload` and what it says.
+    pub fn reload(&self) -> Value {
+        self.control_request("POST", "/v1/reload").1
+    }
+
+    /// What happened after event number `since`, oldest first.
+    pub fn events(&self, since: u64) -> Vec<Value> {
+        let (status, events) = self.control_request("GET", &format!("/v1/events?since={since}"));
+        assert_eq!(status, 200);
+        serde_json::from_value(events).unwrap()
+    }
+
+    /// The number of the newest event.
+    pub fn last_event(&self) -> u64 {
+        self.events(0).last().map_or(0, |event| event["seq"].as_u64().unwrap())
+    }
+
+    /// Waits for the first event after number `since` that `accept` likes.
+    pub fn await_event(
+        &self,
+        what: &str,
+        since: u64,
+        mut accept: impl FnMut(&Value) -> bool,
+    ) -> Value {
+        await_some(what, || self.events(since).into_iter().find(|event| accept(event)))
+    }
+
+    /// Kills it with SIGKILL; its folder is left as it is.
+    pub fn kill(self) -> Scratch {
+        drop(self.process);
+        // What stands there was written by the dead.
+        self.folder.remove("ready.json");
+        self.folder
+    }
+
     /// Stops it with SIGTERM.
     pub fn stop(mut self) -> ExitStatus {
         self.process.terminate()
     }
+}
+
+/// Starts to serve `folder`; says in `ready.json` once it answers, and logs to `server.log`.
+pub fn launch(folder: &Scratch) -> Process {
+    let mut command = Command::new(BINARY);
+    command.arg("serve").arg("-C").arg(folder.path());
+    command.arg("--ready-file").arg(folder.path().join("ready.json"));
+    Process::start(&command, &folder.path().join("server.log"))
 }
 
 /// Runs the binary to its end.
