@@ -1,7 +1,8 @@
 //! The loop that takes [`Change`]s, one at a time and in order.
 //!
 //! Verdicts are published at once; those that follow within a millisecond go together. Loading
-//! files takes its time on a thread of its own, and verdicts go on being published meanwhile.
+//! files, and keeping those that were accepted, takes its time on a thread of its own, and
+//! verdicts go on being published meanwhile.
 //! Ends when every sender is gone or the server stops.
 
 use super::{
@@ -16,7 +17,12 @@ use crate::{
     place::LocationTable,
 };
 use arc_swap::ArcSwap;
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -57,6 +63,8 @@ pub struct Loop {
     hooks: Hooks,
     shown: Shown,
     queue: VecDeque<Load>,
+    /// What the first load came to, until [`Loop::run`] has it kept.
+    begun: Option<Report>,
     published: Option<Moment>,
 }
 
@@ -67,7 +75,13 @@ struct Load {
     reply: Option<oneshot::Sender<Report>>,
 }
 
-type Loaded = (Loader, Load, Result<Prepared, Box<Report>>);
+/// What the loader comes back with from its thread.
+enum Done {
+    /// A load, to be published.
+    Loaded(Loader, Load, Result<Prepared, Box<Report>>),
+    /// The set in force is kept: now whoever asked is answered.
+    Kept(Loader, Report, Option<oneshot::Sender<Report>>),
+}
 
 impl Loop {
     /// A loop over what was loaded at start.
@@ -78,18 +92,19 @@ impl Loop {
         hooks: Hooks,
         shown: Shown,
     ) -> Loop {
-        let queue = VecDeque::new();
-        Loop { control, loader: Some(loader), clock, hooks, shown, queue, published: None }
+        let (loader, queue) = (Some(loader), VecDeque::new());
+        Loop { control, loader, clock, hooks, shown, queue, begun: None, published: None }
     }
 
     /// Publishes what the first load prepared. Steered names wait for [`Change::Warm`].
     pub fn begin(&mut self, prepared: Prepared, cause: &str) {
-        self.install(prepared, cause);
+        self.begun = Some(self.install(prepared, cause));
     }
 
     /// Takes changes until all senders are gone.
     pub async fn run(mut self, mut changes: mpsc::UnboundedReceiver<Change>) {
-        let mut job: Option<JoinHandle<Loaded>> = None;
+        let first = self.begun.take().zip(self.loader.take());
+        let mut job = first.map(|(report, loader)| keep(loader, report, None));
         loop {
             if job.is_none() {
                 job = self.next_load();
@@ -101,10 +116,7 @@ impl Loop {
                     Some(change) => self.take(change),
                     None => return,
                 },
-                loaded = finished(&mut job) => {
-                    job = None;
-                    self.loaded(loaded);
-                }
+                done = finished(&mut job) => job = self.done(done),
                 () = sleep(pause) => self.control.tick(),
             }
         }
@@ -173,30 +185,45 @@ impl Loop {
     }
 
     /// Starts the next load on a thread of its own.
-    fn next_load(&mut self) -> Option<JoinHandle<Loaded>> {
+    fn next_load(&mut self) -> Option<JoinHandle<Done>> {
         let load = self.queue.pop_front()?;
-        let mut loader = self.loader.take().expect("it comes back with every finished load");
+        let mut loader = self.loader.take().expect("it comes back from every job");
         Some(tokio::task::spawn_blocking(move || {
-            let result = loader.load(&load.wish, &load.cause);
-            (loader, load, result)
+            let result = catch_unwind(AssertUnwindSafe(|| loader.load(&load.wish, &load.cause)));
+            let result = result.unwrap_or_else(|_| Err(loader.panicked()));
+            Done::Loaded(loader, load, result)
         }))
     }
 
-    fn loaded(&mut self, (loader, load, result): Loaded) {
-        self.loader = Some(loader);
-        let report = match result {
-            Ok(prepared) => self.install(prepared, &load.cause),
-            Err(report) => {
-                let (cause, errors) = (Arc::clone(&load.cause), report.errors);
+    /// Takes what the loader comes back with; what it does next, if that is not to wait.
+    fn done(&mut self, done: Done) -> Option<JoinHandle<Done>> {
+        match done {
+            Done::Loaded(loader, load, Ok(prepared)) => {
+                let report = self.install(prepared, &load.cause);
+                Some(keep(loader, report, load.reply))
+            }
+            Done::Loaded(loader, load, Err(report)) => {
+                self.loader = Some(loader);
+                let (cause, errors) = (load.cause, report.errors);
                 self.control.record(EventKind::Refused { cause, errors });
                 // That there is no such revision says nothing of the operator's files.
-                if !matches!(load.wish, Wish::Rollback(_)) {
-                    self.shown.report.send_replace(Arc::new((*report).clone()));
-                }
-                *report
+                let shown = !matches!(load.wish, Wish::Rollback(_));
+                self.tell(*report, shown, load.reply);
+                None
             }
-        };
-        if let Some(reply) = load.reply {
+            Done::Kept(loader, report, reply) => {
+                self.loader = Some(loader);
+                self.tell(report, true, reply);
+                None
+            }
+        }
+    }
+
+    fn tell(&self, report: Report, shown: bool, reply: Option<oneshot::Sender<Report>>) {
+        if shown {
+            self.shown.report.send_replace(Arc::new(report.clone()));
+        }
+        if let Some(reply) = reply {
             // Whoever asked may have gone away.
             let _ = reply.send(report);
         }
@@ -227,10 +254,22 @@ impl Loop {
     }
 }
 
+/// Keeps what was just published, then has whoever asked for it answered.
+fn keep(
+    mut loader: Loader,
+    mut report: Report,
+    reply: Option<oneshot::Sender<Report>>,
+) -> JoinHandle<Done> {
+    tokio::task::spawn_blocking(move || {
+        loader.keep(&mut report);
+        Done::Kept(loader, report, reply)
+    })
+}
+
 /// The outcome of `job`; never, when there is none.
-async fn finished(job: &mut Option<JoinHandle<Loaded>>) -> Loaded {
+async fn finished(job: &mut Option<JoinHandle<Done>>) -> Done {
     match job {
-        Some(job) => job.await.expect("loading returns its problems and is never cancelled"),
+        Some(job) => job.await.expect("no job panics and none is cancelled"),
         None => std::future::pending().await,
     }
 }
