@@ -120,6 +120,8 @@ pub struct Loader {
     /// The set in force.
     accepted: Option<Sources>,
     revision: u64,
+    /// What the set in force was loaded for, until it is kept.
+    unkept: Option<Arc<str>>,
     serials: HashMap<Name, u32>,
     names: BTreeMap<Name, usize>,
 }
@@ -141,6 +143,7 @@ impl Loader {
             memory: Memory::default(),
             accepted: None,
             revision: 0,
+            unkept: None,
             serials: HashMap::new(),
             names: BTreeMap::new(),
         }
@@ -188,10 +191,23 @@ impl Loader {
         }
     }
 
-    /// The report of a load that panicked. What it left half done is forgotten.
-    pub(super) fn gave_up(&mut self) -> Box<Report> {
+    /// Keeps the set in force, unless it is kept already; if it cannot be, `report` says so.
+    /// Waits for the disk, milliseconds a file, so it is for after the set was published.
+    pub fn keep(&mut self, report: &mut Report) {
+        let (Some(cause), Some(accepted)) = (self.unkept.take(), &self.accepted) else { return };
+        let now = self.clock.wall();
+        if let Err(error) = self.revisions.keep(self.revision, accepted, &cause, now) {
+            let mut problems = Problems::default();
+            problems.push(not_kept(&error));
+            report.problems.extend(problems.to_json(accepted));
+            report.rendered += &problems.render(accepted, false);
+        }
+    }
+
+    /// The report of a load that panicked: nothing changes, and nothing half-made is used again.
+    pub fn panicked(&mut self) -> Box<Report> {
         self.memory = Memory::default();
-        self.cannot("a fault in tradewind itself kept it from being loaded; the log says where")
+        self.cannot("these files could not be loaded for a fault of the program; the log says more")
     }
 
     /// The kept revisions, for listing.
@@ -272,10 +288,7 @@ impl Loader {
         let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
         if !unchanged {
             self.revision += 1;
-            let now = self.clock.wall();
-            if let Err(error) = self.revisions.keep(self.revision, &accepted, cause, now) {
-                problems.push(not_kept(&error));
-            }
+            self.unkept = Some(cause.into());
         }
         for (name, serial) in serials(&snapshot) {
             self.serials.insert(name, serial);

@@ -1,7 +1,8 @@
 //! The loop that takes [`Change`]s, one at a time and in order.
 //!
 //! Verdicts are published at once; those that follow within a millisecond go together. Loading
-//! files takes its time on a thread of its own, and verdicts go on being published meanwhile.
+//! files, and keeping those that were accepted, takes its time on a thread of its own, and
+//! verdicts go on being published meanwhile.
 //! Ends when every sender is gone or the server stops.
 
 use super::{
@@ -62,6 +63,8 @@ pub struct Loop {
     hooks: Hooks,
     shown: Shown,
     queue: VecDeque<Load>,
+    /// What the first load came to, until [`Loop::run`] has it kept.
+    begun: Option<Report>,
     published: Option<Moment>,
 }
 
@@ -72,7 +75,14 @@ struct Load {
     reply: Option<oneshot::Sender<Report>>,
 }
 
-type Loaded = (Loader, Load, Result<Prepared, Box<Report>>);
+/// What the loader comes back with from its thread.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once a load")]
+enum Done {
+    /// A load, to be published.
+    Loaded(Loader, Load, Result<Prepared, Box<Report>>),
+    /// The set in force is kept: now whoever asked is answered.
+    Kept(Loader, Report, Option<oneshot::Sender<Report>>),
+}
 
 impl Loop {
     /// A loop over what was loaded at start.
@@ -83,18 +93,19 @@ impl Loop {
         hooks: Hooks,
         shown: Shown,
     ) -> Loop {
-        let queue = VecDeque::new();
-        Loop { control, loader: Some(loader), clock, hooks, shown, queue, published: None }
+        let (loader, queue) = (Some(loader), VecDeque::new());
+        Loop { control, loader, clock, hooks, shown, queue, begun: None, published: None }
     }
 
     /// Publishes what the first load prepared. Steered names wait for [`Change::Warm`].
     pub fn begin(&mut self, prepared: Prepared, cause: &str) {
-        self.install(prepared, cause);
+        self.begun = Some(self.install(prepared, cause));
     }
 
     /// Takes changes until all senders are gone.
     pub async fn run(mut self, mut changes: mpsc::UnboundedReceiver<Change>) {
-        let mut job: Option<JoinHandle<Loaded>> = None;
+        let first = self.begun.take().zip(self.loader.take());
+        let mut job = first.map(|(report, loader)| keep(loader, report, None));
         loop {
             if job.is_none() {
                 job = self.next_load();
@@ -106,10 +117,7 @@ impl Loop {
                     Some(change) => self.take(change),
                     None => return,
                 },
-                loaded = finished(&mut job) => {
-                    job = None;
-                    self.loaded(loaded);
-                }
+                done = finished(&mut job) => job = self.done(done),
                 () = sleep(pause) => self.control.tick(),
             }
         }
@@ -178,39 +186,49 @@ impl Loop {
     }
 
     /// Starts the next load on a thread of its own.
-    fn next_load(&mut self) -> Option<JoinHandle<Loaded>> {
+    fn next_load(&mut self) -> Option<JoinHandle<Done>> {
         let load = self.queue.pop_front()?;
-        let mut loader = self.loader.take().expect("it comes back with every finished load");
+        let mut loader = self.loader.take().expect("it comes back from every job");
         Some(tokio::task::spawn_blocking(move || {
-            // A fault of ours that some file brings out must not end this loop, and with it
-            // every failover to come.
-            let work = AssertUnwindSafe(|| loader.load(&load.wish, &load.cause));
-            let result = catch_unwind(work).unwrap_or_else(|_| Err(loader.gave_up()));
-            (loader, load, result)
+            let result = catch_unwind(AssertUnwindSafe(|| loader.load(&load.wish, &load.cause)));
+            let result = result.unwrap_or_else(|_| Err(loader.panicked()));
+            Done::Loaded(loader, load, result)
         }))
     }
 
-    fn loaded(&mut self, (loader, load, result): Loaded) {
-        self.loader = Some(loader);
-        let report = match result {
-            Ok(mut prepared) => {
+    /// Takes what the loader comes back with; what it does next, if that is not to wait.
+    fn done(&mut self, done: Done) -> Option<JoinHandle<Done>> {
+        match done {
+            Done::Loaded(loader, load, Ok(mut prepared)) => {
                 if load.wish == Wish::Places {
                     // What was wrong with the operator's other files still is.
                     prepared.report.keep_alarms_of(&self.shown.report.borrow());
                 }
-                self.install(prepared, &load.cause)
+                let report = self.install(prepared, &load.cause);
+                Some(keep(loader, report, load.reply))
             }
-            Err(report) => {
-                let (cause, errors) = (Arc::clone(&load.cause), report.errors);
+            Done::Loaded(loader, load, Err(report)) => {
+                self.loader = Some(loader);
+                let (cause, errors) = (load.cause, report.errors);
                 self.control.record(EventKind::Refused { cause, errors });
                 // That there is no such revision says nothing of the operator's files.
-                if !matches!(load.wish, Wish::Rollback(_)) {
-                    self.shown.report.send_replace(Arc::new((*report).clone()));
-                }
-                *report
+                let shown = !matches!(load.wish, Wish::Rollback(_));
+                self.tell(*report, shown, load.reply);
+                None
             }
-        };
-        if let Some(reply) = load.reply {
+            Done::Kept(loader, report, reply) => {
+                self.loader = Some(loader);
+                self.tell(report, true, reply);
+                None
+            }
+        }
+    }
+
+    fn tell(&self, report: Report, shown: bool, reply: Option<oneshot::Sender<Report>>) {
+        if shown {
+            self.shown.report.send_replace(Arc::new(report.clone()));
+        }
+        if let Some(reply) = reply {
             // Whoever asked may have gone away.
             let _ = reply.send(report);
         }
@@ -241,10 +259,23 @@ impl Loop {
     }
 }
 
+/// Keeps what was just published, then has whoever asked for it answered.
+fn keep(
+    mut loader: Loader,
+    mut report: Report,
+    reply: Option<oneshot::Sender<Report>>,
+) -> JoinHandle<Done> {
+    tokio::task::spawn_blocking(move || {
+        // It is served already: a fault of ours in keeping it must not end the loop.
+        let _ = catch_unwind(AssertUnwindSafe(|| loader.keep(&mut report)));
+        Done::Kept(loader, report, reply)
+    })
+}
+
 /// The outcome of `job`; never, when there is none.
-async fn finished(job: &mut Option<JoinHandle<Loaded>>) -> Loaded {
+async fn finished(job: &mut Option<JoinHandle<Done>>) -> Done {
     match job {
-        Some(job) => job.await.expect("loading catches its panics and is never cancelled"),
+        Some(job) => job.await.expect("no job panics and none is cancelled"),
         None => std::future::pending().await,
     }
 }
@@ -252,25 +283,35 @@ async fn finished(job: &mut Option<JoinHandle<Loaded>>) -> Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{control::publish::SharedJournal, telemetry::Telemetry};
+    use crate::telemetry::Telemetry;
     use std::{
         fs,
         path::Path,
         sync::atomic::{AtomicBool, Ordering},
+        thread::{self, ThreadId},
         time::SystemTime,
     };
 
-    /// A clock that panics once when it is asked the time of day, if it was told to: a load asks
-    /// when it keeps a revision.
-    #[derive(Default)]
-    struct Mine(AtomicBool);
+    /// A clock that panics once, if it was told to, when the loader's thread asks the time of
+    /// day: to keep a revision.
+    struct Mine {
+        armed: AtomicBool,
+        home: ThreadId,
+    }
+
+    impl Default for Mine {
+        fn default() -> Mine {
+            Mine { armed: AtomicBool::new(false), home: thread::current().id() }
+        }
+    }
 
     impl Clock for Mine {
         fn now(&self) -> Moment {
             Moment(0)
         }
         fn wall(&self) -> SystemTime {
-            assert!(!self.0.swap(false, Ordering::Relaxed), "on purpose");
+            let away = thread::current().id() != self.home;
+            assert!(!(away && self.armed.swap(false, Ordering::Relaxed)), "on purpose");
             SystemTime::UNIX_EPOCH
         }
     }
@@ -279,7 +320,6 @@ mod tests {
     struct Bench {
         changes: mpsc::UnboundedSender<Change>,
         report: watch::Receiver<Arc<Report>>,
-        journal: SharedJournal,
     }
 
     impl Bench {
@@ -289,7 +329,6 @@ mod tests {
             let mut loader = Loader::new(dir, &dir.join("state"), Arc::clone(&clock), telemetry);
             let prepared = loader.load(&Wish::Start, "start").unwrap();
             let control = Control::new(Arc::clone(&clock));
-            let journal = control.journal();
             let (report, reports) = watch::channel(Arc::default());
             let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
             let hooks = Hooks { probe: Box::new(|_| {}), demo: Box::new(|_, _| Ok(())) };
@@ -297,7 +336,7 @@ mod tests {
             main.begin(prepared, "start");
             let (changes, taken) = mpsc::unbounded_channel();
             tokio::spawn(main.run(taken));
-            Bench { changes, report: reports, journal }
+            Bench { changes, report: reports }
         }
 
         async fn reload(&self, cause: &str) -> Report {
@@ -320,19 +359,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_that_panics_is_refused_and_the_next_one_is_done() {
+    async fn a_revision_whose_keeping_panics_is_served_and_the_loop_goes_on() {
         let (dir, clock) = (folder(), Arc::new(Mine::default()));
         let bench = Bench::start(dir.path(), &clock);
+        assert!(bench.reload("SIGHUP").await.unchanged);
         let more = format!("{ZONE}www 60 IN A 192.0.2.1\n");
         fs::write(dir.path().join("zones/a.example.zone"), more).unwrap();
-        clock.0.store(true, Ordering::Relaxed);
-        let report = bench.reload("SIGHUP").await;
-        assert!(!report.accepted && report.errors == 1, "{report:?}");
-        assert!(report.rendered.contains("a fault in tradewind itself"), "{}", report.rendered);
-        assert!(bench.reload("SIGHUP").await.accepted);
-        let journal = bench.journal.lock();
-        let words: Vec<&str> = journal.since(0).map(|event| event.kind.word()).collect();
-        assert_eq!(words.iter().filter(|word| **word == "refused").count(), 1, "{words:?}");
+        clock.armed.store(true, Ordering::Relaxed);
+        assert_eq!(bench.reload("SIGHUP").await.revision, 2);
+        assert!(!clock.armed.load(Ordering::Relaxed), "keeping it has panicked");
+        assert!(bench.reload("SIGHUP").await.unchanged);
     }
 
     #[tokio::test]
