@@ -84,6 +84,16 @@ impl Check {
     pub fn worst_case_detection(&self) -> Duration {
         self.interval * self.fall + self.timeout
     }
+
+    /// The longest a target can count as up whose probes take `each` to fail: no time if it
+    /// refuses, the time-out if it hangs. Never above [`Self::worst_case_detection`].
+    pub fn detection(&self, each: Duration) -> Duration {
+        let again = match self.fast_recheck {
+            Some(after) => (each + after).min(self.interval),
+            None => self.interval,
+        };
+        self.interval + each + again * self.fall.saturating_sub(1)
+    }
 }
 
 /// What a probe sends and expects.

@@ -6,7 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "support/mmdb_writer.rs"]
-#[allow(dead_code, reason = "each test program uses a part of this")]
 mod mmdb_writer;
 mod support;
 

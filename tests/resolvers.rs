@@ -1,8 +1,6 @@
 //! The road of a real client: unbound, told only of a parent zone at NSD or Knot, follows the
 //! delegation to our server on port 53 and resolves steered names there.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use hickory_proto::{
@@ -153,9 +151,9 @@ fn unbound_sees_a_region_fail_over_behind_a_delegation_of_knot() {
 fn clients_of_two_continents_get_their_own_answers_through_one_cache() {
     let zone = format!(
         r#"[pools.west]
-endpoints = [{{ ipv4 = "{WEST}" }}]
+endpoints = [{{ name = "west-1", ipv4 = "{WEST}" }}]
 [pools.east]
-endpoints = [{{ ipv4 = "{EAST}" }}]
+endpoints = [{{ name = "east-1", ipv4 = "{EAST}" }}]
 [records.geo]
 policy = "geo"
 ttl    = "1h"

@@ -1,7 +1,5 @@
 //! The shares an operator writes are the shares clients get, over real packets.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use hickory_proto::rr::RecordType;

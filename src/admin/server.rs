@@ -99,14 +99,23 @@ impl Context {
     }
 
     fn status(&self) -> Status {
-        status::status(&Seen {
+        let mut status = status::status(&Seen {
             world: &self.viewer.world(),
             report: &self.report(),
             running: &*self.running,
             journal: &self.journal,
             clock: &*self.clock,
             started: self.started,
-        })
+        });
+        status.not_ready.extend(self.unminded());
+        status
+    }
+
+    /// That nobody takes changes any more, if so: answers then stay as they are, whatever health
+    /// finds out.
+    fn unminded(&self) -> Option<String> {
+        let why = "control has ended: answers change no more until the server is restarted";
+        self.changes.is_closed().then(|| why.to_owned())
     }
 
     fn explain(&self, asked: ExplainQuery) -> Result<Explanation, Refused> {
@@ -156,11 +165,17 @@ async fn serve<L: Listener>(mut listener: L, router: Router, stop: impl Future<O
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stop => return,
+        let next = async {
+            let seat = Arc::clone(&seats).acquire_owned().await.ok()?;
+            Some((seat, listener.accept().await.0))
         };
+        // Full seats must not hold up the end: it is waited for beside both.
+        let next = tokio::select! {
+            biased;
+            () = &mut stop => return,
+            next = next => next,
+        };
+        let Some((seat, stream)) = next else { return };
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -219,7 +234,8 @@ fn is_ours(host: &str) -> bool {
 }
 
 async fn ready(State(context): State<Arc<Context>>) -> Response {
-    let reasons = status::not_ready(&context.viewer.world(), &context.report());
+    let mut reasons = status::not_ready(&context.viewer.world(), &context.report());
+    reasons.extend(context.unminded());
     match reasons.is_empty() {
         true => "ready\n".into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
@@ -500,5 +516,25 @@ mod tests {
         doors.changes.close();
         let stopping = doors.ask_control("POST", "/v1/rollback/3").await;
         assert!(stopping.starts_with("503\n"), "{stopping}");
+        let unminded = doors.ask_public("/readyz", "localhost").await;
+        assert!(unminded.contains("\ncontrol has ended"), "{unminded}");
+    }
+
+    #[tokio::test]
+    async fn a_door_closes_though_all_its_seats_are_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(serve(listener, Router::new(), async {
+            let _ = stopped.await;
+        }));
+        let mut guests = Vec::new();
+        for _ in 0..CONNECTIONS_MAX + 1 {
+            guests.push(TcpStream::connect(address).await.unwrap());
+        }
+        // Whoever is served last got the last seat: its head is read before the door says no.
+        stop.send(()).unwrap();
+        let closed = tokio::time::timeout(HEAD_TIMEOUT / 2, served).await;
+        closed.expect("it waits for nobody's seat").unwrap();
     }
 }

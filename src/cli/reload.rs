@@ -30,7 +30,7 @@ Examples:
       Return to the files of revision 7. Your own files stay as they are: mend them before the
       next reload.
 
-Exit codes: 0 done · 1 no such revision · 3 its files do not load · 5 no server answers";
+Exit codes: 0 done · 3 no such revision, or its files do not load · 5 no server answers";
 
 /// Load the files as they are now.
 #[derive(Args, Clone, Debug)]

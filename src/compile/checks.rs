@@ -46,6 +46,10 @@ pub struct CheckFacts {
     pub interval_seconds: f64,
     /// The longest a dead target can count as up, in seconds.
     pub worst_case_detection_seconds: f64,
+    /// The same of one that refuses connections.
+    pub refusing_detection_seconds: f64,
+    /// The same of one whose probes run into the time-out.
+    pub hanging_detection_seconds: f64,
     /// Whether a failure is looked at again sooner: then a blip of two to three seconds can move
     /// a region.
     pub fast_recheck: bool,

@@ -159,7 +159,10 @@ fn owner(
         Problem::error(&zone.file, record.name.span(), message).help(help)
     };
     match Name::parse_relative(written, apex) {
-        Ok(owner) if owner.is_at_or_below(apex) => Some(owner),
+        Ok(owner) if owner.is_at_or_below(apex) => {
+            warn_of_doubled_zone(zone, record, apex, problems);
+            Some(owner)
+        }
         Ok(_) => {
             let message = format!("`{written}` is not in the zone `{apex}`");
             problems.push(error(message, "names without a dot at their end are below the zone"));
@@ -170,6 +173,22 @@ fn owner(
             problems.push(error(message, "write `www`, `*.cdn`, or `@` for the zone itself"));
             None
         }
+    }
+}
+
+/// A name with the zone's own at its end and no dot: `www.a.example` in `a.example`.
+fn warn_of_doubled_zone(zone: &ZoneFile, record: &RecordDef, apex: &Name, problems: &mut Problems) {
+    let written = record.name.get_ref().to_ascii_lowercase();
+    let Some(rest) = written.strip_suffix(&apex.to_string().to_ascii_lowercase()) else {
+        return;
+    };
+    if rest.is_empty() || rest.ends_with('.') {
+        let message = format!("this is `{written}.{apex}`: the zone's name is in it twice");
+        let help = match rest.strip_suffix('.').unwrap_or(rest) {
+            "" => "names stand below the zone: write `@` for the zone itself".to_owned(),
+            rest => format!("names stand below the zone: write `{rest}`, or end it with a dot"),
+        };
+        problems.push(Problem::warning(&zone.file, record.name.span(), message).help(help));
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::{self, Write},
+    time::Duration,
 };
 
 /// Facts about a compiled set of files; part of the CLI's promise as `--json`.
@@ -107,6 +108,8 @@ fn check_facts(server: &Server, linked: &Linked) -> Vec<CheckFacts> {
         targets,
         interval_seconds: check.interval.as_secs_f64(),
         worst_case_detection_seconds: check.worst_case_detection().as_secs_f64(),
+        refusing_detection_seconds: check.detection(Duration::ZERO).as_secs_f64(),
+        hanging_detection_seconds: check.detection(check.timeout).as_secs_f64(),
         fast_recheck: check.fast_recheck.is_some(),
     })
     .collect()
@@ -171,10 +174,12 @@ impl fmt::Display for CheckReport {
             let CheckFacts { name, targets, .. } = check;
             writeln!(
                 f,
-                "check {name}: {}, every {} s; a dead one is seen after at most {} s",
+                "check {name}: {}, every {} s; one that refuses is down after at most {} s, one \
+                 that hangs after {} s",
                 counted(*targets, "target"),
                 check.interval_seconds,
-                check.worst_case_detection_seconds,
+                check.refusing_detection_seconds,
+                check.hanging_detection_seconds,
             )?;
         }
         if self.checks.iter().any(|check| check.fast_recheck) {

@@ -163,7 +163,7 @@ fn the_shipped_files_compile_without_a_word() {
         compiled.report.to_string(),
         "\
 2 zones, 6 steered records
-check web: 3 targets, every 2 s; a dead one is seen after at most 5 s
+check web: 3 targets, every 2 s; one that refuses is down after at most 3 s, one that hangs after 5 s
   failures are looked at again at once, so a blip of two to three seconds can move a region;
   `fast_recheck = \"off\"` is the calm setting
 map of gtm.example.com/api: 15 classes of clients, 3908 KiB
@@ -244,7 +244,7 @@ tradewind.toml:4:9: no such check `wbe`; did you mean `web`?
 tradewind.toml:6:10: no such region `y`
     = there is `x`
 1:8: the zone `a.example` has no NS records
-    = add the zone's name servers as NS records of its own name
+    = name its servers: `ns = [\"…\"]` in a .toml zone, NS records of its own name in text
 2:1: unknown key `tll`; did you mean `ttl`?
 ");
     let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default());
@@ -324,6 +324,19 @@ warning 14:14: `asn:64500` can match nobody: no loaded database has AS numbers
 warning 14:27: `subdivision:US-CA` can match nobody: no loaded database has subdivisions
     = put one that does into geoip/
 ");
+}
+
+#[test]
+fn a_record_with_the_zones_name_in_it_twice_is_warned_about() {
+    let zone = "[records.\"www.a.example\"]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\n";
+    assert_eq!(
+        told(zone),
+        "\
+warning 1:10: this is `www.a.example.a.example`: the zone's name is in it twice
+    = names stand below the zone: write `www`, or end it with a dot
+"
+    );
+    assert_eq!(told(&zone.replace("example\"]", "example.\"]")), "");
 }
 
 #[test]

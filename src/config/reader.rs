@@ -31,10 +31,18 @@ impl<'i, 'p> Reader<'i, 'p> {
     ) -> Option<(Self, Table<'i>)> {
         let mut reader = Reader { file: file.clone(), text, problems };
         let (root, errors) = DeTable::parse_recoverable(text);
+        let mut doubled = 0..0;
         for error in &errors {
             let end = text.len();
             let span = error.span().unwrap_or(end..end);
-            reader.report(span, error.message());
+            if error.message() == "duplicate key" && !span.is_empty() {
+                // The keys of a table written twice would each be told again.
+                if !doubled.contains(&span.start) {
+                    doubled = reader.written_twice(span);
+                }
+            } else {
+                reader.report(span, error.message());
+            }
         }
         if !errors.is_empty() {
             return None;
@@ -42,6 +50,28 @@ impl<'i, 'p> Reader<'i, 'p> {
         let mut root = Table::new("the file".into(), 0..0, root.into_inner());
         root.take(&mut reader, "schema", schema);
         Some((reader, root))
+    }
+
+    /// Says that the key at `span` is there already; returns the bytes it takes along: of a
+    /// table's header, all up to the next.
+    fn written_twice(&mut self, span: Range<usize>) -> Range<usize> {
+        let text = self.text;
+        let line = text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
+        let message = format!("`{}` is defined twice", &text[span.clone()]);
+        let mut problem = Problem::error(&self.file, span.clone(), message);
+        let header = text[line..].lines().next().and_then(|line| line.split_once(']'));
+        let header = header.filter(|(head, _)| head.starts_with('[')).map(|(head, _)| head.len());
+        let Some(length) = header else {
+            self.push(problem.help("leave one"));
+            return span;
+        };
+        if let Some(first) = text.find(&text[line..=line + length]).filter(|&at| at < line) {
+            let at = first + (span.start - line);
+            problem = problem.related(&self.file, at..at + span.len(), "first here");
+        }
+        self.push(problem.help("leave one, or give the other a name of its own"));
+        let next = text[span.end..].find("\n[").map_or(text.len(), |at| span.end + at);
+        line..next
     }
 
     /// Adds a problem.

@@ -63,6 +63,10 @@ pub(super) fn choice<'i, T: Copy>(
     later: &'static [&'static str],
 ) -> impl Fn(&mut Reader<'i, '_>, Value<'i>) -> Option<T> {
     move |reader, value| {
+        if !value.get_ref().is_str() {
+            let quoted: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            return reader.mistyped(&value, &quoted.join(" or "));
+        }
         let span = value.span();
         let text = string(reader, value)?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {

@@ -206,6 +206,24 @@ fn broken_toml_is_drawn_where_it_breaks() {
     );
 }
 
+#[test]
+fn what_is_written_twice_is_said_once() {
+    let text = "zone = \"a.example\"\nttl = \"5s\"\nttl = \"6s\"\n[records.www]\npolicy = \"geo\"\n\
+                [records.app]\n[records.www]\npolicy = \"geo\"\nrules = []\n";
+    assert_eq!(
+        lines("zones/a.toml", text),
+        "3:1: `ttl` is defined twice\n    = leave one\n\
+         7:10: `www` is defined twice\n    = leave one, or give the other a name of its own\n"
+    );
+}
+
+#[test]
+fn a_word_that_is_no_string_is_told_the_words() {
+    let text = "zone = \"a.example\"\nsticky = true\n";
+    let told = "2:10: this is a boolean; write \"none\" or \"client\"\n";
+    assert_eq!(lines("zones/a.toml", text), told);
+}
+
 const ZONE: &str = include_str!("tests/design_zone.toml");
 
 #[test]

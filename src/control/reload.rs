@@ -53,6 +53,21 @@ pub struct Report {
     pub rendered: String,
 }
 
+impl Report {
+    /// Takes over the refusal and the zones held back that `before` told of: for a load that did
+    /// not look at the files they come from.
+    pub(super) fn keep_alarms_of(&mut self, before: &Report) {
+        if before.accepted && before.held.is_empty() {
+            return;
+        }
+        self.accepted = before.accepted;
+        self.held.clone_from(&before.held);
+        self.errors = before.errors;
+        self.rendered.insert_str(0, &before.rendered);
+        self.problems.splice(0..0, before.problems.iter().cloned());
+    }
+}
+
 /// What asks for files to be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
@@ -283,7 +298,8 @@ impl Loader {
         let report = Report {
             accepted: true,
             revision: self.revision,
-            unchanged,
+            // The same texts under another location database are another set of answers.
+            unchanged: unchanged && !found.as_ref().is_some_and(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
             zones: snapshot.zones.len(),
             records: snapshot.records.len(),

@@ -167,22 +167,37 @@ impl Revisions {
         newest_first.find_map(|revision| Some((revision, self.restore(revision).ok()?)))
     }
 
-    /// The number for the next revision: one above every one ever kept here.
+    /// The number for the next revision: one above every one kept here, be it readable or not.
     pub fn next(&self) -> u64 {
-        self.list().last().map_or(1, |manifest| manifest.revision + 1)
+        self.numbers().last().map_or(1, |newest| newest + 1)
+    }
+
+    /// The numbers of all manifests, those that cannot be read included: damaged ones, and those
+    /// that a later version wrote.
+    fn numbers(&self) -> BTreeSet<u64> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return BTreeSet::new() };
+        let number = |entry: io::Result<fs::DirEntry>| {
+            let name = entry.ok()?.file_name();
+            name.to_str()?.strip_suffix(".json")?.parse().ok()
+        };
+        entries.filter_map(number).collect()
     }
 
     fn manifest_path(&self, revision: u64) -> PathBuf {
         self.dir.join(format!("{revision:010}.json"))
     }
 
-    /// Removes old manifests, then objects nobody names. Failing to is harmless: it is tried
+    /// Removes old manifests, then objects nobody names; all objects stay as long as a manifest
+    /// is there that cannot be read, since it may name them. Failing to is harmless: it is tried
     /// again at the next revision.
     fn forget(&self) {
-        let list = self.list();
-        let (old, kept) = list.split_at(list.len().saturating_sub(KEPT));
-        for manifest in old {
-            let _ = fs::remove_file(self.manifest_path(manifest.revision));
+        let numbers = self.numbers();
+        for &old in numbers.iter().rev().skip(KEPT) {
+            let _ = fs::remove_file(self.manifest_path(old));
+        }
+        let kept = self.list();
+        if kept.len() < numbers.len().min(KEPT) {
+            return;
         }
         let named: BTreeSet<&str> =
             kept.iter().flat_map(|m| &m.files).map(|file| &*file.object).collect();
@@ -275,5 +290,20 @@ mod tests {
         fs::write(dir.path().join("revisions/objects").join(object), "twp").unwrap();
         assert!(matches!(revisions.restore(2), Err(RevisionError::Damaged { .. })));
         assert_eq!(revisions.newest().unwrap().0, 1);
+    }
+
+    #[test]
+    fn what_a_later_version_kept_is_neither_overwritten_nor_robbed_of_its_texts() {
+        let dir = tempfile::tempdir().unwrap();
+        let revisions = Revisions::new(dir.path());
+        revisions.keep(1, &sources("one"), "start", UNIX_EPOCH).unwrap();
+        revisions.keep(2, &sources("two"), "reload", UNIX_EPOCH).unwrap();
+        let newest = revisions.manifest_path(2);
+        let ours = fs::read_to_string(&newest).unwrap();
+        fs::write(&newest, ours.replace("\"schema\": 1", "\"schema\": 2")).unwrap();
+        assert_eq!((revisions.newest().unwrap().0, revisions.next()), (1, 3));
+        revisions.keep(3, &sources("three"), "start", UNIX_EPOCH).unwrap();
+        fs::write(&newest, ours).unwrap();
+        assert_eq!(revisions.restore(2).unwrap(), sources("two"));
     }
 }

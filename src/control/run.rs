@@ -76,6 +76,7 @@ struct Load {
 }
 
 /// What the loader comes back with from its thread.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once a load")]
 enum Done {
     /// A load, to be published.
     Loaded(Loader, Load, Result<Prepared, Box<Report>>),
@@ -198,7 +199,11 @@ impl Loop {
     /// Takes what the loader comes back with; what it does next, if that is not to wait.
     fn done(&mut self, done: Done) -> Option<JoinHandle<Done>> {
         match done {
-            Done::Loaded(loader, load, Ok(prepared)) => {
+            Done::Loaded(loader, load, Ok(mut prepared)) => {
+                if load.wish == Wish::Places {
+                    // What was wrong with the operator's other files still is.
+                    prepared.report.keep_alarms_of(&self.shown.report.borrow());
+                }
                 let report = self.install(prepared, &load.cause);
                 Some(keep(loader, report, load.reply))
             }
@@ -271,5 +276,109 @@ async fn finished(job: &mut Option<JoinHandle<Done>>) -> Done {
     match job {
         Some(job) => job.await.expect("no job panics and none is cancelled"),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{control::publish::SharedJournal, telemetry::Telemetry};
+    use std::{
+        fs,
+        path::Path,
+        sync::atomic::{AtomicBool, Ordering},
+        time::SystemTime,
+    };
+
+    /// A clock that panics once when it is asked the time of day, if it was told to: a load asks
+    /// when it keeps a revision.
+    #[derive(Default)]
+    struct Mine(AtomicBool);
+
+    impl Clock for Mine {
+        fn now(&self) -> Moment {
+            Moment(0)
+        }
+        fn wall(&self) -> SystemTime {
+            assert!(!self.0.swap(false, Ordering::Relaxed), "on purpose");
+            SystemTime::UNIX_EPOCH
+        }
+    }
+
+    /// A running loop over the files of a folder.
+    struct Bench {
+        changes: mpsc::UnboundedSender<Change>,
+        report: watch::Receiver<Arc<Report>>,
+        journal: SharedJournal,
+    }
+
+    impl Bench {
+        fn start(dir: &Path, clock: &Arc<Mine>) -> Bench {
+            let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+            let telemetry = Arc::new(Telemetry::default());
+            let mut loader = Loader::new(dir, &dir.join("state"), Arc::clone(&clock), telemetry);
+            let prepared = loader.load(&Wish::Start, "start").unwrap();
+            let control = Control::new(Arc::clone(&clock));
+            let journal = control.journal();
+            let (report, reports) = watch::channel(Arc::default());
+            let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
+            let hooks = Hooks { probe: Box::new(|_| {}), demo: Box::new(|_, _| Ok(())) };
+            let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
+            main.begin(prepared, "start");
+            let (changes, taken) = mpsc::unbounded_channel();
+            tokio::spawn(main.run(taken));
+            Bench { changes, report: reports, journal }
+        }
+
+        async fn reload(&self, cause: &str) -> Report {
+            let (reply, report) = oneshot::channel();
+            let cause = cause.into();
+            self.changes.send(Change::Reload { cause, force: false, reply: Some(reply) }).unwrap();
+            report.await.unwrap()
+        }
+    }
+
+    const ZONE: &str =
+        "@ 60 IN SOA ns.a.example. h.a.example. 1 1 1 1 1\n@ 60 IN NS ns.b.example.\n";
+
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("zones")).unwrap();
+        fs::write(dir.path().join("tradewind.toml"), "schema = 1\n").unwrap();
+        fs::write(dir.path().join("zones/a.example.zone"), ZONE).unwrap();
+        dir
+    }
+
+    #[tokio::test]
+    async fn a_load_that_panics_is_refused_and_the_next_one_is_done() {
+        let (dir, clock) = (folder(), Arc::new(Mine::default()));
+        let bench = Bench::start(dir.path(), &clock);
+        let more = format!("{ZONE}www 60 IN A 192.0.2.1\n");
+        fs::write(dir.path().join("zones/a.example.zone"), more).unwrap();
+        clock.0.store(true, Ordering::Relaxed);
+        let report = bench.reload("SIGHUP").await;
+        assert!(!report.accepted && report.errors == 1, "{report:?}");
+        assert!(report.rendered.contains("a fault in tradewind itself"), "{}", report.rendered);
+        assert!(bench.reload("SIGHUP").await.accepted);
+        let journal = bench.journal.lock();
+        let words: Vec<&str> = journal.since(0).map(|event| event.kind.word()).collect();
+        assert_eq!(words.iter().filter(|word| **word == "refused").count(), 1, "{words:?}");
+    }
+
+    #[tokio::test]
+    async fn a_look_into_geoip_does_not_end_the_alarm_of_a_zone_held_back() {
+        let (dir, clock) = (folder(), Arc::new(Mine::default()));
+        let bench = Bench::start(dir.path(), &clock);
+        fs::write(dir.path().join("zones/a.example.zone"), "not a zone\n").unwrap();
+        assert_eq!(bench.reload("SIGHUP").await.held, ["a.example".into()]);
+        assert_eq!(bench.reload("geoip").await.held, ["a.example".into()]);
+        assert_eq!(bench.report.borrow().held, ["a.example".into()]);
+        fs::write(dir.path().join("tradewind.toml"), "no such key\n").unwrap();
+        assert!(!bench.reload("SIGHUP").await.accepted);
+        assert!(!bench.reload("geoip").await.accepted);
+        fs::write(dir.path().join("tradewind.toml"), "schema = 1\n").unwrap();
+        fs::write(dir.path().join("zones/a.example.zone"), ZONE).unwrap();
+        assert!(bench.reload("SIGHUP").await.held.is_empty());
+        assert!(bench.report.borrow().accepted);
     }
 }

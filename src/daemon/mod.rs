@@ -124,6 +124,9 @@ async fn start(
     prepared: Prepared,
     Ends { mut signals, demo }: Ends,
 ) -> anyhow::Result<Exit> {
+    if let Some(path) = &options.ready_file {
+        ready::withdraw(path)?;
+    }
     let revisions = loader.revisions().clone();
     let server = prepared.server.clone();
     let threads = server.udp_threads.unwrap_or_else(cores);
@@ -174,9 +177,9 @@ async fn start(
         // Either way steered names are answered from here on.
         let _ = timeout(FIRST_RESULTS, first_round).await;
         let (done, warmed) = oneshot::channel();
-        // Both fail only while the server stops.
+        // Both fail only when the loop has ended.
         let _ = warm.send(Change::Warm { done });
-        let _ = warmed.await;
+        warmed.await
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
     let running = Arc::new(Watched { checker, revisions });
@@ -184,7 +187,8 @@ async fn start(
     let doors = Doors::open(context, socket, public);
     let watcher = watch::start(&options.dir, server.watch, changes.clone());
     let announcing = async {
-        warming.await.context("waiting for first results")?;
+        let warmed = warming.await.context("waiting for first results")?;
+        warmed.context("control ended before the server was ready; the log says why")?;
         if let Some(path) = &options.ready_file {
             ready::write(path, &addresses, doors.address(), &control_path)?;
         }

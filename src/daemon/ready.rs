@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde::Serialize;
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, io::ErrorKind, net::SocketAddr, path::Path};
 
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -11,6 +11,16 @@ struct Ready<'a> {
     admin: Option<SocketAddr>,
     control: &'a Path,
     pid: u32,
+}
+
+/// Removes what a server that was killed left there.
+pub(super) fn withdraw(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove the old {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes it beside its place and renames it, so that whoever waits sees all of it.

@@ -12,11 +12,14 @@ use std::{
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 /// Quiet time before a change is loaded (DESIGN §5, Reload).
 const QUIET: Duration = Duration::from_secs(1);
+
+/// The cause of a load of all files, location data included.
+const EVERYTHING: &str = "watch";
 
 /// Watches until dropped.
 pub(super) struct Watch(JoinHandle<()>);
@@ -52,8 +55,11 @@ async fn watch(dir: PathBuf, everything: bool, changes: UnboundedSender<Change>)
     loop {
         // Again each time: a folder may have been made since.
         look_at(&mut watcher, &dir);
-        let Some(touched) = next_quiet(&mut told).await else { return };
-        let Some(cause) = cause(&dir, &touched, everything) else { continue };
+        let Some(cause) =
+            next_quiet(&mut told, QUIET, |paths| cause(&dir, paths, everything)).await
+        else {
+            return;
+        };
         let change = Change::Reload { cause: cause.into(), force: false, reply: None };
         if changes.send(change).is_err() {
             return;
@@ -78,13 +84,27 @@ fn look_at(watcher: &mut RecommendedWatcher, dir: &Path) {
     }
 }
 
-/// The paths touched until nothing more happens for [`QUIET`].
-async fn next_quiet(told: &mut UnboundedReceiver<Vec<PathBuf>>) -> Option<Vec<PathBuf>> {
-    let mut touched = told.recv().await?;
-    while let Ok(more) = timeout(QUIET, told.recv()).await {
-        touched.extend(more?);
+/// What to load, once nothing that matters was touched for a `quiet` time. Whatever else is written
+/// in the folder, a log perhaps, neither counts nor puts the load off.
+async fn next_quiet(
+    told: &mut UnboundedReceiver<Vec<PathBuf>>,
+    quiet: Duration,
+    cause: impl Fn(&[PathBuf]) -> Option<&'static str>,
+) -> Option<&'static str> {
+    let mut wanted = loop {
+        if let Some(cause) = cause(&told.recv().await?) {
+            break cause;
+        }
+    };
+    let mut deadline = Instant::now() + quiet;
+    while let Ok(touched) = timeout_at(deadline, told.recv()).await {
+        if let Some(cause) = cause(&touched?) {
+            // Whoever loads everything loads the location data too.
+            wanted = if wanted == EVERYTHING { wanted } else { cause };
+            deadline = Instant::now() + quiet;
+        }
     }
-    Some(touched)
+    Some(wanted)
 }
 
 /// What to load for these paths: everything, the location data only, or nothing.
@@ -94,7 +114,7 @@ fn cause(dir: &Path, touched: &[PathBuf], everything: bool) -> Option<&'static s
     for room in rooms {
         match room.to_str() {
             Some("tradewind.toml" | "zones" | "healthchecks") if everything => {
-                return Some("watch");
+                return Some(EVERYTHING);
             }
             Some("geoip") => places = true,
             _ => {}
@@ -120,5 +140,23 @@ mod tests {
         ] {
             assert_eq!(cause(dir, &touched(paths), everything), expected, "{paths:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_ours_neither_loads_nor_puts_a_load_off() {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        tell.send(vec!["tradewind.log".into()]).unwrap();
+        tell.send(vec!["zones/a.toml".into()]).unwrap();
+        let (quiet, noise) = (Duration::from_millis(500), Duration::from_millis(5));
+        // A log beside our files is written all the time, until nobody is told any more.
+        let log = tokio::spawn(async move {
+            while tell.send(vec!["tradewind.log".into()]).is_ok() {
+                tokio::time::sleep(noise).await;
+            }
+        });
+        let found = next_quiet(&mut told, quiet, |paths| cause(Path::new(""), paths, true)).await;
+        assert_eq!(found, Some("watch"));
+        drop(told);
+        log.await.unwrap();
     }
 }

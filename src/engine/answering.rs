@@ -19,11 +19,11 @@ use crate::{
 use arrayvec::ArrayVec;
 
 /// Links of one chain that are followed; what is behind them is for the resolver to ask.
-/// Resolvers give up at similar lengths (unbound after 11, BIND after 16).
+/// Resolvers give up sooner (unbound and BIND after 11).
 const CHAIN_MAX: usize = 16;
 
 /// One query on its way through one zone.
-pub(super) struct Answering<'q, 'b> {
+pub(super) struct Answering<'q, 'r, 'b> {
     pub world: &'q World,
     pub id: ZoneId,
     pub zone: &'q Zone,
@@ -32,17 +32,11 @@ pub(super) struct Answering<'q, 'b> {
     pub query: &'q Query,
     pub client: Client,
     pub dice: &'q mut Dice,
-    pub reply: Reply<'b>,
+    pub reply: &'r mut Reply<'b>,
     pub chain: Chain,
     /// The longest scope of what was steered on the way (RFC 7871 §7.2.1).
     pub scope: u8,
     /// Who counts the answer: the first steered record on the way.
-    pub counter: Option<CounterSlot>,
-}
-
-/// A finished reply.
-pub(super) struct Answered {
-    pub len: usize,
     pub counter: Option<CounterSlot>,
 }
 
@@ -94,20 +88,9 @@ impl Chain {
     }
 }
 
-impl<'q> Answering<'q, '_> {
-    /// Answers and finishes the reply; `None` for silence. `names` is room for the names that a
-    /// chain leads to.
-    pub fn run(mut self, names: &mut [QName; 2]) -> Option<Answered> {
-        match self.walk(names) {
-            Ok(()) => {}
-            Err(Unanswered::Full) => self.reply.truncate(),
-            Err(Unanswered::NotYet) => return None,
-        }
-        self.reply.set_scope(self.scope);
-        Some(Answered { len: self.reply.finish(), counter: self.counter })
-    }
-
-    fn walk(&mut self, [name, target]: &mut [QName; 2]) -> Result<(), Unanswered> {
+impl<'q> Answering<'q, '_, '_> {
+    /// Writes the answer. `names` is room for the names that a chain leads to.
+    pub fn run(&mut self, [name, target]: &mut [QName; 2]) -> Result<(), Unanswered> {
         let (mut name, mut target) = (name, target);
         self.reply.enter_zone(self.zone.apex().as_wire());
         let question = &self.query.name;

@@ -20,7 +20,7 @@ use crate::{
     },
     world::World,
 };
-use answering::{Answering, Chain};
+use answering::{Answering, Chain, Unanswered};
 use std::{net::IpAddr, sync::Arc};
 use steer::Client;
 
@@ -102,7 +102,8 @@ impl Desk {
             Via::Udp => query.udp_limit(),
             Via::Tcp => TCP_MAX,
         };
-        let answering = Answering {
+        let mut reply = Reply::begin(buf, query, limit);
+        let mut answering = Answering {
             world,
             id,
             zone,
@@ -110,18 +111,23 @@ impl Desk {
             query,
             client: Client::behind(query, from),
             dice: &mut self.dice,
-            reply: Reply::begin(buf, query, limit),
+            reply: &mut reply,
             chain: Chain::default(),
             scope: 0,
             counter: None,
         };
-        let Some(answered) = answering.run(&mut self.names) else {
-            return self.silence(DropReason::Other);
-        };
-        if let Some(slot) = answered.counter {
+        let wrote = answering.run(&mut self.names);
+        let (scope, counter) = (answering.scope, answering.counter);
+        match wrote {
+            Ok(()) => {}
+            Err(Unanswered::Full) => reply.truncate(),
+            Err(Unanswered::NotYet) => return self.silence(DropReason::Other),
+        }
+        if let Some(slot) = counter {
             self.counters.answer(slot);
         }
-        answered.len
+        reply.set_scope(scope);
+        reply.finish()
     }
 
     fn silence(&self, why: DropReason) -> usize {
@@ -154,3 +160,6 @@ fn refuse(buf: &mut [u8], query: &Query, rcode: Rcode, why: Ede) -> usize {
     reply.set_extended_error(why);
     reply.finish()
 }
+
+#[cfg(test)]
+mod tests;

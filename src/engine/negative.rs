@@ -4,7 +4,7 @@
 use super::answering::{Answering, Next, Unanswered};
 use crate::wire::{Owner, Section, types::Rcode};
 
-impl Answering<'_, '_> {
+impl Answering<'_, '_, '_> {
     /// The name exists; it has nothing of the type asked, or nothing for this client.
     pub(super) fn nodata(&mut self) -> Result<Next, Unanswered> {
         let (soa, ttl) = (self.zone.soa(), self.zone.negative_ttl());

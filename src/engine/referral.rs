@@ -7,7 +7,7 @@ use crate::{
     zone::{Node, Rrset},
 };
 
-impl<'q> Answering<'q, '_> {
+impl<'q> Answering<'q, '_, '_> {
     /// The name is somebody else's: their name servers and, where those are below the cut, their
     /// addresses. In-domain glue is all there or the reply is truncated (RFC 9471 §3.1); sibling
     /// glue comes if it fits.

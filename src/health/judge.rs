@@ -408,10 +408,13 @@ mod tests {
         for seed in 0..2_000 {
             let death = Moment(60_000_000_000 + mix(seed) % 10_000_000_000);
             let refused = Bench::new(defaults(), seed).detection(death, '-');
+            assert_eq!(defaults().detection(Duration::ZERO), MS * 12_000);
             assert!(refused <= MS * 12_010, "refusing: {refused:?}");
             let hung = Bench::new(defaults(), seed).detection(death, '~');
+            assert_eq!(defaults().detection(defaults().timeout), MS * 21_000);
             assert!(hung <= MS * 21_000, "hanging: {hung:?}");
             let calm = check(10_000, 3_000, 3, 2, None);
+            assert_eq!(calm.detection(calm.timeout), calm.worst_case_detection());
             let hung = Bench::new(calm, seed).detection(death, '~');
             assert!(hung <= MS * 33_000, "hanging without rechecks: {hung:?}");
         }
@@ -419,7 +422,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn detection_never_exceeds_interval_times_fall_plus_timeout(
+        fn detection_never_exceeds_what_check_prints(
             interval in 100u64..20_000,
             timeout in 1u64..99,
             fall in 1u32..8,
@@ -428,7 +431,8 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let check = check(interval, interval * timeout / 100 + 1, fall, 2, recheck);
-            let bound = check.worst_case_detection() + MS;
+            let bound = check.detection(if hangs { check.timeout } else { MS });
+            prop_assert!(bound <= check.worst_case_detection() + MS);
             let death = Moment(mix(seed) % 100_000_000_000);
             let mut bench = Bench::new(check, seed);
             // Not dead from the start: then the first result alone decides.

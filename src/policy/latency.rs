@@ -43,6 +43,9 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         let member = |at: usize| &latency.members[usize::from(order[at].member)];
         for place in (0..order.len()).filter(|&at| those(member(at))) {
             let Some(best) = self.branch(member(place), &below, depth) else { continue };
+            if order[place].followers == 0 {
+                return Some(best.choice);
+            }
             let mut branches = vec![best];
             let tied = place + usize::from(order[place].followers);
             for at in (place + 1..=tied).filter(|&at| those(member(at))) {

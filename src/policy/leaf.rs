@@ -8,6 +8,7 @@ use super::{
     sticky::{Drawn, name_hash},
     tree::{Endpoint, EndpointTarget},
 };
+use std::hash::{Hash, Hasher};
 
 /// The endpoints of a chosen pool, or of several that were merged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +20,7 @@ pub struct Leaf<'t> {
 }
 
 /// An endpoint as one evaluation sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Candidate<'t> {
     /// Its pool's id, to tell endpoints of merged pools apart.
     pub pool: &'t str,
@@ -57,7 +58,30 @@ pub struct Answer<'l, 't> {
     pub endpoints: Vec<&'l Candidate<'t>>,
 }
 
+/// Equal when they are the same endpoint of one tree, seen alike. Decisions of thousands of
+/// classes are compared at a publish: that must not read names and addresses.
+impl PartialEq for Candidate<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Candidate<'_> {}
+
+impl Hash for Candidate<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
 impl Candidate<'_> {
+    fn identity(&self) -> (*const Endpoint, u64) {
+        let flags = [self.merged, self.up_v4, self.up_v6];
+        let flags = flags.into_iter().fold(0, |bits, flag| bits << 1 | u64::from(flag));
+        // Weights stay below 2²¹.
+        (self.endpoint, self.weight << 3 | flags)
+    }
+
     /// Whether one of its addresses is up.
     pub fn is_up(&self) -> bool {
         self.up_v4 || self.up_v6
@@ -80,7 +104,7 @@ impl Candidate<'_> {
     }
 
     /// Endpoint names are unique in a pool, not over merged ones.
-    fn hash(&self) -> u64 {
+    fn name_hash(&self) -> u64 {
         let parts = [self.pool, &*self.endpoint.name];
         name_hash(Drawn::Endpoint, 0, if self.merged { &parts } else { &parts[1..] })
     }
@@ -113,7 +137,7 @@ impl<'t> Leaf<'t> {
         if ring.iter().any(|candidate| candidate.weight > 0) {
             ring.retain(|candidate| candidate.weight > 0);
         }
-        let mut ring: Vec<_> = ring.into_iter().map(|c| (c.hash(), c)).collect();
+        let mut ring: Vec<_> = ring.into_iter().map(|c| (c.name_hash(), c)).collect();
         ring.sort_unstable_by_key(|(hash, c)| (*hash, &c.endpoint.name, c.pool));
         ring
     }

@@ -34,7 +34,7 @@ pub use leaf::{Candidate, Leaf, Wanted};
 use crate::{ids::Class, verdict::Standings};
 use eligible::View;
 use trace::Trace;
-use tree::{Kind, NodeIx, Tree};
+use tree::{Kind, Node, NodeIx, Tree};
 use weighted::Above;
 
 /// Everything one evaluation reads, and where it writes down why.
@@ -77,26 +77,32 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         above: Option<&Above<'t, '_>>,
         depth: u8,
     ) -> Option<Choice<'t>> {
-        let tree = self.tree;
-        let node = tree.node(ix);
-        let kind = match &node.kind {
-            Kind::Pool(pool) => return self.pool(node, pool, depth),
-            Kind::Empty => return Some(Choice::Nodata),
-            policy => policy,
-        };
-        // The record's own policy has no name, and nothing above it to be dropped from.
-        if !node.name.is_empty() {
-            self.trace.note(depth, || format!("`{}`, {}:", node.name, kind.word()));
+        let node = self.tree.node(ix);
+        match &node.kind {
+            Kind::Empty => Some(Choice::Nodata),
+            Kind::Pool(pool) => self.pool(node, pool, depth),
+            Kind::Weighted(it) => self.policy(node, depth, |c| c.weighted(it, above, depth)),
+            Kind::Failover(it) => self.policy(node, depth, |c| c.failover(it, above, depth)),
+            Kind::Geo(it) => self.policy(node, depth, |c| c.geo(it, above, depth)),
+            Kind::Latency(it) => self.policy(node, depth, |c| c.latency(it, above, depth)),
+            Kind::Multivalue(it) => self.policy(node, depth, |c| c.multivalue(it, above, depth)),
         }
-        let choice = match kind {
-            Kind::Weighted(weighted) => self.weighted(weighted, above, depth),
-            Kind::Failover(failover) => self.failover(failover, above, depth),
-            Kind::Geo(geo) => self.geo(geo, above, depth),
-            Kind::Latency(latency) => self.latency(latency, above, depth),
-            Kind::Multivalue(multivalue) => self.multivalue(multivalue, above, depth),
-            Kind::Pool(_) | Kind::Empty => None,
-        };
-        if choice.is_none() && !node.name.is_empty() {
+    }
+
+    /// Says what `node` is before it is evaluated, and if nothing came of it.
+    fn policy(
+        &mut self,
+        node: &'t Node,
+        depth: u8,
+        evaluate: impl FnOnce(&mut Self) -> Option<Choice<'t>>,
+    ) -> Option<Choice<'t>> {
+        // The record's own policy has no name, and nothing above it to be dropped from.
+        if node.name.is_empty() {
+            return evaluate(self);
+        }
+        self.trace.note(depth, || format!("`{}`, {}:", node.name, node.kind.word()));
+        let choice = evaluate(self);
+        if choice.is_none() {
             self.trace.dropped(depth, &node.name, || "not available".into());
         }
         choice

@@ -56,7 +56,8 @@ fn check_apex(draft: &mut Draft) {
     draft.zone.soa = soa as u32;
     draft.zone.negative_ttl = minimum.min(draft.zone.rrsets[soa].ttl);
     if draft.zone.node(APEX).rrset(Rtype::NS).is_none() {
-        let help = "add the zone's name servers as NS records of its own name";
+        let help =
+            "name its servers: `ns = [\"…\"]` in a .toml zone, NS records of its own name in text";
         draft.error(&draft.at.clone(), format!("the zone `{apex}` has no NS records"), help);
     }
 }

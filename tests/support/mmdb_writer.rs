@@ -1,5 +1,7 @@
 //! A small MMDB writer for tests: any tree of prefixes, 24-bit records, no pointers.
 
+#![allow(dead_code, reason = "each program that includes this uses a part of it")]
+
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
