@@ -28,9 +28,9 @@ use tradewind::clock::{Clock, Moment, SystemClock};
 const RECORDS: u32 = 10_000;
 /// Records of one zone.
 const A_ZONE: u32 = 500;
-/// What our promises of one and two seconds allow more for an unoptimised build on a machine
-/// that does other things too.
-const MARGIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 0 });
+/// What is allowed on top of a promise: an unoptimised build, and the time in which this program
+/// itself is kept from asking. What the server is kept waiting is measured and comes on top.
+const MARGIN: Duration = Duration::from_millis(500);
 
 fn server_file(listen: SocketAddr) -> String {
     format!("[server]\nlisten = [\"{listen}\"]\nadmin = \"127.0.0.1:0\"\n")
@@ -116,6 +116,13 @@ impl Starting {
         Starting { clock, started, address, process: launch(folder) }
     }
 
+    /// Holds what the server promised, whatever else this machine does.
+    fn assert_within(&self, promised: Duration, took: Duration) {
+        let waited = self.process.kept_waiting();
+        println!("{took:?} after the start, of which it was kept waiting for {waited:?}");
+        assert!(took <= promised + waited + MARGIN, "{took:?}, kept waiting for {waited:?}");
+    }
+
     /// How long after the start `name` was first answered with `address`.
     fn until_answered(&self, name: &str, address: Ipv4Addr) -> Duration {
         let exchange = first_answer(self.address, self.clock, &Ask::a(name), |answer| {
@@ -137,7 +144,7 @@ fn first_right_answer(host: u8, hangs: bool, promised: Duration) {
     let server = Starting::of(&folder, listen);
     let of_static = server.until_answered("ns1.z3.example", Ipv4Addr::new(127, 0, 0, 53));
     let steered = server.until_answered("r499.z19.example", address(RECORDS - 1));
-    assert!(steered <= promised + MARGIN, "{steered:?}");
+    server.assert_within(promised, steered);
     if hangs {
         // The second that steered names waited for the one that hangs.
         assert!(of_static + Duration::from_millis(500) < steered, "static names waited too");
@@ -177,7 +184,7 @@ fn thousands_of_zones_are_answered_before_they_are_kept() {
     let last = format!("ns1.z{}.example", zones - 1);
     let took = server.until_answered(&last, Ipv4Addr::new(192, 0, 2, 1));
     println!("{zones} zones answered after {took:?}");
-    assert!(took <= Duration::from_secs(1) + MARGIN, "{took:?}");
+    server.assert_within(Duration::from_secs(1), took);
 }
 
 /// A folder with one steered record over `backend`.

@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 /// A running program with all it started, and what it wrote.
@@ -38,6 +39,20 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// For how long its threads have been ready to run while others had the processors: what a
+    /// promise in wall-clock time has to allow for on a machine that is busy with other things.
+    pub fn kept_waiting(&self) -> Duration {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.id())) else {
+            return Duration::ZERO;
+        };
+        // Time on a processor, time waiting for one, both in ns; kernels may be built without.
+        let waited = tasks.flatten().filter_map(|task| {
+            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split(' ').nth(1)?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(waited.sum())
     }
 
     /// What it wrote so far.
