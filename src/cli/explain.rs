@@ -244,8 +244,7 @@ client    192.0.2.9
 supposed  pool:iad=down
 zone      gtm.example.com
 record    gtm.example.com/app
-why       failover
-            - iad: no endpoint is up
+why         - iad: no endpoint is up
               - iad-1: down: supposed
             + dub: available
               + dub-1: up: as if it were

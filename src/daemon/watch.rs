@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinHandle,
-    time::{Instant, timeout_at},
+    time::timeout_at,
 };
 
 /// Quiet time before a change is loaded (DESIGN §5, Reload).
@@ -96,12 +96,12 @@ async fn next_quiet(
             break cause;
         }
     };
-    let mut deadline = Instant::now() + quiet;
+    let mut deadline = tokio::time::Instant::now() + quiet;
     while let Ok(touched) = timeout_at(deadline, told.recv()).await {
         if let Some(cause) = cause(&touched?) {
             // Whoever loads everything loads the location data too.
             wanted = if wanted == EVERYTHING { wanted } else { cause };
-            deadline = Instant::now() + quiet;
+            deadline = tokio::time::Instant::now() + quiet;
         }
     }
     Some(wanted)
