@@ -393,7 +393,9 @@ fn shares(
         Choice::Leaf(leaf) => {
             let answers = leaf.answers_to(wanted);
             let sum: u64 = answers.iter().map(|answer| answer.weight).sum();
-            for answer in &answers {
+            // As written, not as they stand on the ring.
+            let led = |candidate| answers.iter().find(|answer| answer.endpoints[0] == candidate);
+            for answer in leaf.candidates.iter().filter_map(led) {
                 let share = whole * answer.weight as f64 / sum as f64;
                 let leader = answer.endpoints[0].endpoint;
                 member(&leader.name, leader.weight.get().into(), share);
