@@ -166,7 +166,7 @@ impl Loop {
                     "watch" => Wish::Reload { cautious: !force },
                     _ => Wish::Reload { cautious: false },
                 };
-                self.queue.push_back(Load { wish, cause, reply });
+                self.enqueue(Load { wish, cause, reply });
             }
             Change::Rollback { revision, reply } => {
                 let cause = format!("rollback to {revision}").into();
@@ -182,6 +182,14 @@ impl Loop {
                     let _ = reply.send(done);
                 }
             }
+        }
+    }
+
+    /// Has `load` done in its turn; nothing more if one that waits will read the same files then.
+    fn enqueue(&mut self, load: Load) {
+        let covered = self.queue.back().is_some_and(|last| last.wish == load.wish);
+        if load.reply.is_some() || !covered {
+            self.queue.push_back(load);
         }
     }
 
@@ -266,7 +274,8 @@ fn keep(
     reply: Option<oneshot::Sender<Report>>,
 ) -> JoinHandle<Done> {
     tokio::task::spawn_blocking(move || {
-        loader.keep(&mut report);
+        // A panic is in the log, and a set that is not kept is served all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| loader.keep(&mut report)));
         Done::Kept(loader, report, reply)
     })
 }
@@ -291,7 +300,7 @@ mod tests {
     };
 
     /// A clock that panics once when it is asked the time of day, if it was told to: a load asks
-    /// when it keeps a revision.
+    /// when it accepts a set of files.
     #[derive(Default)]
     struct Mine(AtomicBool);
 
@@ -314,20 +323,11 @@ mod tests {
 
     impl Bench {
         fn start(dir: &Path, clock: &Arc<Mine>) -> Bench {
-            let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
-            let telemetry = Arc::new(Telemetry::default());
-            let mut loader = Loader::new(dir, &dir.join("state"), Arc::clone(&clock), telemetry);
-            let prepared = loader.load(&Wish::Start, "start").unwrap();
-            let control = Control::new(Arc::clone(&clock));
-            let journal = control.journal();
-            let (report, reports) = watch::channel(Arc::default());
-            let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
-            let hooks = Hooks { probe: Box::new(|_| {}), demo: Box::new(|_, _| Ok(())) };
-            let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
-            main.begin(prepared, "start");
+            let (main, report) = main_loop(dir, clock);
+            let journal = main.control.journal();
             let (changes, taken) = mpsc::unbounded_channel();
             tokio::spawn(main.run(taken));
-            Bench { changes, report: reports, journal }
+            Bench { changes, report, journal }
         }
 
         async fn reload(&self, cause: &str) -> Report {
@@ -336,6 +336,21 @@ mod tests {
             self.changes.send(Change::Reload { cause, force: false, reply: Some(reply) }).unwrap();
             report.await.unwrap()
         }
+    }
+
+    /// A loop over the files of a folder that has begun.
+    fn main_loop(dir: &Path, clock: &Arc<Mine>) -> (Loop, watch::Receiver<Arc<Report>>) {
+        let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+        let telemetry = Arc::new(Telemetry::default());
+        let mut loader = Loader::new(dir, &dir.join("state"), Arc::clone(&clock), telemetry);
+        let prepared = loader.load(&Wish::Start, "start").unwrap();
+        let control = Control::new(Arc::clone(&clock));
+        let (report, reports) = watch::channel(Arc::default());
+        let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
+        let hooks = Hooks { probe: Box::new(|_| {}), demo: Box::new(|_, _| Ok(())) };
+        let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
+        main.begin(prepared, "start");
+        (main, reports)
     }
 
     const ZONE: &str =
@@ -347,6 +362,21 @@ mod tests {
         fs::write(dir.path().join("tradewind.toml"), "schema = 1\n").unwrap();
         fs::write(dir.path().join("zones/a.example.zone"), ZONE).unwrap();
         dir
+    }
+
+    #[test]
+    fn a_load_that_waits_stands_for_all_that_want_the_same() {
+        let (dir, clock) = (folder(), Arc::new(Mine::default()));
+        let (mut main, _report) = main_loop(dir.path(), &clock);
+        let mut want = |cause: &str, reply| {
+            main.take(Change::Reload { cause: cause.into(), force: false, reply });
+            main.queue.len()
+        };
+        assert_eq!([want("SIGHUP", None), want("SIGHUP", None), want("SIGHUP", None)], [1; 3]);
+        assert_eq!(want("geoip", None), 2, "this one looks elsewhere");
+        assert_eq!(want("SIGHUP", None), 3);
+        let (reply, _outcome) = oneshot::channel();
+        assert_eq!(want("tradewind reload", Some(reply)), 4, "somebody waits for this one");
     }
 
     #[tokio::test]
