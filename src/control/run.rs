@@ -274,7 +274,7 @@ fn keep(
     reply: Option<oneshot::Sender<Report>>,
 ) -> JoinHandle<Done> {
     tokio::task::spawn_blocking(move || {
-        // A panic is in the log, and a set that is not kept is served all the same.
+        // It is served already: a fault of ours in keeping it must not end the loop.
         let _ = catch_unwind(AssertUnwindSafe(|| loader.keep(&mut report)));
         Done::Kept(loader, report, reply)
     })

@@ -81,6 +81,7 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
         let _inside = runtime.enter();
         Signals::catch()?
     };
+    raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let telemetry = Arc::new(Telemetry::default());
     let state = options.dir.join(state_folder(&options.dir));
@@ -237,6 +238,18 @@ impl Running for Watched {
     }
     fn revisions(&self) -> Vec<Manifest> {
         self.revisions.list()
+    }
+}
+
+/// Raises the soft limit on open files to the hard one. The usual soft limit of 1,024 is less than
+/// the probes in flight and the TCP connections we allow, and a probe without a descriptor is void:
+/// a large region that hangs would then never fail over.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: now.maximum, maximum: now.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!(limit = ?now.current, %error, "the limit on open files stays as it is");
     }
 }
 

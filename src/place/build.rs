@@ -101,7 +101,7 @@ pub enum BuildProblem {
 }
 
 /// Reads `inputs` (one file, or one for each family), and writes [`TABLE_FILE`] and
-/// [`MANIFEST_FILE`] into `out_dir`.
+/// [`MANIFEST_FILE`] into `out_dir`, which is made if it is not there.
 ///
 /// # Errors
 /// When an input is unsound, two cover the same family, or the result cannot be written.
@@ -130,6 +130,8 @@ pub fn build_table(
         locations: table.locations.len(),
         runs: table.run_counts(),
     };
+    fs::create_dir_all(out_dir)
+        .map_err(|error| BuildProblem::Output { path: out_dir.to_path_buf(), error })?;
     write(out_dir.join(TABLE_FILE), &packed)?;
     write(out_dir.join(MANIFEST_FILE), manifest.to_string().as_bytes())?;
     Ok(manifest)
@@ -191,8 +193,9 @@ mod tests {
         let six = Database::v6().with("2001:db8::/32", country_code("DE"));
         fs::write(&v6, six.bytes()).unwrap();
 
-        let manifest = build_table(&[&v4, &v6], dir.path(), info()).unwrap();
-        let packed = fs::read(dir.path().join(TABLE_FILE)).unwrap();
+        let out = dir.path().join("new/folder");
+        let manifest = build_table(&[&v4, &v6], &out, info()).unwrap();
+        let packed = fs::read(out.join(TABLE_FILE)).unwrap();
         let table = codec::unpack(&packed).unwrap();
         for (ip, net, country) in [
             ("192.0.2.77", "192.0.2.0/24", "DE"),
@@ -206,7 +209,7 @@ mod tests {
         assert_eq!((table.locations.len(), manifest.locations), (2, 2));
         assert_eq!(manifest.sha256, crate::place::sha256_hex(&packed));
 
-        let written = fs::read_to_string(dir.path().join(MANIFEST_FILE)).unwrap();
+        let written = fs::read_to_string(out.join(MANIFEST_FILE)).unwrap();
         let written: toml::Table = written.parse().unwrap();
         assert_eq!(written["source"].as_str(), Some("test \"data\""));
         assert_eq!(written["input"].as_array().unwrap().len(), 2);
