@@ -258,6 +258,9 @@ fn with_every_region_down_the_last_good_answers_stay() {
     let alone = until("Dublin alone", pool, |answer| only(answer, DUB));
     site.dub.set(Mood::ill());
     let none = until("nothing", silent, |answer| answer.addresses.is_empty());
+    // Who was last good is known over a reload too.
+    assert_eq!(site.server.reload()["accepted"], true);
+    stream.await_answer("more answers", DEADLINE, |_| true);
     site.iad.restart();
     until("Washington again", app, |answer| only(answer, IAD));
     let exchanges = stream.stop();

@@ -209,6 +209,31 @@ fn a_server_killed_in_the_middle_of_reloads_starts_again() {
 }
 
 #[test]
+fn what_only_a_restart_can_do_is_said() {
+    let server = Server::start(two_zones());
+    server.folder.write("tradewind.toml", &format!("{SERVER}udp_threads = 3\nwatch = true\n"));
+    let reloaded = server.cli("reload", &[]);
+    let said =
+        String::from_utf8_lossy(&reloaded.stdout) + String::from_utf8_lossy(&reloaded.stderr);
+    assert_eq!(reloaded.status.code(), Some(0), "{said}");
+    assert!(said.contains("udp_threads, watch") && said.contains("next start"), "{said}");
+    server.folder.write("tradewind.toml", SERVER);
+    assert_eq!(server.reload()["problems"], json!([]));
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_is_no_reason_not_to_serve() {
+    let folder = two_zones();
+    folder.write("tradewind.toml", &format!("{SERVER}state = \"tradewind.toml/state\"\n"));
+    let server = Server::start(folder);
+    server.folder.write("zones/a.example.toml", &version("a.example", 2));
+    let reply = server.reload();
+    assert_eq!(reply["accepted"], true);
+    assert!(reply["rendered"].as_str().unwrap().contains("could not be kept"), "{reply}");
+    assert_eq!(served(&server, "a.example"), Some(2));
+}
+
+#[test]
 fn restarts_with_the_same_files_push_no_revision_out() {
     let mut server = Server::start(two_zones());
     server.folder.write("zones/a.example.toml", &version("a.example", 2));

@@ -119,7 +119,6 @@ impl Starting {
     /// Holds what the server promised, whatever else this machine does.
     fn assert_within(&self, promised: Duration, took: Duration) {
         let waited = self.process.kept_waiting();
-        println!("{took:?} after the start, of which it was kept waiting for {waited:?}");
         assert!(took <= promised + waited + MARGIN, "{took:?}, kept waiting for {waited:?}");
     }
 

@@ -11,10 +11,10 @@ use crate::{
     clock::Clock,
     compile::{Compiled, CounterName, Input, Memory, compile},
     config::{
-        Problem, Problems,
+        Problem, Problems, Severity,
         render::ProblemJson,
         server::ServerSection,
-        sources::{Files, Sources, ZoneSources},
+        sources::{Files, SERVER_FILE, Sources, ZoneSources},
     },
     place::LocationTable,
     snapshot::Snapshot,
@@ -25,6 +25,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 /// Where clients are, and what was said of the files it came from.
@@ -120,8 +121,10 @@ pub struct Loader {
     /// The set in force.
     accepted: Option<Sources>,
     revision: u64,
-    /// What the set in force was loaded for, until it is kept.
-    unkept: Option<Arc<str>>,
+    /// What the set in force was loaded for and when it was accepted, until it is kept.
+    unkept: Option<(Arc<str>, SystemTime)>,
+    /// How this process runs: what its first load said.
+    running: Option<ServerSection>,
     serials: HashMap<Name, u32>,
     names: BTreeMap<Name, usize>,
 }
@@ -144,6 +147,7 @@ impl Loader {
             accepted: None,
             revision: 0,
             unkept: None,
+            running: None,
             serials: HashMap::new(),
             names: BTreeMap::new(),
         }
@@ -194,9 +198,10 @@ impl Loader {
     /// Keeps the set in force, unless it is kept already; if it cannot be, `report` says so.
     /// Waits for the disk, milliseconds a file, so it is for after the set was published.
     pub fn keep(&mut self, report: &mut Report) {
-        let (Some(cause), Some(accepted)) = (self.unkept.take(), &self.accepted) else { return };
-        let now = self.clock.wall();
-        if let Err(error) = self.revisions.keep(self.revision, accepted, &cause, now) {
+        let Some(((cause, when), accepted)) = self.unkept.take().zip(self.accepted.as_ref()) else {
+            return;
+        };
+        if let Err(error) = self.revisions.keep(self.revision, accepted, &cause, when) {
             let mut problems = Problems::default();
             problems.push(not_kept(&error));
             report.problems.extend(problems.to_json(accepted));
@@ -207,7 +212,7 @@ impl Loader {
     /// The report of a load that panicked: nothing changes, and nothing half-made is used again.
     pub fn panicked(&mut self) -> Box<Report> {
         self.memory = Memory::default();
-        self.cannot("these files could not be loaded for a fault of the program; the log says more")
+        self.cannot("a fault in tradewind itself kept these files from being loaded; see the log")
     }
 
     /// The kept revisions, for listing.
@@ -288,8 +293,10 @@ impl Loader {
         let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
         if !unchanged {
             self.revision += 1;
-            self.unkept = Some(cause.into());
+            self.unkept = Some((cause.into(), self.clock.wall()));
         }
+        let running = self.running.get_or_insert_with(|| compiled.server.clone());
+        problems.extend(for_the_next_start(running, &compiled.server));
         for (name, serial) in serials(&snapshot) {
             self.serials.insert(name, serial);
         }
@@ -351,8 +358,30 @@ fn not_kept(error: &RevisionError) -> Problem {
     let file: Arc<Path> = Path::new("state/revisions").into();
     let mut problem = Problem::of_file(&file, format!("the revision could not be kept: {error}"))
         .help("it is served all the same; `rollback` will not know it");
-    problem.severity = crate::config::Severity::Warning;
+    problem.severity = Severity::Warning;
     problem
+}
+
+/// A warning about what `now` says of the process and only a restart can do.
+fn for_the_next_start(running: &ServerSection, now: &ServerSection) -> Option<Problem> {
+    let keys = [
+        ("listen", running.listen != now.listen),
+        ("admin", running.admin != now.admin),
+        ("state", running.state != now.state),
+        ("control", running.control != now.control),
+        ("udp_threads", running.udp_threads != now.udp_threads),
+        ("watch", running.watch != now.watch),
+    ];
+    let changed: Vec<&str> = keys.iter().filter(|key| key.1).map(|key| key.0).collect();
+    if changed.is_empty() {
+        return None;
+    }
+    let file: Arc<Path> = Path::new(SERVER_FILE).into();
+    let message = format!("changed under [server]: {}", changed.join(", "));
+    let mut problem =
+        Problem::of_file(&file, message).help("this takes effect at the next start of the server");
+    problem.severity = Severity::Warning;
+    Some(problem)
 }
 
 /// A zone as people call it, from its main file.

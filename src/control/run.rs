@@ -166,7 +166,7 @@ impl Loop {
                     "watch" => Wish::Reload { cautious: !force },
                     _ => Wish::Reload { cautious: false },
                 };
-                self.queue.push_back(Load { wish, cause, reply });
+                self.enqueue(Load { wish, cause, reply });
             }
             Change::Rollback { revision, reply } => {
                 let cause = format!("rollback to {revision}").into();
@@ -182,6 +182,14 @@ impl Loop {
                     let _ = reply.send(done);
                 }
             }
+        }
+    }
+
+    /// Has `load` done in its turn; nothing more if one that waits will read the same files then.
+    fn enqueue(&mut self, load: Load) {
+        let covered = self.queue.back().is_some_and(|last| last.wish == load.wish);
+        if load.reply.is_some() || !covered {
+            self.queue.push_back(load);
         }
     }
 
@@ -283,35 +291,25 @@ async fn finished(job: &mut Option<JoinHandle<Done>>) -> Done {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Telemetry;
+    use crate::{control::publish::SharedJournal, telemetry::Telemetry};
     use std::{
         fs,
         path::Path,
         sync::atomic::{AtomicBool, Ordering},
-        thread::{self, ThreadId},
         time::SystemTime,
     };
 
-    /// A clock that panics once, if it was told to, when the loader's thread asks the time of
-    /// day: to keep a revision.
-    struct Mine {
-        armed: AtomicBool,
-        home: ThreadId,
-    }
-
-    impl Default for Mine {
-        fn default() -> Mine {
-            Mine { armed: AtomicBool::new(false), home: thread::current().id() }
-        }
-    }
+    /// A clock that panics once when it is asked the time of day, if it was told to: a load asks
+    /// when it accepts a set of files.
+    #[derive(Default)]
+    struct Mine(AtomicBool);
 
     impl Clock for Mine {
         fn now(&self) -> Moment {
             Moment(0)
         }
         fn wall(&self) -> SystemTime {
-            let away = thread::current().id() != self.home;
-            assert!(!(away && self.armed.swap(false, Ordering::Relaxed)), "on purpose");
+            assert!(!self.0.swap(false, Ordering::Relaxed), "on purpose");
             SystemTime::UNIX_EPOCH
         }
     }
@@ -320,23 +318,16 @@ mod tests {
     struct Bench {
         changes: mpsc::UnboundedSender<Change>,
         report: watch::Receiver<Arc<Report>>,
+        journal: SharedJournal,
     }
 
     impl Bench {
         fn start(dir: &Path, clock: &Arc<Mine>) -> Bench {
-            let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
-            let telemetry = Arc::new(Telemetry::default());
-            let mut loader = Loader::new(dir, &dir.join("state"), Arc::clone(&clock), telemetry);
-            let prepared = loader.load(&Wish::Start, "start").unwrap();
-            let control = Control::new(Arc::clone(&clock));
-            let (report, reports) = watch::channel(Arc::default());
-            let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
-            let hooks = Hooks { probe: Box::new(|_| {}), demo: Box::new(|_, _| Ok(())) };
-            let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
-            main.begin(prepared, "start");
+            let (main, report) = main_loop(dir, clock);
+            let journal = main.control.journal();
             let (changes, taken) = mpsc::unbounded_channel();
             tokio::spawn(main.run(taken));
-            Bench { changes, report: reports }
+            Bench { changes, report, journal }
         }
 
         async fn reload(&self, cause: &str) -> Report {
@@ -345,6 +336,21 @@ mod tests {
             self.changes.send(Change::Reload { cause, force: false, reply: Some(reply) }).unwrap();
             report.await.unwrap()
         }
+    }
+
+    /// A loop over the files of a folder that has begun.
+    fn main_loop(dir: &Path, clock: &Arc<Mine>) -> (Loop, watch::Receiver<Arc<Report>>) {
+        let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+        let telemetry = Arc::new(Telemetry::default());
+        let mut loader = Loader::new(dir, &dir.join("state"), Arc::clone(&clock), telemetry);
+        let prepared = loader.load(&Wish::Start, "start").unwrap();
+        let control = Control::new(Arc::clone(&clock));
+        let (report, reports) = watch::channel(Arc::default());
+        let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
+        let hooks = Hooks { probe: Box::new(|_| {}), demo: Box::new(|_, _| Ok(())) };
+        let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
+        main.begin(prepared, "start");
+        (main, reports)
     }
 
     const ZONE: &str =
@@ -358,17 +364,35 @@ mod tests {
         dir
     }
 
+    #[test]
+    fn a_load_that_waits_stands_for_all_that_want_the_same() {
+        let (dir, clock) = (folder(), Arc::new(Mine::default()));
+        let (mut main, _report) = main_loop(dir.path(), &clock);
+        let mut want = |cause: &str, reply| {
+            main.take(Change::Reload { cause: cause.into(), force: false, reply });
+            main.queue.len()
+        };
+        assert_eq!([want("SIGHUP", None), want("SIGHUP", None), want("SIGHUP", None)], [1; 3]);
+        assert_eq!(want("geoip", None), 2, "this one looks elsewhere");
+        assert_eq!(want("SIGHUP", None), 3);
+        let (reply, _outcome) = oneshot::channel();
+        assert_eq!(want("tradewind reload", Some(reply)), 4, "somebody waits for this one");
+    }
+
     #[tokio::test]
-    async fn a_revision_whose_keeping_panics_is_served_and_the_loop_goes_on() {
+    async fn a_load_that_panics_is_refused_and_the_next_one_is_done() {
         let (dir, clock) = (folder(), Arc::new(Mine::default()));
         let bench = Bench::start(dir.path(), &clock);
-        assert!(bench.reload("SIGHUP").await.unchanged);
         let more = format!("{ZONE}www 60 IN A 192.0.2.1\n");
         fs::write(dir.path().join("zones/a.example.zone"), more).unwrap();
-        clock.armed.store(true, Ordering::Relaxed);
-        assert_eq!(bench.reload("SIGHUP").await.revision, 2);
-        assert!(!clock.armed.load(Ordering::Relaxed), "keeping it has panicked");
-        assert!(bench.reload("SIGHUP").await.unchanged);
+        clock.0.store(true, Ordering::Relaxed);
+        let report = bench.reload("SIGHUP").await;
+        assert!(!report.accepted && report.errors == 1, "{report:?}");
+        assert!(report.rendered.contains("a fault in tradewind itself"), "{}", report.rendered);
+        assert!(bench.reload("SIGHUP").await.accepted);
+        let journal = bench.journal.lock();
+        let words: Vec<&str> = journal.since(0).map(|event| event.kind.word()).collect();
+        assert_eq!(words.iter().filter(|word| **word == "refused").count(), 1, "{words:?}");
     }
 
     #[tokio::test]
