@@ -231,6 +231,22 @@ fn signals_are_heeded_while_the_server_waits_for_health() {
     assert_eq!(server.process.terminate().code(), Some(0));
 }
 
+/// Between the first look at the files and the moment they are answered.
+#[test]
+fn a_change_made_while_a_watching_server_starts_is_not_missed() {
+    let backend = Backend::start(146);
+    let listen = free_address(Ipv4Addr::LOCALHOST.into());
+    let folder = small(listen, backend.address());
+    folder.write("tradewind.toml", &format!("{}watch = true\n", server_file(listen)));
+    let zone = folder.read("zones/gtm.example.toml");
+    let server = Starting::of(&folder, listen);
+    server.until_answered("ns1.gtm.example", Ipv4Addr::new(127, 0, 0, 53));
+    let changed = Ipv4Addr::new(127, 0, 0, 54);
+    folder.write("zones/gtm.example.toml", &zone.replace("127.0.0.53", &changed.to_string()));
+    let question = Ask::a("ns1.gtm.example");
+    first_answer(listen, server.clock, &question, |answer| answer.addresses == [changed]);
+}
+
 #[test]
 fn sigterm_stops_a_busy_server_cleanly_within_three_seconds() {
     let backend = Backend::start(143);

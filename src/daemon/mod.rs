@@ -84,6 +84,7 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
     raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let telemetry = Arc::new(Telemetry::default());
+    let watched = watch::Folder::open(&options.dir);
     let state = options.dir.join(state_folder(&options.dir));
     let mut loader = Loader::new(&options.dir, &state, Arc::clone(&clock), Arc::clone(&telemetry));
     let prepared = match loader.load(&Wish::Start, "start") {
@@ -96,7 +97,7 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
     if !prepared.report.rendered.is_empty() {
         complain(&prepared.report.rendered);
     }
-    let ends = Ends { signals, demo };
+    let ends = Ends { signals, watched, demo };
     let outcome = runtime.block_on(start(options, clock, telemetry, loader, prepared, ends));
     runtime.shutdown_timeout(LINGER);
     outcome
@@ -105,6 +106,7 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
 /// What the daemon minds beside serving.
 struct Ends {
     signals: Signals,
+    watched: Option<watch::Folder>,
     demo: Option<demo::Demo>,
 }
 
@@ -123,7 +125,7 @@ async fn start(
     telemetry: Arc<Telemetry>,
     loader: Loader,
     prepared: Prepared,
-    Ends { mut signals, demo }: Ends,
+    Ends { mut signals, watched, demo }: Ends,
 ) -> anyhow::Result<Exit> {
     if let Some(path) = &options.ready_file {
         ready::withdraw(path)?;
@@ -186,7 +188,7 @@ async fn start(
     let running = Arc::new(Watched { checker, revisions });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
-    let watcher = watch::start(&options.dir, server.watch, changes.clone());
+    let watcher = watched.map(|folder| folder.watch(server.watch, changes.clone()));
     let announcing = async {
         let warmed = warming.await.context("waiting for first results")?;
         warmed.context("control ended before the server was ready; the log says why")?;

@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinHandle,
-    time::timeout_at,
+    time::sleep,
 };
 
 /// Quiet time before a change is loaded (DESIGN §5, Reload).
@@ -21,7 +21,14 @@ const QUIET: Duration = Duration::from_secs(1);
 /// The cause of a load of all files, location data included.
 const EVERYTHING: &str = "watch";
 
-/// Watches until dropped.
+/// A folder that is being watched, and what was touched in it since.
+pub(super) struct Folder {
+    dir: PathBuf,
+    watcher: RecommendedWatcher,
+    told: UnboundedReceiver<Vec<PathBuf>>,
+}
+
+/// Loads what changes until dropped.
 pub(super) struct Watch(JoinHandle<()>);
 
 impl Drop for Watch {
@@ -30,39 +37,45 @@ impl Drop for Watch {
     }
 }
 
-/// Starts watching `dir`.
-pub(super) fn start(dir: &Path, everything: bool, changes: UnboundedSender<Change>) -> Watch {
-    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    Watch(tokio::spawn(watch(dir, everything, changes)))
-}
+impl Folder {
+    /// Watches `dir`: before its files are first read, so that no change falls between. Nothing
+    /// if the kernel will not do it.
+    pub(super) fn open(dir: &Path) -> Option<Folder> {
+        let (tell, told) = mpsc::unbounded_channel();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let Ok(event) = event else { return };
+            if !event.kind.is_access() {
+                // Fails only while the server stops.
+                let _ = tell.send(event.paths);
+            }
+        });
+        let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        match watcher {
+            Ok(mut watcher) => {
+                look_at(&mut watcher, &dir);
+                Some(Folder { dir, watcher, told })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "files are not watched; use `tradewind reload`");
+                None
+            }
+        }
+    }
 
-async fn watch(dir: PathBuf, everything: bool, changes: UnboundedSender<Change>) {
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
-        if !event.kind.is_access() {
-            // Fails only while the server stops.
-            let _ = tell.send(event.paths);
-        }
-    });
-    let mut watcher = match watcher {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            tracing::warn!(%error, "files are not watched; use `tradewind reload`");
-            return;
-        }
-    };
-    loop {
-        // Again each time: a folder may have been made since.
-        look_at(&mut watcher, &dir);
-        let Some(cause) =
-            next_quiet(&mut told, QUIET, |paths| cause(&dir, paths, everything)).await
-        else {
-            return;
-        };
-        let change = Change::Reload { cause: cause.into(), force: false, reply: None };
-        if changes.send(change).is_err() {
-            return;
+    /// Has changes loaded from now on: of `everything`, or of `geoip/` alone.
+    pub(super) fn watch(self, everything: bool, changes: UnboundedSender<Change>) -> Watch {
+        Watch(tokio::spawn(self.run(everything, changes)))
+    }
+
+    async fn run(mut self, everything: bool, changes: UnboundedSender<Change>) {
+        let wanted = |paths: &[PathBuf]| cause(&self.dir, paths, everything);
+        while let Some(cause) = next_quiet(&mut self.told, QUIET, wanted).await {
+            // Again each time, since a folder may have been made; and before the files are read.
+            look_at(&mut self.watcher, &self.dir);
+            let change = Change::Reload { cause: cause.into(), force: false, reply: None };
+            if changes.send(change).is_err() {
+                return;
+            }
         }
     }
 }
@@ -96,15 +109,17 @@ async fn next_quiet(
             break cause;
         }
     };
-    let mut deadline = tokio::time::Instant::now() + quiet;
-    while let Ok(touched) = timeout_at(deadline, told.recv()).await {
-        if let Some(cause) = cause(&touched?) {
-            // Whoever loads everything loads the location data too.
-            wanted = if wanted == EVERYTHING { wanted } else { cause };
-            deadline = tokio::time::Instant::now() + quiet;
+    let mut pause = std::pin::pin!(sleep(quiet));
+    loop {
+        tokio::select! {
+            touched = told.recv() => if let Some(cause) = cause(&touched?) {
+                // Whoever loads everything loads the location data too.
+                wanted = if wanted == EVERYTHING { wanted } else { cause };
+                pause.set(sleep(quiet));
+            },
+            () = &mut pause => return Some(wanted),
         }
     }
-    Some(wanted)
 }
 
 /// What to load for these paths: everything, the location data only, or nothing.
