@@ -41,13 +41,10 @@ const TIMEOUT: Duration = Duration::from_millis(200);
 /// Jitter shortens an interval to no less.
 const INTERVAL_MIN: Duration = Duration::from_millis(270);
 const FAILBACK_DELAY: Duration = Duration::from_secs(1);
-/// For publishing, and for being scheduled on a busy machine.
+/// For publishing; what the server is kept waiting by a busy machine is measured and comes on top.
 const MARGIN: Duration = Duration::from_millis(250);
-
 /// The longest a dead region may be answered: interval × fall + timeout, and the margin.
-fn detection() -> Duration {
-    INTERVAL * 2 + TIMEOUT + MARGIN
-}
+const DETECTION: Duration = Duration::from_millis(300 * 2 + 200 + 250);
 
 const IAD: &str = "192.0.2.1";
 const DUB: &str = "192.0.2.2";
@@ -172,6 +169,7 @@ fn lose_and_restore(host: u8, lose: fn(&mut Backend), restore: fn(&mut Backend))
     };
     all_at(&stream, |(iad, _)| iad);
     let before = site.server.last_event();
+    let waited = site.server.kept_waiting();
 
     lose(&mut site.iad);
     let (lost, lost_wall) = (site.clock.now(), site.clock.wall());
@@ -181,19 +179,21 @@ fn lose_and_restore(host: u8, lose: fn(&mut Backend), restore: fn(&mut Backend))
     let restored = site.clock.now();
     all_at(&stream, |(iad, _)| iad);
     let exchanges = stream.stop();
+    // A probe that was late for want of a processor proves nothing and is sent again.
+    let late = site.server.kept_waiting().saturating_sub(waited) * 2;
 
     for (ask, (iad, dub)) in regions.into_iter().enumerate() {
         let delay = if ask < 2 { FAILBACK_DELAY } else { Duration::ZERO };
         for Exchange { asked, answer, .. } in of(&exchanges, ask) {
             let at = answer.address();
             assert!(at == iad || at == dub, "{answer:?}");
-            if *asked > lost.after(detection()) && *asked < restored {
+            if *asked > lost.after(DETECTION + late) && *asked < restored {
                 assert_eq!(at, dub, "{:?} after the loss", asked.since(lost));
             }
             if *asked > restoring && *asked < restoring.after(INTERVAL_MIN + delay) {
                 assert_eq!(at, dub, "back before `rise` and the failback delay");
             }
-            if *asked > restored.after(INTERVAL * 2 + TIMEOUT + delay + MARGIN) {
+            if *asked > restored.after(INTERVAL * 2 + TIMEOUT + delay + MARGIN + late) {
                 assert_eq!(at, iad, "{:?} after it was restored", asked.since(restored));
             }
         }
@@ -203,11 +203,11 @@ fn lose_and_restore(host: u8, lose: fn(&mut Backend), restore: fn(&mut Backend))
             [((iad, 30), false), ((iad, 5), true), ((dub, 5), false), pending, ((iad, 30), false)];
         assert!(follows(&seen, &course), "{seen:?}");
     }
-    events_tell_the_loss(&site, before, lost_wall);
+    events_tell_the_loss(&site, before, lost_wall, late);
 }
 
 /// The verdict, what it moved and the publication of both at once, in time.
-fn events_tell_the_loss(site: &Site, before: u64, lost: SystemTime) {
+fn events_tell_the_loss(site: &Site, before: u64, lost: SystemTime, late: Duration) {
     let is = |event: &serde_json::Value, kind: &str, key: &str, value: &str| {
         event["event"] == kind && event[key] == value
     };
@@ -226,10 +226,11 @@ fn events_tell_the_loss(site: &Site, before: u64, lost: SystemTime) {
         assert_eq!((&moved["from"], &moved["to"]), (&"iad".into(), &"dub".into()));
     }
     let published = of_one_swap.iter().find(|event| event["event"] == "published").unwrap();
-    assert!(published["took_ms"].as_f64().unwrap() < 250.0, "{published}");
+    let published_in = Duration::from_secs_f64(published["took_ms"].as_f64().unwrap() / 1e3);
+    assert!(published_in < MARGIN + late, "{published}");
     let at: jiff::Timestamp = published["at"].as_str().unwrap().parse().unwrap();
     let took = SystemTime::from(at).duration_since(lost).unwrap_or_default();
-    assert!(took < detection(), "published {took:?} after the loss");
+    assert!(took < DETECTION + late, "published {took:?} after the loss");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Command, ExitStatus, Output},
+    time::Duration,
 };
 
 /// The binary under test.
@@ -63,6 +64,11 @@ impl Server {
     /// The process id, for /proc.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// For how long its threads were ready to run while others had the processors.
+    pub fn kept_waiting(&self) -> Duration {
+        self.process.kept_waiting()
     }
 
     /// What it logged so far.
