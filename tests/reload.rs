@@ -9,7 +9,13 @@
 mod mmdb_writer;
 mod support;
 
-use hickory_proto::{op::ResponseCode, rr::RecordType};
+use hickory_proto::{
+    op::ResponseCode,
+    rr::{
+        RecordType,
+        rdata::opt::{EdnsCode, EdnsOption},
+    },
+};
 use mmdb_writer::Database;
 use serde_json::{Value, json};
 use std::{
@@ -175,7 +181,9 @@ fn a_zone_that_never_compiled_is_a_failure_and_all_others_work() {
     assert_eq!(served(&server, "a.example"), Some(1));
     let reply = dns::ask(server.udp(), "version.b.example", RecordType::TXT, "");
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
-    assert!(!reply.metadata.authoritative || reply.answers.is_empty());
+    let told = reply.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Unknown(15)));
+    let not_ready = EdnsOption::Unknown(15, vec![0, 14]);
+    assert_eq!(told, Some(&not_ready), "RFC 8914: 14 is Not Ready");
     server.folder.write("zones/b.example.toml", &version("b.example", 1));
     server.reload();
     assert_eq!(served(&server, "b.example"), Some(1));
