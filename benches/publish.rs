@@ -5,7 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
+#[path = "../tests/support/regions.rs"]
+#[allow(dead_code, reason = "only the list of regions is needed here")]
+mod regions;
+
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use regions::TWELVE as REGIONS;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
@@ -22,20 +27,6 @@ use tradewind::{
     verdict::{Sight, Standing},
 };
 
-const REGIONS: [&str; 12] = [
-    "us-east-1",
-    "eu-west-1",
-    "ap-northeast-1",
-    "us-west-2",
-    "us-west-1",
-    "ca-central-1",
-    "sa-east-1",
-    "eu-central-1",
-    "ap-south-1",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "af-south-1",
-];
 /// Zones, each with an equal part of the records.
 const ZONES: usize = 10;
 const RECORDS: usize = 100_000 / ZONES;

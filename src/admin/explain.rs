@@ -4,6 +4,8 @@
 //! that answer packets: [`select`] with a trace beside it, [`steer`] with the client's network.
 //! What it prints is therefore what is answered, and shares are sums over all draws, not
 //! samples. Must not know sockets, or how it will be shown.
+//!
+//! Past 500 lines with its tests, because an account is one walk from top to bottom.
 
 use super::{
     rdata,

@@ -2,7 +2,7 @@
 //!
 //! Every inner type is turned into one of these by hand; nothing further in is serialisable.
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
-//! in UTC, durations end in their unit, shares are 0..=1.
+//! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
 use crate::{
     clock::Moment,

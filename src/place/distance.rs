@@ -95,11 +95,6 @@ pub fn cloud_region(name: &str) -> Result<Coordinates, UnknownCloudRegion> {
     })
 }
 
-/// Every cloud region of the catalogue, `provider:region`, sorted.
-pub fn cloud_regions() -> impl Iterator<Item = (&'static str, Coordinates)> {
-    facts().clouds.iter().map(|(name, at)| (name.as_str(), *at))
-}
-
 /// The candidate that takes the fewest edits, if they are at most a third of the word.
 fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Longer than any name by far: nothing is near, and the work stays small.

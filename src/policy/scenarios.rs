@@ -1,4 +1,5 @@
-//! DESIGN §5 as scenarios: given a tree and how its addresses stand, what a client gets.
+//! DESIGN §5 as scenarios: given a tree and how its addresses stand, what a client gets. Long,
+//! because it is a table: nearly all of it is scenario text, one paragraph a decree.
 
 use super::{Wanted, testing::Given};
 

@@ -264,12 +264,6 @@ impl<'z> Node<'z> {
         (owned.steered != NONE)
             .then_some(Steered { index: owned.steered, answers_cname: owned.answers_cname })
     }
-
-    /// Whether this is the zone's apex.
-    #[inline]
-    pub fn is_apex(self) -> bool {
-        self.index == APEX
-    }
 }
 
 impl std::fmt::Debug for Node<'_> {
