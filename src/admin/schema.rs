@@ -535,9 +535,10 @@ impl From<&Event> for EventLine {
                 line.took_ms = Some(ms(*took));
                 (None, None, None)
             }
-            EventKind::Loaded { .. } | EventKind::Refused { .. } | EventKind::Geoip { .. } => {
-                (None, None, None)
-            }
+            EventKind::Loaded { .. }
+            | EventKind::Refused { .. }
+            | EventKind::Geoip { .. }
+            | EventKind::Breaker(_) => (None, None, None),
         };
         line.subject = subject.map(|subject| subject.to_string());
         line.from = from.map(str::to_owned);

@@ -123,7 +123,15 @@ fn compiled(text: &str, records: &[&str]) -> Snapshot {
 
 fn verdict(key: &str, standing: Standing, at: Moment) -> TargetVerdict {
     let sight = Sight { standing, failing: !standing.is_up() };
-    TargetVerdict { key: key.into(), sight, reason: standing.word().into(), at }
+    TargetVerdict {
+        key: key.into(),
+        sight,
+        reason: standing.word().into(),
+        at,
+        first_failure: None,
+        answered: false,
+        observed: false,
+    }
 }
 
 const APP: &str = "

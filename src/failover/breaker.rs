@@ -145,6 +145,31 @@ pub enum News {
     Recovered,
 }
 
+impl std::fmt::Display for News {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            News::CutOff { falls } => write!(
+                f,
+                "nothing answers any more: this checker seems to be cut off; {falls} falls are held \
+                 until something answers, or `tradewind confirm --falls`"
+            ),
+            News::Reconnected => {
+                write!(f, "something answers again: what is held must fail once more")
+            }
+            News::Mass { lost, groups, hold } => write!(
+                f,
+                "mass failure: {lost} of {groups} regions lost at once; further falls are held for \
+                 {hold:?}, or until `tradewind confirm --falls`"
+            ),
+            News::Released { falls, confirmed: true } => {
+                write!(f, "{falls} held falls were confirmed and take effect")
+            }
+            News::Released { falls, .. } => write!(f, "{falls} held falls take effect"),
+            News::Recovered => write!(f, "the mass failure went away before it took effect"),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Target {
     group: usize,
@@ -319,9 +344,7 @@ impl Breaker {
 
     /// Whether answers are of interest at once, whoever gives them.
     pub fn wants_answers(&self) -> bool {
-        self.cut_off.is_some()
-            || self.has_held(Held::Asking)
-            || self.has_held(Held::Rechecking)
+        self.cut_off.is_some() || self.has_held(Held::Asking) || self.has_held(Held::Rechecking)
     }
 
     /// Why the fall of `key` does not take effect, if it does not.
@@ -335,7 +358,12 @@ impl Breaker {
     /// How many falls are held for each reason that matters to people, and until when a mass
     /// failure is.
     pub fn summary(&self) -> Summary {
-        let count = |why| self.targets.values().filter(|t| matches!(t.state, State::Held { why: w, .. } if w == why)).count();
+        let count = |why| {
+            self.targets
+                .values()
+                .filter(|t| matches!(t.state, State::Held { why: w, .. } if w == why))
+                .count()
+        };
         Summary {
             cut_off: self.cut_off.map(|since| (since, count(Held::CutOff))),
             mass: self.mass.map(|until| (until, count(Held::Mass))),
@@ -489,9 +517,7 @@ impl Breaker {
     /// One up target of each other group; some of its own, where there is no other.
     fn witnesses(&self, key: &str) -> Vec<Arc<str>> {
         let own = self.targets[key].group;
-        let is_up = |other: &&Arc<str>| {
-            &***other != key && self.targets[*other].state == State::Up
-        };
+        let is_up = |other: &&Arc<str>| &***other != key && self.targets[*other].state == State::Up;
         let others = self.groups.iter().enumerate().filter(|(place, _)| *place != own);
         let mut asked: Vec<Arc<str>> =
             others.filter_map(|(_, group)| group.targets.iter().find(is_up).cloned()).collect();
