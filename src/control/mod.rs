@@ -8,6 +8,7 @@ mod latches;
 mod locations;
 pub mod publish;
 pub mod reload;
+pub mod residual;
 pub mod revisions;
 pub mod run;
 #[cfg(test)]
@@ -37,4 +38,6 @@ pub struct Handle {
     pub report: watch::Receiver<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LocationTable>>,
+    /// Changes whose old answers may still be kept somewhere.
+    pub moves: residual::Moves,
 }

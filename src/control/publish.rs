@@ -11,6 +11,7 @@ use super::{
     event::{EventKind, Journal},
     grounds,
     latches::Latches,
+    residual::{Moves, Traffic},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
 };
@@ -20,6 +21,7 @@ use crate::{
     ids::{FailoverId, PlanId, SlotId},
     snapshot::{Slot, Snapshot},
     steering::Steering,
+    telemetry::Telemetry,
     verdict::Standing,
     world::{Publisher, Reader, State, World},
 };
@@ -57,6 +59,8 @@ pub struct Control {
     /// What operators say of slots.
     hands: HashMap<SlotId, Said>,
     latches: Latches,
+    /// The pace of queries, and what was moved.
+    traffic: Traffic,
     /// When the passing of time alone has something to change.
     wake: Option<Moment>,
     /// Until the first results of health checks are in.
@@ -88,6 +92,7 @@ impl Control {
             pinned: false,
             hands: HashMap::new(),
             latches: Latches::default(),
+            traffic: Traffic::new(Arc::default()),
             wake: None,
             warming: true,
         }
@@ -96,6 +101,16 @@ impl Control {
     /// Has `vantage` asked for witnesses and probes out of turn.
     pub fn watch_from(&mut self, vantage: Arc<dyn Vantage>) {
         self.vantage = vantage;
+    }
+
+    /// Measures old answers by what `telemetry` counts.
+    pub fn count_by(&mut self, telemetry: Arc<Telemetry>) {
+        self.traffic = Traffic::new(telemetry);
+    }
+
+    /// Changes whose old answers may still be kept somewhere.
+    pub fn moves(&self) -> Moves {
+        self.traffic.moves()
     }
 
     /// How much may fall at once; holds from the next [`Control::install`] on.
@@ -163,6 +178,7 @@ impl Control {
         };
         let plans = snapshot.plans.len();
         let state = Arc::new(state);
+        self.traffic.install(&snapshot, started);
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
@@ -207,6 +223,7 @@ impl Control {
     pub fn tick(&mut self) {
         self.publisher.collect();
         let now = self.clock.now();
+        self.traffic.tick(now);
         if !self.warming && self.wake.is_some_and(|at| at <= now) {
             let step = self.breaker.step(now, &*self.vantage);
             self.follow(step, BTreeSet::new(), now);
@@ -293,6 +310,9 @@ impl Control {
         });
         let took = self.clock.now().since(since);
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
+        if let Some(what) = moved_by(&events) {
+            self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
+        }
         events.push(EventKind::Published { plans: touched.len(), took });
         self.write(swap, events);
     }
@@ -338,6 +358,26 @@ impl Outcome {
         };
         self.touched.extend(snapshot.plans_of_slot[slot.index()].iter().filter(touched));
     }
+}
+
+/// What of `events` moved clients, in words; nothing if nothing did.
+fn moved_by(events: &[EventKind]) -> Option<Arc<str>> {
+    let failovers = events.iter().filter_map(|event| match event {
+        EventKind::Failover { name, from, to, .. } => Some(format!("{name}: {from} → {to}")),
+        _ => None,
+    });
+    let verdicts = events.iter().filter_map(|event| match event {
+        EventKind::Verdict { slot, from, to, .. } if from.is_up() != to.is_up() => {
+            Some(format!("{slot} is {}", to.word()))
+        }
+        _ => None,
+    });
+    let mut all = failovers.chain(verdicts);
+    let first = all.next()?;
+    Some(match all.count() {
+        0 => first.into(),
+        more => format!("{first} and {more} more").into(),
+    })
 }
 
 /// Each target of `snapshot` with the group it falls with: its region, else its pool.

@@ -146,7 +146,8 @@ async fn start(
     };
     let (changes, taken) = mpsc::unbounded_channel();
     let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
-    let control = Control::new(Arc::clone(&clock));
+    let mut control = Control::new(Arc::clone(&clock));
+    control.count_by(Arc::clone(&telemetry));
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
     let handle = Handle {
@@ -155,6 +156,7 @@ async fn start(
         journal: control.journal(),
         report: reports,
         locations: Arc::clone(&locations),
+        moves: control.moves(),
     };
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let mut main_loop = Loop::new(
