@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    control::{Change, Handle, Report, publish::SharedJournal},
+    control::{Change, Handle, Report, journal::SharedJournal},
     place::LocationTable,
     telemetry::Metrics,
     world::Viewer,

@@ -4,12 +4,15 @@
 pub mod change;
 pub mod event;
 mod grounds;
+pub mod journal;
 mod latches;
 mod locations;
 pub mod publish;
 pub mod reload;
 pub mod revisions;
 pub mod run;
+#[cfg(test)]
+mod testlog;
 #[cfg(test)]
 mod tests;
 mod verdicts;
@@ -19,7 +22,7 @@ pub use reload::Report;
 
 use crate::{place::LocationTable, world::Reader};
 use arc_swap::ArcSwap;
-use publish::SharedJournal;
+use journal::SharedJournal;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 

@@ -7,8 +7,9 @@
 //! from its clock, does no I/O.
 
 use super::{
-    event::{EventKind, Journal},
+    event::{EventKind, Stamp, Summary},
     grounds,
+    journal::SharedJournal,
     latches::Latches,
     verdicts::Turn,
 };
@@ -22,7 +23,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 /// What health found out about one target; every slot it judges follows.
@@ -36,17 +37,6 @@ pub struct TargetVerdict {
     pub reason: Arc<str>,
     /// When the probe that decided it ended.
     pub at: Moment,
-}
-
-/// The journal as it is shared with those who read it.
-#[derive(Clone, Debug, Default)]
-pub struct SharedJournal(Arc<Mutex<Journal>>);
-
-impl SharedJournal {
-    /// The journal, for a moment. Never held while anything is published.
-    pub fn lock(&self) -> MutexGuard<'_, Journal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The owner of the Publisher and of everything that lives from World to World.
@@ -148,7 +138,8 @@ impl Control {
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
-        events.push(EventKind::Published { plans, took });
+        let summary = Summary::of(&events);
+        events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
     }
 
@@ -207,7 +198,8 @@ impl Control {
         });
         let took = self.clock.now().since(since);
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
-        events.push(EventKind::Published { plans: touched.len(), took });
+        let (plans, summary) = (touched.len(), Summary::of(&events));
+        events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
     }
 
@@ -224,11 +216,8 @@ impl Control {
     }
 
     fn write(&self, swap: u64, events: Vec<EventKind>) {
-        let (now, wall) = (self.clock.now(), self.clock.wall());
-        let mut journal = self.journal.lock();
-        for event in events {
-            journal.record(now, wall, swap, event);
-        }
+        let (at, wall) = (self.clock.now(), self.clock.wall());
+        self.journal.record_all(Stamp { at, wall, swap, who: None }, events);
     }
 }
 

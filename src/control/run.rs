@@ -291,7 +291,7 @@ async fn finished(job: &mut Option<JoinHandle<Done>>) -> Done {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{control::publish::SharedJournal, telemetry::Telemetry};
+    use crate::{control::journal::SharedJournal, telemetry::Telemetry};
     use std::{
         fs,
         path::Path,

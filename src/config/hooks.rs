@@ -1,0 +1,15 @@
+//! `[[hooks]]` of `tradewind.toml`: whom to tell what happens, as written.
+
+/// Every kind of event that there is, as `on` and `tradewind events --kind` name them.
+pub const EVENT_WORDS: &[&str] = &[
+    "loaded",
+    "refused",
+    "verdict",
+    "failover",
+    "basis",
+    "published",
+    "geoip",
+    "demo",
+    "store",
+    "hook",
+];
