@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    control::{Change, Handle, Report, publish::SharedJournal, residual::Moves},
+    control::{Change, Handle, Report, journal::SharedJournal, residual::Moves},
     place::LocationTable,
     telemetry::{Metrics, Telemetry},
     world::Viewer,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    control::{Report, event::EventKind, publish::SharedJournal, residual::Left},
+    control::{Report, event::EventKind, journal::SharedJournal, residual::Left},
     health::TargetState,
     ids::{PlanId, RegionId, SlotId},
     policy::{
@@ -380,7 +380,7 @@ mod tests {
         super::{suppose::calm, testkit},
         *,
     };
-    use crate::{clock::SystemClock, control::publish::SharedJournal, health::Impairment};
+    use crate::{clock::SystemClock, control::journal::SharedJournal, health::Impairment};
 
     fn status_of(world: &World, report: &Report, running: &testkit::Quiet) -> Status {
         let clock = SystemClock::default();

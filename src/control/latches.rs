@@ -104,5 +104,5 @@ fn event(
     why: &'static str,
 ) -> EventKind {
     let name = Arc::clone(&definition.name);
-    EventKind::Failover { name, from: Arc::clone(from), to: Arc::clone(to), why }
+    EventKind::Failover { name, from: Arc::clone(from), to: Arc::clone(to), why: why.into() }
 }

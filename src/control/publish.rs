@@ -8,8 +8,9 @@
 
 pub use super::verdicts::{Said, TargetVerdict};
 use super::{
-    event::{EventKind, Journal},
+    event::{EventKind, Stamp, Summary},
     grounds,
+    journal::SharedJournal,
     latches::Latches,
     residual::{Moves, Traffic},
     vantage::{Nobody, Vantage},
@@ -27,19 +28,8 @@ use crate::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
-
-/// The journal as it is shared with those who read it.
-#[derive(Clone, Debug, Default)]
-pub struct SharedJournal(Arc<Mutex<Journal>>);
-
-impl SharedJournal {
-    /// The journal, for a moment. Never held while anything is published.
-    pub fn lock(&self) -> MutexGuard<'_, Journal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The owner of the Publisher and of everything that lives from World to World.
 pub struct Control {
@@ -182,7 +172,8 @@ impl Control {
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
-        events.push(EventKind::Published { plans, took });
+        let summary = Summary::of(&events);
+        events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
     }
 
@@ -258,7 +249,7 @@ impl Control {
         self.vantage.listen(self.breaker.wants_answers());
         turned.extend(step.down);
         turned.extend(step.back);
-        let news = step.news.into_iter().map(EventKind::Breaker);
+        let news = step.news.into_iter().map(|news| EventKind::Breaker { news });
         let old = self.publisher.world();
         // While first results are awaited they are only collected: `warm` takes all at once.
         if self.warming {
@@ -313,7 +304,8 @@ impl Control {
         if let Some(what) = moved_by(&events) {
             self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
         }
-        events.push(EventKind::Published { plans: touched.len(), took });
+        let (plans, summary) = (touched.len(), Summary::of(&events));
+        events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
     }
 
@@ -330,11 +322,8 @@ impl Control {
     }
 
     fn write(&self, swap: u64, events: Vec<EventKind>) {
-        let (now, wall) = (self.clock.now(), self.clock.wall());
-        let mut journal = self.journal.lock();
-        for event in events {
-            journal.record(now, wall, swap, event);
-        }
+        let (at, wall) = (self.clock.now(), self.clock.wall());
+        self.journal.record_all(Stamp { at, wall, swap, who: None }, events);
     }
 }
 

@@ -1,0 +1,16 @@
+//! `[[hooks]]` of `tradewind.toml`: whom to tell what happens, as written.
+
+/// Every kind of event that there is, as `on` and `tradewind events --kind` name them.
+pub const EVENT_WORDS: &[&str] = &[
+    "loaded",
+    "refused",
+    "verdict",
+    "failover",
+    "basis",
+    "breaker",
+    "published",
+    "geoip",
+    "demo",
+    "store",
+    "hook",
+];
