@@ -238,7 +238,7 @@ pub struct EventLine {
     pub at_ns: u64,
     /// The World that carries it.
     pub swap: u64,
-    /// `loaded`, `refused`, `verdict`, `failover`, `basis`, `published`, `geoip`, `demo`.
+    /// `loaded`, `refused`, `verdict`, `failover`, `failover-phase`, `basis`, `published`, `geoip`, `demo`.
     pub event: String,
     /// Whether someone should look.
     pub alarm: bool,
@@ -527,6 +527,7 @@ impl From<&Event> for EventLine {
                 (Some(slot), Some(from.word()), Some(to.word()))
             }
             EventKind::Failover { name, from, to, .. } => (Some(name), Some(&**from), Some(&**to)),
+            EventKind::FailoverPhase { name, active, .. } => (Some(name), None, Some(&**active)),
             EventKind::Basis { record, basis, .. } => (Some(record), None, Some(*basis)),
             EventKind::Demo { region, up } => {
                 (Some(region), None, Some(if *up { "up" } else { "down" }))

@@ -3,8 +3,8 @@
 //! Events are made where the change is, logged once and kept in a ring for `status`, the admin
 //! API and tests. Their `Display` is the log line.
 
-use crate::{clock::Moment, verdict::Standing};
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration, time::SystemTime};
+use crate::{clock::Moment, failover::Phase, verdict::Standing};
+use std::{borrow::Cow, collections::VecDeque, fmt, sync::Arc, time::Duration, time::SystemTime};
 
 /// Events kept in memory: a bad night's worth, at some 200 bytes each.
 const RING: usize = 4096;
@@ -73,6 +73,19 @@ pub enum EventKind {
         /// Why.
         why: &'static str,
     },
+    /// A failover waits for something, or moves clients little by little.
+    FailoverPhase {
+        /// `zone/record` or `zone/policy`.
+        name: Arc<str>,
+        /// Where it stands now.
+        phase: Cow<'static, str>,
+        /// The active member.
+        active: Arc<str>,
+        /// The member that something is said of.
+        other: Arc<str>,
+        /// What: completes a sentence that begins with the member.
+        why: Cow<'static, str>,
+    },
     /// Records started or ceased to answer on other grounds than health.
     Basis {
         /// `zone/record` of the first record concerned.
@@ -113,6 +126,7 @@ impl EventKind {
             EventKind::Refused { .. } => "refused",
             EventKind::Verdict { .. } => "verdict",
             EventKind::Failover { .. } => "failover",
+            EventKind::FailoverPhase { .. } => "failover-phase",
             EventKind::Basis { .. } => "basis",
             EventKind::Published { .. } => "published",
             EventKind::Geoip { .. } => "geoip",
@@ -128,6 +142,7 @@ impl EventKind {
             EventKind::Verdict { to, .. } => !to.is_up(),
             EventKind::Basis { basis, .. } => *basis != "healthy",
             EventKind::Geoip { taken, .. } => !taken,
+            EventKind::FailoverPhase { phase, .. } => *phase == Phase::FailingOver.word(),
             EventKind::Failover { .. } | EventKind::Published { .. } | EventKind::Demo { .. } => {
                 false
             }
@@ -159,6 +174,9 @@ impl fmt::Display for EventKind {
             }
             EventKind::Failover { name, from, to, why } => {
                 write!(f, "{name}: {from} → {to} ({why})")
+            }
+            EventKind::FailoverPhase { name, phase, active, other, why } => {
+                write!(f, "{name}: {phase}: {active} is active; {other} {why}")
             }
             EventKind::Basis { record, records, basis } => {
                 write!(f, "{record}")?;

@@ -9,7 +9,7 @@
 use super::{
     event::{EventKind, Journal},
     grounds,
-    latches::Latches,
+    latches::{Around, Latches, Order, Stepped},
     verdicts::Turn,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     ids::{FailoverId, PlanId, SlotId},
     snapshot::Snapshot,
     steering::Steering,
-    verdict::Sight,
+    verdict::{Sight, Standing},
     world::{Publisher, Reader, State, World},
 };
 use std::{
@@ -217,10 +217,18 @@ impl Control {
         state: &mut State,
         asked: Option<&BTreeSet<FailoverId>>,
     ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
-        let stepped = self.latches.step(snapshot, &state.standings, asked, self.clock.now());
-        state.active = self.latches.active();
-        self.wake = self.latches.wake(snapshot);
-        stepped
+        let now = self.clock.now();
+        let known = &self.known;
+        let is_up = |key: &str| {
+            let verdict = known.get(key).map(|verdict| verdict.sight.standing);
+            verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
+        };
+        let around =
+            Around { moved: state.moved(), is_up: &is_up, order: &|_| Order::default() };
+        let Stepped { courses, plans, events } = self.latches.step(snapshot, &around, asked, now);
+        state.courses = courses;
+        self.wake = self.latches.wake(snapshot, now);
+        (plans, events)
     }
 
     fn write(&self, swap: u64, events: Vec<EventKind>) {

@@ -8,7 +8,7 @@ use crate::{
     clock::{Clock, Moment},
     ids::{Class, PlanId, SlotId},
     policy::testing::Given,
-    snapshot::{Failback, Slot, SlotAddress, Snapshot, testing::snapshot},
+    snapshot::{Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
     verdict::{Sight, Standing},
     world::World,
 };
@@ -118,7 +118,7 @@ impl Bench {
 }
 
 fn compiled(text: &str, records: &[&str]) -> Snapshot {
-    snapshot(&Given::new(text), records, Failback::After(Duration::from_secs(300)))
+    snapshot(&Given::new(text), records, Rules::default())
 }
 
 fn verdict(key: &str, standing: Standing, at: Moment) -> TargetVerdict {
