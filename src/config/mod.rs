@@ -12,6 +12,7 @@
 
 pub mod checks;
 mod discover;
+pub mod hooks;
 mod nearest;
 pub mod policy;
 pub mod pool;

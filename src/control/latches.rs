@@ -183,7 +183,7 @@ fn event(definition: &FailoverDefinition, machine: &Machine, effect: Effect) -> 
         Effect::RampEnded { from } => (from, "has been left"),
         Effect::RampAborted { from } => (from, "is left no more"),
     };
-    EventKind::FailoverPhase {
+    EventKind::Phase {
         name: Arc::clone(&definition.name),
         phase: machine.phase().word().into(),
         active: Arc::clone(member(machine.active())),
@@ -199,5 +199,5 @@ fn moved(
     why: &'static str,
 ) -> EventKind {
     let name = Arc::clone(&definition.name);
-    EventKind::Failover { name, from: Arc::clone(from), to: Arc::clone(to), why }
+    EventKind::Failover { name, from: Arc::clone(from), to: Arc::clone(to), why: why.into() }
 }

@@ -4,14 +4,19 @@
 pub mod change;
 pub mod event;
 mod grounds;
+pub mod journal;
 mod latches;
 mod locations;
 pub mod publish;
 pub mod reload;
+pub mod residual;
 pub mod revisions;
 pub mod run;
 #[cfg(test)]
+mod testlog;
+#[cfg(test)]
 mod tests;
+pub mod vantage;
 mod verdicts;
 
 pub use change::Change;
@@ -19,7 +24,7 @@ pub use reload::Report;
 
 use crate::{place::LocationTable, world::Reader};
 use arc_swap::ArcSwap;
-use publish::SharedJournal;
+use journal::SharedJournal;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -36,4 +41,6 @@ pub struct Handle {
     pub report: watch::Receiver<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LocationTable>>,
+    /// Changes whose old answers may still be kept somewhere.
+    pub moves: residual::Moves,
 }

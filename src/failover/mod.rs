@@ -15,8 +15,10 @@
 //! Leaving a member that is down is immediate unless the [`Rules`] say that it is delayed, gated
 //! or asked for; going back to a preferred one waits for the failback rule, then for its gates,
 //! then takes as long as the ramp. Knows no verdicts, addresses or files: what follows from its
-//! state is told to [`crate::policy::select`] as a [`Course`].
+//! state is told to [`crate::policy::select`] as a [`Course`]. Beside it stands the [`breaker`],
+//! which sees the targets of all failovers together.
 
+pub mod breaker;
 mod effect;
 mod machine;
 #[cfg(test)]
