@@ -6,6 +6,7 @@ pub const EVENT_WORDS: &[&str] = &[
     "refused",
     "verdict",
     "failover",
+    "phase",
     "basis",
     "breaker",
     "published",

@@ -5,7 +5,11 @@
 //! variants and fields are promises: add to them freely, rename none. A new variant also goes
 //! into [`EVENT_WORDS`](crate::config::hooks::EVENT_WORDS). Must not know who reads.
 
-use crate::{clock::Moment, failover::breaker::News, verdict::Standing};
+use crate::{
+    clock::Moment,
+    failover::{Phase, breaker::News},
+    verdict::Standing,
+};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration, time::SystemTime};
 
@@ -97,6 +101,19 @@ pub enum EventKind {
         /// The member now active.
         to: Arc<str>,
         /// Why.
+        why: Cow<'static, str>,
+    },
+    /// A failover waits for something, or moves clients little by little.
+    Phase {
+        /// `zone/record` or `zone/policy`.
+        name: Arc<str>,
+        /// Where it stands now.
+        phase: Cow<'static, str>,
+        /// The active member.
+        active: Arc<str>,
+        /// The member that something is said of.
+        other: Arc<str>,
+        /// What: completes a sentence that begins with the member.
         why: Cow<'static, str>,
     },
     /// Records started or ceased to answer on other grounds than health.
@@ -212,6 +229,7 @@ impl EventKind {
             EventKind::Refused { .. } => "refused",
             EventKind::Verdict { .. } => "verdict",
             EventKind::Failover { .. } => "failover",
+            EventKind::Phase { .. } => "phase",
             EventKind::Basis { .. } => "basis",
             EventKind::Breaker { .. } => "breaker",
             EventKind::Published { .. } => "published",
@@ -232,6 +250,7 @@ impl EventKind {
             EventKind::Basis { basis, .. } => basis != "healthy",
             EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
+            EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
             EventKind::Store { well, .. } | EventKind::Hook { well, .. } => !well,
             EventKind::Foreign { alarm, .. } => *alarm,
             EventKind::Failover { .. } | EventKind::Published { .. } | EventKind::Demo { .. } => {
@@ -257,6 +276,12 @@ impl EventKind {
             EventKind::Failover { name, from, to, why } => {
                 Facts { subject: Some(name), before: Some(from), after: Some(to), cause: Some(why) }
             }
+            EventKind::Phase { name, phase, why, .. } => Facts {
+                subject: Some(name),
+                after: Some(phase),
+                cause: Some(why),
+                ..Facts::default()
+            },
             EventKind::Basis { record, basis, .. } => {
                 Facts { subject: Some(record), after: Some(basis), ..Facts::default() }
             }
@@ -307,6 +332,9 @@ impl fmt::Display for EventKind {
             }
             EventKind::Failover { name, from, to, why } => {
                 write!(f, "{name}: {from} → {to} ({why})")
+            }
+            EventKind::Phase { name, phase, active, other, why } => {
+                write!(f, "{name}: {phase}: {active} is active; {other} {why}")
             }
             EventKind::Basis { record, records, basis } => {
                 write!(f, "{record}")?;

@@ -11,7 +11,7 @@ use super::{
     event::{EventKind, Stamp, Summary},
     grounds,
     journal::SharedJournal,
-    latches::Latches,
+    latches::{Around, Latches, Order, Stepped},
     residual::{Moves, Traffic},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
@@ -49,6 +49,8 @@ pub struct Control {
     /// What operators say of slots.
     hands: HashMap<SlotId, Said>,
     latches: Latches,
+    /// The failovers that each target is a gate of.
+    gated: HashMap<Arc<str>, Vec<FailoverId>>,
     /// The pace of queries, and what was moved.
     traffic: Traffic,
     /// When the passing of time alone has something to change.
@@ -62,6 +64,8 @@ struct Outcome {
     state: State,
     /// Plans to be made anew.
     touched: BTreeSet<PlanId>,
+    /// Failovers that see something else, beside those of these plans.
+    asked: BTreeSet<FailoverId>,
     events: Vec<EventKind>,
     /// When its first cause happened.
     since: Moment,
@@ -82,6 +86,7 @@ impl Control {
             pinned: false,
             hands: HashMap::new(),
             latches: Latches::default(),
+            gated: HashMap::new(),
             traffic: Traffic::new(Arc::default()),
             wake: None,
             warming: true,
@@ -153,7 +158,10 @@ impl Control {
         let old = self.publisher.world();
         let swap = old.swap + 1;
         self.judged = judged(&snapshot);
-        self.known.retain(|key, _| self.judged.contains_key(key));
+        self.gated = gated(&snapshot);
+        let is_known =
+            |key: &Arc<str>| self.judged.contains_key(key) || self.gated.contains_key(key);
+        self.known.retain(|key, _| is_known(key));
         self.breaker.arrange(groups(&snapshot), self.guarded);
         let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot);
         let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot);
@@ -185,11 +193,14 @@ impl Control {
         let mut turned: BTreeSet<Arc<str>> = BTreeSet::new();
         for verdict in found {
             // A result may come in after the reload that took its target out.
-            if !self.judged.contains_key(&verdict.key) {
+            let judges = self.judged.contains_key(&verdict.key);
+            if !judges && !self.gated.contains_key(&verdict.key) {
                 continue;
             }
             since = since.min(verdict.at);
-            step.merge(self.judge(&verdict, now));
+            if judges {
+                step.merge(self.judge(&verdict, now));
+            }
             turned.insert(Arc::clone(&verdict.key));
             self.known.insert(Arc::clone(&verdict.key), verdict);
         }
@@ -262,6 +273,7 @@ impl Control {
         for slot in turned.iter().filter_map(|key| self.judged.get(key)).flatten() {
             outcome.turn(&old.snapshot, *slot, &turn);
         }
+        outcome.asked.extend(turned.iter().filter_map(|key| self.gated.get(key)).flatten());
         self.settle(&old, outcome);
     }
 
@@ -278,9 +290,9 @@ impl Control {
 
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
     fn settle(&mut self, old: &World, outcome: Outcome) {
-        let Outcome { mut state, mut touched, mut events, since } = outcome;
+        let Outcome { mut state, mut touched, mut asked, mut events, since } = outcome;
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
-        let asked: BTreeSet<FailoverId> = failovers.copied().collect();
+        asked.extend(failovers);
         let (moved, transitions) = self.step_failovers(&old.snapshot, &mut state, Some(&asked));
         touched.extend(moved);
         events.extend(transitions);
@@ -315,10 +327,17 @@ impl Control {
         state: &mut State,
         asked: Option<&BTreeSet<FailoverId>>,
     ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
-        let stepped = self.latches.step(snapshot, &state.standings, asked, self.clock.now());
-        state.active = self.latches.active();
-        self.wake = self.latches.wake(snapshot);
-        stepped
+        let now = self.clock.now();
+        let known = &self.known;
+        let is_up = |key: &str| {
+            let verdict = known.get(key).map(|verdict| verdict.sight.standing);
+            verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
+        };
+        let around = Around { moved: state.moved(), is_up: &is_up, order: &|_| Order::default() };
+        let Stepped { courses, plans, events } = self.latches.step(snapshot, &around, asked, now);
+        state.courses = courses;
+        self.wake = self.latches.wake(snapshot, now);
+        (plans, events)
     }
 
     fn write(&self, swap: u64, events: Vec<EventKind>) {
@@ -330,7 +349,8 @@ impl Control {
 impl Outcome {
     fn new(old: &World, since: Moment) -> Outcome {
         let state = (*old.state).clone();
-        Outcome { state, touched: BTreeSet::new(), events: Vec::new(), since }
+        let (touched, asked) = (BTreeSet::new(), BTreeSet::new());
+        Outcome { state, touched, asked, events: Vec::new(), since }
     }
 
     /// Turns `slot` and notes the plans that look different then. A probe that failed without
@@ -392,4 +412,15 @@ fn judged(snapshot: &Snapshot) -> HashMap<Arc<str>, Vec<SlotId>> {
         }
     }
     judged
+}
+
+/// The failovers of `snapshot` by the targets that are their gates.
+fn gated(snapshot: &Snapshot) -> HashMap<Arc<str>, Vec<FailoverId>> {
+    let mut gated: HashMap<Arc<str>, Vec<FailoverId>> = HashMap::new();
+    for (index, failover) in snapshot.failovers.iter().enumerate() {
+        for gate in failover.gates.iter().flatten() {
+            gated.entry(Arc::clone(gate)).or_default().push(FailoverId::at(index));
+        }
+    }
+    gated
 }
