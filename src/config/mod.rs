@@ -13,11 +13,13 @@
 pub mod checks;
 mod discover;
 mod nearest;
+mod pattern;
 pub mod policy;
 pub mod pool;
 pub mod problem;
 mod reader;
 pub mod render;
+pub mod safety;
 mod scalar;
 pub mod server;
 pub mod settings;
@@ -27,6 +29,7 @@ mod tests;
 pub mod zone;
 
 pub use nearest::nearest;
+pub use pattern::Pattern;
 pub use problem::{Problem, Problems, Severity};
 pub use scalar::parse_duration;
 pub use sources::{ContentHash, Files, SourceFile, Sources, SourcesError, ZoneSources};

@@ -4,6 +4,7 @@
 pub mod change;
 pub mod event;
 mod grounds;
+pub mod hand;
 mod latches;
 mod locations;
 pub mod publish;

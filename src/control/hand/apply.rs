@@ -1,0 +1,1 @@
+//! The commands' way into the World.
