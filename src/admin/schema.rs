@@ -9,6 +9,7 @@ use crate::{
     control::{
         Report,
         event::{Event, EventKind},
+        residual::Left,
         revisions::Manifest,
     },
 };
@@ -55,6 +56,8 @@ pub struct Status {
     pub last_resort: Vec<LastResort>,
     /// The checker itself is in trouble.
     pub checker_impaired: Option<Impaired>,
+    /// Changes whose old answers may still be kept by resolvers, newest first.
+    pub old_answers: Vec<OldAnswers>,
     /// The newest load of files was refused; what was in force before still is.
     pub refused: bool,
     /// What is wrong with the files as they were last loaded.
@@ -159,6 +162,48 @@ pub struct LastResort {
     /// What it answers by, for some of its clients at least: `ignoring-min-healthy`, or
     /// `all-down` with what that came to.
     pub basis: String,
+}
+
+/// How much traffic is still on the answer before a change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OldAnswers {
+    /// The change: `gtm.example.com/app: iad → dub`.
+    pub change: String,
+    /// The World that carried it.
+    pub swap: u64,
+    /// How long ago it was.
+    pub ago_s: f64,
+    /// The longest that an old answer may be kept.
+    pub ttl_s: f64,
+    /// What is left by TTL and time: 0..=1.
+    pub computed: f64,
+    /// What is left by the queries that came since; absent where too few came before to tell.
+    pub observed: Option<f64>,
+}
+
+impl OldAnswers {
+    /// For people: `about 40 % of its clients may still be on the old answer (12 s to go)`.
+    pub fn words(&self) -> String {
+        let percent = (self.observed.unwrap_or(self.computed).min(self.computed) * 100.0).ceil();
+        let to_go = (self.ttl_s - self.ago_s).max(0.0).ceil();
+        let change = &self.change;
+        format!(
+            "after {change}, {percent} % of clients may be on the old answer for {to_go} s more"
+        )
+    }
+}
+
+impl From<&Left> for OldAnswers {
+    fn from(left: &Left) -> Self {
+        OldAnswers {
+            change: left.what.to_string(),
+            swap: left.swap,
+            ago_s: left.ago.as_secs_f64(),
+            ttl_s: left.ttl.as_secs_f64(),
+            computed: left.computed,
+            observed: left.observed,
+        }
+    }
 }
 
 /// Trouble of the checker's own.
@@ -535,9 +580,10 @@ impl From<&Event> for EventLine {
                 line.took_ms = Some(ms(*took));
                 (None, None, None)
             }
-            EventKind::Loaded { .. } | EventKind::Refused { .. } | EventKind::Geoip { .. } => {
-                (None, None, None)
-            }
+            EventKind::Loaded { .. }
+            | EventKind::Refused { .. }
+            | EventKind::Geoip { .. }
+            | EventKind::Breaker(_) => (None, None, None),
         };
         line.subject = subject.map(|subject| subject.to_string());
         line.from = from.map(str::to_owned);

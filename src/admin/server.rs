@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    control::{Change, Handle, Report, publish::SharedJournal},
+    control::{Change, Handle, Report, publish::SharedJournal, residual::Moves},
     place::LocationTable,
-    telemetry::Metrics,
+    telemetry::{Metrics, Telemetry},
     world::Viewer,
 };
 use arc_swap::ArcSwap;
@@ -63,6 +63,8 @@ pub struct Context {
     journal: SharedJournal,
     report: Receiver<Arc<Report>>,
     locations: Arc<ArcSwap<LocationTable>>,
+    moves: Moves,
+    telemetry: Arc<Telemetry>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     started: SystemTime,
@@ -77,16 +79,19 @@ impl Context {
         clock: Arc<dyn Clock>,
         running: Arc<dyn Running>,
     ) -> Arc<Context> {
-        let Handle { changes, reader, journal, report, locations } = handle;
+        let Handle { changes, reader, journal, report, locations, moves } = handle;
         let viewer = reader.viewer();
         metrics::add(&mut metrics, &viewer, &report, &running);
         let started = clock.wall();
+        let telemetry = metrics.telemetry();
         Arc::new(Context {
             changes,
             viewer,
             journal,
             report,
             locations,
+            moves,
+            telemetry,
             metrics,
             clock,
             started,
@@ -104,6 +109,7 @@ impl Context {
             report: &self.report(),
             running: &*self.running,
             journal: &self.journal,
+            left: self.moves.left(&self.telemetry, self.clock.now()),
             clock: &*self.clock,
             started: self.started,
         });
@@ -406,6 +412,7 @@ mod tests {
                 journal: control.journal(),
                 report: reports,
                 locations: Arc::new(ArcSwap::new(embedded::table())),
+                moves: control.moves(),
             };
             let metrics = Metrics::new(Arc::new(Telemetry::default()));
             let running = Arc::new(testkit::Quiet::default());

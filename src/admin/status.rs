@@ -6,13 +6,13 @@
 use super::{
     Running,
     schema::{
-        Elsewhere, EndpointStatus, FailoverStatus, Impaired, LastResort, PoolStatus, ProbeLine,
-        SCHEMA_VERSION, Status, ZoneState, ZoneStatus, ms, problems, time, time_of,
+        Elsewhere, EndpointStatus, FailoverStatus, Impaired, LastResort, OldAnswers, PoolStatus,
+        ProbeLine, SCHEMA_VERSION, Status, ZoneState, ZoneStatus, ms, problems, time, time_of,
     },
 };
 use crate::{
     clock::Clock,
-    control::{Report, event::EventKind, publish::SharedJournal},
+    control::{Report, event::EventKind, publish::SharedJournal, residual::Left},
     health::TargetState,
     ids::{PlanId, RegionId, SlotId},
     policy::{
@@ -39,6 +39,8 @@ pub struct Seen<'a> {
     pub running: &'a dyn Running,
     /// What happened.
     pub journal: &'a SharedJournal,
+    /// Old answers that may still be kept somewhere.
+    pub left: Vec<Left>,
     /// The time.
     pub clock: &'a dyn Clock,
     /// When the process started.
@@ -68,6 +70,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         checker_impaired: running
             .impairment()
             .map(|i| Impaired { targets: i.targets, reason: i.reason.to_string() }),
+        old_answers: seen.left.iter().map(OldAnswers::from).collect(),
         refused: is_refused(report),
         problems: problems(report),
     };
@@ -328,6 +331,9 @@ fn sentence(status: &Status) -> String {
     if let Some(more) = status.elsewhere.len().checked_sub(REGIONS_NAMED).filter(|more| *more > 0) {
         parts.push(format!("and so do those of {more} more regions"));
     }
+    if let Some(left) = status.old_answers.iter().find(|left| left.computed > 0.0) {
+        parts.push(left.words());
+    }
     match &status.last_resort[..] {
         [] => {}
         [one] => parts.push(format!("{} is answered by its last resort", one.record)),
@@ -383,6 +389,7 @@ mod tests {
             report,
             running,
             journal: &SharedJournal::default(),
+            left: Vec::new(),
             clock: &clock,
             started: clock.wall(),
         })

@@ -138,6 +138,7 @@ pub fn calm(snapshot: Snapshot) -> Arc<World> {
     let up = Sight { standing: Standing::Up, failing: false };
     let verdict = Verdict {
         sight: up,
+        judged: up,
         reason: "as if it were".into(),
         since: Moment::default(),
         since_wall: UNIX_EPOCH,

@@ -3,7 +3,7 @@
 //! Events are made where the change is, logged once and kept in a ring for `status`, the admin
 //! API and tests. Their `Display` is the log line.
 
-use crate::{clock::Moment, verdict::Standing};
+use crate::{clock::Moment, failover::breaker::News, verdict::Standing};
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration, time::SystemTime};
 
 /// Events kept in memory: a bad night's worth, at some 200 bytes each.
@@ -82,6 +82,8 @@ pub enum EventKind {
         /// The new grounds.
         basis: &'static str,
     },
+    /// The breaker held falls back, or let them through.
+    Breaker(News),
     /// A World was published because of what stands before this event.
     Published {
         /// Plans made anew.
@@ -114,6 +116,7 @@ impl EventKind {
             EventKind::Verdict { .. } => "verdict",
             EventKind::Failover { .. } => "failover",
             EventKind::Basis { .. } => "basis",
+            EventKind::Breaker(_) => "breaker",
             EventKind::Published { .. } => "published",
             EventKind::Geoip { .. } => "geoip",
             EventKind::Demo { .. } => "demo",
@@ -127,6 +130,7 @@ impl EventKind {
             EventKind::Refused { .. } => true,
             EventKind::Verdict { to, .. } => !to.is_up(),
             EventKind::Basis { basis, .. } => *basis != "healthy",
+            EventKind::Breaker(news) => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
             EventKind::Failover { .. } | EventKind::Published { .. } | EventKind::Demo { .. } => {
                 false
@@ -167,6 +171,7 @@ impl fmt::Display for EventKind {
                 }
                 write!(f, " now answered on these grounds: {basis}")
             }
+            EventKind::Breaker(news) => news.fmt(f),
             EventKind::Published { plans, took } => {
                 write!(f, "published: {plans} plans in {:.1} ms", took.as_secs_f64() * 1e3)
             }

@@ -9,10 +9,12 @@ mod latches;
 mod locations;
 pub mod publish;
 pub mod reload;
+pub mod residual;
 pub mod revisions;
 pub mod run;
 #[cfg(test)]
 mod tests;
+pub mod vantage;
 mod verdicts;
 
 pub use change::Change;
@@ -37,4 +39,6 @@ pub struct Handle {
     pub report: watch::Receiver<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LocationTable>>,
+    /// Changes whose old answers may still be kept somewhere.
+    pub moves: residual::Moves,
 }

@@ -6,37 +6,29 @@
 //! World once and writes down who, why and how long it took. Runs on one thread, reads time
 //! from its clock, does no I/O.
 
+pub use super::verdicts::{Said, TargetVerdict};
 use super::{
     event::{EventKind, Journal},
     grounds,
     latches::Latches,
-    verdicts::Turn,
+    residual::{Moves, Traffic},
+    vantage::{Nobody, Vantage},
+    verdicts::{Layers, Turn},
 };
 use crate::{
     clock::{Clock, Moment},
+    failover::breaker::{self, Breaker, Fall, Step},
     ids::{FailoverId, PlanId, SlotId},
-    snapshot::Snapshot,
+    snapshot::{Slot, Snapshot},
     steering::Steering,
-    verdict::Sight,
+    telemetry::Telemetry,
+    verdict::Standing,
     world::{Publisher, Reader, State, World},
 };
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-/// What health found out about one target; every slot it judges follows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetVerdict {
-    /// The target's key.
-    pub key: Arc<str>,
-    /// What steering is to see.
-    pub sight: Sight,
-    /// Why.
-    pub reason: Arc<str>,
-    /// When the probe that decided it ended.
-    pub at: Moment,
-}
 
 /// The journal as it is shared with those who read it.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +50,18 @@ pub struct Control {
     known: HashMap<Arc<str>, TargetVerdict>,
     /// The slots each of those targets judges.
     judged: HashMap<Arc<str>, Vec<SlotId>>,
+    /// Looks at all targets together before one falls.
+    breaker: Breaker,
+    guarded: breaker::Settings,
+    vantage: Arc<dyn Vantage>,
+    /// Nothing of what probes say takes effect.
+    pinned: bool,
+    /// What operators say of slots.
+    hands: HashMap<SlotId, Said>,
     latches: Latches,
-    /// When the next pending failback is due.
+    /// The pace of queries, and what was moved.
+    traffic: Traffic,
+    /// When the passing of time alone has something to change.
     wake: Option<Moment>,
     /// Until the first results of health checks are in.
     warming: bool,
@@ -84,10 +86,41 @@ impl Control {
             journal: SharedJournal::default(),
             known: HashMap::new(),
             judged: HashMap::new(),
+            breaker: Breaker::default(),
+            guarded: breaker::Settings::default(),
+            vantage: Arc::new(Nobody),
+            pinned: false,
+            hands: HashMap::new(),
             latches: Latches::default(),
+            traffic: Traffic::new(Arc::default()),
             wake: None,
             warming: true,
         }
+    }
+
+    /// Has `vantage` asked for witnesses and probes out of turn.
+    pub fn watch_from(&mut self, vantage: Arc<dyn Vantage>) {
+        self.vantage = vantage;
+    }
+
+    /// Measures old answers by what `telemetry` counts.
+    pub fn count_by(&mut self, telemetry: Arc<Telemetry>) {
+        self.traffic = Traffic::new(telemetry);
+    }
+
+    /// Changes whose old answers may still be kept somewhere.
+    pub fn moves(&self) -> Moves {
+        self.traffic.moves()
+    }
+
+    /// How much may fall at once; holds from the next [`Control::install`] on.
+    pub fn guard(&mut self, settings: breaker::Settings) {
+        self.guarded = settings;
+    }
+
+    /// What the breaker holds back.
+    pub fn held(&self) -> breaker::Summary {
+        self.breaker.summary()
     }
 
     /// A view for one more thread.
@@ -131,8 +164,8 @@ impl Control {
         let swap = old.swap + 1;
         self.judged = judged(&snapshot);
         self.known.retain(|key, _| self.judged.contains_key(key));
-        let turn = Turn { clock: &*self.clock, swap };
-        let (mut state, mut events) = turn.carried_over(&old, &snapshot, &self.known);
+        self.breaker.arrange(groups(&snapshot), self.guarded);
+        let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot);
         let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot);
         self.latches = latches;
         events.extend(gone);
@@ -145,6 +178,7 @@ impl Control {
         };
         let plans = snapshot.plans.len();
         let state = Arc::new(state);
+        self.traffic.install(&snapshot, started);
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
@@ -154,34 +188,101 @@ impl Control {
 
     /// Takes in what health found out. One change, however many targets it concerns.
     pub fn observe(&mut self, found: Vec<TargetVerdict>) {
-        let old = self.publisher.world();
-        let turn = Turn { clock: &*self.clock, swap: old.swap + 1 };
-        let mut outcome = Outcome::new(&old, self.clock.now());
+        let now = self.clock.now();
+        let mut since = now;
+        let mut step = Step::default();
+        let mut turned: BTreeSet<Arc<str>> = BTreeSet::new();
         for verdict in found {
             // A result may come in after the reload that took its target out.
-            let Some(slots) = self.judged.get(&verdict.key) else { continue };
-            outcome.since = outcome.since.min(verdict.at);
-            for &slot in slots.iter().filter(|_| !self.warming) {
-                outcome.touch(&old.snapshot, slot, verdict.sight);
-                let entry = &old.snapshot.slots[slot.index()];
-                outcome.events.extend(turn.turn(&mut outcome.state, slot, entry, &verdict));
+            if !self.judged.contains_key(&verdict.key) {
+                continue;
             }
+            since = since.min(verdict.at);
+            step.merge(self.judge(&verdict, now));
+            turned.insert(Arc::clone(&verdict.key));
             self.known.insert(Arc::clone(&verdict.key), verdict);
         }
-        // While first results are awaited they are only collected: `warm` takes all at once.
-        if !self.warming {
-            self.settle(&old, outcome);
-        }
+        self.follow(step, turned, since);
+    }
+
+    /// Somebody answered or failed while that is of interest.
+    pub fn heard(&mut self) {
+        let now = self.clock.now();
+        let step = self.breaker.step(now, &*self.vantage);
+        self.follow(step, BTreeSet::new(), now);
+    }
+
+    /// Someone looked and says: what the breaker holds is true.
+    pub fn confirm_falls(&mut self) {
+        let now = self.clock.now();
+        let step = self.breaker.confirm(now);
+        self.follow(step, BTreeSet::new(), now);
     }
 
     /// Looks at the clock: pending failbacks fall due, replaced Worlds are freed.
     pub fn tick(&mut self) {
         self.publisher.collect();
         let now = self.clock.now();
+        self.traffic.tick(now);
         if !self.warming && self.wake.is_some_and(|at| at <= now) {
-            let old = self.publisher.world();
-            self.settle(&old, Outcome::new(&old, now));
+            let step = self.breaker.step(now, &*self.vantage);
+            self.follow(step, BTreeSet::new(), now);
         }
+    }
+
+    /// What the breaker makes of one judgement.
+    fn judge(&mut self, verdict: &TargetVerdict, now: Moment) -> Step {
+        if verdict.observed {
+            return Step::default();
+        }
+        if verdict.sight.standing != Standing::Down {
+            return self.breaker.rose(&verdict.key);
+        }
+        let before = self.known.get(&verdict.key).map(|known| known.sight.standing);
+        let fall = Fall {
+            first_failure: verdict.first_failure.unwrap_or(verdict.at),
+            answered: verdict.answered,
+            was_up: before.is_some_and(|standing| standing != Standing::Unknown),
+        };
+        self.breaker.fell(&verdict.key, fall, now, &*self.vantage)
+    }
+
+    /// Does what the breaker wants done, turns what it lets through beside `turned`, publishes.
+    fn follow(&mut self, step: Step, mut turned: BTreeSet<Arc<str>>, since: Moment) {
+        if !step.hasten.is_empty() {
+            self.vantage.hasten(&step.hasten);
+        }
+        if !step.ask.is_empty() {
+            self.vantage.call_witnesses(&step.ask);
+        }
+        self.vantage.listen(self.breaker.wants_answers());
+        turned.extend(step.down);
+        turned.extend(step.back);
+        let news = step.news.into_iter().map(EventKind::Breaker);
+        let old = self.publisher.world();
+        // While first results are awaited they are only collected: `warm` takes all at once.
+        if self.warming {
+            self.write(old.swap, news.collect());
+            return;
+        }
+        let mut outcome = Outcome::new(&old, since);
+        outcome.events.extend(news);
+        let turn = self.turn(old.swap + 1);
+        for slot in turned.iter().filter_map(|key| self.judged.get(key)).flatten() {
+            outcome.turn(&old.snapshot, *slot, &turn);
+        }
+        self.settle(&old, outcome);
+    }
+
+    /// What decides how slots stand, for the World numbered `swap`.
+    fn turn(&self, swap: u64) -> Turn<'_> {
+        let layers = Layers {
+            known: &self.known,
+            breaker: &self.breaker,
+            pinned: self.pinned,
+            hands: &self.hands,
+        };
+        Turn { clock: &*self.clock, swap, layers }
     }
 
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
@@ -192,7 +293,9 @@ impl Control {
         let (moved, transitions) = self.step_failovers(&old.snapshot, &mut state, Some(&asked));
         touched.extend(moved);
         events.extend(transitions);
+        self.wake = self.wake.into_iter().chain(self.breaker.wake()).min();
         if *old.state == state {
+            self.write(old.swap, events);
             return;
         }
         let touched: Vec<PlanId> = touched.into_iter().collect();
@@ -207,6 +310,9 @@ impl Control {
         });
         let took = self.clock.now().since(since);
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
+        if let Some(what) = moved_by(&events) {
+            self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
+        }
         events.push(EventKind::Published { plans: touched.len(), took });
         self.write(swap, events);
     }
@@ -238,17 +344,54 @@ impl Outcome {
         Outcome { state, touched: BTreeSet::new(), events: Vec::new(), since }
     }
 
-    /// Notes the plans that look different once `slot` is seen as `sight`. A probe that failed
-    /// without consequence so far shows only in TTLs that shrink.
-    fn touch(&mut self, snapshot: &Snapshot, slot: SlotId, sight: Sight) {
+    /// Turns `slot` and notes the plans that look different then. A probe that failed without
+    /// consequence so far shows only in TTLs that shrink.
+    fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
         let before = self.state.standings.of(slot);
-        let has_turned = before.standing != sight.standing;
+        let entry = &snapshot.slots[slot.index()];
+        self.events.extend(turn.turn(&mut self.state, slot, entry));
+        let after = self.state.standings.of(slot);
+        let has_turned = before.standing != after.standing;
         let touched = |plan: &&PlanId| {
             let ttl = snapshot.plan(**plan).ttl;
-            has_turned || (before.failing != sight.failing && ttl.min != ttl.max)
+            has_turned || (before.failing != after.failing && ttl.min != ttl.max)
         };
         self.touched.extend(snapshot.plans_of_slot[slot.index()].iter().filter(touched));
     }
+}
+
+/// What of `events` moved clients, in words; nothing if nothing did.
+fn moved_by(events: &[EventKind]) -> Option<Arc<str>> {
+    let failovers = events.iter().filter_map(|event| match event {
+        EventKind::Failover { name, from, to, .. } => Some(format!("{name}: {from} → {to}")),
+        _ => None,
+    });
+    let verdicts = events.iter().filter_map(|event| match event {
+        EventKind::Verdict { slot, from, to, .. } if from.is_up() != to.is_up() => {
+            Some(format!("{slot} is {}", to.word()))
+        }
+        _ => None,
+    });
+    let mut all = failovers.chain(verdicts);
+    let first = all.next()?;
+    Some(match all.count() {
+        0 => first.into(),
+        more => format!("{first} and {more} more").into(),
+    })
+}
+
+/// Each target of `snapshot` with the group it falls with: its region, else its pool.
+fn groups(snapshot: &Snapshot) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+    let mut seen = std::collections::HashSet::new();
+    let first =
+        move |slot: &&Slot| slot.target.as_ref().is_some_and(|key| seen.insert(key.clone()));
+    snapshot.slots.iter().filter(first).filter_map(|slot| {
+        let group = match slot.region {
+            Some(region) => format!("region:{}", snapshot.region_name(region)),
+            None => format!("pool:{}", slot.name.rsplit_once('/').map_or("", |(pool, _)| pool)),
+        };
+        Some((Arc::clone(slot.target.as_ref()?), group.into()))
+    })
 }
 
 /// The slots of `snapshot` by the target that judges them.

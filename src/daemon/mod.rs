@@ -15,8 +15,9 @@ mod watch;
 
 use crate::{
     admin::{self, ControlSocket, Running},
+    checkplan::CheckPlan,
     cli::Exit,
-    clock::{Clock, SystemClock, mix},
+    clock::{Clock, Moment, SystemClock, mix},
     config::{Problems, server, sources::SERVER_FILE},
     control::{
         Change, Handle,
@@ -24,7 +25,9 @@ use crate::{
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
         run::{Hooks, Loop, Shown},
+        vantage::Vantage,
     },
+    failover::breaker::Proof,
     health::{self, Checker, HealthReport, Impairment, TargetState},
     telemetry::{Metrics, Telemetry},
     transport::{Sockets, TcpLimits, TcpServer, UdpServer},
@@ -143,7 +146,8 @@ async fn start(
     };
     let (changes, taken) = mpsc::unbounded_channel();
     let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
-    let control = Control::new(Arc::clone(&clock));
+    let mut control = Control::new(Arc::clone(&clock));
+    control.count_by(Arc::clone(&telemetry));
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
     let handle = Handle {
@@ -152,6 +156,7 @@ async fn start(
         journal: control.journal(),
         report: reports,
         locations: Arc::clone(&locations),
+        moves: control.moves(),
     };
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let mut main_loop = Loop::new(
@@ -268,15 +273,38 @@ fn start_checker(
     let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits };
     let tell = move |report: HealthReport| {
         let HealthReport { key, sight, reason, at, .. } = report;
+        let (first_failure, answered, observed) = (None, false, false);
+        let verdict = TargetVerdict { key, sight, reason, at, first_failure, answered, observed };
         // Fails only while the server stops.
-        let _ = changes.send(Change::Verdicts(vec![TargetVerdict { key, sight, reason, at }]));
+        let _ = changes.send(Change::Verdicts(vec![verdict]));
     };
     Checker::start(settings, tell).context("cannot start health checks")
 }
 
+/// The checker as control sees it.
+struct Probing(Arc<Checker>);
+
+impl Proof for Probing {
+    fn answered_since(&self, _: Moment, _: &str) -> bool {
+        true
+    }
+    fn failed_since(&self, _: &str, _: Moment) -> bool {
+        true
+    }
+}
+
+impl Vantage for Probing {
+    fn update(&self, plan: &CheckPlan) {
+        self.0.update(plan);
+    }
+    fn hasten(&self, _: &[Arc<str>]) {}
+    fn call_witnesses(&self, _: &[Arc<str>]) {}
+    fn listen(&self, _: bool) {}
+}
+
 fn hooks(checker: Arc<Checker>, backends: Option<Backends>) -> Hooks {
     Hooks {
-        probe: Box::new(move |plan| checker.update(plan)),
+        vantage: Arc::new(Probing(checker)),
         demo: Box::new(move |region, up| match &backends {
             Some(backends) if up => backends.restore(region),
             Some(backends) => backends.kill(region),

@@ -6,6 +6,8 @@
 //! rule. Knows no verdicts, addresses or files. (Manual modes, ramps, holds and approvals are
 //! transitions to come; the latch they need is already the only state.)
 
+pub mod breaker;
+
 use crate::{clock::Moment, policy::tree::Failback};
 
 /// The state of one failover.
