@@ -98,6 +98,19 @@ pub enum EventKind {
         /// Whether it was taken.
         taken: bool,
     },
+    /// An operator changed what the server does, or such a change ended.
+    Hand {
+        /// Number of the override or proposal; 0 for `state/PIN`.
+        id: u64,
+        /// The command: `drain region:us-east-1`.
+        what: Arc<str>,
+        /// What became of it: `made`, `taken away`, `ended`, `proposed`, `settled`, …
+        became: Arc<str>,
+        /// What it does, who did it and why.
+        said: Arc<str>,
+        /// Whether someone should look: it went over a safety rule, or freezes everything.
+        alarm: bool,
+    },
     /// `demo kill` or `demo restore`.
     Demo {
         /// The region.
@@ -119,6 +132,7 @@ impl EventKind {
             EventKind::Breaker(_) => "breaker",
             EventKind::Published { .. } => "published",
             EventKind::Geoip { .. } => "geoip",
+            EventKind::Hand { .. } => "hand",
             EventKind::Demo { .. } => "demo",
         }
     }
@@ -132,6 +146,7 @@ impl EventKind {
             EventKind::Basis { basis, .. } => *basis != "healthy",
             EventKind::Breaker(news) => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
+            EventKind::Hand { alarm, .. } => *alarm,
             EventKind::Failover { .. } | EventKind::Published { .. } | EventKind::Demo { .. } => {
                 false
             }
@@ -177,6 +192,13 @@ impl fmt::Display for EventKind {
             }
             EventKind::Geoip { what, taken: true } => write!(f, "geoip: {what}"),
             EventKind::Geoip { what, .. } => write!(f, "geoip: {what}; the old data stay in force"),
+            EventKind::Hand { id, what, became, said, .. } => {
+                write!(f, "#{id} {what}: {became}")?;
+                if !said.is_empty() {
+                    write!(f, " ({said})")?;
+                }
+                Ok(())
+            }
             EventKind::Demo { region, up: true } => write!(f, "demo: {region} restored"),
             EventKind::Demo { region, .. } => write!(f, "demo: {region} killed"),
         }

@@ -22,6 +22,7 @@ pub use reload::Report;
 
 use crate::{place::LocationTable, world::Reader};
 use arc_swap::ArcSwap;
+use hand::apply::SharedHand;
 use publish::SharedJournal;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -37,6 +38,8 @@ pub struct Handle {
     pub journal: SharedJournal,
     /// The outcome of the newest load of files.
     pub report: watch::Receiver<Arc<Report>>,
+    /// What operators told the server.
+    pub hand: SharedHand,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LocationTable>>,
     /// Changes whose old answers may still be kept somewhere.

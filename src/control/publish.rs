@@ -10,6 +10,7 @@ pub use super::verdicts::{Said, TargetVerdict};
 use super::{
     event::{EventKind, Journal},
     grounds,
+    hand::{Now, apply::Operator},
     latches::Latches,
     residual::{Moves, Traffic},
     vantage::{Nobody, Vantage},
@@ -43,8 +44,8 @@ impl SharedJournal {
 
 /// The owner of the Publisher and of everything that lives from World to World.
 pub struct Control {
-    clock: Arc<dyn Clock>,
-    publisher: Publisher,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) publisher: Publisher,
     journal: SharedJournal,
     /// The newest verdict on every target of the Snapshot in force, by key.
     known: HashMap<Arc<str>, TargetVerdict>,
@@ -55,24 +56,26 @@ pub struct Control {
     guarded: breaker::Settings,
     vantage: Arc<dyn Vantage>,
     /// Nothing of what probes say takes effect.
-    pinned: bool,
+    pub(super) pinned: bool,
     /// What operators say of slots.
-    hands: HashMap<SlotId, Said>,
+    pub(super) hands: HashMap<SlotId, Said>,
+    /// The hand they say it with.
+    pub(super) operator: Operator,
     latches: Latches,
     /// The pace of queries, and what was moved.
     traffic: Traffic,
     /// When the passing of time alone has something to change.
     wake: Option<Moment>,
     /// Until the first results of health checks are in.
-    warming: bool,
+    pub(super) warming: bool,
 }
 
 /// What one change comes to before it is published.
-struct Outcome {
+pub(super) struct Outcome {
     state: State,
     /// Plans to be made anew.
-    touched: BTreeSet<PlanId>,
-    events: Vec<EventKind>,
+    pub touched: BTreeSet<PlanId>,
+    pub events: Vec<EventKind>,
     /// When its first cause happened.
     since: Moment,
 }
@@ -91,6 +94,7 @@ impl Control {
             vantage: Arc::new(Nobody),
             pinned: false,
             hands: HashMap::new(),
+            operator: Operator::default(),
             latches: Latches::default(),
             traffic: Traffic::new(Arc::default()),
             wake: None,
@@ -140,7 +144,7 @@ impl Control {
 
     /// When [`Control::tick`] has something to do.
     pub fn wake(&self) -> Option<Moment> {
-        self.wake
+        self.wake.into_iter().chain(self.operator.effect().next_change).min()
     }
 
     /// Writes down something that alters no answer.
@@ -152,7 +156,7 @@ impl Control {
     pub fn warm(&mut self) {
         if std::mem::take(&mut self.warming) {
             let world = self.publisher.world();
-            self.install(Arc::clone(&world.snapshot), world.revision);
+            self.install(Arc::clone(self.operator.files()), world.revision);
         }
     }
 
@@ -162,6 +166,10 @@ impl Control {
         let started = self.clock.now();
         let old = self.publisher.world();
         let swap = old.swap + 1;
+        let snapshot =
+            self.operator.install(snapshot, Now { at: started, wall: self.clock.wall() });
+        self.hands = self.operator.said();
+        self.pinned = self.operator.is_pinned();
         self.judged = judged(&snapshot);
         self.known.retain(|key, _| self.judged.contains_key(key));
         self.breaker.arrange(groups(&snapshot), self.guarded);
@@ -224,6 +232,7 @@ impl Control {
         self.publisher.collect();
         let now = self.clock.now();
         self.traffic.tick(now);
+        self.turn_hand();
         if !self.warming && self.wake.is_some_and(|at| at <= now) {
             let step = self.breaker.step(now, &*self.vantage);
             self.follow(step, BTreeSet::new(), now);
@@ -275,7 +284,7 @@ impl Control {
     }
 
     /// What decides how slots stand, for the World numbered `swap`.
-    fn turn(&self, swap: u64) -> Turn<'_> {
+    pub(super) fn turn(&self, swap: u64) -> Turn<'_> {
         let layers = Layers {
             known: &self.known,
             breaker: &self.breaker,
@@ -286,7 +295,7 @@ impl Control {
     }
 
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
-    fn settle(&mut self, old: &World, outcome: Outcome) {
+    pub(super) fn settle(&mut self, old: &World, outcome: Outcome) {
         let Outcome { mut state, mut touched, mut events, since } = outcome;
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
         let asked: BTreeSet<FailoverId> = failovers.copied().collect();
@@ -325,11 +334,12 @@ impl Control {
     ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
         let stepped = self.latches.step(snapshot, &state.standings, asked, self.clock.now());
         state.active = self.latches.active();
+        self.operator.prefer(state);
         self.wake = self.latches.wake(snapshot);
         stepped
     }
 
-    fn write(&self, swap: u64, events: Vec<EventKind>) {
+    pub(super) fn write(&self, swap: u64, events: Vec<EventKind>) {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         let mut journal = self.journal.lock();
         for event in events {
@@ -339,14 +349,14 @@ impl Control {
 }
 
 impl Outcome {
-    fn new(old: &World, since: Moment) -> Outcome {
+    pub(super) fn new(old: &World, since: Moment) -> Outcome {
         let state = (*old.state).clone();
         Outcome { state, touched: BTreeSet::new(), events: Vec::new(), since }
     }
 
     /// Turns `slot` and notes the plans that look different then. A probe that failed without
     /// consequence so far shows only in TTLs that shrink.
-    fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
+    pub(super) fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
         let before = self.state.standings.of(slot);
         let entry = &snapshot.slots[slot.index()];
         self.events.extend(turn.turn(&mut self.state, slot, entry));

@@ -50,7 +50,9 @@ impl Clients {
 }
 
 /// The part of all clients that each cell stands for: its class, its country, a share of one.
-pub fn weights(cells: &[SpaceCell]) -> impl Iterator<Item = (crate::ids::Class, Option<Country>, f64)> {
+pub fn weights(
+    cells: &[SpaceCell],
+) -> impl Iterator<Item = (crate::ids::Class, Option<Country>, f64)> {
     let all: u64 = cells.iter().map(|cell| cell.addresses).sum();
     cells.iter().map(move |cell| (cell.class, cell.country, cell.addresses as f64 / all as f64))
 }

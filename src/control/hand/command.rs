@@ -7,7 +7,8 @@
 use super::{
     Action, Begun, ForceTo, Hand, Now, OVERRIDES_MAX, Override, PROPOSAL_LIFE, Target, TargetError,
     Touch,
-    safety::Violation,
+    safety::{self, Violation},
+    shares::Standpoint,
     target::Kind,
     weights::{self, WeightError},
     words,
@@ -18,7 +19,6 @@ use crate::{
     ids::{FailoverId, RecordId},
     snapshot::{Snapshot, safety::Verb},
     units::{Ttl, Weight},
-    world::World,
 };
 use std::{
     collections::BTreeSet,
@@ -137,6 +137,24 @@ pub enum Wish {
 }
 
 impl Wish {
+    /// What it is about, as typed.
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Wish::Drain { target, .. }
+            | Wish::Undrain { target }
+            | Wish::Force { target, .. }
+            | Wish::Weight { target, .. }
+            | Wish::Failover { target, .. }
+            | Wish::Failback { target }
+            | Wish::Approve { target }
+            | Wish::Reject { target }
+            | Wish::Hold { target }
+            | Wish::Unhold { target } => Some(target),
+            Wish::Unpin { target } => target.as_deref(),
+            Wish::Pin | Wish::Confirm { .. } | Wish::ConfirmFalls => None,
+        }
+    }
+
     /// What is typed for it.
     pub fn verb(&self) -> Verb {
         match self {
@@ -200,6 +218,8 @@ pub struct Planned {
     pub proposed: Option<u64>,
     /// The proposal that is confirmed or withdrawn.
     pub settled: Option<Proposal>,
+    /// The hand if that were confirmed; else the same as `hand`.
+    pub would: Hand,
     /// Records that may answer otherwise.
     pub records: Vec<RecordId>,
     /// The command lines that undo it, in order.
@@ -281,6 +301,12 @@ fn rules(violations: &[Violation]) -> String {
     }
 }
 
+impl From<safety::Uncounted> for Refusal {
+    fn from(why: safety::Uncounted) -> Refusal {
+        Refusal::Conflict(why.to_string())
+    }
+}
+
 impl Refusal {
     /// How to get out of it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
@@ -311,10 +337,10 @@ pub struct Done {
     pub ttl: Ttl,
     /// Safety rules it went over.
     pub broke: Vec<Violation>,
-    /// What was answered before.
-    pub before: Arc<World>,
-    /// What is answered now; would be, for a dry run or a proposal.
-    pub after: Arc<World>,
+    /// What answers followed from before.
+    pub before: Standpoint,
+    /// What they follow from now; would, for a dry run or a proposal.
+    pub after: Standpoint,
 }
 
 impl Hand {
@@ -339,12 +365,7 @@ impl Hand {
     }
 
     /// As planned, or as a proposal where a rule wants two persons.
-    fn gated(
-        &self,
-        command: &Command,
-        snapshot: &Snapshot,
-        now: Now,
-    ) -> Result<Planned, Refusal> {
+    fn gated(&self, command: &Command, snapshot: &Snapshot, now: Now) -> Result<Planned, Refusal> {
         let planned = Planning::new(self, command, snapshot, now).plan()?;
         let rules = gates(snapshot, command.wish.verb(), &planned.records);
         if rules.is_empty() || command.break_glass {
@@ -362,6 +383,7 @@ impl Hand {
         Ok(Planned {
             hand,
             proposed: Some(id),
+            would: planned.hand,
             undo: vec![format!("tradewind reject id:{id}")],
             records: planned.records,
             ..Planned::nothing(self)
@@ -394,7 +416,7 @@ impl Hand {
         let proposal = self.proposal(id_of(target))?;
         let mut hand = self.clone();
         hand.proposals.retain(|known| known.id != proposal.id);
-        Ok(Planned { hand, settled: Some(proposal.clone()), ..Planned::nothing(self) })
+        Ok(Planned { settled: Some(proposal.clone()), ..Planned::nothing(&hand) })
     }
 
     fn proposal(&self, id: Option<u64>) -> Result<&Proposal, Refusal> {
@@ -424,6 +446,7 @@ impl Planned {
             confirm_falls: false,
             proposed: None,
             settled: None,
+            would: hand.clone(),
             records: Vec::new(),
             undo: Vec::new(),
         }
@@ -515,12 +538,7 @@ impl<'a> Planning<'a> {
         Ok(Target::read(text, self.snapshot)?)
     }
 
-    fn fit(
-        &self,
-        text: &str,
-        kinds: &[Kind],
-        takes: &'static str,
-    ) -> Result<Target, Refusal> {
+    fn fit(&self, text: &str, kinds: &[Kind], takes: &'static str) -> Result<Target, Refusal> {
         let target = self.read(text)?;
         if !kinds.contains(&target.kind()) {
             let verb = self.command.wish.verb().word();
@@ -613,7 +631,7 @@ impl<'a> Planning<'a> {
         });
         let undo = hand.find(id).map(|made| words::undo(made, &hand)).into_iter().collect();
         self.touch(&mut hand, &records);
-        Ok(Planned { hand, made: Some(id), records, undo, ..Planned::nothing(self.hand) })
+        Ok(Planned { made: Some(id), records, undo, ..Planned::nothing(&hand) })
     }
 
     /// Those overrides of a sort that are meant by `text`: that number, else exactly that target,
@@ -672,11 +690,10 @@ impl<'a> Planning<'a> {
         let records: BTreeSet<RecordId> =
             targets.flat_map(|target| target.records(self.snapshot)).collect();
         Planned {
-            hand,
             undo: removed.iter().map(|one| words::redo(one, self.now.at)).collect(),
             removed,
             records: records.into_iter().collect(),
-            ..Planned::nothing(self.hand)
+            ..Planned::nothing(&hand)
         }
     }
 
@@ -718,7 +735,7 @@ impl<'a> Planning<'a> {
         let records = target.records(self.snapshot);
         self.touch(&mut hand, &records);
         let orders = failovers.into_iter().map(|id| (id, order)).collect();
-        Ok(Planned { hand, orders, records, ..Planned::nothing(self.hand) })
+        Ok(Planned { orders, records, ..Planned::nothing(&hand) })
     }
 
     /// Remembers that `records` are changed now, where a rule wants time between two changes.
@@ -726,9 +743,8 @@ impl<'a> Planning<'a> {
         let waits = || self.snapshot.safety.iter().filter_map(|rule| Some((rule, rule.wait?)));
         let Some(longest) = waits().map(|(_, wait)| wait).max() else { return };
         hand.touched.retain(|touch| self.now.at.since(touch.at) < longest);
-        let guarded = |id: &&RecordId| {
-            waits().any(|(rule, _)| rule.records.binary_search(id).is_ok())
-        };
+        let guarded =
+            |id: &&RecordId| waits().any(|(rule, _)| rule.records.binary_search(id).is_ok());
         let names = records.iter().filter(guarded);
         let records: Vec<Arc<str>> =
             names.map(|id| Arc::clone(&self.snapshot.record(*id).id)).collect();

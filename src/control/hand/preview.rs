@@ -6,12 +6,11 @@
 
 use super::{
     clients::{Clients, weights},
-    shares::{Spot, of_class},
+    shares::{Spot, Standpoint, of_class},
 };
 use crate::{
     ids::{Class, PlanId, RecordId},
     place::Country,
-    world::World,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,7 +22,7 @@ const COUNTRIES: usize = 10;
 /// Below this a share is rounding.
 const HARDLY: f64 = 1e-9;
 
-/// Who would move between two Worlds.
+/// Who would move between two standpoints.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preview {
     /// Records that were looked at.
@@ -74,8 +73,8 @@ pub struct RecordMoves {
 /// Who would move at `records` between `before` and `after`, of one set of files (weights may
 /// differ). Nothing if `clients` were counted for other files.
 pub fn preview(
-    before: &World,
-    after: &World,
+    before: &Standpoint,
+    after: &Standpoint,
     records: &[RecordId],
     clients: &Clients,
 ) -> Option<Preview> {
@@ -120,8 +119,8 @@ struct Sum<'w> {
 
 /// What moves at a record whose plan is the first of `plans` before and the second after.
 fn moves<'w>(
-    before: &'w World,
-    after: &'w World,
+    before: &'w Standpoint,
+    after: &'w Standpoint,
     plans: (PlanId, PlanId),
     clients: &Clients,
 ) -> Option<Sum<'w>> {
@@ -182,7 +181,7 @@ impl<'w> Sum<'w> {
         self.flows.values().sum()
     }
 
-    fn flows(&self, world: &World) -> Vec<Flow> {
+    fn flows(&self, world: &Standpoint) -> Vec<Flow> {
         let place = |spot: Spot<'_>| Place {
             region: spot.region.map(|id| Arc::clone(&world.snapshot.regions[id.index()].name)),
             pool: spot.pool.into(),

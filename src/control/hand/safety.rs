@@ -4,11 +4,16 @@
 //! regions already, for reasons of its own, does not keep anybody from draining elsewhere. What is
 //! taken back is never made to wait.
 
-use super::{Hand, Now, clients::Clients, command::Planned, shares, words};
+use super::{
+    Hand, Now,
+    clients::Clients,
+    command::Planned,
+    shares::{self, Standpoint},
+    words,
+};
 use crate::{
     ids::{PlanId, RecordId},
     snapshot::{Plan, Snapshot, safety::SafetyRule},
-    world::World,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -42,14 +47,14 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// What the change from `before` to `after` would break at `records`. The Worlds are of one set of
+/// What the change from `before` to `after` would break at `records`. The two are of one set of
 /// files; weights may differ.
 ///
 /// # Errors
 /// When a rule speaks of shares and `clients` were counted for other files.
 pub fn violations(
-    before: &World,
-    after: &World,
+    before: &Standpoint,
+    after: &Standpoint,
     records: &[RecordId],
     clients: &Clients,
 ) -> Result<Vec<Violation>, Uncounted> {
@@ -79,8 +84,8 @@ pub struct Uncounted;
 fn alike(
     rule: &SafetyRule,
     records: &[RecordId],
-    before: &World,
-    after: &World,
+    before: &Standpoint,
+    after: &Standpoint,
 ) -> BTreeMap<(PlanId, PlanId), Vec<RecordId>> {
     let mut alike: BTreeMap<(PlanId, PlanId), Vec<RecordId>> = BTreeMap::new();
     for &id in records.iter().filter(|id| rule.records.binary_search(id).is_ok()) {
@@ -91,8 +96,8 @@ fn alike(
 }
 
 struct Judge<'w> {
-    before: &'w World,
-    after: &'w World,
+    before: &'w Standpoint,
+    after: &'w Standpoint,
     clients: &'w Clients,
     /// The regions that answer, names in order, by plan and whether it is after.
     regions: HashMap<(PlanId, bool), BTreeSet<String>>,
@@ -115,7 +120,8 @@ impl<'w> Judge<'w> {
                     false => format!(" ({})", names.join(", ")),
                 };
                 let left = words::count(left.len(), "region");
-                broken.push(format!("would answer from {left}{names}; at least {min} are asked for"));
+                broken
+                    .push(format!("would answer from {left}{names}; at least {min} are asked for"));
             }
         }
         if rule.respect_capacity {
@@ -190,7 +196,8 @@ fn whole_seconds(duration: Duration) -> String {
 impl Hand {
     /// How long ago an operator changed `record`, as far as a rule asked to remember.
     fn changed_ago(&self, record: &str, now: Now) -> Option<Duration> {
-        let touched = self.touched.iter().filter(|touch| touch.records.iter().any(|r| **r == *record));
+        let touched =
+            self.touched.iter().filter(|touch| touch.records.iter().any(|r| **r == *record));
         touched.map(|touch| now.at.since(touch.at)).min()
     }
 }

@@ -2,13 +2,34 @@
 //! decides for each class, by the same call that made the packet path's answers.
 
 use crate::{
-    ids::{Class, RegionId},
+    ids::{Class, PlanId, RecordId, RegionId},
     place::SpaceCell,
-    policy::{Basis, Leaf, Wanted, available, select, tree::Kind},
-    snapshot::Plan,
-    world::World,
+    policy::{
+        Basis, Leaf, Wanted, available, select,
+        tree::{Kind, NodeIx, Pool},
+    },
+    snapshot::{Plan, Snapshot},
+    world::{State, World},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// What answers follow from at one moment: of a World, or of one that is only thought of.
+#[derive(Clone, Debug)]
+pub struct Standpoint {
+    /// What files say, and operators of weights.
+    pub snapshot: Arc<Snapshot>,
+    /// What probes, machines and operators say.
+    pub state: Arc<State>,
+}
+
+impl From<&World> for Standpoint {
+    fn from(world: &World) -> Standpoint {
+        Standpoint { snapshot: Arc::clone(&world.snapshot), state: Arc::clone(&world.state) }
+    }
+}
 
 /// A region answers a record if some class of clients gets it at least so often.
 pub const ACTIVE_SHARE: f64 = 0.01;
@@ -22,9 +43,13 @@ pub struct Spot<'t> {
     pub pool: &'t str,
 }
 
-/// What clients of `class` get of `plan` in `world`, and on which grounds.
-pub fn of_class<'w>(plan: &'w Plan, class: Class, world: &World) -> (BTreeMap<Spot<'w>, f64>, Basis) {
-    let moved = world.state.moved();
+/// What clients of `class` get of `plan` in `at`, and on which grounds.
+pub fn of_class<'w>(
+    plan: &'w Plan,
+    class: Class,
+    at: &Standpoint,
+) -> (BTreeMap<Spot<'w>, f64>, Basis) {
+    let moved = at.state.moved();
     let decision = select(&plan.tree, class, moved.standings, &moved.directives, ());
     let mut shares: BTreeMap<Spot<'w>, f64> = BTreeMap::new();
     decision.choice.leaves(&mut |share, leaf| match leaf {
@@ -55,14 +80,18 @@ fn lead<'w>(leaf: &Leaf<'w>, share: f64, shares: &mut BTreeMap<Spot<'w>, f64>) {
 }
 
 /// The share of all of a record's clients that each pool gets, its classes weighed by `cells`.
-pub fn of_pools<'w>(plan: &'w Plan, world: &World, cells: &[SpaceCell]) -> BTreeMap<&'w str, f64> {
+pub fn of_pools<'w>(
+    plan: &'w Plan,
+    at: &Standpoint,
+    cells: &[SpaceCell],
+) -> BTreeMap<&'w str, f64> {
     let mut weights: BTreeMap<Class, f64> = BTreeMap::new();
     for (class, _, weight) in super::clients::weights(cells) {
         *weights.entry(class).or_default() += weight;
     }
     let mut pools: BTreeMap<&str, f64> = BTreeMap::new();
     for (class, weight) in weights {
-        for (spot, share) in of_class(plan, class, world).0 {
+        for (spot, share) in of_class(plan, class, at).0 {
             *pools.entry(spot.pool).or_default() += weight * share;
         }
     }
@@ -72,19 +101,19 @@ pub fn of_pools<'w>(plan: &'w Plan, world: &World, cells: &[SpaceCell]) -> BTree
 /// The regions that answer a plan: those that some class gets with a share of at least
 /// [`ACTIVE_SHARE`] because they are up, and those of every failover's available members, which
 /// stand ready to. Endpoints without region count as one region together.
-pub fn active_regions(plan: &Plan, world: &World) -> BTreeSet<Option<RegionId>> {
+pub fn active_regions(plan: &Plan, at: &Standpoint) -> BTreeSet<Option<RegionId>> {
     let mut regions = BTreeSet::new();
     for class in (0..plan.tree.classes.classes()).map(Class::at) {
-        let (shares, basis) = of_class(plan, class, world);
+        let (shares, basis) = of_class(plan, class, at);
         if matches!(basis, Basis::AllDown(_)) {
             continue;
         }
-        let answered = shares.into_iter().filter(|(spot, share)| {
-            *share >= ACTIVE_SHARE && !spot.pool.is_empty()
-        });
+        let answered = shares
+            .into_iter()
+            .filter(|(spot, share)| *share >= ACTIVE_SHARE && !spot.pool.is_empty());
         regions.extend(answered.map(|(spot, _)| spot.region));
     }
-    let standings = &world.state.standings;
+    let standings = &at.state.standings;
     for node in &plan.tree.nodes {
         let Kind::Failover(failover) = &node.kind else { continue };
         for &member in failover.members.iter().filter(|m| available(&plan.tree, **m, standings)) {
@@ -97,7 +126,23 @@ pub fn active_regions(plan: &Plan, world: &World) -> BTreeSet<Option<RegionId>> 
     regions
 }
 
-fn pools_below(plan: &Plan, from: crate::policy::tree::NodeIx) -> Vec<&crate::policy::tree::Pool> {
+/// How many of `records` answer by their last resort afterwards, for some client, and did not
+/// before.
+pub fn newly_down(before: &Standpoint, after: &Standpoint, records: &[RecordId]) -> usize {
+    let is_down = |plan: PlanId, at: &Standpoint| {
+        let plan = at.snapshot.plan(plan);
+        let mut classes = (0..plan.tree.classes.classes()).map(Class::at);
+        classes.any(|class| matches!(of_class(plan, class, at).1, Basis::AllDown(_)))
+    };
+    let mut known: HashMap<(PlanId, PlanId), bool> = HashMap::new();
+    let mut of = |id: &&RecordId| {
+        let plans = (before.snapshot.record(**id).plan, after.snapshot.record(**id).plan);
+        *known.entry(plans).or_insert_with(|| is_down(plans.1, after) && !is_down(plans.0, before))
+    };
+    records.iter().filter(|id| of(id)).count()
+}
+
+fn pools_below(plan: &Plan, from: NodeIx) -> Vec<&Pool> {
     let (mut open, mut seen, mut pools) = (vec![from], BTreeSet::new(), Vec::new());
     while let Some(ix) = open.pop() {
         if !seen.insert(ix) {

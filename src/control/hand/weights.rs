@@ -69,7 +69,9 @@ pub enum WeightError {
         member: Arc<str>,
     },
     /// Pools that give several answers cannot divide by weight.
-    #[error("the weights in pool `{pool}` cannot hold with {answers} of {of} endpoints in an answer")]
+    #[error(
+        "the weights in pool `{pool}` cannot hold with {answers} of {of} endpoints in an answer"
+    )]
     Answers {
         /// The pool.
         pool: Arc<str>,

@@ -1,11 +1,7 @@
 //! What an override does, in a sentence, and the command line that undoes it.
 
 use super::{Action, Effect, Hand, Override, target::Kind};
-use crate::{
-    clock::Moment,
-    ids::SlotId,
-    snapshot::Snapshot,
-};
+use crate::{clock::Moment, ids::SlotId, snapshot::Snapshot};
 use std::{collections::BTreeSet, time::Duration};
 
 /// The command line that takes `made` away again, and nothing else of `hand`.
@@ -71,7 +67,8 @@ pub fn redo(taken: &Override, now: Moment) -> String {
     line
 }
 
-fn verb(action: &Action) -> &'static str {
+/// What is typed for it.
+pub fn verb(action: &Action) -> &'static str {
     match action {
         Action::Drain { .. } => "drain",
         Action::Force(_) => "force",
@@ -126,9 +123,10 @@ pub fn does(one: &Override, effect: &Effect, snapshot: &Snapshot) -> String {
             }
         }
         Action::Failover { to } => {
-            let own = effect.failovers.values().filter(|hand| {
-                hand.prefer.is_some_and(|(_, by)| by == one.id)
-            });
+            let own = effect
+                .failovers
+                .values()
+                .filter(|hand| hand.prefer.is_some_and(|(_, by)| by == one.id));
             match own.count() {
                 0 => return nothing(),
                 n => format!("moves {} to `{to}`", count(n, "failover")),
@@ -164,9 +162,9 @@ pub fn count(n: usize, what: &str) -> String {
 pub fn short(duration: Duration) -> String {
     let mut rest = duration.as_nanos().div_ceil(1_000_000);
     let mut text = String::new();
-    for (unit, ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+    for (unit, ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)]
+    {
         if rest >= ms {
-
             text += &format!("{}{unit}", rest / ms);
             rest %= ms;
         }
