@@ -134,7 +134,17 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
-        for line in ["", "demo kill", "explain a.example", "rollback seven", "geoip lookup x", "drain", "force x maybe", "weight x y=-1", "pin --for x"] {
+        for line in [
+            "",
+            "demo kill",
+            "explain a.example",
+            "rollback seven",
+            "geoip lookup x",
+            "drain",
+            "force x maybe",
+            "weight x y=-1",
+            "pin --for x",
+        ] {
             let words = std::iter::once("tradewind").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");
         }
