@@ -7,7 +7,7 @@ pub mod safety;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use crate::policy::tree::Failback;
+pub use crate::policy::rules::{Failback, GateName, Mode, Ramp, Rules};
 use crate::{
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},
     place::ClientMap,
@@ -106,6 +106,8 @@ pub struct Plan {
     pub map: Option<MapId>,
     /// How long answers may be kept.
     pub ttl: TtlPolicy,
+    /// How fast an endpoint that comes back gets its clients; at once when absent.
+    pub ramp: Option<Ramp>,
     /// Whether one client network gets one answer.
     pub sticky: Option<Sticky>,
     /// Whether a client subnet in the query counts (`ecs = "ignore"` says no).
@@ -130,7 +132,7 @@ pub struct Plan {
 pub struct TtlPolicy {
     /// In quiet times.
     pub max: Ttl,
-    /// While an endpoint has a failing probe; equals `max` when fixed.
+    /// While an endpoint has a failing probe or a ramp runs; equals `max` when fixed.
     pub min: Ttl,
 }
 
@@ -187,8 +189,10 @@ pub struct FailoverDefinition {
     pub node: NodeIx,
     /// Names of the members, so that a latch survives a reload that reorders them.
     pub members: Box<[Arc<str>]>,
-    /// When to go back.
-    pub failback: Failback,
+    /// For each member what must be up before clients are moved to it.
+    pub gates: Box<[Box<[GateName]>]>,
+    /// How it moves.
+    pub rules: Rules,
 }
 
 impl FailoverDefinition {

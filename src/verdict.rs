@@ -24,6 +24,9 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Every one of them.
+    pub const ALL: [Standing; 5] =
+        [Standing::Unknown, Standing::Up, Standing::Degraded, Standing::Down, Standing::Drained];
     /// Whether it counts as up.
     pub const fn is_up(self) -> bool {
         matches!(self, Standing::Unknown | Standing::Up | Standing::Degraded)

@@ -5,10 +5,11 @@
 //! frees one. Decides nothing: [`crate::control`] says what the next World is.
 
 use crate::{
+    clock::Moment,
     ids::SlotId,
-    policy::Directives,
+    policy::{Course, Directives},
     snapshot::Snapshot,
-    steering::{Moved, Steering},
+    steering::{Moved, RampState, Steering},
     verdict::{Standings, Verdict},
 };
 use arc_swap::{ArcSwap, Guard};
@@ -28,7 +29,7 @@ pub struct World {
     pub snapshot: Arc<Snapshot>,
     /// What is answered.
     pub steering: Steering,
-    /// What moved the answers: standings, active members, who fell when.
+    /// What moved the answers: standings, failovers, ramps, who fell when.
     pub state: Arc<State>,
 }
 
@@ -39,8 +40,13 @@ pub struct State {
     pub standings: Standings,
     /// The same for people.
     pub verdicts: Vec<Verdict>,
-    /// The active member of each failover.
-    pub active: Vec<u8>,
+    /// What each failover does.
+    pub courses: Vec<Course>,
+    /// Slots on their way up or down, ordered by slot.
+    pub ramps: Vec<RampState>,
+    /// The moment at which ramps are looked at; it advances only while there are any, so that
+    /// equal states are equal.
+    pub now: Moment,
     /// For each slot the `swap` in which it last fell; 0 = never.
     pub fell: Vec<u64>,
 }
@@ -48,8 +54,8 @@ pub struct State {
 impl State {
     /// What steering needs of it.
     pub fn moved(&self) -> Moved<'_> {
-        let directives = Directives { active: &self.active, fell: &self.fell };
-        Moved { standings: &self.standings, directives }
+        let directives = Directives { courses: &self.courses, fell: &self.fell, ramps: &[] };
+        Moved { standings: &self.standings, directives, ramps: &self.ramps, now: self.now }
     }
     /// Adds the verdict on the next slot, and when it last fell.
     pub fn push(&mut self, verdict: Verdict, fell: u64) {

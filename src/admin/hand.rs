@@ -71,7 +71,7 @@ impl Hands {
         let now = self.now();
         let planned = &done.planned;
         let snapshot = &done.after.snapshot;
-        let begins = |one: &Override| one.begun.at.max(now.at);
+        let begins = |one: &Override| one.begins.max(now.at);
         let made = planned.made.and_then(|id| planned.would.find(id)).map(|one| {
             let effect = planned.would.effect(snapshot, begins(one));
             Lines { now, snapshot, effect: &effect }.line(one, words::undo(one, &planned.would))
@@ -117,7 +117,7 @@ impl Hands {
             if one.is_active(now.at) {
                 return Lines { now, snapshot, effect: &effect }.line(one, undo);
             }
-            let later = hand.effect(snapshot, one.begun.at);
+            let later = hand.effect(snapshot, one.begins);
             Lines { now, snapshot, effect: &later }.line(one, undo)
         };
         HandList {
@@ -174,7 +174,7 @@ impl Lines<'_> {
         let plans =
             target.records(self.snapshot).into_iter().map(|id| self.snapshot.record(id).plan);
         let ttl = plans.map(|plan| self.snapshot.plan(plan).ttl.max.as_secs()).max().unwrap_or(0);
-        let elapsed = one.begun.elapsed(self.now.at);
+        let elapsed = one.since().elapsed(self.now.at);
         let ttl = Duration::from_secs(ttl.into());
         let progress = drain::progress(elapsed, *over, ttl, None);
         Some(DrainState {

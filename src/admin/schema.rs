@@ -16,7 +16,10 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// Version of everything in this file.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -277,21 +280,32 @@ pub struct RevisionLine {
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventLine {
-    /// Counts up from 1 for as long as the process lives.
+    /// Counts up from 1, over restarts too; leaves some numbers out after a crash.
     pub seq: u64,
+    /// Which run of the server: counts up with each start.
+    pub boot: u64,
+    /// When, since the start of that run.
+    pub offset_ms: f64,
     /// When, for people.
     pub at: String,
-    /// When, in nanoseconds of the process's own clock.
-    pub at_ns: u64,
     /// The World that carries it.
     pub swap: u64,
-    /// `loaded`, `refused`, `verdict`, `failover`, `basis`, `published`, `geoip`, `demo`.
+    /// Events written down together share the number of their first.
+    pub incident: u64,
+    /// Its kind: `loaded`, `refused`, `verdict`, `failover`, `basis`, `published`, `geoip`,
+    /// `demo`, `store`, `hook`, …
     pub event: String,
     /// Whether someone should look.
     pub alarm: bool,
     /// The log line.
     pub text: String,
-    /// What it is about: the endpoint, failover, record or region.
+    /// The operator behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What it is about: the endpoint, failover, record, region or hook.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// What it was before.
@@ -300,12 +314,24 @@ pub struct EventLine {
     /// What it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// For a verdict: when the probe that decided it ended, on the same clock as `at_ns`.
+    /// For a verdict: when the probe that decided it ended, on the same clock as `offset_ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decided_ns: Option<u64>,
+    pub decided_ms: Option<f64>,
     /// For a publication: how long it took from its first cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
+    /// For a publication: what was published together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<IncidentSummary>,
+}
+
+/// What an incident came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IncidentSummary {
+    /// How many of each: `verdict down`, `failover`, …
+    pub counts: BTreeMap<String, usize>,
+    /// What the first 20 of them are about.
+    pub names: Vec<String>,
 }
 
 /// `tradewind explain`.
@@ -510,6 +536,11 @@ pub fn time_of(at: Moment, now: Moment, wall: SystemTime) -> String {
     time(wall.checked_sub(now.since(at)).unwrap_or(UNIX_EPOCH))
 }
 
+/// Milliseconds since the server's start.
+fn offset_ms(at: Moment) -> f64 {
+    ms(Duration::from_nanos(at.0))
+}
+
 /// In milliseconds.
 pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
@@ -560,43 +591,38 @@ impl RevisionLine {
 
 impl From<&Event> for EventLine {
     fn from(event: &Event) -> Self {
-        let mut line = EventLine {
+        let facts = event.kind.facts();
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let (mut decided_ms, mut took_ms) = (None, None);
+        match &event.kind {
+            EventKind::Verdict { decided, .. } => decided_ms = Some(offset_ms(*decided)),
+            EventKind::Published { took, .. } => took_ms = Some(ms(*took)),
+            _ => {}
+        }
+        EventLine {
             seq: event.seq,
+            boot: event.boot,
+            offset_ms: offset_ms(event.at),
             at: time(event.wall),
-            at_ns: event.at.0,
             swap: event.swap,
+            incident: event.incident,
             event: event.kind.word().to_owned(),
             alarm: event.kind.is_alarm(),
             text: event.kind.to_string(),
-            subject: None,
-            from: None,
-            to: None,
-            decided_ns: None,
-            took_ms: None,
-        };
-        let (subject, from, to) = match &event.kind {
-            EventKind::Verdict { slot, from, to, decided, .. } => {
-                line.decided_ns = Some(decided.0);
-                (Some(slot), Some(from.word()), Some(to.word()))
-            }
-            EventKind::Failover { name, from, to, .. } => (Some(name), Some(&**from), Some(&**to)),
-            EventKind::Basis { record, basis, .. } => (Some(record), None, Some(*basis)),
-            EventKind::Demo { region, up } => {
-                (Some(region), None, Some(if *up { "up" } else { "down" }))
-            }
-            EventKind::Published { took, .. } => {
-                line.took_ms = Some(ms(*took));
-                (None, None, None)
-            }
-            EventKind::Hand { what, became, .. } => (Some(what), None, Some(&**became)),
-            EventKind::Loaded { .. }
-            | EventKind::Refused { .. }
-            | EventKind::Geoip { .. }
-            | EventKind::Breaker(_) => (None, None, None),
-        };
-        line.subject = subject.map(|subject| subject.to_string());
-        line.from = from.map(str::to_owned);
-        line.to = to.map(str::to_owned);
-        line
+            who: text(event.who.as_deref()),
+            cause: text(facts.cause),
+            subject: text(facts.subject),
+            from: text(facts.before),
+            to: text(facts.after),
+            decided_ms,
+            took_ms,
+            summary: match &event.kind {
+                EventKind::Published { summary, .. } => Some(IncidentSummary {
+                    counts: summary.counts.iter().map(|(k, n)| (k.to_string(), *n)).collect(),
+                    names: summary.names.iter().map(|name| name.to_string()).collect(),
+                }),
+                _ => None,
+            },
+        }
     }
 }

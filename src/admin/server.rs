@@ -22,7 +22,7 @@ use crate::{
     control::{
         Change, Handle, Report,
         hand::{Refusal as HandRefusal, TargetError},
-        publish::SharedJournal,
+        journal::SharedJournal,
         residual::Moves,
     },
     place::LocationTable,

@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    control::{Report, event::EventKind, publish::SharedJournal, residual::Left},
+    control::{Report, event::EventKind, journal::SharedJournal, residual::Left},
     health::TargetState,
     ids::{PlanId, RegionId, SlotId},
     policy::{
-        Basis, Directives, available,
+        Basis, Course, Directives, available,
         tree::{Kind, NodeIx},
     },
     snapshot::{Plan, Slot},
@@ -167,6 +167,7 @@ pub(super) fn zones(world: &World, report: &Report) -> Vec<ZoneStatus> {
 /// Every pool of every tree, once.
 fn pools(world: &World) -> Vec<PoolStatus> {
     let standings = &world.state.standings;
+    let directives = world.state.moved().directives;
     let mut pools: BTreeMap<&str, PoolStatus> = BTreeMap::new();
     for plan in &world.snapshot.plans {
         for (at, node) in plan.tree.nodes.iter().enumerate() {
@@ -174,7 +175,7 @@ fn pools(world: &World) -> Vec<PoolStatus> {
             let up = |slot: SlotId| standings.of(slot).standing.is_up();
             pools.entry(&pool.id).or_insert_with(|| PoolStatus {
                 pool: pool.id.to_string(),
-                available: available(&plan.tree, NodeIx(at as u16), standings),
+                available: available(&plan.tree, NodeIx(at as u16), standings, &directives),
                 up: pool.endpoints.iter().filter(|e| e.target.slots().any(up)).count(),
                 endpoints: pool.endpoints.len(),
             });
@@ -215,7 +216,7 @@ fn endpoints(world: &World, targets: &[TargetState], clock: &dyn Clock) -> Vec<E
 
 fn failovers(world: &World) -> Vec<FailoverStatus> {
     let failovers = world.snapshot.failovers.iter().enumerate().filter_map(|(index, failover)| {
-        let active = world.state.active.get(index).copied().unwrap_or(0);
+        let active = world.state.courses.get(index).map_or(0, |course| course.active);
         Some(FailoverStatus {
             failover: failover.name.to_string(),
             active: failover.members.get(usize::from(active))?.to_string(),
@@ -236,7 +237,9 @@ fn elsewhere(world: &World) -> Vec<Elsewhere> {
     let snapshot = &world.snapshot;
     let up = Sight { standing: Standing::Up, failing: false };
     let fine = Standings(vec![up; snapshot.slots.len()]);
-    let moved = Moved { standings: &fine, directives: Directives::default() };
+    let now = world.state.now;
+    let directives = Directives::default();
+    let moved = Moved { standings: &fine, directives, ramps: &[], now };
     let touched = touched(world);
     let on_a_good_day = world.steering.rebuilt(snapshot, &touched, moved);
     let mut counts: BTreeMap<RegionId, (usize, usize)> = BTreeMap::new();
@@ -279,8 +282,8 @@ fn touched(world: &World) -> Vec<PlanId> {
     let away = snapshot
         .plans_of_failover
         .iter()
-        .zip(&world.state.active)
-        .filter(|(_, active)| **active > 0)
+        .zip(&world.state.courses)
+        .filter(|(_, course)| **course != Course::default())
         .map(|(plans, _)| plans);
     let plans: BTreeSet<PlanId> =
         down.map(|(_, plans)| plans).chain(away).flat_map(|plans| plans.iter().copied()).collect();
@@ -380,7 +383,7 @@ mod tests {
         super::{suppose::calm, testkit},
         *,
     };
-    use crate::{clock::SystemClock, control::publish::SharedJournal, health::Impairment};
+    use crate::{clock::SystemClock, control::journal::SharedJournal, health::Impairment};
 
     fn status_of(world: &World, report: &Report, running: &testkit::Quiet) -> Status {
         let clock = SystemClock::default();

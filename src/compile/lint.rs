@@ -323,7 +323,7 @@ fn dependent_name(plan: &PlanDraft, number: u16) -> String {
 /// The share of queries for a family that find nothing when all is up.
 fn nodata_share(plan: &PlanDraft, family: Family) -> f64 {
     let standings = Standings::default();
-    let directives = Directives { active: &[], fell: &[] };
+    let directives = Directives::default();
     let decision = select(&plan.tree, Class(0), &standings, &directives, ());
     let mut share = 0.0;
     decision.choice.leaves(&mut |part, leaf| {

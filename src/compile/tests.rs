@@ -137,7 +137,7 @@ fn answers(compiled: &Compiled, id: &str, client: &str) -> Vec<String> {
         Some(map) => compiled.snapshot.maps[map.index()].lookup(client.parse().unwrap()).class,
         None => Class(0),
     };
-    let directives = Directives { active: &[], fell: &[] };
+    let directives = Directives::default();
     let decision = select(&plan.tree, class, &Standings::default(), &directives, ());
     let mut answers = Vec::new();
     decision.choice.leaves(&mut |share, leaf| {
@@ -394,7 +394,7 @@ failback_delay = "10s"
     assert_eq!((c.ttl.max.as_secs(), c.ttl.min.as_secs()), (20, 5));
     assert_eq!(c.sticky.map(|sticky| (sticky.v4, sticky.v6)), Some((24, 48)));
     let failovers: Vec<(&str, Failback)> =
-        snapshot.failovers.iter().map(|f| (&*f.name, f.failback)).collect();
+        snapshot.failovers.iter().map(|f| (&*f.name, f.rules.failback)).collect();
     let ten = std::time::Duration::from_secs(10);
     assert_eq!(failovers, [("a.example/d", Failback::Auto), ("a.example/f", Failback::After(ten))]);
     for failover in &snapshot.failovers {

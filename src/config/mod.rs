@@ -12,6 +12,7 @@
 
 pub mod checks;
 mod discover;
+pub mod hooks;
 mod nearest;
 mod pattern;
 pub mod policy;

@@ -1,31 +1,58 @@
 //! What happened: every change of a running server, typed.
 //!
-//! Events are made where the change is, logged once and kept in a ring for `status`, the admin
-//! API and tests. Their `Display` is the log line.
+//! Events are made where the change is; [`super::journal`] numbers, logs and keeps them. Their
+//! `Display` is the log line. [`EventKind`] is written to the state database as JSON, so its
+//! variants and fields are promises: add to them freely, rename none. A new variant also goes
+//! into [`EVENT_WORDS`](crate::config::hooks::EVENT_WORDS). Must not know who reads.
 
-use crate::{clock::Moment, failover::breaker::News, verdict::Standing};
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration, time::SystemTime};
+use crate::{
+    clock::Moment,
+    failover::{Phase, breaker::News},
+    verdict::Standing,
+};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration, time::SystemTime};
 
-/// Events kept in memory: a bad night's worth, at some 200 bytes each.
-const RING: usize = 4096;
+/// Names that the summary of an incident spells out.
+const NAMED: usize = 20;
 
 /// One thing that happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Counts up from 1 for as long as the process lives.
+    /// Counts up from 1, over restarts too; leaves some numbers out after a crash.
     pub seq: u64,
-    /// Monotonic.
+    /// Which run of the server: counts up with each start.
+    pub boot: u64,
+    /// Monotonic, since the start of that run.
     pub at: Moment,
     /// For people.
     pub wall: SystemTime,
     /// The World that carries it.
     pub swap: u64,
+    /// The first event of those that were written down together.
+    pub incident: u64,
+    /// The operator behind it, if there was one.
+    pub who: Option<Arc<str>>,
     /// What.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// When and by whom: what events that are written down together share.
 #[derive(Clone, Debug)]
+pub struct Stamp {
+    /// Monotonic.
+    pub at: Moment,
+    /// For people.
+    pub wall: SystemTime,
+    /// The World that carries them.
+    pub swap: u64,
+    /// The operator behind them, if there was one.
+    pub who: Option<Arc<str>>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// A set of files was accepted.
     Loaded {
@@ -54,12 +81,15 @@ pub enum EventKind {
         /// The address or name it answers.
         address: Arc<str>,
         /// How it stood.
+        #[serde(with = "spelled::standing")]
         from: Standing,
         /// How it stands.
+        #[serde(with = "spelled::standing")]
         to: Standing,
         /// Why.
         reason: Arc<str>,
         /// When the probe that decided it ended.
+        #[serde(with = "spelled::moment")]
         decided: Moment,
     },
     /// A failover changed its active member.
@@ -71,7 +101,20 @@ pub enum EventKind {
         /// The member now active.
         to: Arc<str>,
         /// Why.
-        why: &'static str,
+        why: Cow<'static, str>,
+    },
+    /// A failover waits for something, or moves clients little by little.
+    Phase {
+        /// `zone/record` or `zone/policy`.
+        name: Arc<str>,
+        /// Where it stands now.
+        phase: Cow<'static, str>,
+        /// The active member.
+        active: Arc<str>,
+        /// The member that something is said of.
+        other: Arc<str>,
+        /// What: completes a sentence that begins with the member.
+        why: Cow<'static, str>,
     },
     /// Records started or ceased to answer on other grounds than health.
     Basis {
@@ -80,16 +123,23 @@ pub enum EventKind {
         /// How many records share its plan.
         records: usize,
         /// The new grounds.
-        basis: &'static str,
+        basis: Cow<'static, str>,
     },
     /// The breaker held falls back, or let them through.
-    Breaker(News),
+    Breaker {
+        /// What it did.
+        news: News,
+    },
     /// A World was published because of what stands before this event.
     Published {
         /// Plans made anew.
         plans: usize,
         /// From the first cause to the swap.
+        #[serde(rename = "took_us", with = "spelled::micros")]
         took: Duration,
+        /// What stands before it, counted.
+        #[serde(flatten)]
+        summary: Summary,
     },
     /// A location database or latency table was taken or refused.
     Geoip {
@@ -118,22 +168,90 @@ pub enum EventKind {
         /// Whether its backend now runs.
         up: bool,
     },
+    /// The state database failed, was lost, or works again.
+    Store {
+        /// What was said of it.
+        what: Arc<str>,
+        /// Whether what happens is kept.
+        well: bool,
+    },
+    /// A hook could not be told, or can be again.
+    Hook {
+        /// Its name.
+        hook: Arc<str>,
+        /// What went wrong, or that it goes well.
+        what: Arc<str>,
+        /// Whether it is told.
+        well: bool,
+    },
+    /// Written by a newer version, that of which this one can show.
+    #[serde(skip)]
+    Foreign {
+        /// Its name.
+        word: Arc<str>,
+        /// Whether someone should look.
+        alarm: bool,
+        /// Its log line.
+        text: Arc<str>,
+    },
+}
+
+/// What an incident came to: its events counted by kind, and the first names among them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// How many of each: `verdict down`, `verdict up`, `failover`, `basis`, …
+    pub counts: BTreeMap<Cow<'static, str>, usize>,
+    /// What the first of them are about.
+    pub names: Vec<Arc<str>>,
+}
+
+impl Summary {
+    /// The summary of `events`.
+    pub fn of(events: &[EventKind]) -> Summary {
+        let mut summary = Summary::default();
+        for event in events {
+            *summary.counts.entry(event.counted_as()).or_default() += 1;
+            let subject = event.facts().subject.filter(|_| summary.names.len() < NAMED);
+            if let Some(name) = subject.filter(|name| !summary.names.iter().any(|n| **n == **name))
+            {
+                summary.names.push(name.into());
+            }
+        }
+        summary
+    }
+}
+
+/// What is known of any event, whatever its kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Facts<'a> {
+    /// What it is about: an endpoint, failover, record, region or hook.
+    pub subject: Option<&'a str>,
+    /// What that was before.
+    pub before: Option<&'a str>,
+    /// What it is now.
+    pub after: Option<&'a str>,
+    /// Why.
+    pub cause: Option<&'a str>,
 }
 
 impl EventKind {
-    /// Its name in JSON and metrics.
-    pub const fn word(&self) -> &'static str {
+    /// Its name in JSON, metrics and hooks.
+    pub fn word(&self) -> &str {
         match self {
             EventKind::Loaded { .. } => "loaded",
             EventKind::Refused { .. } => "refused",
             EventKind::Verdict { .. } => "verdict",
             EventKind::Failover { .. } => "failover",
+            EventKind::Phase { .. } => "phase",
             EventKind::Basis { .. } => "basis",
-            EventKind::Breaker(_) => "breaker",
+            EventKind::Breaker { .. } => "breaker",
             EventKind::Published { .. } => "published",
             EventKind::Geoip { .. } => "geoip",
             EventKind::Hand { .. } => "hand",
             EventKind::Demo { .. } => "demo",
+            EventKind::Store { .. } => "store",
+            EventKind::Hook { .. } => "hook",
+            EventKind::Foreign { word, .. } => word,
         }
     }
 
@@ -143,13 +261,70 @@ impl EventKind {
             EventKind::Loaded { held, .. } => !held.is_empty(),
             EventKind::Refused { .. } => true,
             EventKind::Verdict { to, .. } => !to.is_up(),
-            EventKind::Basis { basis, .. } => *basis != "healthy",
-            EventKind::Breaker(news) => !matches!(news, News::Reconnected | News::Recovered),
+            EventKind::Basis { basis, .. } => basis != "healthy",
+            EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
             EventKind::Hand { alarm, .. } => *alarm,
+            EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
+            EventKind::Store { well, .. } | EventKind::Hook { well, .. } => !well,
+            EventKind::Foreign { alarm, .. } => *alarm,
             EventKind::Failover { .. } | EventKind::Published { .. } | EventKind::Demo { .. } => {
                 false
             }
+        }
+    }
+
+    /// What it is about, before, after and why, as far as it has these.
+    pub fn facts(&self) -> Facts<'_> {
+        match self {
+            EventKind::Loaded { cause, .. }
+            | EventKind::Refused { cause, .. }
+            | EventKind::Store { what: cause, .. } => {
+                Facts { cause: Some(cause), ..Facts::default() }
+            }
+            EventKind::Verdict { slot, from, to, reason, .. } => Facts {
+                subject: Some(slot),
+                before: Some(from.word()),
+                after: Some(to.word()),
+                cause: Some(reason),
+            },
+            EventKind::Failover { name, from, to, why } => {
+                Facts { subject: Some(name), before: Some(from), after: Some(to), cause: Some(why) }
+            }
+            EventKind::Phase { name, phase, why, .. } => Facts {
+                subject: Some(name),
+                after: Some(phase),
+                cause: Some(why),
+                ..Facts::default()
+            },
+            EventKind::Basis { record, basis, .. } => {
+                Facts { subject: Some(record), after: Some(basis), ..Facts::default() }
+            }
+            EventKind::Demo { region, up } => {
+                let after = if *up { "up" } else { "down" };
+                Facts { subject: Some(region), after: Some(after), ..Facts::default() }
+            }
+            EventKind::Hand { what, became, said, .. } => Facts {
+                subject: Some(what),
+                after: Some(became),
+                cause: Some(said),
+                ..Facts::default()
+            },
+            EventKind::Hook { hook, what, .. } => {
+                Facts { subject: Some(hook), cause: Some(what), ..Facts::default() }
+            }
+            EventKind::Breaker { .. }
+            | EventKind::Published { .. }
+            | EventKind::Geoip { .. }
+            | EventKind::Foreign { .. } => Facts::default(),
+        }
+    }
+
+    /// Under which name a summary counts it.
+    fn counted_as(&self) -> Cow<'static, str> {
+        match self {
+            EventKind::Verdict { to, .. } => format!("verdict {}", to.word()).into(),
+            kind => kind.word().to_owned().into(),
         }
     }
 }
@@ -179,6 +354,9 @@ impl fmt::Display for EventKind {
             EventKind::Failover { name, from, to, why } => {
                 write!(f, "{name}: {from} → {to} ({why})")
             }
+            EventKind::Phase { name, phase, active, other, why } => {
+                write!(f, "{name}: {phase}: {active} is active; {other} {why}")
+            }
             EventKind::Basis { record, records, basis } => {
                 write!(f, "{record}")?;
                 if *records > 1 {
@@ -186,9 +364,13 @@ impl fmt::Display for EventKind {
                 }
                 write!(f, " now answered on these grounds: {basis}")
             }
-            EventKind::Breaker(news) => news.fmt(f),
-            EventKind::Published { plans, took } => {
-                write!(f, "published: {plans} plans in {:.1} ms", took.as_secs_f64() * 1e3)
+            EventKind::Breaker { news } => news.fmt(f),
+            EventKind::Published { plans, took, summary } => {
+                write!(f, "published: {plans} plans in {:.1} ms", took.as_secs_f64() * 1e3)?;
+                for (index, (word, count)) in summary.counts.iter().enumerate() {
+                    write!(f, "{} {count} {word}", if index == 0 { ":" } else { "," })?;
+                }
+                Ok(())
             }
             EventKind::Geoip { what, taken: true } => write!(f, "geoip: {what}"),
             EventKind::Geoip { what, .. } => write!(f, "geoip: {what}; the old data stay in force"),
@@ -201,34 +383,133 @@ impl fmt::Display for EventKind {
             }
             EventKind::Demo { region, up: true } => write!(f, "demo: {region} restored"),
             EventKind::Demo { region, .. } => write!(f, "demo: {region} killed"),
+            EventKind::Store { what, .. } => write!(f, "state database: {what}"),
+            EventKind::Hook { hook, what, .. } => write!(f, "hook {hook}: {what}"),
+            EventKind::Foreign { text, .. } => f.write_str(text),
         }
     }
 }
 
-/// The newest events, oldest first.
-#[derive(Debug, Default)]
-pub struct Journal {
-    ring: VecDeque<Event>,
-    seq: u64,
-}
+/// How types of other rooms are written in JSON: rooms below know nothing of that.
+mod spelled {
+    /// A standing, by its word.
+    pub(super) mod standing {
+        use crate::verdict::Standing;
+        use serde::{Deserialize, Deserializer, Serializer, de::Error};
+        use std::borrow::Cow;
 
-impl Journal {
-    /// Numbers, logs and keeps an event.
-    pub fn record(&mut self, at: Moment, wall: SystemTime, swap: u64, kind: EventKind) {
-        self.seq += 1;
-        if kind.is_alarm() {
-            tracing::warn!(event = kind.word(), swap, "{kind}");
-        } else {
-            tracing::info!(event = kind.word(), swap, "{kind}");
+        pub(in super::super) fn serialize<S: Serializer>(
+            standing: &Standing,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            to.serialize_str(standing.word())
         }
-        if self.ring.len() == RING {
-            self.ring.pop_front();
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Standing, D::Error> {
+            let word = Cow::<str>::deserialize(from)?;
+            let known = Standing::ALL.into_iter().find(|standing| standing.word() == word);
+            known.ok_or_else(|| D::Error::custom(format_args!("no such standing: {word}")))
         }
-        self.ring.push_back(Event { seq: self.seq, at, wall, swap, kind });
     }
 
-    /// The events after number `seq`.
-    pub fn since(&self, seq: u64) -> impl Iterator<Item = &Event> {
-        self.ring.iter().skip_while(move |event| event.seq <= seq)
+    /// A moment, as nanoseconds since the server's start.
+    pub(super) mod moment {
+        use crate::clock::Moment;
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            at: &Moment,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            to.serialize_u64(at.0)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Moment, D::Error> {
+            u64::deserialize(from).map(Moment)
+        }
+    }
+
+    /// A duration, in whole microseconds.
+    pub(super) mod micros {
+        use serde::{Deserialize, Deserializer, Serializer};
+        use std::time::Duration;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            duration: &Duration,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            to.serialize_u64(duration.as_micros() as u64)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Duration, D::Error> {
+            u64::deserialize(from).map(Duration::from_micros)
+        }
+    }
+}
+
+#[cfg(test)]
+pub(in crate::control) mod tests {
+    use super::*;
+    use crate::config::hooks::EVENT_WORDS;
+
+    pub(in crate::control) fn fell(name: &str) -> EventKind {
+        EventKind::Verdict {
+            slot: name.into(),
+            address: "192.0.2.1".into(),
+            from: Standing::Up,
+            to: Standing::Down,
+            reason: "refused 3/3".into(),
+            decided: Moment(7),
+        }
+    }
+
+    fn moved(name: &str) -> EventKind {
+        let [name, from, to] = [name, "iad", "dub"].map(Arc::from);
+        EventKind::Failover { name, from, to, why: "lost".into() }
+    }
+
+    #[test]
+    fn every_kind_of_event_can_be_asked_for() {
+        let wrong = serde_json::from_str::<EventKind>(r#"{"event":"none"}"#).unwrap_err();
+        let wrong = wrong.to_string();
+        let (_, known) = wrong.split_once("expected one of ").unwrap();
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        assert_eq!(known, EVENT_WORDS);
+    }
+
+    #[test]
+    fn events_are_read_as_they_were_written() {
+        let took = Duration::from_micros(1_500);
+        let summary = Summary::of(&[fell("z/a/1"), fell("z/a/2"), moved("z/app")]);
+        let published = EventKind::Published { plans: 2, took, summary };
+        for (kind, json) in [
+            (
+                fell("z/a/1"),
+                r#"{"event":"verdict","slot":"z/a/1","address":"192.0.2.1","from":"up","to":"down","reason":"refused 3/3","decided":7}"#,
+            ),
+            (
+                published,
+                r#"{"event":"published","plans":2,"took_us":1500,"counts":{"failover":1,"verdict down":2},"names":["z/a/1","z/a/2","z/app"]}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), json);
+            assert_eq!(serde_json::from_str::<EventKind>(json).unwrap(), kind);
+            assert!(json.contains(&format!("\"event\":\"{}\"", kind.word())));
+        }
+    }
+
+    #[test]
+    fn a_summary_counts_all_and_names_the_first_twenty_once() {
+        let mut events: Vec<_> = (0..30).map(|n| fell(&format!("z/a/{n}"))).collect();
+        events.insert(1, fell("z/a/0"));
+        let summary = Summary::of(&events);
+        assert_eq!(summary.counts["verdict down"], 31);
+        assert_eq!((summary.names.len(), &*summary.names[19]), (20, "z/a/19"));
     }
 }

@@ -55,10 +55,10 @@ fn events(records: &[Record], moved: impl Fn(&Record) -> Option<&'static str>) -
             found.entry(record.plan).or_insert((&record.id, 0, basis)).1 += 1;
         }
     }
-    let event = |(record, records, basis): (&Arc<str>, _, _)| EventKind::Basis {
+    let event = |(record, records, basis): (&Arc<str>, usize, &'static str)| EventKind::Basis {
         record: Arc::clone(record),
         records,
-        basis,
+        basis: basis.into(),
     };
     found.into_values().map(event).collect()
 }

@@ -5,6 +5,7 @@ pub mod change;
 pub mod event;
 mod grounds;
 pub mod hand;
+pub mod journal;
 mod latches;
 mod locations;
 pub mod publish;
@@ -12,6 +13,8 @@ pub mod reload;
 pub mod residual;
 pub mod revisions;
 pub mod run;
+#[cfg(test)]
+mod testlog;
 #[cfg(test)]
 mod tests;
 pub mod vantage;
@@ -23,7 +26,7 @@ pub use reload::Report;
 use crate::{place::LocationTable, world::Reader};
 use arc_swap::ArcSwap;
 use hand::apply::SharedHand;
-use publish::SharedJournal;
+use journal::SharedJournal;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 

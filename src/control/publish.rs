@@ -8,10 +8,11 @@
 
 pub use super::verdicts::{Said, TargetVerdict};
 use super::{
-    event::{EventKind, Journal},
+    event::{EventKind, Stamp, Summary},
     grounds,
     hand::{Now, apply::Operator},
-    latches::Latches,
+    journal::SharedJournal,
+    latches::{Around, Latches, Stepped},
     residual::{Moves, Traffic},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
@@ -20,7 +21,7 @@ use crate::{
     clock::{Clock, Moment},
     failover::breaker::{self, Breaker, Fall, Step},
     ids::{FailoverId, PlanId, SlotId},
-    snapshot::{Slot, Snapshot},
+    snapshot::{FailoverDefinition, Slot, Snapshot},
     steering::Steering,
     telemetry::Telemetry,
     verdict::Standing,
@@ -28,19 +29,8 @@ use crate::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
-
-/// The journal as it is shared with those who read it.
-#[derive(Clone, Debug, Default)]
-pub struct SharedJournal(Arc<Mutex<Journal>>);
-
-impl SharedJournal {
-    /// The journal, for a moment. Never held while anything is published.
-    pub fn lock(&self) -> MutexGuard<'_, Journal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The owner of the Publisher and of everything that lives from World to World.
 pub struct Control {
@@ -61,7 +51,9 @@ pub struct Control {
     pub(super) hands: HashMap<SlotId, Said>,
     /// The hand they say it with.
     pub(super) operator: Operator,
-    latches: Latches,
+    pub(super) latches: Latches,
+    /// The failovers that each target is a gate of.
+    gated: HashMap<Arc<str>, Vec<FailoverId>>,
     /// The pace of queries, and what was moved.
     traffic: Traffic,
     /// When the passing of time alone has something to change.
@@ -75,6 +67,8 @@ pub(super) struct Outcome {
     state: State,
     /// Plans to be made anew.
     pub touched: BTreeSet<PlanId>,
+    /// Failovers that see something else, beside those of these plans.
+    pub asked: BTreeSet<FailoverId>,
     pub events: Vec<EventKind>,
     /// When its first cause happened.
     since: Moment,
@@ -96,6 +90,7 @@ impl Control {
             hands: HashMap::new(),
             operator: Operator::default(),
             latches: Latches::default(),
+            gated: HashMap::new(),
             traffic: Traffic::new(Arc::default()),
             wake: None,
             warming: true,
@@ -171,7 +166,10 @@ impl Control {
         self.hands = self.operator.said();
         self.pinned = self.operator.is_pinned();
         self.judged = judged(&snapshot);
-        self.known.retain(|key, _| self.judged.contains_key(key));
+        self.gated = gated(&snapshot);
+        let is_known =
+            |key: &Arc<str>| self.judged.contains_key(key) || self.gated.contains_key(key);
+        self.known.retain(|key, _| is_known(key));
         self.breaker.arrange(groups(&snapshot), self.guarded);
         let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot);
         let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot);
@@ -190,7 +188,8 @@ impl Control {
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
-        events.push(EventKind::Published { plans, took });
+        let summary = Summary::of(&events);
+        events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
     }
 
@@ -202,11 +201,14 @@ impl Control {
         let mut turned: BTreeSet<Arc<str>> = BTreeSet::new();
         for verdict in found {
             // A result may come in after the reload that took its target out.
-            if !self.judged.contains_key(&verdict.key) {
+            let judges = self.judged.contains_key(&verdict.key);
+            if !judges && !self.gated.contains_key(&verdict.key) {
                 continue;
             }
             since = since.min(verdict.at);
-            step.merge(self.judge(&verdict, now));
+            if judges {
+                step.merge(self.judge(&verdict, now));
+            }
             turned.insert(Arc::clone(&verdict.key));
             self.known.insert(Arc::clone(&verdict.key), verdict);
         }
@@ -267,7 +269,7 @@ impl Control {
         self.vantage.listen(self.breaker.wants_answers());
         turned.extend(step.down);
         turned.extend(step.back);
-        let news = step.news.into_iter().map(EventKind::Breaker);
+        let news = step.news.into_iter().map(|news| EventKind::Breaker { news });
         let old = self.publisher.world();
         // While first results are awaited they are only collected: `warm` takes all at once.
         if self.warming {
@@ -280,6 +282,7 @@ impl Control {
         for slot in turned.iter().filter_map(|key| self.judged.get(key)).flatten() {
             outcome.turn(&old.snapshot, *slot, &turn);
         }
+        outcome.asked.extend(turned.iter().filter_map(|key| self.gated.get(key)).flatten());
         self.settle(&old, outcome);
     }
 
@@ -296,9 +299,9 @@ impl Control {
 
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
     pub(super) fn settle(&mut self, old: &World, outcome: Outcome) {
-        let Outcome { mut state, mut touched, mut events, since } = outcome;
+        let Outcome { mut state, mut touched, mut asked, mut events, since } = outcome;
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
-        let asked: BTreeSet<FailoverId> = failovers.copied().collect();
+        asked.extend(failovers);
         let (moved, transitions) = self.step_failovers(&old.snapshot, &mut state, Some(&asked));
         touched.extend(moved);
         events.extend(transitions);
@@ -322,7 +325,8 @@ impl Control {
         if let Some(what) = moved_by(&events) {
             self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
         }
-        events.push(EventKind::Published { plans: touched.len(), took });
+        let (plans, summary) = (touched.len(), Summary::of(&events));
+        events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
     }
 
@@ -332,26 +336,36 @@ impl Control {
         state: &mut State,
         asked: Option<&BTreeSet<FailoverId>>,
     ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
-        let stepped = self.latches.step(snapshot, &state.standings, asked, self.clock.now());
-        state.active = self.latches.active();
-        self.operator.prefer(state);
-        self.wake = self.latches.wake(snapshot);
-        stepped
+        let now = self.clock.now();
+        let mut latches = std::mem::take(&mut self.latches);
+        let orders = self.operator.orders(self.operator.effect());
+        let order = |definition: &FailoverDefinition| orders.of(definition);
+        let is_up = |key: &str| self.is_up(key);
+        let around = Around { moved: state.moved(), is_up: &is_up, order: &order };
+        let Stepped { courses, plans, events } = latches.step(snapshot, &around, asked, now);
+        self.latches = latches;
+        state.courses = courses;
+        self.wake = self.latches.wake(snapshot, now);
+        (plans, events)
+    }
+
+    /// Whether the target with this key is up; one without a result is not.
+    pub(super) fn is_up(&self, key: &str) -> bool {
+        let verdict = self.known.get(key).map(|verdict| verdict.sight.standing);
+        verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
     }
 
     pub(super) fn write(&self, swap: u64, events: Vec<EventKind>) {
-        let (now, wall) = (self.clock.now(), self.clock.wall());
-        let mut journal = self.journal.lock();
-        for event in events {
-            journal.record(now, wall, swap, event);
-        }
+        let (at, wall) = (self.clock.now(), self.clock.wall());
+        self.journal.record_all(Stamp { at, wall, swap, who: None }, events);
     }
 }
 
 impl Outcome {
     pub(super) fn new(old: &World, since: Moment) -> Outcome {
         let state = (*old.state).clone();
-        Outcome { state, touched: BTreeSet::new(), events: Vec::new(), since }
+        let (touched, asked) = (BTreeSet::new(), BTreeSet::new());
+        Outcome { state, touched, asked, events: Vec::new(), since }
     }
 
     /// Turns `slot` and notes the plans that look different then. A probe that failed without
@@ -413,4 +427,15 @@ fn judged(snapshot: &Snapshot) -> HashMap<Arc<str>, Vec<SlotId>> {
         }
     }
     judged
+}
+
+/// The failovers of `snapshot` by the targets that are their gates.
+fn gated(snapshot: &Snapshot) -> HashMap<Arc<str>, Vec<FailoverId>> {
+    let mut gated: HashMap<Arc<str>, Vec<FailoverId>> = HashMap::new();
+    for (index, failover) in snapshot.failovers.iter().enumerate() {
+        for gate in failover.gates.iter().flatten() {
+            gated.entry(Arc::clone(gate)).or_default().push(FailoverId::at(index));
+        }
+    }
+    gated
 }

@@ -309,7 +309,7 @@ async fn finished(job: &mut Option<JoinHandle<Done>>) -> Done {
 mod tests {
     use super::*;
     use crate::{
-        control::{publish::SharedJournal, vantage::Nobody},
+        control::{journal::SharedJournal, vantage::Nobody},
         telemetry::Telemetry,
     };
     use std::{

@@ -8,7 +8,7 @@ use crate::{
     clock::{Clock, Moment},
     ids::{Class, PlanId, SlotId},
     policy::testing::Given,
-    snapshot::{Failback, Region, Slot, SlotAddress, Snapshot, testing::snapshot},
+    snapshot::{Region, Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
     units::Coordinates,
     verdict::{Sight, Standing},
     world::World,
@@ -119,7 +119,7 @@ impl Bench {
 }
 
 fn compiled(text: &str, records: &[&str]) -> Snapshot {
-    snapshot(&Given::new(text), records, Failback::After(Duration::from_secs(300)))
+    snapshot(&Given::new(text), records, Rules::default())
 }
 
 fn verdict(key: &str, standing: Standing, at: Moment) -> TargetVerdict {

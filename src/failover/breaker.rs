@@ -17,6 +17,7 @@
 //! Knows targets by key and groups by name; no probes, no endpoints, no clock.
 
 use crate::clock::Moment;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -116,7 +117,8 @@ pub struct Step {
 }
 
 /// What the breaker has to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum News {
     /// Nobody answers; so many falls are held.
     CutOff {

@@ -90,7 +90,7 @@ impl World<'_> {
                 vec![(1.0, Some((all, pool.answers)))]
             }
             Kind::Failover(failover) => {
-                let active = usize::from(self.given.active[failover.id.index()]);
+                let active = usize::from(self.given.courses[failover.id.index()].active);
                 let order = [failover.members[active]].into_iter().chain(failover.members.to_vec());
                 self.outcomes(order.into_iter().find(|&m| self.available(m)).unwrap())
             }

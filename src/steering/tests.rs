@@ -2,7 +2,7 @@
 
 use super::{PlanSteering, Selection, Steering, build::Moved};
 use crate::{
-    clock::Dice,
+    clock::{Dice, Moment},
     ids::{Class, PlanId},
     policy::{
         Wanted,
@@ -12,7 +12,7 @@ use crate::{
         testing::{Given, exact_shares},
     },
     snapshot::{
-        Failback,
+        Rules,
         testing::{plan, snapshot},
     },
     wire::types::Rtype,
@@ -23,11 +23,12 @@ use std::{collections::BTreeMap, net::Ipv6Addr};
 const CLIENTS: u32 = 120_000;
 
 fn moved(given: &Given) -> Moved<'_> {
-    Moved { standings: &given.standings, directives: given.directives() }
+    let directives = given.directives();
+    Moved { standings: &given.standings, directives, ramps: &[], now: Moment::default() }
 }
 
 fn steer(given: &Given, sticky: bool) -> PlanSteering {
-    PlanSteering::build(&plan(given.tree(), sticky), moved(given))
+    PlanSteering::directed(&plan(given.tree(), sticky), &given.standings, &given.directives())
 }
 
 /// The leader's name in each Variant.
@@ -259,7 +260,7 @@ fn a_rebuild_makes_only_what_was_touched() {
     let text: Vec<String> = names.iter().map(|name| format!("pool {name} = e{name}")).collect();
     let given = Given::new(&text.join("\n"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let snapshot = snapshot(&given, &names, Failback::Auto);
+    let snapshot = snapshot(&given, &names, Rules::default());
     let before = Steering::build(&snapshot, moved(&given));
     let after = before.rebuilt(&snapshot, &[PlanId(3), PlanId(5)], moved(&given));
     let shared = (0..600).map(PlanId).filter(|&plan| after.shares(&before, plan)).count();

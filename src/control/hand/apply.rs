@@ -5,15 +5,19 @@
 
 use super::{
     Action, Command, Done, Effect, Hand, Now, Override, Refusal, SlotIs, clients::Clients,
-    command::Planned, pin::PinFile, safety, shares::Standpoint, weights, words,
+    command::Planned,
+    effect::FailoverHand, pin::PinFile, safety, shares::Standpoint, weights, words,
 };
 use crate::{
     control::{
         event::EventKind,
+        latches::{Around, Order},
         publish::{Control, Outcome, Said},
     },
-    ids::SlotId,
-    snapshot::Snapshot,
+    failover,
+    ids::{FailoverId, SlotId},
+    policy::Course,
+    snapshot::{FailoverDefinition, Snapshot},
     units::Ttl,
     verdict::Standing,
     world::State,
@@ -78,15 +82,16 @@ impl Operator {
         slots.map(|(slot, hand)| (*slot, said(hand.is, self.hand.find(hand.by)))).collect()
     }
 
-    /// Puts the preferred members in the place of those that machines chose.
-    pub(in crate::control) fn prefer(&self, state: &mut State) {
-        for (failover, hand) in &self.effect.failovers {
-            if let Some((member, _)) = hand.prefer
-                && let Some(active) = state.active.get_mut(failover.index())
-            {
-                *active = member;
-            }
-        }
+    /// What the machines of failovers are told while the hand decides `effect`.
+    pub(in crate::control) fn orders(&self, effect: &Effect) -> Orders {
+        let is_pinned = self.file.is_some() || effect.pinned.is_some();
+        let order = |hand: &FailoverHand| Order {
+            prefer: hand.prefer.map(|(member, _)| member),
+            held: is_pinned || hand.held.is_some(),
+        };
+        let name = |id: &FailoverId| Arc::clone(&self.files.failovers[id.index()].name);
+        let by_name = effect.failovers.iter().map(|(id, hand)| (name(id), order(hand))).collect();
+        Orders { by_name, others: Order { prefer: None, held: is_pinned } }
     }
 
     fn take(&mut self, hand: Hand) {
@@ -97,6 +102,19 @@ impl Operator {
     fn show(&self) {
         let (hand, file) = (self.hand.clone(), self.file.clone());
         self.shown.store(Arc::new(ShownHand { hand, file }));
+    }
+}
+
+/// What the machines of failovers are told.
+pub(in crate::control) struct Orders {
+    by_name: HashMap<Arc<str>, Order>,
+    others: Order,
+}
+
+impl Orders {
+    /// What the one of `definition` is told.
+    pub fn of(&self, definition: &FailoverDefinition) -> Order {
+        self.by_name.get(&definition.name).copied().unwrap_or(self.others)
     }
 }
 
@@ -137,15 +155,11 @@ impl Control {
         let now = Now { at: self.clock.now(), wall: self.clock.wall() };
         let old = self.publisher.world();
         let planned = self.operator.hand.planned(command, &self.operator.files, now)?;
-        if !planned.orders.is_empty() && planned.removed.is_empty() {
-            let what = "no failover waits for anybody in this state";
-            return Err(Refusal::NothingWaits(what.into()));
-        }
         let made = planned.made.and_then(|id| planned.would.find(id));
-        let begins = made.map_or(now.at, |made| made.begun.at.max(now.at));
+        let begins = made.map_or(now.at, |made| made.begins.max(now.at));
         let effect = planned.would.effect(&self.operator.files, begins);
         let before = Standpoint::from(&*old);
-        let after = self.supposed(&before, &effect);
+        let after = self.supposed(&before, &effect, &planned)?;
         let mut broke = safety::waits(&self.operator.hand, &planned, &after.snapshot, now);
         broke.extend(safety::violations(&before, &after, &planned.records, clients)?);
         if !broke.is_empty() && !command.break_glass {
@@ -167,6 +181,7 @@ impl Control {
             let events = events(&done, command);
             self.operator.take(done.planned.hand.clone());
             self.follow_hand(events);
+            self.carry_out(&done.planned.orders);
             if done.planned.confirm_falls {
                 self.confirm_falls();
             }
@@ -238,31 +253,107 @@ impl Control {
         self.settle(&old, outcome);
     }
 
-    /// What answers would follow from if the hand decided `effect`; machines do not move.
-    fn supposed(&self, now: &Standpoint, effect: &Effect) -> Standpoint {
+    /// Tells machines what an operator ordered, and publishes what they make of it. What they
+    /// refuse was said before anything was done.
+    fn carry_out(&mut self, orders: &[(FailoverId, failover::Command)]) {
+        if orders.is_empty() || self.warming {
+            return;
+        }
+        let old = self.publisher.world();
+        let mut outcome = Outcome::new(&old, self.clock.now());
+        let mut latches = std::mem::take(&mut self.latches);
+        let told = self.operator.orders(self.operator.effect());
+        let order = |definition: &FailoverDefinition| told.of(definition);
+        let is_up = |key: &str| self.is_up(key);
+        let around = Around { moved: old.state.moved(), is_up: &is_up, order: &order };
+        for (id, wish) in orders {
+            if let Ok(events) = latches.command(&old.snapshot, &around, *id, *wish) {
+                outcome.events.extend(events);
+                outcome.asked.insert(*id);
+            }
+        }
+        self.latches = latches;
+        self.settle(&old, outcome);
+    }
+
+    /// What answers would follow from if the hand decided `effect` and `planned` orders were
+    /// given: machines react, and every ramp is taken to be over.
+    ///
+    /// # Errors
+    /// When no machine obeys.
+    fn supposed(
+        &self,
+        now: &Standpoint,
+        effect: &Effect,
+        planned: &Planned,
+    ) -> Result<Standpoint, Refusal> {
         let mut state = (*now.state).clone();
         let before = &self.operator.effect;
-        let slots: BTreeSet<SlotId> =
-            before.slots.keys().chain(effect.slots.keys()).copied().collect();
-        for slot in slots {
+        for &slot in before.slots.keys().chain(effect.slots.keys()) {
             let Some(verdict) = state.verdicts.get_mut(slot.index()) else { continue };
             let sight = effect.slot(slot).map_or(verdict.judged, |hand| hand.over(verdict.judged));
             verdict.sight = sight;
             state.standings.0[slot.index()] = sight;
-        }
-        for (failover, hand) in &effect.failovers {
-            if let (Some((member, _)), Some(active)) =
-                (hand.prefer, state.active.get_mut(failover.index()))
-            {
-                *active = member;
-            }
+            state.ramps.retain(|ramp| ramp.slot != slot);
         }
         let snapshot = match before.weights == effect.weights {
             true => Arc::clone(&now.snapshot),
             false => weights::patched(&self.operator.files, &effect.weights),
         };
-        Standpoint { snapshot, state: Arc::new(state) }
+        if !self.warming {
+            state.courses = self.foreseen(&snapshot, &state, effect, &planned.orders)?;
+        }
+        Ok(Standpoint { snapshot, state: Arc::new(state) })
     }
+
+    /// What failovers would do, once ramps are over.
+    fn foreseen(
+        &self,
+        snapshot: &Snapshot,
+        state: &State,
+        effect: &Effect,
+        orders: &[(FailoverId, failover::Command)],
+    ) -> Result<Vec<Course>, Refusal> {
+        let mut latches = self.latches.clone();
+        let told = self.operator.orders(effect);
+        let order = |definition: &FailoverDefinition| told.of(definition);
+        let is_up = |key: &str| self.is_up(key);
+        let around = Around { moved: state.moved(), is_up: &is_up, order: &order };
+        let now = self.clock.now();
+        let mut courses = latches.step(snapshot, &around, None, now).courses;
+        let mut refused = None;
+        let mut obeyed = orders.is_empty();
+        for (id, wish) in orders {
+            match latches.command(snapshot, &around, *id, *wish) {
+                Ok(_) => obeyed = true,
+                Err(why) => refused = Some((&snapshot.failovers[id.index()].name, why)),
+            }
+        }
+        if let (false, Some((name, why))) = (obeyed, refused) {
+            // Whoever only takes an override away has got what was wished.
+            if before_has(&self.operator.effect, effect) {
+                return Ok(settled(courses));
+            }
+            return Err(Refusal::NothingWaits(format!("{name}: {why}")));
+        }
+        if !orders.is_empty() {
+            courses = latches.step(snapshot, &around, None, now).courses;
+        }
+        Ok(settled(courses))
+    }
+}
+
+/// Whether an override of a failover was there before and is not any more.
+fn before_has(before: &Effect, after: &Effect) -> bool {
+    before.failovers != after.failovers
+}
+
+/// `courses` at the end of their ramps.
+fn settled(mut courses: Vec<Course>) -> Vec<Course> {
+    for course in &mut courses {
+        course.leaving = None;
+    }
+    courses
 }
 
 /// What a plan comes to, in words.

@@ -5,7 +5,7 @@
 //! persons the plan is a proposal, and another's `confirm` plans it again.
 
 use super::{
-    Action, Begun, ForceTo, Hand, Now, OVERRIDES_MAX, Override, PROPOSAL_LIFE, Target, TargetError,
+    Action, ForceTo, Hand, Now, OVERRIDES_MAX, Override, PROPOSAL_LIFE, Target, TargetError,
     Touch,
     safety::{self, Violation},
     shares::Standpoint,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clock::Moment,
     config::nearest,
+    failover::Command as Order,
     ids::{FailoverId, RecordId},
     snapshot::{Snapshot, safety::Verb},
     units::{Ttl, Weight},
@@ -188,17 +189,6 @@ pub struct Proposal {
     pub made: SystemTime,
     /// When it is forgotten.
     pub expires: Moment,
-}
-
-/// What a failover's state machine is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Do what waits for approval.
-    Approve,
-    /// Do not.
-    Reject,
-    /// Go back to the preferred member.
-    Failback,
 }
 
 /// What is to become of everything an operator can move.
@@ -598,7 +588,7 @@ impl<'a> Planning<'a> {
     }
 
     /// From when on.
-    fn begun(&self) -> Result<Moment, Refusal> {
+    fn begins(&self) -> Result<Moment, Refusal> {
         let delay = match self.command.begins {
             None => Duration::ZERO,
             Some(Begins::After(delay)) => delay,
@@ -614,7 +604,7 @@ impl<'a> Planning<'a> {
         if hand.overrides.len() >= OVERRIDES_MAX {
             return Err(Refusal::Full);
         }
-        let at = self.begun()?;
+        let at = self.begins()?;
         let id = self.id.unwrap_or_else(|| hand.next_id());
         let records = target.as_ref().map(|target| target.records(self.snapshot));
         let records = records.unwrap_or_default();
@@ -625,7 +615,8 @@ impl<'a> Planning<'a> {
             who: Arc::clone(&self.who),
             reason: self.command.reason.clone(),
             made: self.now.wall,
-            begun: Begun { at, before: Duration::ZERO },
+            begins: at,
+            lasted: Duration::ZERO,
             until: self.command.lasts.map(|lasts| at.after(lasts)),
             break_glass: self.command.break_glass,
         });

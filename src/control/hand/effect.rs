@@ -4,9 +4,9 @@
 //! last one that matches wins. Whoever loses something to another is hidden by it there, and
 //! that is told: an operator who forces one endpoint up and then drains its region has to know.
 
-use super::{Action, Begun, ForceTo, Hand, Override, Target, weights};
+use super::{Action, ForceTo, Hand, Override, Target, weights};
 use crate::{
-    clock::Moment,
+    clock::{Moment, Since},
     ids::{FailoverId, RecordId, SlotId},
     policy::tree::NodeIx,
     snapshot::Snapshot,
@@ -51,7 +51,7 @@ pub enum SlotIs {
     /// Taken out, at once or bit by bit.
     Drained {
         /// Since when.
-        begun: Begun,
+        since: Since,
         /// How long clients may take to leave.
         over: Option<Duration>,
     },
@@ -108,7 +108,7 @@ impl Hand {
         for one in self.overrides.iter().filter(|one| one.is_active(now)) {
             merge.add(one, snapshot);
         }
-        let times = self.overrides.iter().flat_map(|one| [Some(one.begun.at), one.until]);
+        let times = self.overrides.iter().flat_map(|one| [Some(one.begins), one.until]);
         let expiries = self.proposals.iter().map(|proposal| proposal.expires);
         let ahead = times.flatten().chain(expiries).filter(|at| *at > now);
         merge.effect.next_change = ahead.min();
@@ -134,7 +134,7 @@ impl Merge {
         };
         match &one.action {
             Action::Drain { over } => {
-                let is = SlotIs::Drained { begun: one.begun, over: *over };
+                let is = SlotIs::Drained { since: one.since(), over: *over };
                 self.slots(one.id, target, is, snapshot);
             }
             Action::Force(ForceTo::Up) => self.slots(one.id, target, SlotIs::Up, snapshot),

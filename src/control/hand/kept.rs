@@ -4,7 +4,7 @@
 //! Overrides are kept; proposals and what `wait` rules remember are not: both are about people at
 //! work now, and a restart ends no change that took effect.
 
-use super::{Action, Begun, ForceTo, Hand, Now, Override};
+use super::{Action, ForceTo, Hand, Now, Override};
 use crate::units::Weight;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -120,7 +120,7 @@ impl KeptOverride {
             who: one.who.to_string(),
             reason: one.reason.as_deref().map(str::to_owned),
             made_ms: ms(one.made.duration_since(UNIX_EPOCH).unwrap_or_default()),
-            elapsed_ms: if starts_in.is_some() { 0 } else { ms(one.begun.elapsed(now.at)) },
+            elapsed_ms: if starts_in.is_some() { 0 } else { ms(one.since().elapsed(now.at)) },
             starts_in_ms: ms(starts_in.unwrap_or_default()),
             remaining_ms: one.remaining(now.at).map(ms),
             break_glass: one.break_glass,
@@ -141,10 +141,8 @@ impl KeptOverride {
             who: self.who.as_str().into(),
             reason: self.reason.as_deref().map(Arc::from),
             made: UNIX_EPOCH + Duration::from_millis(self.made_ms),
-            begun: Begun {
-                at: now.at.after(starts_in.saturating_sub(away)),
-                before: before.saturating_sub(starts_in),
-            },
+            begins: now.at.after(starts_in.saturating_sub(away)),
+            lasted: before.saturating_sub(starts_in),
             until: remaining.map(|rest| now.at.after(rest.saturating_sub(away))),
             break_glass: self.break_glass,
         })

@@ -37,7 +37,7 @@ pub use command::{Command, Done, Proposal, Refusal, Wish};
 pub use effect::{Effect, SlotHand, SlotIs};
 pub use target::{Target, TargetError};
 
-use crate::{clock::Moment, units::Weight};
+use crate::{clock::{Moment, Since}, units::Weight};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -58,22 +58,6 @@ pub struct Now {
     pub wall: SystemTime,
 }
 
-/// When something began, in this process or in one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begun {
-    /// In this process; may lie ahead.
-    pub at: Moment,
-    /// How long it had lasted when this process took it over.
-    pub before: Duration,
-}
-
-impl Begun {
-    /// How long it has lasted.
-    pub fn elapsed(&self, now: Moment) -> Duration {
-        now.since(self.at) + self.before
-    }
-}
-
 /// One thing an operator told the server, until it is taken away or expires.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
@@ -89,8 +73,10 @@ pub struct Override {
     pub reason: Option<Arc<str>>,
     /// When, for people.
     pub made: SystemTime,
-    /// From when on.
-    pub begun: Begun,
+    /// From when on; may lie ahead.
+    pub begins: Moment,
+    /// How long it had lasted then, in a process before this one.
+    pub lasted: Duration,
     /// Until when; for ever without.
     pub until: Option<Moment>,
     /// Whether it went over a safety rule.
@@ -147,7 +133,7 @@ impl ForceTo {
 impl Override {
     /// Whether it counts at `now`.
     pub fn is_active(&self, now: Moment) -> bool {
-        self.begun.at <= now && !self.is_over(now)
+        self.begins <= now && !self.is_over(now)
     }
 
     /// Whether its time has passed.
@@ -155,9 +141,14 @@ impl Override {
         self.until.is_some_and(|until| until <= now)
     }
 
+    /// Since when it counts, once it does.
+    pub fn since(&self) -> Since {
+        Since::resumed(self.lasted, self.begins)
+    }
+
     /// How long until it begins, if it has not.
     pub fn starts_in(&self, now: Moment) -> Option<Duration> {
-        (self.begun.at > now).then(|| self.begun.at.since(now))
+        (self.begins > now).then(|| self.begins.since(now))
     }
 
     /// How long until it ends by itself, if it does.

@@ -113,10 +113,12 @@ pub fn active_regions(plan: &Plan, at: &Standpoint) -> BTreeSet<Option<RegionId>
             .filter(|(spot, share)| *share >= ACTIVE_SHARE && !spot.pool.is_empty());
         regions.extend(answered.map(|(spot, _)| spot.region));
     }
-    let standings = &at.state.standings;
+    let moved = at.state.moved();
+    let standings = moved.standings;
+    let is_available = |member| available(&plan.tree, member, standings, &moved.directives);
     for node in &plan.tree.nodes {
         let Kind::Failover(failover) = &node.kind else { continue };
-        for &member in failover.members.iter().filter(|m| available(&plan.tree, **m, standings)) {
+        for &member in failover.members.iter().filter(|member| is_available(**member)) {
             // Inside a member what answers first is enough: it is up if anything there is.
             let up = pools_below(plan, member).into_iter().flat_map(|pool| &pool.endpoints);
             let up = up.filter(|e| e.target.slots().any(|s| standings.of(s).standing.is_up()));
