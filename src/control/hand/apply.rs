@@ -5,8 +5,8 @@
 
 use super::{
     Action, Command, Done, Effect, Hand, Now, Override, Refusal, SlotIs, clients::Clients,
-    command::Planned,
-    effect::FailoverHand, pin::PinFile, safety, shares::Standpoint, weights, words,
+    command::Planned, effect::FailoverHand, pin::PinFile, safety, shares::Standpoint, weights,
+    words,
 };
 use crate::{
     control::{

@@ -37,7 +37,10 @@ pub use command::{Command, Done, Proposal, Refusal, Wish};
 pub use effect::{Effect, SlotHand, SlotIs};
 pub use target::{Target, TargetError};
 
-use crate::{clock::{Moment, Since}, units::Weight};
+use crate::{
+    clock::{Moment, Since},
+    units::Weight,
+};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
