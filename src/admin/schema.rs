@@ -4,6 +4,8 @@
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
+pub mod hand;
+
 use crate::{
     clock::Moment,
     control::{
@@ -509,10 +511,16 @@ pub enum DrawnBy {
 }
 
 /// Why the server did not do what the command line asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Refusal {
     /// What is wrong.
     pub error: String,
+    /// How to get out of it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Safety rules that forbid it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<hand::ViolationLine>,
 }
 
 /// `at` in RFC 3339, in whole milliseconds.

@@ -8,6 +8,7 @@ use super::{
     maps::CompiledMap,
     pools::SlotSpec,
     records::{Family, PlanDraft},
+    safety,
     server::Server,
     zones::{Served, ZoneDraft},
 };
@@ -50,7 +51,7 @@ pub(super) fn link(
             records: first..linker.records.len() as u32,
         });
     }
-    linker.finish(server)
+    linker.finish(server, served)
 }
 
 /// What makes two plans of different zones the same.
@@ -133,6 +134,7 @@ impl Linker {
             name: spec.name.clone(),
             address: spec.address.clone(),
             target: spec.target.as_ref().map(|target| target.key.clone()),
+            check: spec.target.as_ref().map(|target| target.check.name.clone()),
             region: spec.region,
         });
         if let Some(target) = &spec.target {
@@ -259,14 +261,18 @@ impl Linker {
         distinct(ids.into_iter())
     }
 
-    fn finish(self, server: &Server) -> Linked {
+    fn finish(self, server: &Server, served: &[Served]) -> Linked {
         let apexes = self.zones.iter().map(|zone| &zone.apex);
         let apexes = Zones::new(apexes).expect("compile serves each apex once, and few enough");
         let slots = self.plans.iter().map(|plan| &*plan.slots);
         let failovers = self.plans.iter().map(|plan| &*plan.failovers);
+        let shared = server.file.policies.iter().map(|policy| policy.name.get_ref().as_str());
         Linked {
             snapshot: Snapshot {
                 apexes,
+                safety: safety::rules(server, &self.records),
+                capacities: safety::capacities(server, served),
+                shared_policies: shared.map(Arc::from).collect(),
                 zones: self.zones.into(),
                 records: self.records.into(),
                 maps: self.maps.into(),

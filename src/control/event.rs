@@ -148,6 +148,19 @@ pub enum EventKind {
         /// Whether it was taken.
         taken: bool,
     },
+    /// An operator changed what the server does, or such a change ended.
+    Hand {
+        /// Number of the override or proposal; 0 for `state/PIN`.
+        id: u64,
+        /// The command: `drain region:us-east-1`.
+        what: Arc<str>,
+        /// What became of it: `made`, `taken away`, `ended`, `proposed`, `settled`, …
+        became: Arc<str>,
+        /// What it does, who did it and why.
+        said: Arc<str>,
+        /// Whether someone should look: it went over a safety rule, or freezes everything.
+        alarm: bool,
+    },
     /// `demo kill` or `demo restore`.
     Demo {
         /// The region.
@@ -234,6 +247,7 @@ impl EventKind {
             EventKind::Breaker { .. } => "breaker",
             EventKind::Published { .. } => "published",
             EventKind::Geoip { .. } => "geoip",
+            EventKind::Hand { .. } => "hand",
             EventKind::Demo { .. } => "demo",
             EventKind::Store { .. } => "store",
             EventKind::Hook { .. } => "hook",
@@ -250,6 +264,7 @@ impl EventKind {
             EventKind::Basis { basis, .. } => basis != "healthy",
             EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
+            EventKind::Hand { alarm, .. } => *alarm,
             EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
             EventKind::Store { well, .. } | EventKind::Hook { well, .. } => !well,
             EventKind::Foreign { alarm, .. } => *alarm,
@@ -289,6 +304,12 @@ impl EventKind {
                 let after = if *up { "up" } else { "down" };
                 Facts { subject: Some(region), after: Some(after), ..Facts::default() }
             }
+            EventKind::Hand { what, became, said, .. } => Facts {
+                subject: Some(what),
+                after: Some(became),
+                cause: Some(said),
+                ..Facts::default()
+            },
             EventKind::Hook { hook, what, .. } => {
                 Facts { subject: Some(hook), cause: Some(what), ..Facts::default() }
             }
@@ -353,6 +374,13 @@ impl fmt::Display for EventKind {
             }
             EventKind::Geoip { what, taken: true } => write!(f, "geoip: {what}"),
             EventKind::Geoip { what, .. } => write!(f, "geoip: {what}; the old data stay in force"),
+            EventKind::Hand { id, what, became, said, .. } => {
+                write!(f, "#{id} {what}: {became}")?;
+                if !said.is_empty() {
+                    write!(f, " ({said})")?;
+                }
+                Ok(())
+            }
             EventKind::Demo { region, up: true } => write!(f, "demo: {region} restored"),
             EventKind::Demo { region, .. } => write!(f, "demo: {region} killed"),
             EventKind::Store { what, .. } => write!(f, "state database: {what}"),

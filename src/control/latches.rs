@@ -3,7 +3,7 @@
 use super::event::EventKind;
 use crate::{
     clock::Moment,
-    failover::{Effect, Machine, Phase, Seen},
+    failover::{Command, Effect, Machine, Phase, Refusal, Seen},
     ids::{FailoverId, PlanId},
     policy::{Course, Directives, SlotRamp, available},
     snapshot::{FailoverDefinition, Snapshot},
@@ -15,7 +15,7 @@ use std::{
 };
 
 /// One machine for each failover of the Snapshot in force.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Latches(Vec<Machine>);
 
 /// What failovers look at beside the standings of their members.
@@ -112,6 +112,30 @@ impl Latches {
             }
         }
         Stepped { courses, plans, events }
+    }
+
+    /// Tells one machine what an operator wishes, after it was stepped with the same around it;
+    /// what follows for answers comes with the next step.
+    ///
+    /// # Errors
+    /// When the machine refuses.
+    pub fn command(
+        &mut self,
+        snapshot: &Snapshot,
+        around: &Around<'_>,
+        id: FailoverId,
+        command: Command,
+    ) -> Result<Vec<EventKind>, Refusal> {
+        let definition = &snapshot.failovers[id.index()];
+        let Some(plan) = snapshot.plans_of_failover[id.index()].first() else {
+            return Err(Refusal::NothingAsked);
+        };
+        let ramps = around.moved.ramps_of(snapshot.plan(*plan));
+        let sight = Sight::of(definition, &ramps, around, around.moved.directives.courses);
+        let machine = &mut self.0[id.index()];
+        let seen = sight.seen((around.order)(definition));
+        let effects = machine.command(command, &definition.rules, &seen)?;
+        Ok(effects.into_iter().map(|effect| event(definition, machine, effect)).collect())
     }
 
     /// When the next failover has something to do by itself.

@@ -4,6 +4,7 @@
 pub mod change;
 pub mod event;
 mod grounds;
+pub mod hand;
 pub mod journal;
 mod latches;
 mod locations;
@@ -24,6 +25,7 @@ pub use reload::Report;
 
 use crate::{place::LocationTable, world::Reader};
 use arc_swap::ArcSwap;
+use hand::apply::SharedHand;
 use journal::SharedJournal;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -39,6 +41,8 @@ pub struct Handle {
     pub journal: SharedJournal,
     /// The outcome of the newest load of files.
     pub report: watch::Receiver<Arc<Report>>,
+    /// What operators told the server.
+    pub hand: SharedHand,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LocationTable>>,
     /// Changes whose old answers may still be kept somewhere.

@@ -10,8 +10,9 @@ pub use super::verdicts::{Said, TargetVerdict};
 use super::{
     event::{EventKind, Stamp, Summary},
     grounds,
+    hand::{Now, apply::Operator},
     journal::SharedJournal,
-    latches::{Around, Latches, Order, Stepped},
+    latches::{Around, Latches, Stepped},
     residual::{Moves, Traffic},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
@@ -21,7 +22,7 @@ use crate::{
     failover::breaker::{self, Breaker, Fall, Step},
     ids::{FailoverId, PlanId, SlotId},
     policy::RampKind,
-    snapshot::{Slot, Snapshot},
+    snapshot::{FailoverDefinition, Slot, Snapshot},
     steering::{RampState, Steering},
     telemetry::Telemetry,
     verdict::Standing,
@@ -34,8 +35,8 @@ use std::{
 
 /// The owner of the Publisher and of everything that lives from World to World.
 pub struct Control {
-    clock: Arc<dyn Clock>,
-    publisher: Publisher,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) publisher: Publisher,
     journal: SharedJournal,
     /// The newest verdict on every target of the Snapshot in force, by key.
     known: HashMap<Arc<str>, TargetVerdict>,
@@ -46,10 +47,12 @@ pub struct Control {
     guarded: breaker::Settings,
     vantage: Arc<dyn Vantage>,
     /// Nothing of what probes say takes effect.
-    pinned: bool,
+    pub(super) pinned: bool,
     /// What operators say of slots.
-    hands: HashMap<SlotId, Said>,
-    latches: Latches,
+    pub(super) hands: HashMap<SlotId, Said>,
+    /// The hand they say it with.
+    pub(super) operator: Operator,
+    pub(super) latches: Latches,
     /// The failovers that each target is a gate of.
     gated: HashMap<Arc<str>, Vec<FailoverId>>,
     /// The pace of queries, and what was moved.
@@ -57,17 +60,17 @@ pub struct Control {
     /// When the passing of time alone has something to change.
     wake: Option<Moment>,
     /// Until the first results of health checks are in.
-    warming: bool,
+    pub(super) warming: bool,
 }
 
 /// What one change comes to before it is published.
-struct Outcome {
+pub(super) struct Outcome {
     state: State,
     /// Plans to be made anew.
-    touched: BTreeSet<PlanId>,
+    pub touched: BTreeSet<PlanId>,
     /// Failovers that see something else, beside those of these plans.
-    asked: BTreeSet<FailoverId>,
-    events: Vec<EventKind>,
+    pub asked: BTreeSet<FailoverId>,
+    pub events: Vec<EventKind>,
     /// When its first cause happened.
     since: Moment,
 }
@@ -86,6 +89,7 @@ impl Control {
             vantage: Arc::new(Nobody),
             pinned: false,
             hands: HashMap::new(),
+            operator: Operator::default(),
             latches: Latches::default(),
             gated: HashMap::new(),
             traffic: Traffic::new(Arc::default()),
@@ -136,7 +140,7 @@ impl Control {
 
     /// When [`Control::tick`] has something to do.
     pub fn wake(&self) -> Option<Moment> {
-        self.wake
+        self.wake.into_iter().chain(self.operator.effect().next_change).min()
     }
 
     /// Writes down something that alters no answer.
@@ -148,7 +152,7 @@ impl Control {
     pub fn warm(&mut self) {
         if std::mem::take(&mut self.warming) {
             let world = self.publisher.world();
-            self.install(Arc::clone(&world.snapshot), world.revision);
+            self.install(Arc::clone(self.operator.files()), world.revision);
         }
     }
 
@@ -158,6 +162,10 @@ impl Control {
         let started = self.clock.now();
         let old = self.publisher.world();
         let swap = old.swap + 1;
+        let snapshot =
+            self.operator.install(snapshot, Now { at: started, wall: self.clock.wall() });
+        self.hands = self.operator.said();
+        self.pinned = self.operator.is_pinned();
         self.judged = judged(&snapshot);
         self.gated = gated(&snapshot);
         let is_known =
@@ -228,6 +236,7 @@ impl Control {
         self.publisher.collect();
         let now = self.clock.now();
         self.traffic.tick(now);
+        self.turn_hand();
         if !self.warming && self.wake.is_some_and(|at| at <= now) {
             let step = self.breaker.step(now, &*self.vantage);
             self.follow(step, BTreeSet::new(), now);
@@ -280,7 +289,7 @@ impl Control {
     }
 
     /// What decides how slots stand, for the World numbered `swap`.
-    fn turn(&self, swap: u64) -> Turn<'_> {
+    pub(super) fn turn(&self, swap: u64) -> Turn<'_> {
         let layers = Layers {
             known: &self.known,
             breaker: &self.breaker,
@@ -291,7 +300,7 @@ impl Control {
     }
 
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
-    fn settle(&mut self, old: &World, outcome: Outcome) {
+    pub(super) fn settle(&mut self, old: &World, outcome: Outcome) {
         let Outcome { mut state, mut touched, mut asked, mut events, since } = outcome;
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
         asked.extend(failovers);
@@ -350,13 +359,13 @@ impl Control {
         asked: Option<&BTreeSet<FailoverId>>,
     ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
         let now = self.clock.now();
-        let known = &self.known;
-        let is_up = |key: &str| {
-            let verdict = known.get(key).map(|verdict| verdict.sight.standing);
-            verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
-        };
-        let around = Around { moved: state.moved(), is_up: &is_up, order: &|_| Order::default() };
-        let Stepped { courses, plans, events } = self.latches.step(snapshot, &around, asked, now);
+        let mut latches = std::mem::take(&mut self.latches);
+        let orders = self.operator.orders(self.operator.effect());
+        let order = |definition: &FailoverDefinition| orders.of(definition);
+        let is_up = |key: &str| self.is_up(key);
+        let around = Around { moved: state.moved(), is_up: &is_up, order: &order };
+        let Stepped { courses, plans, events } = latches.step(snapshot, &around, asked, now);
+        self.latches = latches;
         state.courses = courses;
         let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
         let ramps = state.ramps.iter().any(runs).then(|| now.next_second());
@@ -365,14 +374,20 @@ impl Control {
         (plans, events)
     }
 
-    fn write(&self, swap: u64, events: Vec<EventKind>) {
+    /// Whether the target with this key is up; one without a result is not.
+    pub(super) fn is_up(&self, key: &str) -> bool {
+        let verdict = self.known.get(key).map(|verdict| verdict.sight.standing);
+        verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
+    }
+
+    pub(super) fn write(&self, swap: u64, events: Vec<EventKind>) {
         let (at, wall) = (self.clock.now(), self.clock.wall());
         self.journal.record_all(Stamp { at, wall, swap, who: None }, events);
     }
 }
 
 impl Outcome {
-    fn new(old: &World, since: Moment) -> Outcome {
+    pub(super) fn new(old: &World, since: Moment) -> Outcome {
         let state = (*old.state).clone();
         let (touched, asked) = (BTreeSet::new(), BTreeSet::new());
         Outcome { state, touched, asked, events: Vec::new(), since }
@@ -380,7 +395,7 @@ impl Outcome {
 
     /// Turns `slot` and notes the plans that look different then. A probe that failed without
     /// consequence so far shows only in TTLs that shrink.
-    fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
+    pub(super) fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
         let (before, ramp) = (self.state.standings.of(slot), self.state.ramp(slot));
         self.events.extend(turn.turn(&mut self.state, slot, snapshot));
         let after = self.state.standings.of(slot);

@@ -176,6 +176,11 @@ impl Loop {
                 let cause = format!("rollback to {revision}").into();
                 self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, reply });
             }
+            Change::Hand { command, clients, reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.control.command(&command, &clients).map(Box::new));
+            }
+            Change::Pin(file) => self.control.pin_file(file),
             Change::Demo { region, up, reply } => {
                 let done = (self.hooks.demo)(&region, up);
                 if done.is_ok() {

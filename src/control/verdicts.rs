@@ -182,6 +182,13 @@ impl Turn<'_> {
                 let since = Since::starting(now);
                 Some(RampState { slot, kind: RampKind::Rising, since, over: None })
             }
+            Some(rising) if self.layers.pinned != rising.since.is_paused() => {
+                let since = match self.layers.pinned {
+                    true => rising.since.paused(now),
+                    false => Since::resumed(rising.since.elapsed(now), now),
+                };
+                Some(RampState { since, ..rising })
+            }
             rising => rising,
         }
     }

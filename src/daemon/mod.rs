@@ -9,6 +9,7 @@ mod answerer;
 mod backends;
 pub mod demo;
 mod doors;
+mod pin;
 mod ready;
 mod signals;
 mod watch;
@@ -21,6 +22,7 @@ use crate::{
     config::{Problems, server, sources::SERVER_FILE},
     control::{
         Change, Handle,
+        hand::pin::pinned,
         publish::{Control, TargetVerdict},
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
@@ -36,6 +38,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use backends::Backends;
 use doors::Doors;
+use pin::PinWatch;
 use signals::Signals;
 use std::{
     collections::hash_map::RandomState,
@@ -45,7 +48,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch as latest},
+    sync::{Notify, mpsc, oneshot, watch as latest},
     time::timeout,
 };
 
@@ -148,6 +151,9 @@ async fn start(
     let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
     let mut control = Control::new(Arc::clone(&clock));
     control.count_by(Arc::clone(&telemetry));
+    let state = options.dir.join(&server.state);
+    let pin = pinned(&state);
+    control.pin_file(pin.clone());
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
     let handle = Handle {
@@ -157,6 +163,7 @@ async fn start(
         report: reports,
         locations: Arc::clone(&locations),
         moves: control.moves(),
+        hand: control.hand(),
     };
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let mut main_loop = Loop::new(
@@ -193,6 +200,8 @@ async fn start(
     let running = Arc::new(Watched { checker, revisions });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
+    let hangup = Arc::new(Notify::new());
+    let pins = PinWatch::start(state, pin, Arc::clone(&hangup), changes.clone());
     let watcher = watched.map(|folder| folder.watch(server.watch, changes.clone()));
     let announcing = async {
         let warmed = warming.await.context("waiting for first results")?;
@@ -206,12 +215,12 @@ async fn start(
     tokio::select! {
         announced = announcing => {
             announced?;
-            signals.stopped(&changes).await;
+            signals.stopped(&changes, &hangup).await;
         }
-        () = signals.stopped(&changes) => {}
+        () = signals.stopped(&changes, &hangup) => {}
     }
     tracing::info!("stopping");
-    drop(watcher);
+    drop((watcher, pins));
     doors.close().await;
     tokio::task::spawn_blocking(move || {
         udp.stop();
