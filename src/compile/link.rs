@@ -4,8 +4,8 @@
 
 use super::{
     CounterName,
-    maps::CompiledMap,
     checks::TargetSpec,
+    maps::CompiledMap,
     pools::SlotSpec,
     records::{Family, PlanDraft},
     server::Server,

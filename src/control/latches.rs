@@ -144,16 +144,16 @@ impl Sight {
         let members = definition.member_nodes();
         let up = |ramps: &[SlotRamp]| -> Vec<bool> {
             let directives = Directives { courses, ramps, ..around.moved.directives };
-            let up = |&node| {
-                available(&definition.tree, node, around.moved.standings, &directives)
-            };
+            let up = |&node| available(&definition.tree, node, around.moved.standings, &directives);
             members.iter().map(up).collect()
         };
         let available = up(ramps);
         let leaving = match ramps.is_empty() {
             true => vec![false; available.len()],
             // Available only thanks to what is still on its way out.
-            false => std::iter::zip(&available, up(&[])).map(|(with, without)| *with && !without).collect(),
+            false => std::iter::zip(&available, up(&[]))
+                .map(|(with, without)| *with && !without)
+                .collect(),
         };
         let gates = |member: usize| definition.gates.get(member).into_iter().flatten();
         let is_allowed = |member| gates(member).all(|gate| (around.is_up)(gate));

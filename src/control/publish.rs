@@ -159,7 +159,8 @@ impl Control {
         let swap = old.swap + 1;
         self.judged = judged(&snapshot);
         self.gated = gated(&snapshot);
-        let is_known = |key: &Arc<str>| self.judged.contains_key(key) || self.gated.contains_key(key);
+        let is_known =
+            |key: &Arc<str>| self.judged.contains_key(key) || self.gated.contains_key(key);
         self.known.retain(|key, _| is_known(key));
         self.breaker.arrange(groups(&snapshot), self.guarded);
         let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot);
@@ -332,8 +333,7 @@ impl Control {
             let verdict = known.get(key).map(|verdict| verdict.sight.standing);
             verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
         };
-        let around =
-            Around { moved: state.moved(), is_up: &is_up, order: &|_| Order::default() };
+        let around = Around { moved: state.moved(), is_up: &is_up, order: &|_| Order::default() };
         let Stepped { courses, plans, events } = self.latches.step(snapshot, &around, asked, now);
         state.courses = courses;
         self.wake = self.latches.wake(snapshot, now);
