@@ -5,8 +5,7 @@
 //! persons the plan is a proposal, and another's `confirm` plans it again.
 
 use super::{
-    Action, ForceTo, Hand, Now, OVERRIDES_MAX, Override, PROPOSAL_LIFE, Target, TargetError,
-    Touch,
+    Action, ForceTo, Hand, Now, OVERRIDES_MAX, Override, PROPOSAL_LIFE, Target, TargetError, Touch,
     safety::{self, Violation},
     shares::Standpoint,
     target::Kind,

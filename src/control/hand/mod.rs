@@ -30,6 +30,10 @@ pub mod preview;
 pub mod safety;
 pub mod shares;
 pub mod target;
+#[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
 pub mod weights;
 pub mod words;
 
@@ -37,7 +41,10 @@ pub use command::{Command, Done, Proposal, Refusal, Wish};
 pub use effect::{Effect, SlotHand, SlotIs};
 pub use target::{Target, TargetError};
 
-use crate::{clock::{Moment, Since}, units::Weight};
+use crate::{
+    clock::{Moment, Since},
+    units::Weight,
+};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
