@@ -178,11 +178,13 @@ fn refusals_say_why_and_have_their_exit_codes() {
     exits(&server.cli("drain", &["record:gtm.example/www"]), 2);
     exits(&server.cli("undrain", &["region:us"]), 1);
     let said = exits(&server.cli("drain", &["region:us"]), 6);
-    assert!(said.contains("two-regions: gtm.example/app would answer from 1 region (eu)"), "{said}");
+    assert!(
+        said.contains("two-regions: gtm.example/app would answer from 1 region (eu)"),
+        "{said}"
+    );
     assert!(said.contains("refused by safety rule `two-regions`"), "{said}");
     exits(&server.cli("drain", &["region:us", "--break-glass"]), 2);
-    let said =
-        exits(&server.cli("drain", &["region:us", "--break-glass", "--reason", "fire"]), 0);
+    let said = exits(&server.cli("drain", &["region:us", "--break-glass", "--reason", "fire"]), 0);
     assert!(said.contains("over safety rule two-regions"), "{said}");
     let list = json(&server.cli("overrides", &["--json"]));
     assert_eq!(list["overrides"][0]["break_glass"], true);
