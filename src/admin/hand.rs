@@ -6,8 +6,8 @@ use super::{
     schema::{
         Refusal as RefusalLine, SCHEMA_VERSION,
         hand::{
-            CountryLine, DrainState, DrainWord, FlowLine, HandList, HandReply, HandRequest,
-            OverrideLine, PreviewLine, ProposalLine, RecordMovesLine, ViolationLine,
+            ApprovalLine, CountryLine, DrainState, DrainWord, FlowLine, HandList, HandReply,
+            HandRequest, OverrideLine, PreviewLine, ProposalLine, RecordMovesLine, ViolationLine,
         },
         time,
     },
@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, Moment},
     control::hand::{
         Action, Command, Done, ForceTo, Now, Override, Proposal, Refusal, Wish,
-        apply::SharedHand,
+        apply::{SharedHand, Waiting},
         clients::Clients,
         command::Begins,
         drain,
@@ -32,6 +32,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -102,6 +103,37 @@ impl Hands {
             swap: world.swap,
             revision: world.revision,
         }
+    }
+
+    /// Failovers that wait.
+    pub(super) fn approvals(&self, waiting: &[Waiting], clients: &Clients) -> Vec<ApprovalLine> {
+        let now = self.now();
+        let records: BTreeSet<&str> = waiting
+            .iter()
+            .flat_map(|one| &one.before.snapshot.records)
+            .map(|record| &*record.id)
+            .collect();
+        let line = |one: &Waiting| {
+            let Waiting { failover, from, to, wait, due, .. } = one;
+            let kind = if records.contains(&**failover) { "record" } else { "policy" };
+            let preview = one
+                .after
+                .as_ref()
+                .and_then(|after| preview(&one.before, after, &one.records, clients));
+            ApprovalLine {
+                failover: failover.to_string(),
+                from: from.to_string(),
+                to: to.to_string(),
+                wait: wait.what().to_owned(),
+                due: due.map(|due| later(due, now)),
+                preview: preview.as_ref().map(PreviewLine::from),
+                approve: format!(
+                    "tradewind approve {}",
+                    words::quoted(&format!("{kind}:{failover}"))
+                ),
+            }
+        };
+        waiting.iter().map(line).collect()
     }
 
     /// Everything that is in force, or will be.
@@ -230,7 +262,11 @@ impl HandRequest {
         })
     }
 
-    fn wish(&self) -> Result<Wish, String> {
+    /// What it wishes.
+    ///
+    /// # Errors
+    /// Says what is wrong with the request.
+    pub fn wish(&self) -> Result<Wish, String> {
         let target = || {
             let target = self.target.clone();
             target.ok_or_else(|| format!("{} needs a target", self.verb))

@@ -13,7 +13,7 @@ use super::{
     peer::Peer,
     schema::{
         EventLine, Explanation, Refusal, ReloadReply, RevisionLine, Status,
-        hand::{HandList, HandReply, HandRequest},
+        hand::{ApprovalLine, HandList, HandReply, HandRequest},
     },
     status::{self, Seen},
 };
@@ -240,6 +240,7 @@ fn control() -> Router<Arc<Context>> {
         .route("/v1/rollback/{revision}", post(rollback))
         .route("/v1/demo/{action}/{region}", post(demo))
         .route("/v1/hand", get(show_hand).post(take_hand))
+        .route("/v1/approvals", get(show_approvals))
 }
 
 /// A page elsewhere can make a browser send requests here under a name of its own that it lets
@@ -389,6 +390,16 @@ async fn take_hand(
     let hands = Arc::clone(&context.hands);
     let reply = aside(move || hands.reply(&done, &command.wish, &clients)).await;
     reply.map(Json).map_err(IntoResponse::into_response)
+}
+
+async fn show_approvals(
+    State(context): State<Arc<Context>>,
+) -> Result<Json<Vec<ApprovalLine>>, Refused> {
+    let hands = Arc::clone(&context.hands);
+    let clients = aside(move || hands.clients()).await?;
+    let waiting = context.change(|reply| Change::Waiting { reply }).await?;
+    let hands = Arc::clone(&context.hands);
+    aside(move || hands.approvals(&waiting, &clients)).await.map(Json)
 }
 
 /// The command line makes its exit codes of these.

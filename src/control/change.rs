@@ -1,7 +1,7 @@
 //! The one way in: everything that alters a running server is a [`Change`].
 
 use super::{
-    hand::{Command, Done, Refusal, clients::Clients, pin::PinFile},
+    hand::{Command, Done, Refusal, apply::Waiting, clients::Clients, pin::PinFile},
     publish::TargetVerdict,
     reload::Report,
 };
@@ -44,6 +44,11 @@ pub enum Change {
         clients: Arc<Clients>,
         /// What came of it.
         reply: oneshot::Sender<Result<Box<Done>, Refusal>>,
+    },
+    /// Somebody asks which failovers wait, and what would come of approving them.
+    Waiting {
+        /// Where they go.
+        reply: oneshot::Sender<Vec<Waiting>>,
     },
     /// `state/PIN` came or went.
     Pin(Option<PinFile>),

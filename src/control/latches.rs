@@ -3,7 +3,7 @@
 use super::event::EventKind;
 use crate::{
     clock::Moment,
-    failover::{Command, Effect, Machine, Phase, Refusal, Seen},
+    failover::{Command, Effect, Machine, Pending, Phase, Refusal, Seen},
     ids::{FailoverId, PlanId},
     policy::{Course, Directives, SlotRamp, available},
     snapshot::{FailoverDefinition, Snapshot},
@@ -136,6 +136,18 @@ impl Latches {
         let seen = sight.seen((around.order)(definition));
         let effects = machine.command(command, &definition.rules, &seen)?;
         Ok(effects.into_iter().map(|effect| event(definition, machine, effect)).collect())
+    }
+
+    /// The failovers that would move and wait: their active member, and for what.
+    pub fn pending<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+    ) -> impl Iterator<Item = (FailoverId, u8, Pending)> + 's {
+        let machines = snapshot.failovers.iter().zip(&self.0).enumerate();
+        machines.filter_map(|(index, (definition, machine))| {
+            let pending = machine.pending(&definition.rules)?;
+            Some((FailoverId::at(index), machine.active(), pending))
+        })
     }
 
     /// When the next failover has something to do by itself.

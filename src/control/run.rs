@@ -180,6 +180,10 @@ impl Loop {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.control.command(&command, &clients).map(Box::new));
             }
+            Change::Waiting { reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.control.waiting());
+            }
             Change::Pin(file) => self.control.pin_file(file),
             Change::Demo { region, up, reply } => {
                 let done = (self.hooks.demo)(&region, up);

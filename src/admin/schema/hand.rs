@@ -101,6 +101,25 @@ pub struct HandList {
     pub pin_file: Option<String>,
 }
 
+/// `GET /v1/approvals`: failovers that would move, and wait.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApprovalLine {
+    /// `zone/record` or `zone/policy`.
+    pub failover: String,
+    /// The active member.
+    pub from: String,
+    /// Where it would go.
+    pub to: String,
+    /// What it waits for, in words: `waits for approval`.
+    pub wait: String,
+    /// When a delay will be over.
+    pub due: Option<String>,
+    /// Who would move if it were approved; absent if it cannot be.
+    pub preview: Option<PreviewLine>,
+    /// What approves it.
+    pub approve: String,
+}
+
 /// One override.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OverrideLine {

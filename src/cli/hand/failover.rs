@@ -1,9 +1,12 @@
 //! `tradewind failover`, `failback`, `approve` and `reject`: where failovers stand.
 
-use super::HandArgs;
+use super::{HandArgs, refused, show};
 use crate::{
-    admin::schema::hand::HandRequest,
-    cli::{Exit, output::Out},
+    admin::schema::hand::{ApprovalLine, HandRequest},
+    cli::{
+        Exit,
+        output::{Out, Paint},
+    },
 };
 use clap::Args;
 
@@ -27,6 +30,8 @@ Exit codes: 0 done · 1 no such failover · 2 usage · 4 nothing to go back from
 
 const APPROVE_EXAMPLES: &str = "\
 Examples:
+  tradewind approve
+      The failovers that wait, what for, and which clients would move.
   tradewind approve record:gtm.example.com/app --dry-run
       Which clients would move.
   tradewind approve record:gtm.example.com/app
@@ -76,9 +81,9 @@ pub struct FailbackArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = APPROVE_EXAMPLES)]
 pub struct ApproveArgs {
-    /// Which: record:ZONE/RECORD or policy:ZONE/POLICY
+    /// Which: record:ZONE/RECORD or policy:ZONE/POLICY; without it those that wait are listed
     #[arg(value_name = "TARGET")]
-    pub target: String,
+    pub target: Option<String>,
     /// Why, who.
     #[command(flatten)]
     pub hand: HandArgs,
@@ -119,9 +124,38 @@ pub fn failback(args: &FailbackArgs, out: &mut Out) -> Exit {
     args.hand.run(&args.request(), out)
 }
 
-/// Approves.
+/// Approves, or lists what waits.
 pub fn approve(args: &ApproveArgs, out: &mut Out) -> Exit {
-    args.hand.run(&args.hand.request("approve", Some(&args.target)), out)
+    match &args.target {
+        Some(target) => args.hand.run(&args.hand.request("approve", Some(target)), out),
+        None => list(args, out),
+    }
+}
+
+fn list(args: &ApproveArgs, out: &mut Out) -> Exit {
+    let lines: Vec<ApprovalLine> = match args.hand.server().get("/v1/approvals") {
+        Ok(lines) => lines,
+        Err(error) => return refused(&error, out),
+    };
+    if out.wants_json() {
+        out.schema(&lines);
+        return Exit::Well;
+    }
+    if lines.is_empty() {
+        out.line("no failover waits");
+    }
+    for line in &lines {
+        let ApprovalLine { failover, from, to, wait, due, .. } = line;
+        let due = due.as_ref().map(|due| format!(", due {due}")).unwrap_or_default();
+        let head = format!("{failover}: {from} -> {to}, {wait}{due}");
+        let head = out.paint(Paint::Strong, head);
+        out.line(head);
+        if let Some(preview) = &line.preview {
+            show::preview(preview, out);
+            out.line(format_args!("  {}", line.approve));
+        }
+    }
+    Exit::Well
 }
 
 /// Rejects.

@@ -9,13 +9,14 @@ use super::{
     words,
 };
 use crate::{
+    clock::Moment,
     control::{
         event::EventKind,
         latches::{Around, Order},
         publish::{Control, Outcome, Said},
     },
-    failover,
-    ids::{FailoverId, SlotId},
+    failover::{self, Wait},
+    ids::{FailoverId, RecordId, SlotId},
     policy::Course,
     snapshot::{FailoverDefinition, Snapshot},
     units::Ttl,
@@ -39,6 +40,27 @@ pub struct ShownHand {
 
 /// The hand as it is shared with those who show it.
 pub type SharedHand = Arc<ArcSwap<ShownHand>>;
+
+/// A failover that would move, and waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// `zone/record` or `zone/policy`.
+    pub failover: Arc<str>,
+    /// The active member.
+    pub from: Arc<str>,
+    /// Where it would go.
+    pub to: Arc<str>,
+    /// What it waits for.
+    pub wait: Wait,
+    /// When a delay will be over.
+    pub due: Option<Moment>,
+    /// The records it moves.
+    pub records: Vec<RecordId>,
+    /// What answers follow from now.
+    pub before: Standpoint,
+    /// What they would if it were approved; nothing if it cannot be.
+    pub after: Option<Standpoint>,
+}
 
 /// What control keeps for the operator's hand.
 #[derive(Debug, Default)]
@@ -193,6 +215,40 @@ impl Control {
         Ok(done)
     }
 
+    /// The failovers that wait for somebody or something, and what would follow if they were
+    /// approved.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        if self.warming {
+            return Vec::new();
+        }
+        let old = self.publisher.world();
+        let before = Standpoint::from(&*old);
+        let effect = &self.operator.effect;
+        let waiting = self.latches.pending(&old.snapshot).map(|(id, active, pending)| {
+            let definition = &old.snapshot.failovers[id.index()];
+            let orders = [(id, failover::Command::Approve)];
+            let state = &before.state;
+            let approved = self.foreseen(&old.snapshot, state, effect, &orders).ok();
+            let plans = &old.snapshot.plans_of_failover[id.index()];
+            let records = old.snapshot.records.iter().enumerate();
+            let records = records.filter(|(_, record)| plans.contains(&record.plan));
+            Waiting {
+                failover: Arc::clone(&definition.name),
+                from: Arc::clone(&definition.members[usize::from(active)]),
+                to: Arc::clone(&definition.members[usize::from(pending.to)]),
+                wait: pending.wait,
+                due: pending.due,
+                records: records.map(|(index, _)| RecordId::at(index)).collect(),
+                before: before.clone(),
+                after: approved.map(|courses| Standpoint {
+                    snapshot: Arc::clone(&before.snapshot),
+                    state: Arc::new(State { courses, ..(**state).clone() }),
+                }),
+            }
+        });
+        waiting.collect()
+    }
+
     /// `state/PIN` came or went.
     pub fn pin_file(&mut self, file: Option<PinFile>) {
         if self.operator.file == file {
@@ -251,9 +307,10 @@ impl Control {
         for slot in slots {
             outcome.turn(&old.snapshot, slot, &turn);
         }
-        for failover in before.failovers.keys().chain(effect.failovers.keys()) {
-            outcome.touched.extend(&old.snapshot.plans_of_failover[failover.index()]);
-        }
+        outcome.asked = match was_pinned == self.pinned {
+            true => before.failovers.keys().chain(effect.failovers.keys()).copied().collect(),
+            false => (0..old.snapshot.failovers.len()).map(FailoverId::at).collect(),
+        };
         self.settle(&old, outcome);
     }
 

@@ -30,6 +30,10 @@ pub mod preview;
 pub mod safety;
 pub mod shares;
 pub mod target;
+#[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
 pub mod weights;
 pub mod words;
 
