@@ -23,6 +23,7 @@ use crate::{
         Change, Handle, Report,
         hand::{Refusal as HandRefusal, TargetError},
         journal::SharedJournal,
+        overview::SharedOverview,
         residual::Moves,
     },
     place::LocationTable,
@@ -74,6 +75,7 @@ pub struct Context {
     report: Receiver<Arc<Report>>,
     locations: Arc<ArcSwap<LocationTable>>,
     moves: Moves,
+    overview: SharedOverview,
     hands: Arc<Hands>,
     telemetry: Arc<Telemetry>,
     metrics: Metrics,
@@ -90,9 +92,10 @@ impl Context {
         clock: Arc<dyn Clock>,
         running: Arc<dyn Running>,
     ) -> Arc<Context> {
-        let Handle { changes, reader, journal, report, locations, moves, hand } = handle;
+        let Handle { changes, reader, journal, report, locations, moves, overview, hand } = handle;
         let viewer = reader.viewer();
         metrics::add(&mut metrics, &viewer, &report, &running);
+        metrics::unsettled(&mut metrics, &overview, &hand);
         let started = clock.wall();
         let telemetry = metrics.telemetry();
         let hands = Arc::new(Hands {
@@ -109,6 +112,7 @@ impl Context {
             report,
             locations,
             moves,
+            overview,
             hands,
             telemetry,
             metrics,
@@ -128,6 +132,8 @@ impl Context {
             report: &self.report(),
             running: &*self.running,
             journal: &self.journal,
+            overview: &self.overview.load(),
+            hand: &self.hands.shown.load(),
             left: self.moves.left(&self.telemetry, self.clock.now()),
             clock: &*self.clock,
             started: self.started,
@@ -497,6 +503,7 @@ mod tests {
                 report: reports,
                 locations: Arc::new(ArcSwap::new(embedded::table())),
                 moves: control.moves(),
+                overview: control.overview(),
                 hand: control.hand(),
             };
             let metrics = Metrics::new(Arc::new(Telemetry::default()));

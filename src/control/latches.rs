@@ -138,6 +138,14 @@ impl Latches {
         Ok(effects.into_iter().map(|effect| event(definition, machine, effect)).collect())
     }
 
+    /// Each failover with its machine.
+    pub fn of<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+    ) -> impl Iterator<Item = (&'s FailoverDefinition, &'s Machine)> + 's {
+        snapshot.failovers.iter().zip(&self.0)
+    }
+
     /// The failovers that would move and wait: their active member, and for what.
     pub fn pending<'s>(
         &'s self,

@@ -8,6 +8,7 @@ pub mod hand;
 pub mod journal;
 mod latches;
 mod locations;
+pub mod overview;
 pub mod publish;
 pub mod reload;
 pub mod residual;
@@ -47,4 +48,6 @@ pub struct Handle {
     pub locations: Arc<ArcSwap<LocationTable>>,
     /// Changes whose old answers may still be kept somewhere.
     pub moves: residual::Moves,
+    /// What is held and what waits.
+    pub overview: overview::SharedOverview,
 }

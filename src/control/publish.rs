@@ -13,6 +13,7 @@ use super::{
     hand::{Now, apply::Operator},
     journal::SharedJournal,
     latches::{Around, Latches, Stepped},
+    overview::SharedOverview,
     residual::{Moves, Traffic},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
@@ -55,6 +56,8 @@ pub struct Control {
     pub(super) latches: Latches,
     /// The failovers that each target is a gate of.
     gated: HashMap<Arc<str>, Vec<FailoverId>>,
+    /// What all this is in the middle of.
+    pub(super) overview: SharedOverview,
     /// The pace of queries, and what was moved.
     traffic: Traffic,
     /// When the passing of time alone has something to change.
@@ -92,6 +95,7 @@ impl Control {
             operator: Operator::default(),
             latches: Latches::default(),
             gated: HashMap::new(),
+            overview: SharedOverview::default(),
             traffic: Traffic::new(Arc::default()),
             wake: None,
             warming: true,
@@ -188,6 +192,7 @@ impl Control {
         let state = Arc::new(state);
         self.traffic.install(&snapshot, started);
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
+        self.show();
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
         let summary = Summary::of(&events);
@@ -275,6 +280,7 @@ impl Control {
         let old = self.publisher.world();
         // While first results are awaited they are only collected: `warm` takes all at once.
         if self.warming {
+            self.show();
             self.write(old.swap, news.collect());
             return;
         }
@@ -309,6 +315,7 @@ impl Control {
         touched.extend(moved);
         events.extend(transitions);
         if *old.state == state {
+            self.show();
             self.write(old.swap, events);
             return;
         }
@@ -324,6 +331,7 @@ impl Control {
         });
         let took = self.clock.now().since(since);
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
+        self.show();
         if let Some(what) = moved_by(&events) {
             self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
         }

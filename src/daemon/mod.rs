@@ -163,6 +163,7 @@ async fn start(
         report: reports,
         locations: Arc::clone(&locations),
         moves: control.moves(),
+        overview: control.overview(),
         hand: control.hand(),
     };
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;

@@ -122,6 +122,11 @@ impl Machine {
         self.active
     }
 
+    /// Whether an operator keeps it where it stands.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// Where it stands.
     pub fn phase(&self) -> Phase {
         let towards = |to: u8, from: u8, back, over| if to < from { back } else { over };
