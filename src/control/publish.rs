@@ -21,8 +21,9 @@ use crate::{
     clock::{Clock, Moment},
     failover::breaker::{self, Breaker, Fall, Step},
     ids::{FailoverId, PlanId, SlotId},
+    policy::RampKind,
     snapshot::{FailoverDefinition, Slot, Snapshot},
-    steering::Steering,
+    steering::{RampState, Steering},
     telemetry::Telemetry,
     verdict::Standing,
     world::{Publisher, Reader, State, World},
@@ -175,6 +176,7 @@ impl Control {
         let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot);
         self.latches = latches;
         events.extend(gone);
+        self.advance(&snapshot, &mut state);
         let (_, transitions) = self.step_failovers(&snapshot, &mut state, None);
         events.extend(transitions);
         let warming = self.warming;
@@ -302,10 +304,10 @@ impl Control {
         let Outcome { mut state, mut touched, mut asked, mut events, since } = outcome;
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
         asked.extend(failovers);
+        touched.extend(self.advance(&old.snapshot, &mut state));
         let (moved, transitions) = self.step_failovers(&old.snapshot, &mut state, Some(&asked));
         touched.extend(moved);
         events.extend(transitions);
-        self.wake = self.wake.into_iter().chain(self.breaker.wake()).min();
         if *old.state == state {
             self.write(old.swap, events);
             return;
@@ -330,6 +332,26 @@ impl Control {
         self.write(swap, events);
     }
 
+    /// Brings ramps up to the clock and ends those that are over; the plans they move.
+    fn advance(&self, snapshot: &Snapshot, state: &mut State) -> BTreeSet<PlanId> {
+        let now = self.clock.now();
+        let before = std::mem::replace(&mut state.now, now);
+        let mut moved = BTreeSet::new();
+        let plans = |ramp: &RampState| &snapshot.plans_of_slot[ramp.slot.index()];
+        state.ramps.retain(|ramp| {
+            let runs =
+                |at: Moment| move |plan: &&PlanId| ramp.share(snapshot.plan(**plan), at).is_some();
+            moved.extend(plans(ramp).iter().filter(runs(before)));
+            // A drain stays as long as its override does; under no plan it is a ramp any more.
+            ramp.kind == RampKind::Leaving || plans(ramp).iter().any(|plan| runs(now)(&plan))
+        });
+        let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
+        if moved.is_empty() && !state.ramps.iter().any(runs) {
+            state.now = before;
+        }
+        moved
+    }
+
     fn step_failovers(
         &mut self,
         snapshot: &Snapshot,
@@ -345,7 +367,10 @@ impl Control {
         let Stepped { courses, plans, events } = latches.step(snapshot, &around, asked, now);
         self.latches = latches;
         state.courses = courses;
-        self.wake = self.latches.wake(snapshot, now);
+        let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
+        let ramps = state.ramps.iter().any(runs).then(|| now.next_second());
+        let wakes = [self.latches.wake(snapshot, now), self.breaker.wake(), ramps];
+        self.wake = wakes.into_iter().flatten().min();
         (plans, events)
     }
 
@@ -371,11 +396,10 @@ impl Outcome {
     /// Turns `slot` and notes the plans that look different then. A probe that failed without
     /// consequence so far shows only in TTLs that shrink.
     pub(super) fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
-        let before = self.state.standings.of(slot);
-        let entry = &snapshot.slots[slot.index()];
-        self.events.extend(turn.turn(&mut self.state, slot, entry));
+        let (before, ramp) = (self.state.standings.of(slot), self.state.ramp(slot));
+        self.events.extend(turn.turn(&mut self.state, slot, snapshot));
         let after = self.state.standings.of(slot);
-        let has_turned = before.standing != after.standing;
+        let has_turned = before.standing != after.standing || ramp != self.state.ramp(slot);
         let touched = |plan: &&PlanId| {
             let ttl = snapshot.plan(**plan).ttl;
             has_turned || (before.failing != after.failing && ttl.min != ttl.max)
@@ -402,6 +426,12 @@ fn moved_by(events: &[EventKind]) -> Option<Arc<str>> {
         0 => first.into(),
         more => format!("{first} and {more} more").into(),
     })
+}
+
+/// Whether some plan's answers change with the time while `ramp` lasts.
+fn is_running(ramp: &RampState, snapshot: &Snapshot, now: Moment) -> bool {
+    let mut plans = snapshot.plans_of_slot[ramp.slot.index()].iter();
+    !ramp.since.is_paused() && plans.any(|plan| ramp.share(snapshot.plan(*plan), now).is_some())
 }
 
 /// Each target of `snapshot` with the group it falls with: its region, else its pool.

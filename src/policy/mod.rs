@@ -22,6 +22,8 @@ mod multivalue;
 pub mod rules;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod scenarios_moving;
 pub mod sticky;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -153,7 +153,11 @@ fn said(is: SlotIs, by: Option<&Override>) -> Said {
             None => format!("{verb} by {} (#{})", by.who, by.id),
         },
     };
-    Said { standing, words: words.into() }
+    let leaving = match is {
+        SlotIs::Drained { since, over } => Some((since, over)),
+        SlotIs::Up | SlotIs::Down => None,
+    };
+    Said { standing, words: words.into(), leaving }
 }
 
 impl Control {
