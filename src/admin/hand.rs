@@ -53,7 +53,7 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    /// The clients of every map in force. Takes some 10 ms for each map not seen before.
+    /// The clients of every map in force. Takes 25 ms for each map not seen before.
     pub(super) fn clients(&self) -> Arc<Clients> {
         let known = Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner));
         let world = self.viewer.world();

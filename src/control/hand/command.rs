@@ -426,6 +426,13 @@ impl Hand {
 }
 
 impl Planned {
+    /// Whether it does no more than take overrides or proposals away: what follows is what files
+    /// and probes say, and no safety rule keeps anybody from going back to that.
+    pub fn only_takes_back(&self) -> bool {
+        let is_new = self.made.is_some() || self.proposed.is_some() || self.confirm_falls;
+        !is_new && (self.orders.is_empty() || !self.removed.is_empty())
+    }
+
     fn nothing(hand: &Hand) -> Planned {
         Planned {
             hand: hand.clone(),

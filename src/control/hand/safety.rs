@@ -1,8 +1,8 @@
 //! `[[safety]]`: what a change would break.
 //!
 //! A rule refuses a change that makes worse what the rule is about: a record that has too few
-//! regions already, for reasons of its own, does not keep anybody from draining elsewhere. What is
-//! taken back is never made to wait.
+//! regions already, for reasons of its own, does not keep anybody from draining elsewhere. Whatever
+//! only takes back what an operator changed is not judged at all: an undo has to work.
 
 use super::{
     Hand, Now,
@@ -164,9 +164,6 @@ impl<'w> Judge<'w> {
 
 /// The rules that want more time between `planned` and the change before it.
 pub fn waits(hand: &Hand, planned: &Planned, snapshot: &Snapshot, now: Now) -> Vec<Violation> {
-    if planned.made.is_none() && planned.orders.is_empty() {
-        return Vec::new();
-    }
     let mut found = Vec::new();
     for rule in &snapshot.safety {
         let Some(wait) = rule.wait else { continue };
