@@ -4,6 +4,7 @@
 
 use super::{
     CounterName,
+    checks::{self, TargetSpec},
     maps::CompiledMap,
     pools::SlotSpec,
     records::{Family, PlanDraft},
@@ -11,8 +12,8 @@ use super::{
     zones::{Served, ZoneDraft},
 };
 use crate::{
-    checkplan::{CheckPlan, Target},
-    ids::{CounterSlot, FailoverId, MapId, PlanId, SlotId, TargetId, ZoneId},
+    checkplan::{CheckKind, CheckPlan, Target},
+    ids::{CounterSlot, FailoverId, MapId, PlanId, RegionId, SlotId, TargetId, ZoneId},
     policy::tree::{ClassTable, EndpointTarget, Kind, Node, NodeIx, Tree},
     snapshot::{FailoverDefinition, Plan, Record, Slot, Snapshot, ZoneEntry},
     zone::Zones,
@@ -35,7 +36,13 @@ pub(super) fn link(
     counter: &mut dyn FnMut(CounterName<'_>) -> CounterSlot,
 ) -> Linked {
     let mut linker = Linker {
-        plan: CheckPlan { targets: Vec::new(), deny: server.deny.clone() },
+        plan: CheckPlan {
+            targets: Vec::new(),
+            deny: server.deny.clone(),
+            guards: server.guards.clone(),
+            breaker: server.breaker,
+            tokens: server.tokens.clone(),
+        },
         ..Linker::default()
     };
     for (index, served) in served.iter().enumerate() {
@@ -48,6 +55,14 @@ pub(super) fn link(
             zone: served.draft.as_ref().map(|draft| draft.zone.clone()),
             records: first..linker.records.len() as u32,
         });
+    }
+    for (name, spec) in &server.checks {
+        // Those that only heartbeats would reach are in the plan once something waits for them.
+        if let (Ok(gate), CheckKind::Tcp | CheckKind::Http(_) | CheckKind::Https(_)) =
+            (checks::gate(server, name), &spec.check.kind)
+        {
+            linker.gate(name, gate);
+        }
     }
     linker.finish(server)
 }
@@ -96,7 +111,7 @@ impl Linker {
         counter: &mut dyn FnMut(CounterName<'_>) -> CounterSlot,
     ) {
         let translation = Translation {
-            slots: draft.slots.iter().map(|spec| self.slot(spec)).collect(),
+            slots: draft.slots.iter().map(|spec| self.slot(server, spec)).collect(),
             failovers: self.failovers(draft),
         };
         let plans = draft.plans.iter().map(|plan| self.plan(plan, &translation));
@@ -121,7 +136,7 @@ impl Linker {
         }
     }
 
-    fn slot(&mut self, spec: &SlotSpec) -> SlotId {
+    fn slot(&mut self, server: &Server, spec: &SlotSpec) -> SlotId {
         let id = SlotId::at(self.slots.len());
         match self.slot_ids.entry(spec.clone()) {
             Entry::Occupied(known) => return *known.get(),
@@ -134,21 +149,48 @@ impl Linker {
             region: spec.region,
         });
         if let Some(target) = &spec.target {
-            let next = TargetId::at(self.plan.targets.len());
-            let known = *self.target_ids.entry(target.key.clone()).or_insert(next);
-            if known == next {
-                self.plan.targets.push(Target {
-                    key: target.key.clone(),
-                    address: target.address.clone(),
-                    check: target.check.clone(),
-                    slots: Vec::new(),
-                    region: spec.region,
-                    label: spec.name.clone(),
-                });
-            }
-            self.plan.targets[known.index()].slots.push(id);
+            let group = || match spec.region {
+                Some(region) => format!("region:{}", server.regions[region.index()].name).into(),
+                None => {
+                    let pool = spec.name.rsplit_once('/').map_or(&*spec.name, |(pool, _)| pool);
+                    format!("pool:{pool}").into()
+                }
+            };
+            let target = self.target(target, &spec.name, spec.region, group);
+            target.slots.push(id);
         }
         id
+    }
+
+    /// The target `spec` means; as its first user knows it, if it is new.
+    fn target(
+        &mut self,
+        spec: &TargetSpec,
+        label: &Arc<str>,
+        region: Option<RegionId>,
+        group: impl FnOnce() -> Arc<str>,
+    ) -> &mut Target {
+        let next = TargetId::at(self.plan.targets.len());
+        let known = *self.target_ids.entry(spec.key.clone()).or_insert(next);
+        if known == next {
+            self.plan.targets.push(Target {
+                key: spec.key.clone(),
+                address: spec.address.clone(),
+                check: spec.check.clone(),
+                slots: Vec::new(),
+                region,
+                group: group(),
+                label: label.clone(),
+            });
+        }
+        &mut self.plan.targets[known.index()]
+    }
+
+    /// The target of check `name` as a gate: probed whether or not it decides any slot.
+    fn gate(&mut self, name: &str, spec: &TargetSpec) -> Arc<str> {
+        let label: Arc<str> = format!("check:{name}").into();
+        self.target(spec, &label, None, || label.clone());
+        spec.key.clone()
     }
 
     /// Ids for the failovers of a draft. Which tree they stand in is known once it is linked.

@@ -66,6 +66,7 @@ fn compiled(
         last_good,
         locations: Some(&locations),
         serials: &HashMap::new(),
+        token: &|_| Err("there are no tokens here".into()),
         counter: &mut counter,
     };
     compile(input, memory)

@@ -267,7 +267,8 @@ fn sticky_prefix<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<St
     })
 }
 
-fn probe_at<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<ProbeAt> {
+/// An address or a name to probe, with or without a port.
+pub(super) fn probe_at<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<ProbeAt> {
     let span = value.span();
     if !matches!(value.get_ref(), DeValue::String(_)) {
         return reader.mistyped(&value, "a string such as \"10.0.0.11:8443\"");

@@ -12,6 +12,7 @@ pub mod revisions;
 pub mod run;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 mod verdicts;
 
 pub use change::Change;

@@ -265,9 +265,11 @@ fn start_checker(
 ) -> anyhow::Result<Checker> {
     let seed = RandomState::new().hash_one("health");
     let limits = health::Limits::default();
-    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits };
+    let answered = Box::new(|_: &_, _| {});
+    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits, answered };
     let tell = move |report: HealthReport| {
-        let HealthReport { key, sight, reason, at, .. } = report;
+        let (sight, reason) = report.effect();
+        let HealthReport { key, at, .. } = report;
         // Fails only while the server stops.
         let _ = changes.send(Change::Verdicts(vec![TargetVerdict { key, sight, reason, at }]));
     };
@@ -276,7 +278,7 @@ fn start_checker(
 
 fn hooks(checker: Arc<Checker>, backends: Option<Backends>) -> Hooks {
     Hooks {
-        probe: Box::new(move |plan| checker.update(plan)),
+        probe: Box::new(move |plan| checker.update(plan, &|_| None)),
         demo: Box::new(move |region, up| match &backends {
             Some(backends) if up => backends.restore(region),
             Some(backends) => backends.kill(region),
