@@ -155,8 +155,9 @@ fn max_latency(def: &CheckDef, timeout: Duration, problems: &mut Problems) -> Op
     if *max.get_ref() >= timeout || max.get_ref().is_zero() {
         let message = format!("a pass that takes {:?} is no slow one", max.get_ref());
         problems.push(
-            Problem::error(&def.file, max.span(), message)
-                .help(format!("write less than the timeout, which is {timeout:?}, and more than 0")),
+            Problem::error(&def.file, max.span(), message).help(format!(
+                "write less than the timeout, which is {timeout:?}, and more than 0"
+            )),
         );
     }
     Some(*max.get_ref())
@@ -169,8 +170,9 @@ fn hold_down(def: &CheckDef, interval: Duration, problems: &mut Problems) -> Opt
     {
         let message = format!("a hold-down of {hold_down:?} is out of range");
         problems.push(
-            Problem::error(&def.file, written.span(), message)
-                .help("write 1ms to 1h, or \"off\" for no flap damping; 3 × interval is the default"),
+            Problem::error(&def.file, written.span(), message).help(
+                "write 1ms to 1h, or \"off\" for no flap damping; 3 × interval is the default",
+            ),
         );
     }
     hold_down

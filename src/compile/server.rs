@@ -127,12 +127,7 @@ impl Server {
         }
     }
 
-    fn add_checks(
-        &mut self,
-        sources: &Sources,
-        token: TokenReader<'_>,
-        problems: &mut Problems,
-    ) {
+    fn add_checks(&mut self, sources: &Sources, token: TokenReader<'_>, problems: &mut Problems) {
         for (path, _) in sources.server.in_folder("healthchecks", "toml") {
             let Some(text) = sources.server.text(path) else {
                 continue;

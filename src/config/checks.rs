@@ -115,7 +115,8 @@ fn check<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Tabl
         ("tcp", CheckType::Tcp),
         ("push", CheckType::Push),
     ];
-    const LATER: &[&str] = &["tls", "dns", "icmp", "grpc", "exec", "file", "prometheus", "composite"];
+    const LATER: &[&str] =
+        &["tls", "dns", "icmp", "grpc", "exec", "file", "prometheus", "composite"];
     const MODES: &[(&str, Mode)] = &[("act", Mode::Act), ("observe", Mode::Observe)];
     reader.check_name(&name);
     if name.get_ref() == "none" {
@@ -180,8 +181,16 @@ fn refuse_keys_of_other_types<'i>(
         }
         CheckType::Push => {
             let keys: &[&str] = &[
-                "path", "host", "expect", "port", "timeout", "fall", "fast_recheck", "leaky",
-                "max_latency", "target",
+                "path",
+                "host",
+                "expect",
+                "port",
+                "timeout",
+                "fall",
+                "fast_recheck",
+                "leaky",
+                "max_latency",
+                "target",
             ];
             (keys, "nothing is sent or timed: heartbeats come to this server")
         }

@@ -31,7 +31,8 @@ pub fn read(dir: &Path, file: &Path) -> Result<Token, String> {
         return Err(format!("has {} bytes; a token has at most {BYTES_MAX}", found.len()));
     }
     let mut text = String::new();
-    let opened = fs::File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text));
+    let opened =
+        fs::File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text));
     opened.map_err(|error| format!("cannot be read: {error}"))?;
     let token = text.trim();
     if token.len() < CHARACTERS_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

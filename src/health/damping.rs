@@ -167,7 +167,10 @@ mod tests {
         damping.fell(at(0));
         damping.rose(at(30));
         damping.fell(at(40));
-        assert!(damping.is_flapping(at(40)) && damping.words(Standing::Up, Standing::Down).contains("60s"));
+        assert!(
+            damping.is_flapping(at(40))
+                && damping.words(Standing::Up, Standing::Down).contains("60s")
+        );
         assert!(damping.is_flapping(at(9_999)), "while it is down");
         damping.rose(at(10_000));
         assert!(damping.is_flapping(at(10_600)) && !damping.is_flapping(at(10_601)));

@@ -6,13 +6,7 @@ use proptest::prelude::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-fn check(
-    interval: u64,
-    timeout: u64,
-    fall: u32,
-    rise: u32,
-    recheck: Option<u64>,
-) -> Arc<Check> {
+fn check(interval: u64, timeout: u64, fall: u32, rise: u32, recheck: Option<u64>) -> Arc<Check> {
     Arc::new(Check {
         name: "test".into(),
         kind: CheckKind::Tcp,

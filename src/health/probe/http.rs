@@ -205,7 +205,9 @@ mod tests {
         let mut prober = Prober::new(&target, &testkit::tls(&roots));
         match prober.probe(to).await {
             Outcome::Passed(words) | Outcome::Heartbeat(words) => format!("passed: {words}"),
-            Outcome::Failed { why, answered } => format!("{}: {why}", if answered { "wrong" } else { "failed" }),
+            Outcome::Failed { why, answered } => {
+                format!("{}: {why}", if answered { "wrong" } else { "failed" })
+            }
             Outcome::Void(words) => format!("void: {words}"),
         }
     }

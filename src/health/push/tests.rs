@@ -56,7 +56,10 @@ fn heartbeats_and_their_absence_decide() {
         ("5 down, 15 up, 16 down, 25 up", &["5 down: says down"]),
         ("5 down, 15 up, 46 up", &["5 down: says down"]),
         ("5 down, 15 up, 25 degraded", &["5 down: says down", "25 degraded: says degraded"]),
-        ("5 up, 6 degraded, 7 up", &["5 up: heartbeat", "6 degraded: says degraded", "7 up: heartbeat"]),
+        (
+            "5 up, 6 degraded, 7 up",
+            &["5 up: heartbeat", "6 degraded: says degraded", "7 up: heartbeat"],
+        ),
     ] {
         assert_eq!(play(None, None, script), expected, "{script}");
     }
