@@ -77,6 +77,7 @@ fn ten_thousand_flips_under_load_lose_mix_and_empty_no_answer() {
         locations: None,
         serials: &HashMap::new(),
         counter: &mut |_| CounterSlot(0),
+        token: &|_| Err("there are no tokens here".into()),
     };
     let compiled = compile(input, &mut Memory::default()).unwrap();
     assert!(!compiled.problems.has_errors());

@@ -37,7 +37,13 @@ pub(super) fn link(
     counter: &mut dyn FnMut(CounterName<'_>) -> CounterSlot,
 ) -> Linked {
     let mut linker = Linker {
-        plan: CheckPlan { targets: Vec::new(), deny: server.deny.clone() },
+        plan: CheckPlan {
+            targets: Vec::new(),
+            deny: server.deny.clone(),
+            guards: server.guards.clone(),
+            breaker: server.breaker,
+            tokens: server.tokens.clone(),
+        },
         ..Linker::default()
     };
     for (index, served) in served.iter().enumerate() {
@@ -99,7 +105,7 @@ impl Linker {
         counter: &mut dyn FnMut(CounterName<'_>) -> CounterSlot,
     ) {
         let translation = Translation {
-            slots: draft.slots.iter().map(|spec| self.slot(spec)).collect(),
+            slots: draft.slots.iter().map(|spec| self.slot(server, spec)).collect(),
             failovers: self.failovers(draft),
         };
         let plans = draft.plans.iter().map(|plan| self.plan(plan, &translation));
@@ -124,7 +130,7 @@ impl Linker {
         }
     }
 
-    fn slot(&mut self, spec: &SlotSpec) -> SlotId {
+    fn slot(&mut self, server: &Server, spec: &SlotSpec) -> SlotId {
         let id = SlotId::at(self.slots.len());
         match self.slot_ids.entry(spec.clone()) {
             Entry::Occupied(known) => return *known.get(),
@@ -138,19 +144,27 @@ impl Linker {
             region: spec.region,
         });
         if let Some(target) = &spec.target {
-            let target = self.target(target, spec.region, &spec.name);
-            self.plan.targets[target.index()].slots.push(id);
+            let group = || match spec.region {
+                Some(region) => format!("region:{}", server.regions[region.index()].name).into(),
+                None => {
+                    let pool = spec.name.rsplit_once('/').map_or(&*spec.name, |(pool, _)| pool);
+                    format!("pool:{pool}").into()
+                }
+            };
+            let target = self.target(target, &spec.name, spec.region, group);
+            target.slots.push(id);
         }
         id
     }
 
-    /// The id of a target: the same for equal keys.
+    /// The target `spec` means; as its first user knows it, if it is new.
     fn target(
         &mut self,
         spec: &TargetSpec,
-        region: Option<RegionId>,
         label: &Arc<str>,
-    ) -> TargetId {
+        region: Option<RegionId>,
+        group: impl FnOnce() -> Arc<str>,
+    ) -> &mut Target {
         let next = TargetId::at(self.plan.targets.len());
         let known = *self.target_ids.entry(spec.key.clone()).or_insert(next);
         if known == next {
@@ -160,10 +174,18 @@ impl Linker {
                 check: spec.check.clone(),
                 slots: Vec::new(),
                 region,
+                group: group(),
                 label: label.clone(),
             });
         }
-        known
+        &mut self.plan.targets[known.index()]
+    }
+
+    /// The target of check `name` as a gate: probed whether or not it decides any slot.
+    fn gate(&mut self, name: &str, spec: &TargetSpec) -> Arc<str> {
+        let label: Arc<str> = format!("check:{name}").into();
+        self.target(spec, &label, None, || label.clone());
+        spec.key.clone()
     }
 
     /// Ids for the failovers of a draft. Which tree they stand in is known once it is linked.
@@ -190,11 +212,7 @@ impl Linker {
 
     /// The keys of the targets behind `gates`, which judge no slot.
     fn gates(&mut self, gates: &[TargetSpec]) -> Box<[GateName]> {
-        let key = |gate: &TargetSpec| {
-            self.target(gate, None, &format!("check:{}", gate.check.name).into());
-            gate.key.clone()
-        };
-        gates.iter().map(key).collect()
+        gates.iter().map(|spec| self.gate(&spec.check.name, spec)).collect()
     }
 
     fn plan(&mut self, draft: &PlanDraft, translation: &Translation) -> PlanId {

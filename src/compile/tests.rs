@@ -75,6 +75,7 @@ fn compiled(
         last_good,
         locations: Some(&locations),
         serials: &HashMap::new(),
+        token: &|_| Err("there are no tokens here".into()),
         counter: &mut counter,
     };
     compile(input, memory)

@@ -77,7 +77,7 @@ fn the_server_file_of_the_design_is_read() {
     assert_eq!(read.server.listen.len(), 2);
     assert_eq!(read.server.udp_threads, Some(2));
     assert_eq!(read.regions.len(), 2);
-    assert_eq!(read.deny.len(), 2);
+    assert_eq!(read.health.deny.len(), 2);
     let prefix = read.defaults.sticky_prefix.unwrap().into_inner();
     assert_eq!((prefix.v4, prefix.v6), (20, 48));
     let empty = server::read(&file, "", &mut problems).unwrap();
@@ -164,7 +164,7 @@ fast_recheck = "off"
     assert!(problems.is_empty(), "{problems:?}");
     let status = read[0].status.as_ref().unwrap().get_ref();
     assert_eq!(status[1].get_ref(), &(304..=304));
-    assert_eq!(read[0].fast_recheck.as_ref().unwrap().get_ref(), &checks::FastRecheck::Off);
+    assert_eq!(read[0].fast_recheck.as_ref().unwrap().get_ref(), &checks::OffOr::Off);
 }
 
 #[test]

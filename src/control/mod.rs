@@ -18,6 +18,7 @@ pub mod run;
 mod testlog;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 pub mod vantage;
 mod verdicts;
 

@@ -122,6 +122,11 @@ impl Control {
         self.guarded = settings;
     }
 
+    /// How the target with this key stands, as far as anything is known of it.
+    pub fn standing(&self, key: &str) -> Option<Standing> {
+        self.known.get(key).map(|known| known.sight.standing)
+    }
+
     /// What the breaker holds back.
     pub fn held(&self) -> breaker::Summary {
         self.breaker.summary()

@@ -263,7 +263,7 @@ impl Loop {
         if let Some(Found { what, taken }) = prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
         }
-        self.hooks.vantage.update(&prepared.plan);
+        self.hooks.vantage.update(&prepared.plan, &|key| self.control.standing(key));
         self.control.record(EventKind::Loaded {
             revision: report.revision,
             cause: cause.into(),
@@ -284,8 +284,12 @@ impl Loop {
 /// How much may fall at once, as the files say.
 fn guards(plan: &CheckPlan) -> breaker::Settings {
     let slowest = plan.targets.iter().map(|target| target.check.worst_case_detection()).max();
-    let defaults = breaker::Settings::default();
-    breaker::Settings { window: slowest.unwrap_or(defaults.window), ..defaults }
+    breaker::Settings {
+        share: plan.breaker.share,
+        hold: plan.breaker.hold,
+        window: slowest.unwrap_or_default(),
+        guards: !plan.guards.is_empty(),
+    }
 }
 
 /// Keeps what was just published, then has whoever asked for it answered.

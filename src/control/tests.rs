@@ -445,7 +445,7 @@ impl crate::failover::breaker::Proof for Fake {
 }
 
 impl super::vantage::Vantage for Fake {
-    fn update(&self, _: &crate::checkplan::CheckPlan) {}
+    fn update(&self, _: &crate::checkplan::CheckPlan, _: &dyn Fn(&str) -> Option<Standing>) {}
     fn hasten(&self, keys: &[Arc<str>]) {
         self.0.lock().unwrap().hastened.extend_from_slice(keys);
     }

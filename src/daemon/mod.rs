@@ -33,6 +33,7 @@ use crate::{
     health::{self, Checker, HealthReport, Impairment, TargetState},
     telemetry::{Metrics, Telemetry},
     transport::{Sockets, TcpLimits, TcpServer, UdpServer},
+    verdict::Standing,
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -280,10 +281,13 @@ fn start_checker(
 ) -> anyhow::Result<Checker> {
     let seed = RandomState::new().hash_one("health");
     let limits = health::Limits::default();
-    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits };
+    let heard = changes.clone();
+    // Fails only while the server stops.
+    let answered: health::Answered = Box::new(move |_, _| drop(heard.send(Change::Heard)));
+    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits, answered };
     let tell = move |report: HealthReport| {
-        let HealthReport { key, sight, reason, at, .. } = report;
-        let (first_failure, answered, observed) = (None, false, false);
+        let (sight, reason) = report.effect();
+        let HealthReport { key, at, first_failure, answered, observe: observed, .. } = report;
         let verdict = TargetVerdict { key, sight, reason, at, first_failure, answered, observed };
         // Fails only while the server stops.
         let _ = changes.send(Change::Verdicts(vec![verdict]));
@@ -295,21 +299,27 @@ fn start_checker(
 struct Probing(Arc<Checker>);
 
 impl Proof for Probing {
-    fn answered_since(&self, _: Moment, _: &str) -> bool {
-        true
+    fn answered_since(&self, since: Moment, except: &str) -> bool {
+        self.0.answered_since(since, except)
     }
-    fn failed_since(&self, _: &str, _: Moment) -> bool {
-        true
+    fn failed_since(&self, key: &str, since: Moment) -> bool {
+        self.0.failed_since(key, since)
     }
 }
 
 impl Vantage for Probing {
-    fn update(&self, plan: &CheckPlan) {
-        self.0.update(plan);
+    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Standing>) {
+        self.0.update(plan, saved);
     }
-    fn hasten(&self, _: &[Arc<str>]) {}
-    fn call_witnesses(&self, _: &[Arc<str>]) {}
-    fn listen(&self, _: bool) {}
+    fn hasten(&self, keys: &[Arc<str>]) {
+        self.0.hasten(keys);
+    }
+    fn call_witnesses(&self, keys: &[Arc<str>]) {
+        self.0.call_witnesses(keys);
+    }
+    fn listen(&self, yes: bool) {
+        self.0.arm_witness(yes);
+    }
 }
 
 fn hooks(checker: Arc<Checker>, backends: Option<Backends>) -> Hooks {
