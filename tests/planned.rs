@@ -84,7 +84,7 @@ impl Site {
         let answers = said["steering"]["answers"].as_array().cloned().unwrap_or_default();
         let iad = answers.iter().filter(|answer| answer["records"][0] == "192.0.2.1");
         let share = iad.map(|answer| answer["share"].as_f64().unwrap_or_default()).sum();
-        (share, said["steering"]["ttl"].as_u64().unwrap_or_default())
+        (share, said["steering"]["ttl_s"].as_u64().unwrap_or_default())
     }
 
     #[track_caller]
@@ -166,7 +166,7 @@ fn a_manual_failover_keeps_the_dead_member_until_it_is_approved_and_never_emptie
     // Rejected it is not asked again; a restart of the other member asks anew.
     site.cli("reject", &[APP], 0);
     await_some("no request", || site.failover()["waits"].is_null().then_some(()));
-    site.cli("approve", &[APP], 1);
+    site.cli("approve", &[APP], 4);
     site.dub.stop();
     await_some("nobody up", || (site.endpoints_up() == 0).then_some(()));
     site.dub.restart();
