@@ -11,8 +11,8 @@ pub mod publish;
 pub mod reload;
 pub mod revisions;
 pub mod run;
-#[cfg(test)]
-mod testlog;
+mod spelled;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod verdicts;
