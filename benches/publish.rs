@@ -136,6 +136,9 @@ fn region(compiled: &Compiled, clock: &SystemClock, standing: Standing) -> Vec<T
         sight: Sight { standing, failing: !standing.is_up() },
         reason: standing.word().into(),
         at: clock.now(),
+        first_failure: None,
+        answered: false,
+        observed: false,
     };
     targets.map(verdict).collect()
 }

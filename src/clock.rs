@@ -16,9 +16,50 @@ impl Moment {
     pub const fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+    /// The next whole second of this clock: when all that advances by the second does, together.
+    pub const fn next_second(self) -> Moment {
+        const SECOND: u64 = 1_000_000_000;
+        Moment((self.0 / SECOND + 1).saturating_mul(SECOND))
+    }
     /// The moment `by` later.
     pub const fn after(self, by: Duration) -> Moment {
         Moment(self.0.saturating_add(by.as_nanos() as u64))
+    }
+}
+
+/// Since when something lasts, also over restarts: how long it had lasted at some moment.
+///
+/// A [`Moment`] alone cannot say that, because nothing lies before the clock was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    before: Duration,
+    at: Moment,
+}
+
+impl Since {
+    /// Something that begins `at` this moment.
+    pub const fn starting(at: Moment) -> Since {
+        Since { before: Duration::ZERO, at }
+    }
+    /// Something that had lasted for `before` `at` this moment and goes on.
+    pub const fn resumed(before: Duration, at: Moment) -> Since {
+        Since { before, at }
+    }
+    /// The same, standing still at what it had lasted at `now`.
+    pub const fn paused(self, now: Moment) -> Since {
+        Since { before: self.elapsed(now), at: Moment(u64::MAX) }
+    }
+    /// Whether it stands still.
+    pub const fn is_paused(self) -> bool {
+        self.at.0 == u64::MAX
+    }
+    /// How long it has lasted at `now`.
+    pub const fn elapsed(self, now: Moment) -> Duration {
+        self.before.saturating_add(now.since(self.at))
+    }
+    /// When it will have lasted for `long`; a moment in the past if it had from the outset.
+    pub const fn reaches(self, long: Duration) -> Moment {
+        self.at.after(long.saturating_sub(self.before))
     }
 }
 

@@ -3,10 +3,11 @@
 //! Immutable. Knows no verdicts and no packets: [`crate::steering`] adds the one,
 //! [`crate::engine`] the other.
 
+pub mod safety;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use crate::policy::tree::Failback;
+pub use crate::policy::rules::{Failback, GateName, Mode, Ramp, Rules};
 use crate::{
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},
     place::ClientMap,
@@ -15,10 +16,11 @@ use crate::{
     wire::Name,
     zone::{Zone, Zones},
 };
+use safety::{Capacity, SafetyRule};
 use std::{net::IpAddr, ops::Range, sync::Arc};
 
 /// What all files say, compiled.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Apex → zone, for thousands of zones.
     pub apexes: Zones,
@@ -40,6 +42,12 @@ pub struct Snapshot {
     pub failovers: Box<[FailoverDefinition]>,
     /// For each failover the plans it moves.
     pub plans_of_failover: Box<[Box<[PlanId]>]>,
+    /// What no operator's change may do.
+    pub safety: Box<[SafetyRule]>,
+    /// The capacities of pools that have one.
+    pub capacities: Box<[Capacity]>,
+    /// Names of the policies that all zones see.
+    pub shared_policies: Box<[Arc<str>]>,
 }
 
 impl Snapshot {
@@ -98,6 +106,8 @@ pub struct Plan {
     pub map: Option<MapId>,
     /// How long answers may be kept.
     pub ttl: TtlPolicy,
+    /// How fast an endpoint that comes back gets its clients; at once when absent.
+    pub ramp: Option<Ramp>,
     /// Whether one client network gets one answer.
     pub sticky: Option<Sticky>,
     /// Whether a client subnet in the query counts (`ecs = "ignore"` says no).
@@ -122,7 +132,7 @@ pub struct Plan {
 pub struct TtlPolicy {
     /// In quiet times.
     pub max: Ttl,
-    /// While an endpoint has a failing probe; equals `max` when fixed.
+    /// While an endpoint has a failing probe or a ramp runs; equals `max` when fixed.
     pub min: Ttl,
 }
 
@@ -153,6 +163,8 @@ pub struct Slot {
     pub address: SlotAddress,
     /// Key of the target that judges it; `None` = no check, always up.
     pub target: Option<Arc<str>>,
+    /// The name of that target's check.
+    pub check: Option<Arc<str>>,
     /// Where it stands.
     pub region: Option<RegionId>,
 }
@@ -177,8 +189,10 @@ pub struct FailoverDefinition {
     pub node: NodeIx,
     /// Names of the members, so that a latch survives a reload that reorders them.
     pub members: Box<[Arc<str>]>,
-    /// When to go back.
-    pub failback: Failback,
+    /// For each member what must be up before clients are moved to it.
+    pub gates: Box<[Box<[GateName]>]>,
+    /// How it moves.
+    pub rules: Rules,
 }
 
 impl FailoverDefinition {

@@ -48,6 +48,55 @@ impl Weight {
     }
 }
 
+/// A share of one, in millionths: from none of it to all of it. Whole numbers, so that the
+/// shares of a draw sum to one exactly and two nodes cannot disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Share(u32);
+
+impl Share {
+    /// None of it.
+    pub const NONE: Share = Share(0);
+    /// All of it.
+    pub const ONE: Share = Share(1_000_000);
+
+    /// So many millionths; more than all of it is all of it.
+    pub const fn from_millionths(millionths: u32) -> Self {
+        if millionths < Self::ONE.0 { Share(millionths) } else { Self::ONE }
+    }
+    /// The nearest share to a fraction of one.
+    pub fn from_fraction(fraction: f64) -> Self {
+        Share((fraction * 1e6).round().clamp(0.0, 1e6) as u32)
+    }
+    /// Millionths.
+    pub const fn as_millionths(self) -> u32 {
+        self.0
+    }
+    /// A fraction of one.
+    pub fn as_fraction(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+    /// What it leaves of one.
+    #[must_use]
+    pub const fn rest(self) -> Share {
+        Share(Self::ONE.0 - self.0)
+    }
+    /// The number of 64 even bits below which this share of all such numbers lies; for all of
+    /// it the last one, which a draw must therefore not be compared with.
+    pub const fn cut(self) -> u64 {
+        if self.0 == Self::ONE.0 {
+            return u64::MAX;
+        }
+        (((self.0 as u128) << 64) / Self::ONE.0 as u128) as u64
+    }
+}
+
+impl fmt::Display for Share {
+    /// In percent, with as many decimals as it needs: `35 %`, `2.5 %`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", f64::from(self.0) / 1e4)
+    }
+}
+
 /// Latency between a client and a region in whole tenths of a millisecond, so that equal ones
 /// compare equal on every machine (DESIGN §5, Latency). May be negative after a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

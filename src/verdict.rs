@@ -1,8 +1,8 @@
 //! What may be answered: the standing of every address, and why.
 //!
-//! A verdict belongs to a *slot*: one address (or CNAME target) of one endpoint. Probes give
-//! standings today; peers and the operator's hand merge in here when they come. Steering sees
-//! only the dense [`Standings`] table; people see the whole [`Verdict`].
+//! A verdict belongs to a *slot*: one address (or CNAME target) of one endpoint. Probes judge it,
+//! the breaker and a pin may hold that judgement back, the operator's hand has the last word.
+//! Steering sees only the dense [`Standings`] table; people see the whole [`Verdict`].
 
 use crate::{clock::Moment, ids::SlotId};
 use std::sync::Arc;
@@ -25,13 +25,8 @@ pub enum Standing {
 
 impl Standing {
     /// Every one of them.
-    pub const ALL: [Standing; 5] = [
-        Standing::Unknown,
-        Standing::Up,
-        Standing::Degraded,
-        Standing::Down,
-        Standing::Drained,
-    ];
+    pub const ALL: [Standing; 5] =
+        [Standing::Unknown, Standing::Up, Standing::Degraded, Standing::Down, Standing::Drained];
     /// Whether it counts as up.
     pub const fn is_up(self) -> bool {
         matches!(self, Standing::Unknown | Standing::Up | Standing::Degraded)
@@ -74,9 +69,11 @@ impl Standings {
 /// All that is known of one slot, for people and metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// What steering sees.
+    /// What steering sees: probes, the breaker, a pin and the operator's hand, merged.
     pub sight: Sight,
-    /// Why, in words: `refused 3/3`, `200 in 3 ms`, `no check`.
+    /// The same without the operator's hand.
+    pub judged: Sight,
+    /// Why, in words: `refused 3/3`, `200 in 3 ms`, `no check`, `drained by ana: INC-42`.
     pub reason: Arc<str>,
     /// Since when it stands as it does.
     pub since: Moment,

@@ -5,10 +5,11 @@
 //! frees one. Decides nothing: [`crate::control`] says what the next World is.
 
 use crate::{
+    clock::Moment,
     ids::SlotId,
-    policy::Directives,
+    policy::{Course, Directives},
     snapshot::Snapshot,
-    steering::{Moved, Steering},
+    steering::{Moved, RampState, Steering},
     verdict::{Standings, Verdict},
 };
 use arc_swap::{ArcSwap, Guard};
@@ -28,7 +29,7 @@ pub struct World {
     pub snapshot: Arc<Snapshot>,
     /// What is answered.
     pub steering: Steering,
-    /// What moved the answers: standings, active members, who fell when.
+    /// What moved the answers: standings, failovers, ramps, who fell when.
     pub state: Arc<State>,
 }
 
@@ -39,8 +40,13 @@ pub struct State {
     pub standings: Standings,
     /// The same for people.
     pub verdicts: Vec<Verdict>,
-    /// The active member of each failover.
-    pub active: Vec<u8>,
+    /// What each failover does.
+    pub courses: Vec<Course>,
+    /// Slots on their way up or down, ordered by slot.
+    pub ramps: Vec<RampState>,
+    /// The moment at which ramps are looked at; it advances only while there are any, so that
+    /// equal states are equal.
+    pub now: Moment,
     /// For each slot the `swap` in which it last fell; 0 = never.
     pub fell: Vec<u64>,
 }
@@ -48,14 +54,28 @@ pub struct State {
 impl State {
     /// What steering needs of it.
     pub fn moved(&self) -> Moved<'_> {
-        let directives = Directives { active: &self.active, fell: &self.fell };
-        Moved { standings: &self.standings, directives }
+        let directives = Directives { courses: &self.courses, fell: &self.fell, ramps: &[] };
+        Moved { standings: &self.standings, directives, ramps: &self.ramps, now: self.now }
     }
     /// Adds the verdict on the next slot, and when it last fell.
     pub fn push(&mut self, verdict: Verdict, fell: u64) {
         self.standings.0.push(verdict.sight);
         self.verdicts.push(verdict);
         self.fell.push(fell);
+    }
+    /// The ramp of `slot`, while one runs.
+    pub fn ramp(&self, slot: SlotId) -> Option<RampState> {
+        let at = self.ramps.binary_search_by_key(&slot, |ramp| ramp.slot).ok()?;
+        Some(self.ramps[at])
+    }
+    /// Puts `ramp` in the place of whatever ramp `slot` has.
+    pub fn set_ramp(&mut self, slot: SlotId, ramp: Option<RampState>) {
+        match (self.ramps.binary_search_by_key(&slot, |ramp| ramp.slot), ramp) {
+            (Ok(at), Some(ramp)) => self.ramps[at] = ramp,
+            (Ok(at), None) => drop(self.ramps.remove(at)),
+            (Err(at), Some(ramp)) => self.ramps.insert(at, ramp),
+            (Err(_), None) => {}
+        }
     }
     /// The verdict on `slot`, where it has one.
     pub fn verdict(&self, slot: SlotId) -> Option<&Verdict> {

@@ -22,12 +22,13 @@ use crate::{
     ids::{Class, SlotId},
     place::{ClassMask, LocationTable, fold, fold_net},
     policy::{
-        Branch, Choice, Wanted, select,
-        sticky::{Drawn, Key, name_hash, pick},
+        Branch, Choice, Part, Split, Wanted, select,
+        sticky::{Drawn, Key, name_hash, number, pick},
         trace::{Mark, Steps},
     },
     snapshot::{Plan, Record, SlotAddress, TtlPolicy},
     steering::{Draw, Selection, Variant},
+    units::Share,
     wire::{
         Name, NameProblem, QName,
         types::{Rtype, UnknownMnemonic},
@@ -247,7 +248,9 @@ impl About<'_> {
             None => "up: no check".to_owned(),
         };
         let mut steps = Steps::new(&verdict);
-        let directives = state.moved().directives;
+        let moved = state.moved();
+        let ramps = moved.ramps_of(plan);
+        let directives = moved.directives(&ramps);
         let decision = select(&plan.tree, class, &state.standings, &directives, &mut steps);
         let mut members = Vec::new();
         shares(&decision.choice, wanted(self.ask.rtype), (0, 1.0), &mut members);
@@ -415,6 +418,14 @@ fn shares(
                 shares(&branch.choice, wanted, (depth + 1, share), out);
             }
         }
+        Choice::Split(split) => {
+            for (part, width) in split.parts() {
+                let share = whole * width.as_fraction();
+                let (name, weight) = (part_name(split, part), width.as_millionths().into());
+                out.push(MemberShare { depth, name, weight, share });
+                shares(&part.choice, wanted, (depth + 1, share), out);
+            }
+        }
     }
 }
 
@@ -454,8 +465,27 @@ fn member_name(branch: &Branch<'_>) -> String {
     }
 }
 
+/// What the clients of a part have in common.
+fn part_name(split: &Split<'_>, part: &Part<'_>) -> String {
+    let is_last = part.below == Share::ONE;
+    match (split.by, is_last) {
+        (Drawn::Failover, false) => "(those who followed)".to_owned(),
+        (Drawn::Trickle, false) => "(the trickle)".to_owned(),
+        (_, false) => format!("(those below {})", part.below),
+        (_, true) => "(the rest)".to_owned(),
+    }
+}
+
 /// The members that `key` is given, level by level, as [`steer`] draws them.
 fn follow(choice: &Choice<'_>, key: Key, path: &mut Vec<String>) {
+    if let Choice::Split(split) = choice {
+        let number = number(key, split.salt());
+        let last = split.parts.len() - 1;
+        let above = split.parts[..last].iter().position(|part| number < part.below.cut());
+        let part = &split.parts[above.unwrap_or(last)];
+        path.push(part_name(split, part));
+        return follow(&part.choice, key, path);
+    }
     let Choice::Draw(branches) = choice else { return };
     let arms = branches
         .iter()

@@ -4,11 +4,14 @@
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
+pub mod hand;
+
 use crate::{
     clock::Moment,
     control::{
         Report,
         event::{Event, EventKind},
+        residual::Left,
         revisions::Manifest,
     },
 };
@@ -52,12 +55,22 @@ pub struct Status {
     pub endpoints: Vec<EndpointStatus>,
     /// Failovers and their active members.
     pub failovers: Vec<FailoverStatus>,
+    /// Falls that the breaker keeps from taking effect.
+    pub held: Vec<HeldLine>,
+    /// All automation is frozen, by `tradewind pin` or the file `state/PIN`.
+    pub pinned: bool,
+    /// Overrides of operators, those to come included: `tradewind overrides`.
+    pub overrides: usize,
+    /// Changes that wait for a second person.
+    pub proposals: usize,
     /// Regions whose answers go elsewhere because something is down.
     pub elsewhere: Vec<Elsewhere>,
     /// Records answered on other grounds than health.
     pub last_resort: Vec<LastResort>,
     /// The checker itself is in trouble.
     pub checker_impaired: Option<Impaired>,
+    /// Changes whose old answers may still be kept by resolvers, newest first.
+    pub old_answers: Vec<OldAnswers>,
     /// The newest load of files was refused; what was in force before still is.
     pub refused: bool,
     /// What is wrong with the files as they were last loaded.
@@ -141,6 +154,72 @@ pub struct FailoverStatus {
     pub active: String,
     /// The member it would rather use.
     pub preferred: String,
+    /// `primary`, `standby`, `failing-over`, `failback-pending`, `failing-back`, `held`.
+    pub phase: String,
+    /// The move that waits, if one does.
+    pub waits: Option<WaitLine>,
+    /// The member that clients are leaving, while a ramp runs.
+    pub leaving: Option<LeavingLine>,
+}
+
+impl FailoverStatus {
+    /// For people: what it waits for, and what ends that.
+    pub fn words(&self) -> String {
+        let FailoverStatus { failover, active, phase, waits, .. } = self;
+        let Some(WaitLine { to, what, due_in_s, by_approval }) = waits else {
+            return format!("{failover} stands at {active} ({phase})");
+        };
+        let due = due_in_s.map_or_else(String::new, |due| format!(" for {due:.0} s more"));
+        let how = match by_approval {
+            true => format!(" (`tradewind approve record:{failover}`)"),
+            false => String::new(),
+        };
+        format!("{failover} stands at {active}, its move to {to} {what}{due}{how}")
+    }
+}
+
+/// A move of a failover that waits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WaitLine {
+    /// Where to.
+    pub to: String,
+    /// What for: `waits for approval`.
+    pub what: String,
+    /// When that is over by itself.
+    pub due_in_s: Option<f64>,
+    /// Whether `tradewind approve` ends it.
+    pub by_approval: bool,
+}
+
+/// A ramp between two members.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeavingLine {
+    /// The member that is left.
+    pub from: String,
+    /// The share of its clients that has moved: 0..=1.
+    pub moved: f64,
+}
+
+/// Falls that do not take effect.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldLine {
+    /// Why.
+    pub why: String,
+    /// How many.
+    pub falls: usize,
+    /// When they take effect by themselves, if they do.
+    pub ends_in_s: Option<f64>,
+}
+
+impl HeldLine {
+    /// For people, with the way out.
+    pub fn words(&self) -> String {
+        let HeldLine { why, falls, ends_in_s } = self;
+        let ends = ends_in_s.map_or_else(String::new, |s| format!(" for {s:.0} s more"));
+        format!(
+            "{falls} falls are held{ends} ({why}; `tradewind confirm --falls` lets them through)"
+        )
+    }
 }
 
 /// A region that some records would answer, were everything up, and do not.
@@ -162,6 +241,48 @@ pub struct LastResort {
     /// What it answers by, for some of its clients at least: `ignoring-min-healthy`, or
     /// `all-down` with what that came to.
     pub basis: String,
+}
+
+/// How much traffic is still on the answer before a change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OldAnswers {
+    /// The change: `gtm.example.com/app: iad → dub`.
+    pub change: String,
+    /// The World that carried it.
+    pub swap: u64,
+    /// How long ago it was.
+    pub ago_s: f64,
+    /// The longest that an old answer may be kept.
+    pub ttl_s: f64,
+    /// What is left by TTL and time: 0..=1.
+    pub computed: f64,
+    /// What is left by the queries that came since; absent where too few came before to tell.
+    pub observed: Option<f64>,
+}
+
+impl OldAnswers {
+    /// For people: `about 40 % of its clients may still be on the old answer (12 s to go)`.
+    pub fn words(&self) -> String {
+        let percent = (self.observed.unwrap_or(self.computed).min(self.computed) * 100.0).ceil();
+        let to_go = (self.ttl_s - self.ago_s).max(0.0).ceil();
+        let change = &self.change;
+        format!(
+            "after {change}, {percent} % of clients may be on the old answer for {to_go} s more"
+        )
+    }
+}
+
+impl From<&Left> for OldAnswers {
+    fn from(left: &Left) -> Self {
+        OldAnswers {
+            change: left.what.to_string(),
+            swap: left.swap,
+            ago_s: left.ago.as_secs_f64(),
+            ttl_s: left.ttl.as_secs_f64(),
+            computed: left.computed,
+            observed: left.observed,
+        }
+    }
 }
 
 /// Trouble of the checker's own.
@@ -464,10 +585,16 @@ pub enum DrawnBy {
 }
 
 /// Why the server did not do what the command line asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Refusal {
     /// What is wrong.
     pub error: String,
+    /// How to get out of it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Safety rules that forbid it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<hand::ViolationLine>,
 }
 
 /// `at` in RFC 3339, in whole milliseconds.

@@ -7,6 +7,7 @@
 use crate::{
     clock::Moment,
     ids::{PlanId, SlotId},
+    policy::Course,
     snapshot::{Slot, Snapshot},
     steering::Steering,
     verdict::{Sight, Standing, Standings, Verdict},
@@ -138,6 +139,7 @@ pub fn calm(snapshot: Snapshot) -> Arc<World> {
     let up = Sight { standing: Standing::Up, failing: false };
     let verdict = Verdict {
         sight: up,
+        judged: up,
         reason: "as if it were".into(),
         since: Moment::default(),
         since_wall: UNIX_EPOCH,
@@ -146,8 +148,9 @@ pub fn calm(snapshot: Snapshot) -> Arc<World> {
     let state = State {
         standings: Standings(vec![up; slots]),
         verdicts: vec![verdict; slots],
-        active: vec![0; snapshot.failovers.len()],
+        courses: vec![Course::default(); snapshot.failovers.len()],
         fell: vec![0; slots],
+        ..State::default()
     };
     Arc::new(World {
         revision: 0,

@@ -31,6 +31,8 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 pub(super) struct CheckSpec {
     pub check: Arc<Check>,
     pub port: Option<u16>,
+    /// What it asks where no endpoint does.
+    pub target: Option<ProbeAt>,
     pub file: Arc<Path>,
     pub span: std::ops::Range<usize>,
 }
@@ -85,7 +87,13 @@ pub(super) fn compile(def: &CheckDef, problems: &mut Problems) -> Option<CheckSp
             FastRecheck::After(delay) => Some(delay),
         },
     };
-    Some(CheckSpec { check: Arc::new(check), port, file: def.file.clone(), span: def.name.span() })
+    Some(CheckSpec {
+        check: Arc::new(check),
+        port,
+        target: def.target.as_ref().map(|target| target.get_ref().clone()),
+        file: def.file.clone(),
+        span: def.name.span(),
+    })
 }
 
 fn value<T: Clone>(written: &Option<Spanned<T>>, default: T) -> T {
@@ -177,6 +185,45 @@ pub(super) fn target(
         None => ProbeAddress::Host { name: name.into(), port },
     };
     Ok(TargetSpec { key: key(&address, &spec.check).into(), address, check: spec.check.clone() })
+}
+
+/// The target behind the check `name` where it is a gate, no endpoint's; a problem if there is
+/// none.
+pub(super) fn gate(
+    server: &Server,
+    file: &Arc<Path>,
+    name: &Spanned<String>,
+    problems: &mut Problems,
+) -> Option<TargetSpec> {
+    let word = name.get_ref().as_str();
+    let Some(spec) = server.checks.get(word) else {
+        // A check that is itself broken has its own problem.
+        if !server.broken_checks.contains(word) {
+            let names = server.checks.keys().map(String::as_str);
+            problems.push(Problem::unknown(file, name.span(), "check", word, names));
+        }
+        return None;
+    };
+    let mut error = |message: String, help: &str| {
+        let problem = Problem::error(file, name.span(), message).help(help);
+        problems.push(problem.related(&spec.file, spec.span.clone(), "defined here"));
+    };
+    if spec.target.is_none() {
+        let message = format!("check `{word}` has no target of its own");
+        error(message, "only endpoints lend it theirs: add `target = \"10.0.0.11:5432\"` to it");
+        return None;
+    }
+    match target(server, spec, Answered::Name(""), spec.target.as_ref()) {
+        Ok(target) => Some(target),
+        Err(Unprobable::NoPort) => {
+            error(format!("check `{word}` names no port"), "add `:port` to its target");
+            None
+        }
+        Err(Unprobable::Denied(ip)) => {
+            error(format!("{ip} is never probed"), "it is on the list of `[health] deny`, or ours");
+            None
+        }
+    }
 }
 
 /// Everything a result depends on, in words: equal keys are one target and one verdict.

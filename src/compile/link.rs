@@ -4,17 +4,19 @@
 
 use super::{
     CounterName,
+    checks::TargetSpec,
     maps::CompiledMap,
     pools::SlotSpec,
     records::{Family, PlanDraft},
+    safety,
     server::Server,
     zones::{Served, ZoneDraft},
 };
 use crate::{
     checkplan::{CheckPlan, Target},
-    ids::{CounterSlot, FailoverId, MapId, PlanId, SlotId, TargetId, ZoneId},
+    ids::{CounterSlot, FailoverId, MapId, PlanId, RegionId, SlotId, TargetId, ZoneId},
     policy::tree::{ClassTable, EndpointTarget, Kind, Node, NodeIx, Tree},
-    snapshot::{FailoverDefinition, Plan, Record, Slot, Snapshot, ZoneEntry},
+    snapshot::{FailoverDefinition, GateName, Plan, Record, Slot, Snapshot, ZoneEntry},
     zone::Zones,
 };
 use std::{
@@ -49,7 +51,7 @@ pub(super) fn link(
             records: first..linker.records.len() as u32,
         });
     }
-    linker.finish(server)
+    linker.finish(server, served)
 }
 
 /// What makes two plans of different zones the same.
@@ -60,6 +62,7 @@ struct PlanKey {
     all_down: crate::policy::tree::AllDown,
     map: Option<MapId>,
     ttl: crate::snapshot::TtlPolicy,
+    ramp: Option<crate::snapshot::Ramp>,
     sticky: Option<crate::snapshot::Sticky>,
     use_ecs: bool,
 }
@@ -131,24 +134,36 @@ impl Linker {
             name: spec.name.clone(),
             address: spec.address.clone(),
             target: spec.target.as_ref().map(|target| target.key.clone()),
+            check: spec.target.as_ref().map(|target| target.check.name.clone()),
             region: spec.region,
         });
         if let Some(target) = &spec.target {
-            let next = TargetId::at(self.plan.targets.len());
-            let known = *self.target_ids.entry(target.key.clone()).or_insert(next);
-            if known == next {
-                self.plan.targets.push(Target {
-                    key: target.key.clone(),
-                    address: target.address.clone(),
-                    check: target.check.clone(),
-                    slots: Vec::new(),
-                    region: spec.region,
-                    label: spec.name.clone(),
-                });
-            }
-            self.plan.targets[known.index()].slots.push(id);
+            let target = self.target(target, spec.region, &spec.name);
+            self.plan.targets[target.index()].slots.push(id);
         }
         id
+    }
+
+    /// The id of a target: the same for equal keys.
+    fn target(
+        &mut self,
+        spec: &TargetSpec,
+        region: Option<RegionId>,
+        label: &Arc<str>,
+    ) -> TargetId {
+        let next = TargetId::at(self.plan.targets.len());
+        let known = *self.target_ids.entry(spec.key.clone()).or_insert(next);
+        if known == next {
+            self.plan.targets.push(Target {
+                key: spec.key.clone(),
+                address: spec.address.clone(),
+                check: spec.check.clone(),
+                slots: Vec::new(),
+                region,
+                label: label.clone(),
+            });
+        }
+        known
     }
 
     /// Ids for the failovers of a draft. Which tree they stand in is known once it is linked.
@@ -158,17 +173,28 @@ impl Linker {
             let next = FailoverId::at(self.failovers.len());
             let id = *self.failover_ids.entry(spec.name.clone()).or_insert(next);
             if id == next {
+                let gates = spec.gates.iter().map(|gates| self.gates(gates)).collect();
                 self.failovers.push(FailoverDefinition {
                     name: spec.name.clone(),
                     tree: Arc::new(nowhere()),
                     node: NodeIx(0),
                     members: spec.members.clone(),
-                    failback: spec.failback,
+                    gates,
+                    rules: spec.rules,
                 });
             }
             id
         });
         ids.collect()
+    }
+
+    /// The keys of the targets behind `gates`, which judge no slot.
+    fn gates(&mut self, gates: &[TargetSpec]) -> Box<[GateName]> {
+        let key = |gate: &TargetSpec| {
+            self.target(gate, None, &format!("check:{}", gate.check.name).into());
+            gate.key.clone()
+        };
+        gates.iter().map(key).collect()
     }
 
     fn plan(&mut self, draft: &PlanDraft, translation: &Translation) -> PlanId {
@@ -181,6 +207,7 @@ impl Linker {
             all_down: draft.tree.all_down,
             map,
             ttl: draft.ttl,
+            ramp: draft.ramp,
             sticky: draft.sticky,
             use_ecs: draft.use_ecs,
         };
@@ -194,6 +221,7 @@ impl Linker {
         self.plans.push(Plan {
             map,
             ttl: draft.ttl,
+            ramp: draft.ramp,
             sticky: draft.sticky,
             use_ecs: draft.use_ecs,
             has_cname: draft.has_cname,
@@ -233,14 +261,18 @@ impl Linker {
         distinct(ids.into_iter())
     }
 
-    fn finish(self, server: &Server) -> Linked {
+    fn finish(self, server: &Server, served: &[Served]) -> Linked {
         let apexes = self.zones.iter().map(|zone| &zone.apex);
         let apexes = Zones::new(apexes).expect("compile serves each apex once, and few enough");
         let slots = self.plans.iter().map(|plan| &*plan.slots);
         let failovers = self.plans.iter().map(|plan| &*plan.failovers);
+        let shared = server.file.policies.iter().map(|policy| policy.name.get_ref().as_str());
         Linked {
             snapshot: Snapshot {
                 apexes,
+                safety: safety::rules(server, &self.records),
+                capacities: safety::capacities(server, served),
+                shared_policies: shared.map(Arc::from).collect(),
                 zones: self.zones.into(),
                 records: self.records.into(),
                 maps: self.maps.into(),

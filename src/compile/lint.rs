@@ -3,6 +3,7 @@
 use super::{
     policies,
     records::{Family, PlanDraft, RecordDraft, Steered},
+    safety,
     server::Server,
     trees::{endpoints, reachable},
     zones::Served,
@@ -75,6 +76,7 @@ pub(super) fn shared(server: &Server, served: &[Served], problems: &mut Problems
         let message = "there is no zone in zones/: every query is refused";
         problems.push(Problem::warning(file, 0..0, message));
     }
+    safety::lint(server, served, problems);
     let drafts = served.iter().filter_map(|served| served.draft.as_ref());
     let used: BTreeSet<&str> =
         drafts.flat_map(|draft| draft.remarks.used.iter().map(String::as_str)).collect();
@@ -321,7 +323,7 @@ fn dependent_name(plan: &PlanDraft, number: u16) -> String {
 /// The share of queries for a family that find nothing when all is up.
 fn nodata_share(plan: &PlanDraft, family: Family) -> f64 {
     let standings = Standings::default();
-    let directives = Directives { active: &[], fell: &[] };
+    let directives = Directives::default();
     let decision = select(&plan.tree, Class(0), &standings, &directives, ());
     let mut share = 0.0;
     decision.choice.leaves(&mut |part, leaf| {

@@ -20,6 +20,7 @@ mod policies;
 mod pools;
 mod records;
 mod report;
+mod safety;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -10,11 +10,15 @@ use crate::{
         Problem, Problems, Spanned,
         policy::{MemberTarget, PolicyDef},
         pool::{EndpointDef, PoolDef},
-        settings::{AllDown, EndpointSettings, MinHealthy, PoolSettings, ProbeAt, RecordSettings},
+        settings::{
+            self, AllDown, EndpointSettings, MinHealthy, PoolSettings, ProbeAt, RecordSettings,
+        },
         zone::ZoneFile,
     },
     ids::RegionId,
     policy::tree,
+    snapshot::Ramp,
+    units::Share,
 };
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
@@ -223,6 +227,12 @@ pub(super) fn min_healthy_of(written: MinHealthy) -> tree::MinHealthy {
         MinHealthy::Share(share) => tree::MinHealthy::Share((share * 1e6).round() as u32),
         MinHealthy::Count(count) => tree::MinHealthy::Count(count as u16),
     }
+}
+
+/// As plans and failovers have it.
+pub(super) fn ramp_of(written: settings::Ramp) -> Ramp {
+    let start = written.start.map_or(Ramp::START, Share::from_fraction);
+    Ramp { over: written.over, start }
 }
 
 /// The bytes at a line and column (both from 1; in characters) of `text`, up to the next blank

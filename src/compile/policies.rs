@@ -2,6 +2,7 @@
 //! themselves. Each definition is checked once, whoever uses it; [`super::trees`] makes nodes.
 
 use super::{
+    checks,
     names::{Member, Named, Scope},
     pools,
 };
@@ -9,8 +10,8 @@ use crate::{
     config::{
         Problem, Problems, Spanned,
         policy::{
-            Failback, LatencyDef, Matcher, MemberDef, MemberTarget, PolicyBody, PolicyDef,
-            PolicyKind, RuleDef,
+            Failback, Failover, FailoverDef, LatencyDef, Matcher, MemberDef, MemberTarget,
+            PolicyBody, PolicyDef, PolicyKind, RuleDef,
         },
     },
     place::{Country, Subdivision, distance, fold::fold_rule},
@@ -21,6 +22,7 @@ use std::{
     ops::Range,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 /// A chain of rules counts them in a byte.
@@ -54,17 +56,41 @@ pub(super) fn check_body(
             }
         }
         PolicyKind::Latency(latency) => check_bias(file, body, latency, problems),
-        PolicyKind::Failover(failover) => {
-            let auto = failover.failback.as_ref().map(Spanned::get_ref);
-            if let Some(delay) = &failover.failback_delay
-                && auto == Some(&Failback::Auto)
-            {
-                let message = "`failback_delay` means nothing with `failback = \"auto\"`";
-                let problem = Problem::error(file, delay.span(), message);
-                problems.push(problem.help("write `failback = \"after\"`, or leave it out"));
-            }
-        }
+        PolicyKind::Failover(failover) => check_failover(scope, file, body, failover, problems),
         PolicyKind::Multivalue => {}
+    }
+}
+
+fn check_failover(
+    scope: &Scope<'_>,
+    file: &Arc<Path>,
+    body: &PolicyBody,
+    failover: &FailoverDef,
+    problems: &mut Problems,
+) {
+    let mut useless = |delay: &Option<Spanned<Duration>>, key, with, instead| {
+        if let Some(delay) = delay {
+            let message = format!("`{key}` means nothing with `{with}`");
+            let problem = Problem::error(file, delay.span(), message);
+            problems.push(problem.help(format!("write `{instead}`, or leave it out")));
+        }
+    };
+    let back = failover.failback.as_ref().map(Spanned::get_ref);
+    if let Some(word) = match back {
+        Some(Failback::Auto) => Some("failback = \"auto\""),
+        Some(Failback::Manual) => Some("failback = \"manual\""),
+        _ => None,
+    } {
+        useless(&failover.failback_delay, "failback_delay", word, "failback = \"after\"");
+    }
+    if failover.failover.as_ref().map(Spanned::get_ref) == Some(&Failover::Manual) {
+        let word = "failover = \"manual\"";
+        useless(&failover.failover_delay, "failover_delay", word, "failover = \"auto\"");
+    }
+    let members = body.members.iter().flat_map(|members| members.get_ref());
+    let of_members = members.flat_map(|member| member.require.iter()).flat_map(|r| r.get_ref());
+    for gate in failover.require.iter().chain(of_members) {
+        checks::gate(scope.server, file, gate, problems);
     }
 }
 

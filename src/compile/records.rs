@@ -19,7 +19,7 @@ use crate::{
         sticky::{Drawn, name_hash},
         tree::{self, ClassTable, EndpointTarget, Kind, Tree},
     },
-    snapshot::{Sticky, TtlPolicy},
+    snapshot::{Ramp, Sticky, TtlPolicy},
     units::Ttl,
     wire::Name,
 };
@@ -50,6 +50,7 @@ pub(super) struct PlanDraft {
     pub tree: Tree,
     pub map: Option<Arc<CompiledMap>>,
     pub ttl: TtlPolicy,
+    pub ramp: Option<Ramp>,
     pub sticky: Option<Sticky>,
     pub use_ecs: bool,
     pub has_cname: bool,
@@ -62,6 +63,7 @@ struct PlanKey {
     tree: Tree,
     map: Option<*const CompiledMap>,
     ttl: TtlPolicy,
+    ramp: Option<Ramp>,
     sticky: Option<Sticky>,
     use_ecs: bool,
 }
@@ -119,6 +121,7 @@ pub(super) fn compile(
             tree: plan.tree.clone(),
             map: plan.map.as_ref().map(Arc::as_ptr),
             ttl: plan.ttl,
+            ramp: plan.ramp,
             sticky: plan.sticky,
             use_ecs: plan.use_ecs,
         };
@@ -234,6 +237,7 @@ impl<'a> Context<'_, 'a, '_> {
             tree,
             map,
             ttl: TtlPolicy { max: ttl.max, min: ttl.min },
+            ramp: levels.ramp(),
             sticky: is_sticky.then_some(Sticky { v4: prefix.v4, v6: prefix.v6 }),
             use_ecs: ecs.is_none_or(|ecs| *ecs.get_ref() == Ecs::Use),
             has_cname,
@@ -274,6 +278,7 @@ impl<'a> Context<'_, 'a, '_> {
             },
             failovers: &mut steered.failovers,
             heir,
+            ramp: Levels { record: levels.zone, ..*levels }.ramp(),
             records: self.failovers,
             nodes: Vec::new(),
             dependents: Vec::new(),
@@ -286,6 +291,7 @@ impl<'a> Context<'_, 'a, '_> {
             body,
             min_healthy: own,
             answers: whole.answers,
+            ramp: levels.ramp(),
         };
         let root = builder.body(&body, 0)?;
         if let Err(what) = builder.bounds(root) {
@@ -371,6 +377,10 @@ struct Levels<'a> {
 impl<'a> Levels<'a> {
     fn find<T>(&self, of: impl Fn(&'a RecordSettings) -> Option<T>) -> Option<T> {
         of(self.record).or_else(|| of(self.zone)).or_else(|| of(self.defaults))
+    }
+
+    fn ramp(&self) -> Option<Ramp> {
+        self.find(|settings| settings.ramp.as_ref())?.get_ref().map(names::ramp_of)
     }
 }
 

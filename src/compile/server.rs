@@ -3,7 +3,7 @@
 use super::{
     checks::{self, CheckSpec},
     names::{self, Scope},
-    policies, pools,
+    policies, pools, safety,
 };
 use crate::{
     config::{
@@ -170,6 +170,7 @@ impl Server {
             policies::check_definition(&scope, policy, problems);
         }
         policies::check_loops(&scope, &self.file.policies, problems);
+        safety::check(self, problems);
     }
 }
 

@@ -6,13 +6,15 @@ use crate::{
     ids::{Class, CounterSlot},
     place::{LocationTable, embedded},
     policy::{Directives, select, tree::Kind},
-    snapshot::Failback,
+    snapshot::{Failback, Mode, Ramp, Rules},
+    units::Share,
     verdict::Standings,
 };
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 const SERVER: &str = r#"
@@ -31,6 +33,13 @@ type = "https"
 host = "www.example.com"
 [quick]
 type = "tcp"
+[db-eu]
+type = "tcp"
+target = "10.0.0.5:5432"
+[db-us]
+type = "tcp"
+target = "10.0.1.5"
+port = 5432
 "#;
 const PLAIN: &str = "$TTL 1h\n@ IN SOA ns host 1 2 3 4 5\n@ IN NS ns\nns IN A 192.0.2.1\n";
 const HEAD: &str = r#"
@@ -137,7 +146,7 @@ fn answers(compiled: &Compiled, id: &str, client: &str) -> Vec<String> {
         Some(map) => compiled.snapshot.maps[map.index()].lookup(client.parse().unwrap()).class,
         None => Class(0),
     };
-    let directives = Directives { active: &[], fell: &[] };
+    let directives = Directives::default();
     let decision = select(&plan.tree, class, &Standings::default(), &directives, ());
     let mut answers = Vec::new();
     decision.choice.leaves(&mut |share, leaf| {
@@ -185,16 +194,16 @@ fn the_files_of_the_design_compile() {
     assert_eq!(
         lines(&sources),
         "\
-warning zones/gtm.example.com.toml:60:39: `asn:64500` can match nobody: no loaded database has AS numbers
+warning zones/gtm.example.com.toml:62:39: `asn:64500` can match nobody: no loaded database has AS numbers
     = put one that does into geoip/
-warning zones/gtm.example.com.toml:61:14: `subdivision:US-CA` can match nobody: no loaded database has subdivisions
+warning zones/gtm.example.com.toml:63:14: `subdivision:US-CA` can match nobody: no loaded database has subdivisions
     = put one that does into geoip/
 "
     );
     let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
     let shares = |record, client| answers(&compiled, record, client);
     assert_eq!(shares("gtm.example.com/www", "192.0.2.1"), ["canary-1 10", "stable-1+stable-2 90"]);
-    assert_eq!(shares("gtm.example.com/app", "192.0.2.1"), ["iad-1 100"]);
+    assert_eq!(shares("gtm.example.com/app", "192.0.2.1"), ["dub-1 2", "iad-1 98"]);
     // 193.0.0.0/21 is RIPE's, in the Netherlands; 133.11.0.0/16 the University of Tokyo's.
     assert_eq!(shares("gtm.example.com/api", "133.11.0.1"), ["nrt-1 100"]);
     assert_eq!(shares("gtm.example.com/shop", "133.11.0.1"), ["nrt-1 100"]);
@@ -394,8 +403,8 @@ failback_delay = "10s"
     assert_eq!((c.ttl.max.as_secs(), c.ttl.min.as_secs()), (20, 5));
     assert_eq!(c.sticky.map(|sticky| (sticky.v4, sticky.v6)), Some((24, 48)));
     let failovers: Vec<(&str, Failback)> =
-        snapshot.failovers.iter().map(|f| (&*f.name, f.failback)).collect();
-    let ten = std::time::Duration::from_secs(10);
+        snapshot.failovers.iter().map(|f| (&*f.name, f.rules.failback)).collect();
+    let ten = Duration::from_secs(10);
     assert_eq!(failovers, [("a.example/d", Failback::Auto), ("a.example/f", Failback::After(ten))]);
     for failover in &snapshot.failovers {
         assert!(matches!(failover.tree.node(failover.node).kind, Kind::Failover(_)));
@@ -405,6 +414,63 @@ failback_delay = "10s"
     for (slot, plans) in snapshot.plans_of_slot.iter().enumerate() {
         assert!(!plans.is_empty(), "{}", snapshot.slots[slot].name);
     }
+}
+
+#[test]
+fn the_rules_of_failovers_are_compiled_and_ramps_inherited() {
+    let server = format!("{SERVER}[defaults]\nramp = {{ over = \"1m\", start = 0.2 }}\n");
+    let zone = r#"
+[records.app]
+policy = "failover"
+members = ["one", { pool = "two", require = ["check:db-eu"] }]
+require = ["check:db-us"]
+failover = "manual"
+failback = "manual"
+trickle = 0.02
+ramp = { over = "10m" }
+[records.calm]
+policy = "failover"
+members = ["one", { policy = "slow" }]
+failover_delay = "30s"
+ramp = "off"
+[policies.slow]
+policy = "failover"
+members = ["two"]
+"#;
+    let sources = Sources::in_memory([
+        ("tradewind.toml", server.as_str()),
+        ("healthchecks/web.toml", CHECKS),
+        ("zones/a.example.toml", &format!("{HEAD}{zone}")),
+    ]);
+    assert_eq!(lines(&sources), "");
+    let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
+    let snapshot = &compiled.snapshot;
+    let of = |name: &str| snapshot.failovers.iter().find(|f| &*f.name == name).unwrap();
+    let [app, calm, slow] = ["app", "calm", "slow"].map(|name| of(&format!("a.example/{name}")));
+    let ramp =
+        |secs, start| Ramp { over: Duration::from_secs(secs), start: Share::from_fraction(start) };
+    let manual = Rules {
+        failover: Mode::Manual,
+        failover_delay: Duration::ZERO,
+        failback: Failback::Manual,
+        ramp: Some(ramp(600, 0.05)),
+    };
+    assert_eq!(app.rules, manual);
+    let delayed = Rules { failover_delay: Duration::from_secs(30), ..Rules::default() };
+    assert_eq!(calm.rules, delayed);
+    assert_eq!(slow.rules, Rules { ramp: Some(ramp(60, 0.2)), ..Rules::default() });
+    assert_eq!(snapshot.plan(record(&compiled, "a.example/app").plan).ramp, manual.ramp);
+    assert_eq!(snapshot.plan(record(&compiled, "a.example/calm").plan).ramp, None);
+    assert_eq!(answers(&compiled, "a.example/app", "192.0.2.1"), ["two-1 2", "one-1 98"]);
+    // Gates are targets like any other, which judge nobody.
+    let label = |key: &Arc<str>| {
+        let target = compiled.plan.targets.iter().find(|target| target.key == *key).unwrap();
+        assert!(target.slots.is_empty());
+        target.label.to_string()
+    };
+    let gates = app.gates.iter().map(|gates| gates.iter().map(label).collect::<Vec<_>>());
+    let gates: Vec<_> = gates.collect();
+    assert_eq!(gates, [vec!["check:db-us"], vec!["check:db-us", "check:db-eu"]]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! shows: depth, leaves, regions that latency needs, weights that several answers break.
 
 use super::{
+    checks::{self, TargetSpec},
     maps::{DependentKey, LatencyMember},
     names::{self, Heir, Member, Named, Scope},
     policies::{absorbs, folded, target_name},
@@ -13,7 +14,8 @@ use crate::{
     config::{
         Problem, Problems, Spanned,
         policy::{
-            Failback as WrittenFailback, LatencyDef, MemberDef, PolicyBody, PolicyKind, RuleDef,
+            Failback as WrittenFailback, Failover as WrittenMode, FailoverDef, LatencyDef,
+            MemberDef, PolicyBody, PolicyKind, RuleDef,
         },
         settings::MinHealthy,
     },
@@ -22,8 +24,8 @@ use crate::{
         self, DEPTH_MAX, Endpoint, Failover, Geo, GeoRule, Kind, LEAVES_MAX, Latency, Multivalue,
         Node, NodeIx, Tree, Weighted, WeightedMember,
     },
-    snapshot::Failback,
-    units::{TenthMs, Weight},
+    snapshot::{Failback, Mode, Ramp, Rules},
+    units::{Share, TenthMs, Weight},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -35,8 +37,6 @@ use std::{
 
 /// Answers of a multivalue policy that says nothing (DESIGN §5, How many addresses).
 const MULTIVALUE_ANSWERS: u16 = 8;
-/// Time of unbroken health before going back (DESIGN §5, Failover).
-const FAILBACK_DELAY: Duration = Duration::from_secs(300);
 
 /// A failover definition as a draft knows it.
 #[derive(Clone, Debug)]
@@ -44,7 +44,9 @@ pub(super) struct FailoverSpec {
     /// `zone/record` or `zone/policy`.
     pub name: Arc<str>,
     pub members: Box<[Arc<str>]>,
-    pub failback: Failback,
+    /// For each member what must be up before clients are moved to it.
+    pub gates: Box<[Box<[TargetSpec]>]>,
+    pub rules: Rules,
 }
 
 /// The failovers of a draft, by ids of its own.
@@ -64,6 +66,8 @@ pub(super) struct Body<'a> {
     pub body: &'a PolicyBody,
     pub min_healthy: Option<MinHealthy>,
     pub answers: Option<u16>,
+    /// How fast clients follow it, should it be a failover.
+    pub ramp: Option<Ramp>,
 }
 
 /// Makes the tree of one record. Definitions have been checked: names exist, loops do not.
@@ -73,6 +77,8 @@ pub(super) struct TreeBuilder<'s, 'a> {
     pub failovers: &'s mut Failovers,
     /// What the record hands down.
     pub heir: Heir<'a>,
+    /// What the zone, else the server, says of ramps.
+    pub ramp: Option<Ramp>,
     /// Names of failovers that a policy cannot have because a record has them.
     pub records: &'s BTreeSet<&'a str>,
     pub nodes: Vec<Node>,
@@ -98,13 +104,10 @@ impl<'a> TreeBuilder<'_, 'a> {
             }),
             PolicyKind::Failover(def) => {
                 let members = self.members(body, depth)?;
-                let delay = def.failback_delay.as_ref();
-                let failback = match def.failback.as_ref().map(Spanned::get_ref) {
-                    Some(WrittenFailback::Auto) => Failback::Auto,
-                    _ => Failback::After(delay.map_or(FAILBACK_DELAY, |d| *d.get_ref())),
-                };
-                let id = self.failover(body.id.as_str().into(), &members, failback);
-                Kind::Failover(Failover { id, members })
+                let id = self.failover(body, def, &members);
+                let trickle = def.trickle.as_ref().map(|trickle| *trickle.get_ref());
+                let trickle = trickle.map_or(Share::NONE, Share::from_fraction);
+                Kind::Failover(Failover { id, members, trickle })
             }
             PolicyKind::Latency(def) => self.latency(body, def, depth)?,
             PolicyKind::Multivalue => {
@@ -142,6 +145,11 @@ impl<'a> TreeBuilder<'_, 'a> {
                     body: def.body.as_ref()?,
                     min_healthy: def.min_healthy.as_ref().map(|written| *written.get_ref()),
                     answers: def.answers.as_ref().map(|written| *written.get_ref() as u16),
+                    ramp: match &def.ramp {
+                        Some(own) => own.get_ref().map(names::ramp_of),
+                        None if is_shared => server_ramp(self.scope),
+                        None => self.ramp,
+                    },
                 };
                 self.body(&body, depth)?
             }
@@ -177,15 +185,39 @@ impl<'a> TreeBuilder<'_, 'a> {
         Some(weighted.collect())
     }
 
-    fn failover(&mut self, name: Arc<str>, members: &[NodeIx], failback: Failback) -> FailoverId {
+    fn failover(
+        &mut self,
+        body: &Body<'a>,
+        def: &'a FailoverDef,
+        members: &[NodeIx],
+    ) -> FailoverId {
+        let name: Arc<str> = body.id.as_str().into();
         if let Some(known) = self.failovers.known.get(&name) {
             return *known;
         }
         let id = FailoverId::at(self.failovers.list.len());
-        let members = members.iter().map(|&ix| self.node(ix).name.clone()).collect();
-        self.failovers.known.insert(name.clone(), id);
-        self.failovers.list.push(FailoverSpec { name, members, failback });
+        let spec = FailoverSpec {
+            name: name.clone(),
+            members: members.iter().map(|&ix| self.node(ix).name.clone()).collect(),
+            gates: self.gates(body, def),
+            rules: rules(def, body.ramp),
+        };
+        self.failovers.known.insert(name, id);
+        self.failovers.list.push(spec);
         id
+    }
+
+    /// What each member of a failover requires. Whether it exists has been checked.
+    fn gates(&self, body: &Body<'a>, def: &'a FailoverDef) -> Box<[Box<[TargetSpec]>]> {
+        let members = body.body.members.iter().flat_map(|members| members.get_ref());
+        let gates = members.map(|member| {
+            let own = member.require.iter().flat_map(|require| require.get_ref());
+            let found = def.require.iter().chain(own).filter_map(|name| {
+                checks::gate(self.scope.server, body.file, name, &mut Problems::default())
+            });
+            found.collect()
+        });
+        gates.collect()
     }
 
     fn geo(&mut self, rules: &'a [RuleDef], depth: usize) -> Option<Kind> {
@@ -328,6 +360,32 @@ impl<'a> TreeBuilder<'_, 'a> {
         };
         measured[usize::from(ix.0)] = Some(found);
         found
+    }
+}
+
+/// What `[defaults]` say of ramps: a policy that all zones share cannot ask any of them.
+fn server_ramp(scope: &Scope<'_>) -> Option<Ramp> {
+    let written = scope.server.file.defaults.ramp.as_ref()?;
+    written.get_ref().map(names::ramp_of)
+}
+
+/// The rules of a failover, defaults filled in (DESIGN §5, Failover).
+fn rules(def: &FailoverDef, ramp: Option<Ramp>) -> Rules {
+    let delay = |written: &Option<Spanned<Duration>>| written.as_ref().map(|d| *d.get_ref());
+    Rules {
+        failover: match def.failover.as_ref().map(Spanned::get_ref) {
+            None | Some(WrittenMode::Auto) => Mode::Auto,
+            Some(WrittenMode::Manual) => Mode::Manual,
+        },
+        failover_delay: delay(&def.failover_delay).unwrap_or_default(),
+        failback: match def.failback.as_ref().map(Spanned::get_ref) {
+            Some(WrittenFailback::Auto) => Failback::Auto,
+            Some(WrittenFailback::Manual) => Failback::Manual,
+            None | Some(WrittenFailback::After) => {
+                Failback::After(delay(&def.failback_delay).unwrap_or(Rules::FAILBACK_DELAY))
+            }
+        },
+        ramp,
     }
 }
 

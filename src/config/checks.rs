@@ -4,6 +4,7 @@ use super::{
     Problems, Spanned,
     reader::{Reader, Table, Value},
     scalar,
+    settings::{ProbeAt, probe_at},
 };
 use std::{ops::RangeInclusive, path::Path, sync::Arc, time::Duration};
 
@@ -16,6 +17,8 @@ pub struct CheckDef {
     pub name: Spanned<String>,
     /// What it sends; absent if it could not be read.
     pub kind: Option<Spanned<CheckType>>,
+    /// What it asks if no endpoint does: a gate of a failover needs one.
+    pub target: Option<Spanned<ProbeAt>>,
     /// The port it connects to.
     pub port: Option<Spanned<u32>>,
     /// Path and query of the request.
@@ -93,6 +96,7 @@ fn check<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Tabl
     let check = CheckDef {
         file: reader.file.clone(),
         kind,
+        target: table.take(reader, "target", probe_at),
         port: table.take(reader, "port", scalar::integer(1..=65_535)),
         path: table.take(reader, "path", path),
         host: table.take(reader, "host", scalar::string),

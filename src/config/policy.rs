@@ -5,7 +5,7 @@ use super::{
     pool::{self, EndpointDef},
     reader::{Reader, Table, Value},
     scalar,
-    settings::{self, MinHealthy, refuse_record_keys},
+    settings::{self, MinHealthy, Ramp, refuse_record_keys},
 };
 use crate::units::Weight;
 use ipnet::IpNet;
@@ -26,6 +26,8 @@ pub struct PolicyDef {
     pub min_healthy: Option<Spanned<MinHealthy>>,
     /// Of a multivalue one: how many addresses it answers.
     pub answers: Option<Spanned<u32>>,
+    /// Of a failover: how fast clients follow it. A record's own stands among its settings.
+    pub ramp: Option<Spanned<Option<Ramp>>>,
 }
 
 /// What a policy does with what.
@@ -67,13 +69,30 @@ impl PolicyKind {
     }
 }
 
-/// When a failover goes back.
+/// How a failover moves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FailoverDef {
-    /// Whether at once or after a while.
+    /// Who decides to leave a member that is down.
+    pub failover: Option<Spanned<Failover>>,
+    /// How long it must have been down before.
+    pub failover_delay: Option<Spanned<Duration>>,
+    /// When it goes back.
     pub failback: Option<Spanned<Failback>>,
     /// After how long of unbroken health.
     pub failback_delay: Option<Spanned<Duration>>,
+    /// Share of clients that keeps the next member warm.
+    pub trickle: Option<Spanned<f64>>,
+    /// Checks that must be up before clients are moved to any member.
+    pub require: Vec<Spanned<String>>,
+}
+
+/// Who decides to leave a member that is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failover {
+    /// The server.
+    Auto,
+    /// An operator.
+    Manual,
 }
 
 /// How a failover goes back to an earlier member that works again.
@@ -83,6 +102,8 @@ pub enum Failback {
     Auto,
     /// After `failback_delay` of unbroken health.
     After,
+    /// When an operator says so.
+    Manual,
 }
 
 /// How latencies are compared.
@@ -105,6 +126,8 @@ pub struct MemberDef {
     pub weight: Option<Spanned<Weight>>,
     /// Whether it takes what unavailable members leave.
     pub absorb: Option<Spanned<bool>>,
+    /// Of a failover: checks that must be up before clients are moved to it.
+    pub require: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// What a member is.
@@ -176,6 +199,7 @@ fn policy<'i>(
     mut table: Table<'i>,
 ) -> PolicyDef {
     reader.check_name(&name);
+    let ramp = table.take(reader, "ramp", settings::ramp);
     refuse_record_keys(reader, &mut table);
     for key in ["check", "region", "probe"] {
         table.elsewhere(reader, key, "write it at the pool, the record or the zone");
@@ -189,9 +213,15 @@ fn policy<'i>(
     if body.is_some() && !is("multivalue") {
         table.elsewhere(reader, "answers", "it belongs to pools and to multivalue policies");
     }
+    if let Some(ramp) = ramp.as_ref().filter(|_| body.is_some() && !is("failover")) {
+        let message = format!("`ramp` does not belong to {}", table.what);
+        let help = "it belongs to `failover` policies, and to records with their whole tree";
+        reader.report_help(ramp.span(), message, help);
+    }
     let policy = PolicyDef {
         file: reader.file.clone(),
         name,
+        ramp,
         body,
         min_healthy: table.take(reader, "min_healthy", settings::min_healthy),
         answers: table.take(reader, "answers", settings::answers),
@@ -206,8 +236,11 @@ const KEYS_OF_ONE: &[(&str, &str)] = &[
     ("tie", "latency"),
     ("bias", "latency"),
     ("failover", "failover"),
+    ("failover_delay", "failover"),
     ("failback", "failover"),
     ("failback_delay", "failover"),
+    ("trickle", "failover"),
+    ("require", "failover"),
 ];
 
 /// The keys that make a policy, of a record or of its own.
@@ -219,9 +252,6 @@ pub(super) fn body<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Op
         ("latency", "latency"),
         ("multivalue", "multivalue"),
     ];
-    for key in ["trickle", "ramp"] {
-        table.later(reader, key);
-    }
     let word = scalar::choice("policy", KINDS, &[]);
     let word = table.require(reader, "policy", "\"weighted\"", word);
     let kind = word.as_ref().map_or("", |word| *word.get_ref());
@@ -252,7 +282,7 @@ pub(super) fn body<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Op
     Some(PolicyBody { span: word?.span(), kind, members })
 }
 
-/// Weights and `absorb` where they would mean nothing.
+/// Weights, `absorb` and `require` where they would mean nothing.
 fn refuse_member_keys(
     reader: &mut Reader<'_, '_>,
     kind: &PolicyKind,
@@ -269,19 +299,57 @@ fn refuse_member_keys(
             let message = format!("`absorb` means nothing under `{}`", kind.word());
             reader.report_help(absorb.span(), message, "it belongs to `weighted` policies");
         }
+        let require = member.require.as_ref();
+        if let Some(require) = require.filter(|_| !matches!(kind, PolicyKind::Failover(_))) {
+            let message = format!("`require` means nothing under `{}`", kind.word());
+            reader.report_help(require.span(), message, "it belongs to `failover` policies");
+        }
     }
 }
 
 fn failover<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> FailoverDef {
-    const FAILOVER: &[(&str, ())] = &[("auto", ())];
-    const FAILBACK: &[(&str, Failback)] = &[("auto", Failback::Auto), ("after", Failback::After)];
-    let mode = scalar::choice("failover", FAILOVER, &["manual"]);
-    table.take(reader, "failover", mode);
-    let failback = scalar::choice("failback", FAILBACK, &["manual"]);
+    const FAILOVER: &[(&str, Failover)] = &[("auto", Failover::Auto), ("manual", Failover::Manual)];
+    const FAILBACK: &[(&str, Failback)] =
+        &[("auto", Failback::Auto), ("after", Failback::After), ("manual", Failback::Manual)];
+    let mode = scalar::choice("failover", FAILOVER, &[]);
+    let failback = scalar::choice("failback", FAILBACK, &[]);
     FailoverDef {
+        failover: table.take(reader, "failover", mode),
+        failover_delay: table.take(reader, "failover_delay", scalar::duration),
         failback: table.take(reader, "failback", failback),
         failback_delay: table.take(reader, "failback_delay", scalar::duration),
+        trickle: table.take(reader, "trickle", trickle),
+        require: table.take(reader, "require", gates).map(Spanned::into_inner).unwrap_or_default(),
     }
+}
+
+/// A share that keeps a member warm: up to a half, or it would be no trickle.
+fn trickle<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<f64> {
+    let span = value.span();
+    let share = scalar::number(reader, value)?;
+    if (0.0..=0.5).contains(&share) {
+        return Some(share);
+    }
+    let help = match share > 1.0 && share <= 50.0 {
+        true => format!("write {} for {share} %", share / 100.0),
+        false => "write a share from 0 to 0.5; to divide clients, use a weighted policy".into(),
+    };
+    reader.report_help(span, format!("{share} is not a trickle"), help);
+    None
+}
+
+/// `["check:NAME"]`: names of checks.
+fn gates<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<Spanned<String>>> {
+    reader.list(value, "checks such as \"check:db-eu\"", |reader, value| {
+        let span = value.span();
+        let text = scalar::string(reader, value)?;
+        let name = text.strip_prefix("check:").filter(|name| !name.is_empty());
+        if name.is_none() {
+            let message = format!("`{text}` is nothing that can be required");
+            reader.report_help(span, message, "write `check:` and the name of a check");
+        }
+        name.map(str::to_owned)
+    })
 }
 
 fn latency<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> LatencyDef {
@@ -311,15 +379,17 @@ fn member<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<MemberDef
             span,
             weight: None,
             absorb: None,
+            require: None,
         });
     }
     let mut table = reader.table("a member".into(), value)?;
     refuse_record_keys(reader, &mut table);
     let weight = table.take(reader, "weight", scalar::weight);
     let absorb = table.take(reader, "absorb", scalar::boolean);
+    let require = table.take(reader, "require", gates);
     let target = member_target(reader, &mut table);
     table.finish(reader);
-    Some(MemberDef { span, target: target?, weight, absorb })
+    Some(MemberDef { span, target: target?, weight, absorb, require })
 }
 
 fn member_target<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Option<MemberTarget> {

@@ -5,6 +5,7 @@ use super::{
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
     reader::{Reader, Table, Value},
+    safety::{self, SafetyDef},
     scalar,
     settings::RecordSettings,
 };
@@ -33,6 +34,8 @@ pub struct ServerFile {
     pub pools: Vec<PoolDef>,
     /// Policies that all zones see.
     pub policies: Vec<PolicyDef>,
+    /// What no operator's change may do.
+    pub safety: Vec<SafetyDef>,
 }
 
 /// `[server]`.
@@ -75,7 +78,7 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Ser
     let (mut reader, mut root) = Reader::open(file, text, problems)?;
     let reader = &mut reader;
     root.what = SERVER_FILE_NAME.into();
-    for key in ["safety", "breaker", "mode"] {
+    for key in ["breaker", "mode"] {
         root.later(reader, key);
     }
     rrl(reader, &mut root);
@@ -87,6 +90,7 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Ser
         deny: health(reader, &mut root),
         pools: pool::read(reader, &mut root),
         policies: policy::read(reader, &mut root),
+        safety: safety::read(reader, &mut root),
     };
     root.finish(reader);
     Some(server)

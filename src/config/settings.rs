@@ -9,7 +9,10 @@ use super::{
     scalar,
 };
 use crate::units::Ttl;
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use toml::de::DeValue;
 
 /// What an endpoint may say of itself, or be told by anything above it.
@@ -49,6 +52,18 @@ pub struct RecordSettings {
     pub sticky_prefix: Option<Spanned<StickyPrefix>>,
     /// Whether the client subnet of a query counts.
     pub ecs: Option<Spanned<Ecs>>,
+    /// How fast clients come to an endpoint that comes back, or follow a failover; `None`
+    /// within is `"off"`.
+    pub ramp: Option<Spanned<Option<Ramp>>>,
+}
+
+/// A share that grows to one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ramp {
+    /// How long it takes.
+    pub over: Duration,
+    /// Where it starts, if not at the usual share.
+    pub start: Option<f64>,
 }
 
 /// A target of probes as written: an address or a name, and a port if not the check's.
@@ -167,6 +182,7 @@ impl RecordSettings {
             sticky: table.take(reader, "sticky", scalar::choice("sticky mode", STICKY, &[])),
             sticky_prefix: table.take(reader, "sticky_prefix", sticky_prefix),
             ecs: table.take(reader, "ecs", scalar::choice("use of ECS", ECS, &[])),
+            ramp: table.take(reader, "ramp", ramp),
         }
     }
 }
@@ -174,12 +190,38 @@ impl RecordSettings {
 /// Refuses the keys that belong to a record, in `table`, which is a pool or a policy inside one.
 pub(super) fn refuse_record_keys<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) {
     const WHOLE: &str = "it holds for a record and its whole tree: write it at the record";
-    for key in ["sticky", "sticky_prefix", "cohort", "ecs", "ttl"] {
+    for key in ["sticky", "sticky_prefix", "cohort", "ecs", "ttl", "ramp"] {
         table.elsewhere(reader, key, WHOLE);
     }
     const ALL_DOWN: &str = "it is what a record answers when all of its tree is down: write it \
                             at the record, the zone or [defaults]";
     table.elsewhere(reader, "all_down", ALL_DOWN);
+}
+
+/// `{ over = "10m", start = 0.05 }`, or `"off"` where one is inherited.
+pub(super) fn ramp<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Option<Ramp>> {
+    /// Shares move once a second: shorter is at once.
+    const OVER_MIN: Duration = Duration::from_secs(1);
+    /// Longer than a day of peak and trough, nobody watches it any more.
+    const OVER_MAX: Duration = Duration::from_secs(7 * 86_400);
+    if value.get_ref().as_str() == Some("off") {
+        return Some(None);
+    }
+    let mut table = match value.get_ref().is_table() {
+        true => reader.table("`ramp`".into(), value)?,
+        false => return reader.mistyped(&value, "{ over = \"10m\" } or \"off\""),
+    };
+    let over = table.require(reader, "over", "\"10m\"", scalar::duration);
+    let start = table.take(reader, "start", scalar::share);
+    table.finish(reader);
+    let over = over?;
+    if !(OVER_MIN..=OVER_MAX).contains(over.get_ref()) {
+        let message = format!("a ramp over {:?} is out of range", over.get_ref());
+        reader.report_help(over.span(), message, "write 1s to 7d, or `ramp = \"off\"`");
+        return None;
+    }
+    let start = start.map(Spanned::into_inner);
+    Some(Some(Ramp { over: over.into_inner(), start }))
 }
 
 /// A number of addresses in an answer: a pool has at most 256 endpoints.
@@ -267,7 +309,7 @@ fn sticky_prefix<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<St
     })
 }
 
-fn probe_at<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<ProbeAt> {
+pub(super) fn probe_at<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<ProbeAt> {
     let span = value.span();
     if !matches!(value.get_ref(), DeValue::String(_)) {
         return reader.mistyped(&value, "a string such as \"10.0.0.11:8443\"");

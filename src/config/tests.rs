@@ -96,8 +96,6 @@ peers = [{ name = "ns2" }]
 per_second = 200
 [breaker]
 share = 0.5
-[[safety]]
-name = "x"
 "#;
     assert_eq!(
         lines("tradewind.toml", text),
@@ -111,8 +109,6 @@ name = "x"
 7:14: `per_second = 200` is not in this version
     = write 0 (off), or leave [rrl] out
 8:2: `breaker` is not in this version
-    = leave it out
-10:3: `safety` is not in this version
     = leave it out
 "
     );

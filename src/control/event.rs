@@ -6,7 +6,11 @@
 //! into [`EVENT_WORDS`](crate::config::hooks::EVENT_WORDS). Must not know who reads.
 
 use super::spelled;
-use crate::{clock::Moment, verdict::Standing};
+use crate::{
+    clock::Moment,
+    failover::{Phase, breaker::News},
+    verdict::Standing,
+};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration, time::SystemTime};
 
@@ -100,6 +104,19 @@ pub enum EventKind {
         /// Why.
         why: Cow<'static, str>,
     },
+    /// A failover waits for something, or moves clients little by little.
+    Phase {
+        /// `zone/record` or `zone/policy`.
+        name: Arc<str>,
+        /// Where it stands now.
+        phase: Cow<'static, str>,
+        /// The active member.
+        active: Arc<str>,
+        /// The member that something is said of.
+        other: Arc<str>,
+        /// What: completes a sentence that begins with the member.
+        why: Cow<'static, str>,
+    },
     /// Records started or ceased to answer on other grounds than health.
     Basis {
         /// `zone/record` of the first record concerned.
@@ -108,6 +125,11 @@ pub enum EventKind {
         records: usize,
         /// The new grounds.
         basis: Cow<'static, str>,
+    },
+    /// The breaker held falls back, or let them through.
+    Breaker {
+        /// What it did.
+        news: News,
     },
     /// A World was published because of what stands before this event.
     Published {
@@ -126,6 +148,19 @@ pub enum EventKind {
         what: Arc<str>,
         /// Whether it was taken.
         taken: bool,
+    },
+    /// An operator changed what the server does, or such a change ended.
+    Hand {
+        /// Number of the override or proposal; 0 for `state/PIN`.
+        id: u64,
+        /// The command: `drain region:us-east-1`.
+        what: Arc<str>,
+        /// What became of it: `made`, `taken away`, `ended`, `proposed`, `settled`, …
+        became: Arc<str>,
+        /// What it does, who did it and why.
+        said: Arc<str>,
+        /// Whether someone should look: it went over a safety rule, or freezes everything.
+        alarm: bool,
     },
     /// `demo kill` or `demo restore`.
     Demo {
@@ -208,9 +243,12 @@ impl EventKind {
             EventKind::Refused { .. } => "refused",
             EventKind::Verdict { .. } => "verdict",
             EventKind::Failover { .. } => "failover",
+            EventKind::Phase { .. } => "phase",
             EventKind::Basis { .. } => "basis",
+            EventKind::Breaker { .. } => "breaker",
             EventKind::Published { .. } => "published",
             EventKind::Geoip { .. } => "geoip",
+            EventKind::Hand { .. } => "hand",
             EventKind::Demo { .. } => "demo",
             EventKind::Store { .. } => "store",
             EventKind::Hook { .. } => "hook",
@@ -225,7 +263,10 @@ impl EventKind {
             EventKind::Refused { .. } => true,
             EventKind::Verdict { to, .. } => !to.is_up(),
             EventKind::Basis { basis, .. } => basis != "healthy",
+            EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
+            EventKind::Hand { alarm, .. } => *alarm,
+            EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
             EventKind::Store { well, .. } | EventKind::Hook { well, .. } => !well,
             EventKind::Foreign { alarm, .. } => *alarm,
             EventKind::Failover { .. } | EventKind::Published { .. } | EventKind::Demo { .. } => {
@@ -251,6 +292,12 @@ impl EventKind {
             EventKind::Failover { name, from, to, why } => {
                 Facts { subject: Some(name), before: Some(from), after: Some(to), cause: Some(why) }
             }
+            EventKind::Phase { name, phase, why, .. } => Facts {
+                subject: Some(name),
+                after: Some(phase),
+                cause: Some(why),
+                ..Facts::default()
+            },
             EventKind::Basis { record, basis, .. } => {
                 Facts { subject: Some(record), after: Some(basis), ..Facts::default() }
             }
@@ -258,12 +305,19 @@ impl EventKind {
                 let after = if *up { "up" } else { "down" };
                 Facts { subject: Some(region), after: Some(after), ..Facts::default() }
             }
+            EventKind::Hand { what, became, said, .. } => Facts {
+                subject: Some(what),
+                after: Some(became),
+                cause: Some(said),
+                ..Facts::default()
+            },
             EventKind::Hook { hook, what, .. } => {
                 Facts { subject: Some(hook), cause: Some(what), ..Facts::default() }
             }
-            EventKind::Published { .. } | EventKind::Geoip { .. } | EventKind::Foreign { .. } => {
-                Facts::default()
-            }
+            EventKind::Breaker { .. }
+            | EventKind::Published { .. }
+            | EventKind::Geoip { .. }
+            | EventKind::Foreign { .. } => Facts::default(),
         }
     }
 
@@ -301,6 +355,9 @@ impl fmt::Display for EventKind {
             EventKind::Failover { name, from, to, why } => {
                 write!(f, "{name}: {from} → {to} ({why})")
             }
+            EventKind::Phase { name, phase, active, other, why } => {
+                write!(f, "{name}: {phase}: {active} is active; {other} {why}")
+            }
             EventKind::Basis { record, records, basis } => {
                 write!(f, "{record}")?;
                 if *records > 1 {
@@ -308,6 +365,7 @@ impl fmt::Display for EventKind {
                 }
                 write!(f, " now answered on these grounds: {basis}")
             }
+            EventKind::Breaker { news } => news.fmt(f),
             EventKind::Published { plans, took, summary } => {
                 write!(f, "published: {plans} plans in {:.1} ms", took.as_secs_f64() * 1e3)?;
                 for (index, (word, count)) in summary.counts.iter().enumerate() {
@@ -317,6 +375,13 @@ impl fmt::Display for EventKind {
             }
             EventKind::Geoip { what, taken: true } => write!(f, "geoip: {what}"),
             EventKind::Geoip { what, .. } => write!(f, "geoip: {what}; the old data stay in force"),
+            EventKind::Hand { id, what, became, said, .. } => {
+                write!(f, "#{id} {what}: {became}")?;
+                if !said.is_empty() {
+                    write!(f, " ({said})")?;
+                }
+                Ok(())
+            }
             EventKind::Demo { region, up: true } => write!(f, "demo: {region} restored"),
             EventKind::Demo { region, .. } => write!(f, "demo: {region} killed"),
             EventKind::Store { what, .. } => write!(f, "state database: {what}"),

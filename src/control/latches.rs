@@ -3,101 +3,240 @@
 use super::event::EventKind;
 use crate::{
     clock::Moment,
-    failover::{Cause, Latch, Transition},
+    failover::{Command, Effect, Machine, Pending, Phase, Refusal, Seen},
     ids::{FailoverId, PlanId},
-    policy::available,
+    policy::{Course, Directives, SlotRamp, available},
     snapshot::{FailoverDefinition, Snapshot},
-    verdict::Standings,
+    steering::Moved,
 };
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
-/// One latch for each failover of the Snapshot in force.
-#[derive(Debug, Default)]
-pub(super) struct Latches(Vec<Latch>);
+/// One machine for each failover of the Snapshot in force.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Latches(Vec<Machine>);
+
+/// What failovers look at beside the standings of their members.
+pub(super) struct Around<'a> {
+    /// Everything that moves answers; the courses in it are those before the step.
+    pub moved: Moved<'a>,
+    /// Whether the target with this key is up: of one without a result nothing is known, and a
+    /// gate is shut until it is.
+    pub is_up: &'a dyn Fn(&str) -> bool,
+    /// What an operator said of it.
+    pub order: &'a dyn Fn(&FailoverDefinition) -> Order,
+}
+
+/// What an operator said of one failover; nothing by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Order {
+    /// Index of the member that comes first while the order is in force.
+    pub prefer: Option<u8>,
+    /// Nothing moves.
+    pub held: bool,
+}
+
+/// What a step of all machines came to.
+pub(super) struct Stepped {
+    /// What each failover does now.
+    pub courses: Vec<Course>,
+    /// The plans that these courses alter.
+    pub plans: BTreeSet<PlanId>,
+    /// What happened.
+    pub events: Vec<EventKind>,
+}
 
 impl Latches {
-    /// Latches for the failovers of `new`: found again by name, and their members too, so that a
-    /// reload moves nobody whose member is still there. Tells of those whose member is not.
+    /// Machines for the failovers of `new`: found again by name, and their members too, so that
+    /// a reload moves nobody whose member is still there. Tells of those whose member is not.
     pub fn carried_over(&self, old: &Snapshot, new: &Snapshot) -> (Latches, Vec<EventKind>) {
         let known = old.failovers.iter().zip(&self.0);
         let known: HashMap<&str, _> = known.map(|known| (&*known.0.name, known)).collect();
         let mut events = Vec::new();
         let carry = |definition: &FailoverDefinition| {
-            let Some((before, latch)) = known.get(&*definition.name) else {
-                return Latch::new(definition.members.len());
+            let Some((before, machine)) = known.get(&*definition.name) else {
+                return Machine::new(definition.members.len());
             };
             let place = |member| before.members.iter().position(|name| name == member);
             let places: Vec<Option<usize>> = definition.members.iter().map(place).collect();
-            let carried = latch.carried_over(&places);
-            let from = &before.members[usize::from(latch.active())];
+            let carried = machine.carried_over(&places);
+            let from = &before.members[usize::from(machine.active())];
             let to = &definition.members[usize::from(carried.active())];
             if from != to {
-                events.push(event(
-                    definition,
-                    from,
-                    to,
-                    "its active member is in the files no more",
-                ));
+                let why = "its active member is in the files no more";
+                events.push(moved(definition, from, to, why));
             }
             carried
         };
-        let latches = new.failovers.iter().map(carry).collect();
-        (Latches(latches), events)
+        let machines = new.failovers.iter().map(carry).collect();
+        (Latches(machines), events)
     }
 
-    /// Steps the latches of the failovers in `asked` (of all, for `None`) and those that wait
-    /// for a failback; returns the plans they moved and what happened.
+    /// Steps the machines of the failovers in `asked` (of all, for `None`) and of those that may
+    /// have something to do by now.
     pub fn step(
         &mut self,
         snapshot: &Snapshot,
-        standings: &Standings,
+        around: &Around<'_>,
         asked: Option<&BTreeSet<FailoverId>>,
         now: Moment,
-    ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
+    ) -> Stepped {
         let (mut plans, mut events) = (BTreeSet::new(), Vec::new());
-        for (index, (definition, latch)) in snapshot.failovers.iter().zip(&mut self.0).enumerate() {
+        let mut courses = around.moved.directives.courses.to_vec();
+        courses.resize(snapshot.failovers.len(), Course::default());
+        let mut asked = asked.cloned();
+        // A failover that stands in another has the lower id, so whoever looks at it comes later.
+        for (index, definition) in snapshot.failovers.iter().enumerate() {
             let moves = &snapshot.plans_of_failover[index];
-            let is_asked = asked.is_none_or(|asked| asked.contains(&FailoverId::at(index)));
+            let machine = &mut self.0[index];
+            let is_asked = asked.as_ref().is_none_or(|a| a.contains(&FailoverId::at(index)));
             // A failover that no record refers to has no members to look at.
-            if moves.is_empty() || !(is_asked || latch.failback_pending()) {
+            if moves.is_empty() || !(is_asked || is_waiting(machine, definition)) {
                 continue;
             }
-            let members = definition.member_nodes().iter();
-            let up: Vec<bool> =
-                members.map(|&member| available(&definition.tree, member, standings)).collect();
-            if let Some(transition) = latch.step(&up, definition.failback, now) {
+            // Any plan that holds it can say what its slots' ramps come to.
+            let plan = snapshot.plan(moves[0]);
+            let sight = Sight::of(definition, &around.moved.ramps_of(plan), around, &courses);
+            let order = (around.order)(definition);
+            let effects = machine.step(&definition.rules, &sight.seen(order), now);
+            events.extend(effects.into_iter().map(|effect| event(definition, machine, effect)));
+            let course = machine.course(&definition.rules, now);
+            if courses[index] != course {
+                courses[index] = course;
                 plans.extend(moves);
-                events.push(moved(definition, transition));
+                if let Some(asked) = &mut asked {
+                    asked.extend(moves.iter().flat_map(|plan| &snapshot.plan(*plan).failovers));
+                }
             }
         }
-        (plans, events)
+        Stepped { courses, plans, events }
     }
 
-    /// The active member of each.
-    pub fn active(&self) -> Vec<u8> {
-        self.0.iter().map(Latch::active).collect()
+    /// Tells one machine what an operator wishes, after it was stepped with the same around it;
+    /// what follows for answers comes with the next step.
+    ///
+    /// # Errors
+    /// When the machine refuses.
+    pub fn command(
+        &mut self,
+        snapshot: &Snapshot,
+        around: &Around<'_>,
+        id: FailoverId,
+        command: Command,
+    ) -> Result<Vec<EventKind>, Refusal> {
+        let definition = &snapshot.failovers[id.index()];
+        let Some(plan) = snapshot.plans_of_failover[id.index()].first() else {
+            return Err(Refusal::NothingAsked);
+        };
+        let ramps = around.moved.ramps_of(snapshot.plan(*plan));
+        let sight = Sight::of(definition, &ramps, around, around.moved.directives.courses);
+        let machine = &mut self.0[id.index()];
+        let seen = sight.seen((around.order)(definition));
+        let effects = machine.command(command, &definition.rules, &seen)?;
+        Ok(effects.into_iter().map(|effect| event(definition, machine, effect)).collect())
     }
 
-    /// When the next pending failback is due.
-    pub fn wake(&self, snapshot: &Snapshot) -> Option<Moment> {
+    /// Each failover with its machine.
+    pub fn of<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+    ) -> impl Iterator<Item = (&'s FailoverDefinition, &'s Machine)> + 's {
+        snapshot.failovers.iter().zip(&self.0)
+    }
+
+    /// The failovers that would move and wait: their active member, and for what.
+    pub fn pending<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+    ) -> impl Iterator<Item = (FailoverId, u8, Pending)> + 's {
+        let machines = snapshot.failovers.iter().zip(&self.0).enumerate();
+        machines.filter_map(|(index, (definition, machine))| {
+            let pending = machine.pending(&definition.rules)?;
+            Some((FailoverId::at(index), machine.active(), pending))
+        })
+    }
+
+    /// When the next failover has something to do by itself.
+    pub fn wake(&self, snapshot: &Snapshot, now: Moment) -> Option<Moment> {
         let latches = snapshot.failovers.iter().zip(&self.0);
-        latches.filter_map(|(definition, latch)| latch.wake(definition.failback)).min()
+        latches.filter_map(|(definition, machine)| machine.wake(&definition.rules, now)).min()
     }
 }
 
-fn moved(definition: &FailoverDefinition, transition: Transition) -> EventKind {
-    let member = |index: u8| &definition.members[usize::from(index)];
-    let why = match transition.cause {
-        Cause::Lost => "the active member is not available",
-        Cause::Failback => "a preferred member has been available long enough",
-    };
-    event(definition, member(transition.from), member(transition.to), why)
+/// Whether time alone may move it.
+fn is_waiting(machine: &Machine, definition: &FailoverDefinition) -> bool {
+    machine.pending(&definition.rules).is_some()
+        || matches!(machine.phase(), Phase::FailingOver | Phase::FailingBack)
 }
 
-fn event(
+/// What one machine is shown.
+struct Sight {
+    available: Vec<bool>,
+    allowed: Vec<bool>,
+    leaving: Vec<bool>,
+}
+
+impl Sight {
+    fn of(
+        definition: &FailoverDefinition,
+        ramps: &[SlotRamp],
+        around: &Around<'_>,
+        courses: &[Course],
+    ) -> Sight {
+        let members = definition.member_nodes();
+        let up = |ramps: &[SlotRamp]| -> Vec<bool> {
+            let directives = Directives { courses, ramps, ..around.moved.directives };
+            let up = |&node| available(&definition.tree, node, around.moved.standings, &directives);
+            members.iter().map(up).collect()
+        };
+        let available = up(ramps);
+        let leaving = match ramps.is_empty() {
+            true => vec![false; available.len()],
+            // Available only thanks to what is still on its way out.
+            false => std::iter::zip(&available, up(&[]))
+                .map(|(with, without)| *with && !without)
+                .collect(),
+        };
+        let gates = |member: usize| definition.gates.get(member).into_iter().flatten();
+        let is_allowed = |member| gates(member).all(|gate| (around.is_up)(gate));
+        Sight { allowed: (0..available.len()).map(is_allowed).collect(), available, leaving }
+    }
+
+    fn seen(&self, order: Order) -> Seen<'_> {
+        Seen {
+            available: &self.available,
+            allowed: &self.allowed,
+            leaving: &self.leaving,
+            prefer: order.prefer,
+            held: order.held,
+        }
+    }
+}
+
+fn event(definition: &FailoverDefinition, machine: &Machine, effect: Effect) -> EventKind {
+    let member = |index: u8| &definition.members[usize::from(index)];
+    let (other, why) = match effect {
+        Effect::Moved { from, to, cause } => {
+            return moved(definition, member(from), member(to), cause.why());
+        }
+        Effect::Waiting { to, wait } => (to, wait.what()),
+        Effect::Withdrawn { to } => (to, "waits no more"),
+        Effect::RampStarted { from } => (from, "is left little by little"),
+        Effect::RampEnded { from } => (from, "has been left"),
+        Effect::RampAborted { from } => (from, "is left no more"),
+    };
+    EventKind::Phase {
+        name: Arc::clone(&definition.name),
+        phase: machine.phase().word().into(),
+        active: Arc::clone(member(machine.active())),
+        other: Arc::clone(member(other)),
+        why: why.into(),
+    }
+}
+
+fn moved(
     definition: &FailoverDefinition,
     from: &Arc<str>,
     to: &Arc<str>,

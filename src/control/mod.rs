@@ -4,17 +4,21 @@
 pub mod change;
 pub mod event;
 mod grounds;
+pub mod hand;
 pub mod journal;
 mod latches;
 mod locations;
+pub mod overview;
 pub mod publish;
 pub mod reload;
+pub mod residual;
 pub mod revisions;
 pub mod run;
 mod spelled;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod vantage;
 mod verdicts;
 
 pub use change::Change;
@@ -22,6 +26,7 @@ pub use reload::Report;
 
 use crate::{place::LocationTable, world::Reader};
 use arc_swap::ArcSwap;
+use hand::apply::SharedHand;
 use journal::SharedJournal;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -37,6 +42,12 @@ pub struct Handle {
     pub journal: SharedJournal,
     /// The outcome of the newest load of files.
     pub report: watch::Receiver<Arc<Report>>,
+    /// What operators told the server.
+    pub hand: SharedHand,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LocationTable>>,
+    /// Changes whose old answers may still be kept somewhere.
+    pub moves: residual::Moves,
+    /// What is held and what waits.
+    pub overview: overview::SharedOverview,
 }

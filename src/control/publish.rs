@@ -6,19 +6,27 @@
 //! World once and writes down who, why and how long it took. Runs on one thread, reads time
 //! from its clock, does no I/O.
 
+pub use super::verdicts::{Said, TargetVerdict};
 use super::{
     event::{EventKind, Stamp, Summary},
     grounds,
+    hand::{Now, apply::Operator},
     journal::SharedJournal,
-    latches::Latches,
-    verdicts::Turn,
+    latches::{Around, Latches, Stepped},
+    overview::SharedOverview,
+    residual::{Moves, Traffic},
+    vantage::{Nobody, Vantage},
+    verdicts::{Layers, Turn},
 };
 use crate::{
     clock::{Clock, Moment},
+    failover::breaker::{self, Breaker, Fall, Step},
     ids::{FailoverId, PlanId, SlotId},
-    snapshot::Snapshot,
-    steering::Steering,
-    verdict::Sight,
+    policy::RampKind,
+    snapshot::{FailoverDefinition, Slot, Snapshot},
+    steering::{RampState, Steering},
+    telemetry::Telemetry,
+    verdict::Standing,
     world::{Publisher, Reader, State, World},
 };
 use std::{
@@ -26,41 +34,46 @@ use std::{
     sync::Arc,
 };
 
-/// What health found out about one target; every slot it judges follows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetVerdict {
-    /// The target's key.
-    pub key: Arc<str>,
-    /// What steering is to see.
-    pub sight: Sight,
-    /// Why.
-    pub reason: Arc<str>,
-    /// When the probe that decided it ended.
-    pub at: Moment,
-}
-
 /// The owner of the Publisher and of everything that lives from World to World.
 pub struct Control {
-    clock: Arc<dyn Clock>,
-    publisher: Publisher,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) publisher: Publisher,
     journal: SharedJournal,
     /// The newest verdict on every target of the Snapshot in force, by key.
     known: HashMap<Arc<str>, TargetVerdict>,
     /// The slots each of those targets judges.
     judged: HashMap<Arc<str>, Vec<SlotId>>,
-    latches: Latches,
-    /// When the next pending failback is due.
+    /// Looks at all targets together before one falls.
+    breaker: Breaker,
+    guarded: breaker::Settings,
+    vantage: Arc<dyn Vantage>,
+    /// Nothing of what probes say takes effect.
+    pub(super) pinned: bool,
+    /// What operators say of slots.
+    pub(super) hands: HashMap<SlotId, Said>,
+    /// The hand they say it with.
+    pub(super) operator: Operator,
+    pub(super) latches: Latches,
+    /// The failovers that each target is a gate of.
+    gated: HashMap<Arc<str>, Vec<FailoverId>>,
+    /// What all this is in the middle of.
+    pub(super) overview: SharedOverview,
+    /// The pace of queries, and what was moved.
+    traffic: Traffic,
+    /// When the passing of time alone has something to change.
     wake: Option<Moment>,
     /// Until the first results of health checks are in.
-    warming: bool,
+    pub(super) warming: bool,
 }
 
 /// What one change comes to before it is published.
-struct Outcome {
+pub(super) struct Outcome {
     state: State,
     /// Plans to be made anew.
-    touched: BTreeSet<PlanId>,
-    events: Vec<EventKind>,
+    pub touched: BTreeSet<PlanId>,
+    /// Failovers that see something else, beside those of these plans.
+    pub asked: BTreeSet<FailoverId>,
+    pub events: Vec<EventKind>,
     /// When its first cause happened.
     since: Moment,
 }
@@ -74,10 +87,44 @@ impl Control {
             journal: SharedJournal::default(),
             known: HashMap::new(),
             judged: HashMap::new(),
+            breaker: Breaker::default(),
+            guarded: breaker::Settings::default(),
+            vantage: Arc::new(Nobody),
+            pinned: false,
+            hands: HashMap::new(),
+            operator: Operator::default(),
             latches: Latches::default(),
+            gated: HashMap::new(),
+            overview: SharedOverview::default(),
+            traffic: Traffic::new(Arc::default()),
             wake: None,
             warming: true,
         }
+    }
+
+    /// Has `vantage` asked for witnesses and probes out of turn.
+    pub fn watch_from(&mut self, vantage: Arc<dyn Vantage>) {
+        self.vantage = vantage;
+    }
+
+    /// Measures old answers by what `telemetry` counts.
+    pub fn count_by(&mut self, telemetry: Arc<Telemetry>) {
+        self.traffic = Traffic::new(telemetry);
+    }
+
+    /// Changes whose old answers may still be kept somewhere.
+    pub fn moves(&self) -> Moves {
+        self.traffic.moves()
+    }
+
+    /// How much may fall at once; holds from the next [`Control::install`] on.
+    pub fn guard(&mut self, settings: breaker::Settings) {
+        self.guarded = settings;
+    }
+
+    /// What the breaker holds back.
+    pub fn held(&self) -> breaker::Summary {
+        self.breaker.summary()
     }
 
     /// A view for one more thread.
@@ -97,7 +144,7 @@ impl Control {
 
     /// When [`Control::tick`] has something to do.
     pub fn wake(&self) -> Option<Moment> {
-        self.wake
+        self.wake.into_iter().chain(self.operator.effect().next_change).min()
     }
 
     /// Writes down something that alters no answer.
@@ -109,7 +156,7 @@ impl Control {
     pub fn warm(&mut self) {
         if std::mem::take(&mut self.warming) {
             let world = self.publisher.world();
-            self.install(Arc::clone(&world.snapshot), world.revision);
+            self.install(Arc::clone(self.operator.files()), world.revision);
         }
     }
 
@@ -119,13 +166,21 @@ impl Control {
         let started = self.clock.now();
         let old = self.publisher.world();
         let swap = old.swap + 1;
+        let snapshot =
+            self.operator.install(snapshot, Now { at: started, wall: self.clock.wall() });
+        self.hands = self.operator.said();
+        self.pinned = self.operator.is_pinned();
         self.judged = judged(&snapshot);
-        self.known.retain(|key, _| self.judged.contains_key(key));
-        let turn = Turn { clock: &*self.clock, swap };
-        let (mut state, mut events) = turn.carried_over(&old, &snapshot, &self.known);
+        self.gated = gated(&snapshot);
+        let is_known =
+            |key: &Arc<str>| self.judged.contains_key(key) || self.gated.contains_key(key);
+        self.known.retain(|key, _| is_known(key));
+        self.breaker.arrange(groups(&snapshot), self.guarded);
+        let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot);
         let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot);
         self.latches = latches;
         events.extend(gone);
+        self.advance(&snapshot, &mut state);
         let (_, transitions) = self.step_failovers(&snapshot, &mut state, None);
         events.extend(transitions);
         let warming = self.warming;
@@ -135,7 +190,9 @@ impl Control {
         };
         let plans = snapshot.plans.len();
         let state = Arc::new(state);
+        self.traffic.install(&snapshot, started);
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
+        self.show();
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
         let summary = Summary::of(&events);
@@ -145,45 +202,121 @@ impl Control {
 
     /// Takes in what health found out. One change, however many targets it concerns.
     pub fn observe(&mut self, found: Vec<TargetVerdict>) {
-        let old = self.publisher.world();
-        let turn = Turn { clock: &*self.clock, swap: old.swap + 1 };
-        let mut outcome = Outcome::new(&old, self.clock.now());
+        let now = self.clock.now();
+        let mut since = now;
+        let mut step = Step::default();
+        let mut turned: BTreeSet<Arc<str>> = BTreeSet::new();
         for verdict in found {
             // A result may come in after the reload that took its target out.
-            let Some(slots) = self.judged.get(&verdict.key) else { continue };
-            outcome.since = outcome.since.min(verdict.at);
-            for &slot in slots.iter().filter(|_| !self.warming) {
-                outcome.touch(&old.snapshot, slot, verdict.sight);
-                let entry = &old.snapshot.slots[slot.index()];
-                outcome.events.extend(turn.turn(&mut outcome.state, slot, entry, &verdict));
+            let judges = self.judged.contains_key(&verdict.key);
+            if !judges && !self.gated.contains_key(&verdict.key) {
+                continue;
             }
+            since = since.min(verdict.at);
+            if judges {
+                step.merge(self.judge(&verdict, now));
+            }
+            turned.insert(Arc::clone(&verdict.key));
             self.known.insert(Arc::clone(&verdict.key), verdict);
         }
-        // While first results are awaited they are only collected: `warm` takes all at once.
-        if !self.warming {
-            self.settle(&old, outcome);
-        }
+        self.follow(step, turned, since);
+    }
+
+    /// Somebody answered or failed while that is of interest.
+    pub fn heard(&mut self) {
+        let now = self.clock.now();
+        let step = self.breaker.step(now, &*self.vantage);
+        self.follow(step, BTreeSet::new(), now);
+    }
+
+    /// Someone looked and says: what the breaker holds is true.
+    pub fn confirm_falls(&mut self) {
+        let now = self.clock.now();
+        let step = self.breaker.confirm(now);
+        self.follow(step, BTreeSet::new(), now);
     }
 
     /// Looks at the clock: pending failbacks fall due, replaced Worlds are freed.
     pub fn tick(&mut self) {
         self.publisher.collect();
         let now = self.clock.now();
+        self.traffic.tick(now);
+        self.turn_hand();
         if !self.warming && self.wake.is_some_and(|at| at <= now) {
-            let old = self.publisher.world();
-            self.settle(&old, Outcome::new(&old, now));
+            let step = self.breaker.step(now, &*self.vantage);
+            self.follow(step, BTreeSet::new(), now);
         }
     }
 
+    /// What the breaker makes of one judgement.
+    fn judge(&mut self, verdict: &TargetVerdict, now: Moment) -> Step {
+        if verdict.observed {
+            return Step::default();
+        }
+        if verdict.sight.standing != Standing::Down {
+            return self.breaker.rose(&verdict.key);
+        }
+        let before = self.known.get(&verdict.key).map(|known| known.sight.standing);
+        let fall = Fall {
+            first_failure: verdict.first_failure.unwrap_or(verdict.at),
+            answered: verdict.answered,
+            was_up: before.is_some_and(|standing| standing != Standing::Unknown),
+        };
+        self.breaker.fell(&verdict.key, fall, now, &*self.vantage)
+    }
+
+    /// Does what the breaker wants done, turns what it lets through beside `turned`, publishes.
+    fn follow(&mut self, step: Step, mut turned: BTreeSet<Arc<str>>, since: Moment) {
+        if !step.hasten.is_empty() {
+            self.vantage.hasten(&step.hasten);
+        }
+        if !step.ask.is_empty() {
+            self.vantage.call_witnesses(&step.ask);
+        }
+        self.vantage.listen(self.breaker.wants_answers());
+        turned.extend(step.down);
+        turned.extend(step.back);
+        let news = step.news.into_iter().map(|news| EventKind::Breaker { news });
+        let old = self.publisher.world();
+        // While first results are awaited they are only collected: `warm` takes all at once.
+        if self.warming {
+            self.show();
+            self.write(old.swap, news.collect());
+            return;
+        }
+        let mut outcome = Outcome::new(&old, since);
+        outcome.events.extend(news);
+        let turn = self.turn(old.swap + 1);
+        for slot in turned.iter().filter_map(|key| self.judged.get(key)).flatten() {
+            outcome.turn(&old.snapshot, *slot, &turn);
+        }
+        outcome.asked.extend(turned.iter().filter_map(|key| self.gated.get(key)).flatten());
+        self.settle(&old, outcome);
+    }
+
+    /// What decides how slots stand, for the World numbered `swap`.
+    pub(super) fn turn(&self, swap: u64) -> Turn<'_> {
+        let layers = Layers {
+            known: &self.known,
+            breaker: &self.breaker,
+            pinned: self.pinned,
+            hands: &self.hands,
+        };
+        Turn { clock: &*self.clock, swap, layers }
+    }
+
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
-    fn settle(&mut self, old: &World, outcome: Outcome) {
-        let Outcome { mut state, mut touched, mut events, since } = outcome;
+    pub(super) fn settle(&mut self, old: &World, outcome: Outcome) {
+        let Outcome { mut state, mut touched, mut asked, mut events, since } = outcome;
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
-        let asked: BTreeSet<FailoverId> = failovers.copied().collect();
+        asked.extend(failovers);
+        touched.extend(self.advance(&old.snapshot, &mut state));
         let (moved, transitions) = self.step_failovers(&old.snapshot, &mut state, Some(&asked));
         touched.extend(moved);
         events.extend(transitions);
         if *old.state == state {
+            self.show();
+            self.write(old.swap, events);
             return;
         }
         let touched: Vec<PlanId> = touched.into_iter().collect();
@@ -198,9 +331,33 @@ impl Control {
         });
         let took = self.clock.now().since(since);
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
+        self.show();
+        if let Some(what) = moved_by(&events) {
+            self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
+        }
         let (plans, summary) = (touched.len(), Summary::of(&events));
         events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
+    }
+
+    /// Brings ramps up to the clock and ends those that are over; the plans they move.
+    fn advance(&self, snapshot: &Snapshot, state: &mut State) -> BTreeSet<PlanId> {
+        let now = self.clock.now();
+        let before = std::mem::replace(&mut state.now, now);
+        let mut moved = BTreeSet::new();
+        let plans = |ramp: &RampState| &snapshot.plans_of_slot[ramp.slot.index()];
+        state.ramps.retain(|ramp| {
+            let runs =
+                |at: Moment| move |plan: &&PlanId| ramp.share(snapshot.plan(**plan), at).is_some();
+            moved.extend(plans(ramp).iter().filter(runs(before)));
+            // A drain stays as long as its override does; under no plan it is a ramp any more.
+            ramp.kind == RampKind::Leaving || plans(ramp).iter().any(|plan| runs(now)(&plan))
+        });
+        let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
+        if moved.is_empty() && !state.ramps.iter().any(runs) {
+            state.now = before;
+        }
+        moved
     }
 
     fn step_failovers(
@@ -209,35 +366,94 @@ impl Control {
         state: &mut State,
         asked: Option<&BTreeSet<FailoverId>>,
     ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
-        let stepped = self.latches.step(snapshot, &state.standings, asked, self.clock.now());
-        state.active = self.latches.active();
-        self.wake = self.latches.wake(snapshot);
-        stepped
+        let now = self.clock.now();
+        let mut latches = std::mem::take(&mut self.latches);
+        let orders = self.operator.orders(self.operator.effect());
+        let order = |definition: &FailoverDefinition| orders.of(definition);
+        let is_up = |key: &str| self.is_up(key);
+        let around = Around { moved: state.moved(), is_up: &is_up, order: &order };
+        let Stepped { courses, plans, events } = latches.step(snapshot, &around, asked, now);
+        self.latches = latches;
+        state.courses = courses;
+        let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
+        let ramps = state.ramps.iter().any(runs).then(|| now.next_second());
+        let wakes = [self.latches.wake(snapshot, now), self.breaker.wake(), ramps];
+        self.wake = wakes.into_iter().flatten().min();
+        (plans, events)
     }
 
-    fn write(&self, swap: u64, events: Vec<EventKind>) {
+    /// Whether the target with this key is up; one without a result is not.
+    pub(super) fn is_up(&self, key: &str) -> bool {
+        let verdict = self.known.get(key).map(|verdict| verdict.sight.standing);
+        verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
+    }
+
+    pub(super) fn write(&self, swap: u64, events: Vec<EventKind>) {
         let (at, wall) = (self.clock.now(), self.clock.wall());
         self.journal.record_all(Stamp { at, wall, swap, who: None }, events);
     }
 }
 
 impl Outcome {
-    fn new(old: &World, since: Moment) -> Outcome {
+    pub(super) fn new(old: &World, since: Moment) -> Outcome {
         let state = (*old.state).clone();
-        Outcome { state, touched: BTreeSet::new(), events: Vec::new(), since }
+        let (touched, asked) = (BTreeSet::new(), BTreeSet::new());
+        Outcome { state, touched, asked, events: Vec::new(), since }
     }
 
-    /// Notes the plans that look different once `slot` is seen as `sight`. A probe that failed
-    /// without consequence so far shows only in TTLs that shrink.
-    fn touch(&mut self, snapshot: &Snapshot, slot: SlotId, sight: Sight) {
-        let before = self.state.standings.of(slot);
-        let has_turned = before.standing != sight.standing;
+    /// Turns `slot` and notes the plans that look different then. A probe that failed without
+    /// consequence so far shows only in TTLs that shrink.
+    pub(super) fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
+        let (before, ramp) = (self.state.standings.of(slot), self.state.ramp(slot));
+        self.events.extend(turn.turn(&mut self.state, slot, snapshot));
+        let after = self.state.standings.of(slot);
+        let has_turned = before.standing != after.standing || ramp != self.state.ramp(slot);
         let touched = |plan: &&PlanId| {
             let ttl = snapshot.plan(**plan).ttl;
-            has_turned || (before.failing != sight.failing && ttl.min != ttl.max)
+            has_turned || (before.failing != after.failing && ttl.min != ttl.max)
         };
         self.touched.extend(snapshot.plans_of_slot[slot.index()].iter().filter(touched));
     }
+}
+
+/// What of `events` moved clients, in words; nothing if nothing did.
+fn moved_by(events: &[EventKind]) -> Option<Arc<str>> {
+    let failovers = events.iter().filter_map(|event| match event {
+        EventKind::Failover { name, from, to, .. } => Some(format!("{name}: {from} → {to}")),
+        _ => None,
+    });
+    let verdicts = events.iter().filter_map(|event| match event {
+        EventKind::Verdict { slot, from, to, .. } if from.is_up() != to.is_up() => {
+            Some(format!("{slot} is {}", to.word()))
+        }
+        _ => None,
+    });
+    let mut all = failovers.chain(verdicts);
+    let first = all.next()?;
+    Some(match all.count() {
+        0 => first.into(),
+        more => format!("{first} and {more} more").into(),
+    })
+}
+
+/// Whether some plan's answers change with the time while `ramp` lasts.
+fn is_running(ramp: &RampState, snapshot: &Snapshot, now: Moment) -> bool {
+    let mut plans = snapshot.plans_of_slot[ramp.slot.index()].iter();
+    !ramp.since.is_paused() && plans.any(|plan| ramp.share(snapshot.plan(*plan), now).is_some())
+}
+
+/// Each target of `snapshot` with the group it falls with: its region, else its pool.
+fn groups(snapshot: &Snapshot) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+    let mut seen = std::collections::HashSet::new();
+    let first =
+        move |slot: &&Slot| slot.target.as_ref().is_some_and(|key| seen.insert(key.clone()));
+    snapshot.slots.iter().filter(first).filter_map(|slot| {
+        let group = match slot.region {
+            Some(region) => format!("region:{}", snapshot.region_name(region)),
+            None => format!("pool:{}", slot.name.rsplit_once('/').map_or("", |(pool, _)| pool)),
+        };
+        Some((Arc::clone(slot.target.as_ref()?), group.into()))
+    })
 }
 
 /// The slots of `snapshot` by the target that judges them.
@@ -249,4 +465,15 @@ fn judged(snapshot: &Snapshot) -> HashMap<Arc<str>, Vec<SlotId>> {
         }
     }
     judged
+}
+
+/// The failovers of `snapshot` by the targets that are their gates.
+fn gated(snapshot: &Snapshot) -> HashMap<Arc<str>, Vec<FailoverId>> {
+    let mut gated: HashMap<Arc<str>, Vec<FailoverId>> = HashMap::new();
+    for (index, failover) in snapshot.failovers.iter().enumerate() {
+        for gate in failover.gates.iter().flatten() {
+            gated.entry(Arc::clone(gate)).or_default().push(FailoverId::at(index));
+        }
+    }
+    gated
 }

@@ -10,10 +10,12 @@ use super::{
     event::EventKind,
     publish::{Control, TargetVerdict},
     reload::{Found, Loader, Prepared, Report, Wish},
+    vantage::Vantage,
 };
 use crate::{
     checkplan::CheckPlan,
     clock::{Clock, Moment},
+    failover::breaker,
     place::LocationTable,
 };
 use arc_swap::ArcSwap;
@@ -36,8 +38,8 @@ const COLLECT: Duration = Duration::from_secs(1);
 
 /// What the loop calls in other rooms.
 pub struct Hooks {
-    /// Takes a new plan: health goes on with what it knows and starts what is new.
-    pub probe: Box<dyn Fn(&CheckPlan) + Send>,
+    /// Those who probe.
+    pub vantage: Arc<dyn Vantage>,
     /// Starts or stops a demo backend.
     pub demo: DemoSwitch,
 }
@@ -87,12 +89,13 @@ enum Done {
 impl Loop {
     /// A loop over what was loaded at start.
     pub fn new(
-        control: Control,
+        mut control: Control,
         loader: Loader,
         clock: Arc<dyn Clock>,
         hooks: Hooks,
         shown: Shown,
     ) -> Loop {
+        control.watch_from(Arc::clone(&hooks.vantage));
         let (loader, queue) = (Some(loader), VecDeque::new());
         Loop { control, loader, clock, hooks, shown, queue, begun: None, published: None }
     }
@@ -155,6 +158,7 @@ impl Loop {
     fn take(&mut self, change: Change) {
         match change {
             Change::Verdicts(found) => self.control.observe(found),
+            Change::Heard => self.control.heard(),
             Change::Warm { done } => {
                 self.control.warm();
                 // Whoever asked may have gone away.
@@ -172,6 +176,15 @@ impl Loop {
                 let cause = format!("rollback to {revision}").into();
                 self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, reply });
             }
+            Change::Hand { command, clients, reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.control.command(&command, &clients).map(Box::new));
+            }
+            Change::Waiting { reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.control.waiting());
+            }
+            Change::Pin(file) => self.control.pin_file(file),
             Change::Demo { region, up, reply } => {
                 let done = (self.hooks.demo)(&region, up);
                 if done.is_ok() {
@@ -245,11 +258,12 @@ impl Loop {
     fn install(&mut self, prepared: Prepared, cause: &str) -> Report {
         let report = prepared.report;
         self.shown.locations.store(prepared.locations);
+        self.control.guard(guards(&prepared.plan));
         self.control.install(prepared.snapshot, report.revision);
         if let Some(Found { what, taken }) = prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
         }
-        (self.hooks.probe)(&prepared.plan);
+        self.hooks.vantage.update(&prepared.plan);
         self.control.record(EventKind::Loaded {
             revision: report.revision,
             cause: cause.into(),
@@ -265,6 +279,13 @@ impl Loop {
         let wake = self.control.wake().map(|at| at.since(self.clock.now()));
         wake.unwrap_or(COLLECT).min(COLLECT)
     }
+}
+
+/// How much may fall at once, as the files say.
+fn guards(plan: &CheckPlan) -> breaker::Settings {
+    let slowest = plan.targets.iter().map(|target| target.check.worst_case_detection()).max();
+    let defaults = breaker::Settings::default();
+    breaker::Settings { window: slowest.unwrap_or(defaults.window), ..defaults }
 }
 
 /// Keeps what was just published, then has whoever asked for it answered.
@@ -291,7 +312,10 @@ async fn finished(job: &mut Option<JoinHandle<Done>>) -> Done {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{control::journal::SharedJournal, telemetry::Telemetry};
+    use crate::{
+        control::{journal::SharedJournal, vantage::Nobody},
+        telemetry::Telemetry,
+    };
     use std::{
         fs,
         path::Path,
@@ -347,7 +371,7 @@ mod tests {
         let control = Control::new(Arc::clone(&clock));
         let (report, reports) = watch::channel(Arc::default());
         let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
-        let hooks = Hooks { probe: Box::new(|_| {}), demo: Box::new(|_, _| Ok(())) };
+        let hooks = Hooks { vantage: Arc::new(Nobody), demo: Box::new(|_, _| Ok(())) };
         let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
         main.begin(prepared, "start");
         (main, reports)

@@ -8,7 +8,8 @@ use crate::{
     clock::{Clock, Moment},
     ids::{Class, PlanId, SlotId},
     policy::testing::Given,
-    snapshot::{Failback, Slot, SlotAddress, Snapshot, testing::snapshot},
+    snapshot::{Ramp, Region, Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
+    units::{Coordinates, Share},
     verdict::{Sight, Standing},
     world::World,
 };
@@ -118,12 +119,20 @@ impl Bench {
 }
 
 fn compiled(text: &str, records: &[&str]) -> Snapshot {
-    snapshot(&Given::new(text), records, Failback::After(Duration::from_secs(300)))
+    snapshot(&Given::new(text), records, Rules::default())
 }
 
 fn verdict(key: &str, standing: Standing, at: Moment) -> TargetVerdict {
     let sight = Sight { standing, failing: !standing.is_up() };
-    TargetVerdict { key: key.into(), sight, reason: standing.word().into(), at }
+    TargetVerdict {
+        key: key.into(),
+        sight,
+        reason: standing.word().into(),
+        at,
+        first_failure: None,
+        answered: false,
+        observed: false,
+    }
 }
 
 const APP: &str = "
@@ -410,4 +419,152 @@ fn replaced_worlds_are_freed_by_a_tick_once_nobody_reads_them() {
     assert!(old.upgrade().is_some(), "readers free nothing");
     bench.control.tick();
     assert!(old.upgrade().is_none());
+}
+
+/// Probes as a test would have them.
+#[derive(Default)]
+struct Fake(std::sync::Mutex<Told>);
+
+/// What was asked of [`Fake`], and what it is to testify.
+#[derive(Default)]
+struct Told {
+    /// When somebody last answered.
+    answered: Option<Moment>,
+    asked: Vec<Arc<str>>,
+    hastened: Vec<Arc<str>>,
+    listens: bool,
+}
+
+impl crate::failover::breaker::Proof for Fake {
+    fn answered_since(&self, since: Moment, _: &str) -> bool {
+        self.0.lock().unwrap().answered.is_some_and(|at| at > since)
+    }
+    fn failed_since(&self, _: &str, _: Moment) -> bool {
+        false
+    }
+}
+
+impl super::vantage::Vantage for Fake {
+    fn update(&self, _: &crate::checkplan::CheckPlan) {}
+    fn hasten(&self, keys: &[Arc<str>]) {
+        self.0.lock().unwrap().hastened.extend_from_slice(keys);
+    }
+    fn call_witnesses(&self, keys: &[Arc<str>]) {
+        self.0.lock().unwrap().asked.extend_from_slice(keys);
+    }
+    fn listen(&self, yes: bool) {
+        self.0.lock().unwrap().listens = yes;
+    }
+}
+
+#[test]
+fn without_a_witness_nothing_falls_and_with_one_it_does() {
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    let fake = Arc::new(Fake::default());
+    bench.control.watch_from(Arc::clone(&fake) as Arc<dyn super::vantage::Vantage>);
+    bench.at(10).observe("down i1/4");
+    assert_eq!(bench.answer(0), ["i1"], "nobody has answered since it failed");
+    {
+        let told = fake.0.lock().unwrap();
+        assert!(told.listens && told.asked.len() == 2, "{:?}", told.asked);
+    }
+    fake.0.lock().unwrap().answered = Some(secs(11));
+    bench.at(11).control.heard();
+    assert_eq!(bench.answer(0), ["d1"]);
+    assert!(!fake.0.lock().unwrap().listens);
+}
+
+/// Files over `APP` whose endpoints stand in a region each.
+fn apart() -> Arc<Snapshot> {
+    let mut files = compiled(APP, &["app", "www"]);
+    let region =
+        |name: &Arc<str>| Region { name: Arc::clone(name), at: Coordinates { lat: 0.0, lon: 0.0 } };
+    files.regions = files.slots.iter().map(|slot| region(&slot.name)).collect();
+    for (index, slot) in files.slots.iter_mut().enumerate() {
+        slot.region = Some(crate::ids::RegionId::at(index));
+    }
+    Arc::new(files)
+}
+
+#[test]
+fn a_mass_failure_is_held_and_takes_effect_in_its_time_or_when_confirmed() {
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    bench.control.install(apart(), 2);
+    bench.at(10).observe("down i1/4");
+    bench.at(11).observe("down d1/4 n1/4");
+    // Two of three pools would be gone: Dublin is held as it was, and Tokyo with it.
+    assert_eq!(
+        (bench.answer(0), bench.answer(1)),
+        (vec!["d1".into()], vec!["d1".into(), "n1".into()])
+    );
+    let (until, falls) = bench.control.held().mass.unwrap();
+    assert_eq!((until, falls), (secs(131), 2));
+    let world = bench.world();
+    let verdict = world.state.verdicts.iter().find(|v| v.reason.contains("too much fell at once"));
+    assert!(verdict.is_some_and(|verdict| verdict.sight.failing), "{:?}", world.state.verdicts);
+    bench.at(130).control.tick();
+    assert!(bench.control.held().mass.is_some());
+    bench.at(131).control.tick();
+    assert!(bench.control.held().mass.is_none());
+    let down = |v: &&crate::verdict::Verdict| !v.sight.standing.is_up();
+    assert_eq!(bench.world().state.verdicts.iter().filter(down).count(), 3);
+    assert!(!bench.answer(0).is_empty(), "last-good");
+}
+
+#[test]
+fn a_reload_in_the_middle_of_a_held_failure_changes_nothing() {
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    bench.control.install(apart(), 2);
+    bench.at(10).observe("down i1/4");
+    bench.at(11).observe("down d1/4");
+    let before = (bench.answer(0), bench.answer(1));
+    bench.at(12).control.install(apart(), 3);
+    assert_eq!((bench.answer(0), bench.answer(1)), before);
+    assert_eq!(bench.control.held().mass.map(|(_, falls)| falls), Some(1));
+    bench.at(20).control.confirm_falls();
+    assert_eq!(bench.answer(1), ["n1"]);
+}
+
+/// Files over `APP` where an endpoint that comes back takes its clients in ten seconds.
+fn ramped() -> Arc<Snapshot> {
+    let mut files = compiled(APP, &["app", "www"]);
+    let ramp = Ramp { over: Duration::from_secs(10), start: Share::from_fraction(0.1) };
+    files.plans.iter_mut().for_each(|plan| plan.ramp = Some(ramp));
+    Arc::new(files)
+}
+
+#[test]
+fn an_endpoint_that_comes_back_ramps_by_the_second_and_over_a_reload() {
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    bench.control.install(ramped(), 2);
+    bench.at(10).observe("down n1/4");
+    assert_eq!((bench.answer(1), bench.control.wake()), (vec!["d1".into()], None));
+    bench.at(20).observe("up n1/4");
+    assert_eq!(bench.answer(1), ["d1", "n1"]);
+    let share = |bench: &Bench| {
+        let world = bench.world();
+        let ramp = world.state.ramp(SlotId::at(2)).unwrap();
+        ramp.share(world.snapshot.plan(PlanId(1)), world.state.now)
+            .map(|ramp| ramp.share.as_fraction())
+    };
+    let mut seen = vec![share(&bench).unwrap()];
+    for now in 21..30 {
+        assert_eq!(bench.control.wake(), Some(secs(now)));
+        let before = bench.world().swap;
+        bench.at(now).control.tick();
+        assert_eq!(bench.world().swap, before + 1, "one publish a second");
+        if now == 25 {
+            bench.control.install(ramped(), 3);
+        }
+        seen.push(share(&bench).unwrap());
+    }
+    for (second, share) in seen.iter().enumerate() {
+        let planned = 0.1 + 0.9 * second as f64 / 10.0;
+        assert!((share - planned).abs() < 0.001, "{share} of {planned}");
+    }
+    bench.at(30).control.tick();
+    assert_eq!((bench.world().state.ramp(SlotId::at(2)), bench.control.wake()), (None, None));
+    let swap = bench.world().swap;
+    bench.at(31).control.tick();
+    assert_eq!(bench.world().swap, swap, "nothing is published for nothing");
 }

@@ -9,22 +9,27 @@ mod answerer;
 mod backends;
 pub mod demo;
 mod doors;
+mod pin;
 mod ready;
 mod signals;
 mod watch;
 
 use crate::{
     admin::{self, ControlSocket, Running},
+    checkplan::CheckPlan,
     cli::Exit,
-    clock::{Clock, SystemClock, mix},
+    clock::{Clock, Moment, SystemClock, mix},
     config::{Problems, server, sources::SERVER_FILE},
     control::{
         Change, Handle,
+        hand::pin::pinned,
         publish::{Control, TargetVerdict},
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
         run::{Hooks, Loop, Shown},
+        vantage::Vantage,
     },
+    failover::breaker::Proof,
     health::{self, Checker, HealthReport, Impairment, TargetState},
     telemetry::{Metrics, Telemetry},
     transport::{Sockets, TcpLimits, TcpServer, UdpServer},
@@ -33,6 +38,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use backends::Backends;
 use doors::Doors;
+use pin::PinWatch;
 use signals::Signals;
 use std::{
     collections::hash_map::RandomState,
@@ -42,7 +48,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch as latest},
+    sync::{Notify, mpsc, oneshot, watch as latest},
     time::timeout,
 };
 
@@ -143,7 +149,11 @@ async fn start(
     };
     let (changes, taken) = mpsc::unbounded_channel();
     let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
-    let control = Control::new(Arc::clone(&clock));
+    let mut control = Control::new(Arc::clone(&clock));
+    control.count_by(Arc::clone(&telemetry));
+    let state = options.dir.join(&server.state);
+    let pin = pinned(&state);
+    control.pin_file(pin.clone());
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
     let handle = Handle {
@@ -152,6 +162,9 @@ async fn start(
         journal: control.journal(),
         report: reports,
         locations: Arc::clone(&locations),
+        moves: control.moves(),
+        overview: control.overview(),
+        hand: control.hand(),
     };
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let mut main_loop = Loop::new(
@@ -188,6 +201,8 @@ async fn start(
     let running = Arc::new(Watched { checker, revisions });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
+    let hangup = Arc::new(Notify::new());
+    let pins = PinWatch::start(state, pin, Arc::clone(&hangup), changes.clone());
     let watcher = watched.map(|folder| folder.watch(server.watch, changes.clone()));
     let announcing = async {
         let warmed = warming.await.context("waiting for first results")?;
@@ -201,12 +216,12 @@ async fn start(
     tokio::select! {
         announced = announcing => {
             announced?;
-            signals.stopped(&changes).await;
+            signals.stopped(&changes, &hangup).await;
         }
-        () = signals.stopped(&changes) => {}
+        () = signals.stopped(&changes, &hangup) => {}
     }
     tracing::info!("stopping");
-    drop(watcher);
+    drop((watcher, pins));
     doors.close().await;
     tokio::task::spawn_blocking(move || {
         udp.stop();
@@ -268,15 +283,38 @@ fn start_checker(
     let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits };
     let tell = move |report: HealthReport| {
         let HealthReport { key, sight, reason, at, .. } = report;
+        let (first_failure, answered, observed) = (None, false, false);
+        let verdict = TargetVerdict { key, sight, reason, at, first_failure, answered, observed };
         // Fails only while the server stops.
-        let _ = changes.send(Change::Verdicts(vec![TargetVerdict { key, sight, reason, at }]));
+        let _ = changes.send(Change::Verdicts(vec![verdict]));
     };
     Checker::start(settings, tell).context("cannot start health checks")
 }
 
+/// The checker as control sees it.
+struct Probing(Arc<Checker>);
+
+impl Proof for Probing {
+    fn answered_since(&self, _: Moment, _: &str) -> bool {
+        true
+    }
+    fn failed_since(&self, _: &str, _: Moment) -> bool {
+        true
+    }
+}
+
+impl Vantage for Probing {
+    fn update(&self, plan: &CheckPlan) {
+        self.0.update(plan);
+    }
+    fn hasten(&self, _: &[Arc<str>]) {}
+    fn call_witnesses(&self, _: &[Arc<str>]) {}
+    fn listen(&self, _: bool) {}
+}
+
 fn hooks(checker: Arc<Checker>, backends: Option<Backends>) -> Hooks {
     Hooks {
-        probe: Box::new(move |plan| checker.update(plan)),
+        vantage: Arc::new(Probing(checker)),
         demo: Box::new(move |region, up| match &backends {
             Some(backends) if up => backends.restore(region),
             Some(backends) => backends.kill(region),

@@ -1,9 +1,14 @@
 //! What select() returns: a tree of draws over pools, still in the operator's words.
 //!
-//! Weights are whole numbers at every level, so shares are exact fractions; [`crate::steering`]
-//! flattens them for the dice or keeps the levels for sticky draws.
+//! Weights and bounds are whole numbers at every level, so shares are exact fractions;
+//! [`crate::steering`] flattens them for the dice or keeps the levels for sticky draws.
 
-use super::{leaf::Leaf, tree::AllDown};
+use super::{
+    leaf::Leaf,
+    sticky::{Drawn, name_hash},
+    tree::AllDown,
+};
+use crate::units::Share;
 
 /// A distribution over answers, and on what grounds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +63,29 @@ pub enum Choice<'t> {
     Leaf(Leaf<'t>),
     /// One of these, by weight. Never empty, weights never zero.
     Draw(Vec<Branch<'t>>),
+    /// One of these, by a number that each client has: ramps and trickle.
+    Split(Split<'t>),
+}
+
+/// Clients parted at thresholds of one number each of them has, even in [0, 1). As thresholds
+/// move, a client changes sides once: the clients below a bound are nested sets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Split<'t> {
+    /// What the number is for.
+    pub by: Drawn,
+    /// The policy it parts the clients of: with `by` it tells this number from a client's others.
+    pub name: &'t str,
+    /// By rising bounds, the last of which is one; at least two.
+    pub parts: Vec<Part<'t>>,
+}
+
+/// The clients whose number lies below `below` and not below the part before.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Part<'t> {
+    /// Where it ends.
+    pub below: Share,
+    /// What they get.
+    pub choice: Choice<'t>,
 }
 
 /// One arm of a draw.
@@ -84,6 +112,60 @@ impl<'t> Choice<'t> {
         }
     }
 
+    /// `parts` by rising bounds, each from the end of the one before; those of no width and
+    /// those that are answered alike are no parts of their own. The last one is for the rest.
+    pub(crate) fn split(
+        by: Drawn,
+        name: &'t str,
+        parts: impl IntoIterator<Item = (Share, Choice<'t>)>,
+    ) -> Option<Choice<'t>> {
+        let mut kept: Vec<Part<'t>> = Vec::new();
+        let mut end = Share::NONE;
+        for (below, choice) in parts {
+            match kept.last_mut() {
+                _ if below <= end => {}
+                Some(last) if last.choice == choice => last.below = below,
+                _ => kept.push(Part { below, choice }),
+            }
+            end = end.max(below);
+        }
+        match kept.len() {
+            0 | 1 => kept.pop().map(|part| part.choice),
+            _ => {
+                kept.last_mut()?.below = Share::ONE;
+                Some(Choice::Split(Split { by, name, parts: kept }))
+            }
+        }
+    }
+
+    /// Calls `visit` for each leaf that a client may get whose number is `u` in every split.
+    pub(crate) fn leaves_at<'c>(&'c self, u: Share, visit: &mut dyn FnMut(&'c Leaf<'t>)) {
+        match self {
+            Choice::Nodata => {}
+            Choice::Leaf(leaf) => visit(leaf),
+            Choice::Draw(branches) => branches.iter().for_each(|b| b.choice.leaves_at(u, visit)),
+            Choice::Split(split) => {
+                if let Some(part) = split.parts.iter().find(|part| u < part.below) {
+                    part.choice.leaves_at(u, visit);
+                }
+            }
+        }
+    }
+
+    /// Calls `visit` with the bound of each part of every split.
+    pub(crate) fn bounds(&self, visit: &mut dyn FnMut(Share)) {
+        match self {
+            Choice::Nodata | Choice::Leaf(_) => {}
+            Choice::Draw(branches) => branches.iter().for_each(|b| b.choice.bounds(visit)),
+            Choice::Split(split) => {
+                for part in &split.parts {
+                    visit(part.below);
+                    part.choice.bounds(visit);
+                }
+            }
+        }
+    }
+
     /// Calls `visit` for each leaf with its exact probability.
     pub fn leaves<'c>(&'c self, visit: &mut dyn FnMut(f64, Option<&'c Leaf<'t>>)) {
         self.walk(1.0, visit);
@@ -99,6 +181,27 @@ impl<'t> Choice<'t> {
                     branch.choice.walk(share * branch.weight as f64 / sum as f64, visit);
                 }
             }
+            Choice::Split(split) => {
+                for (part, width) in split.parts() {
+                    part.choice.walk(share * width.as_fraction(), visit);
+                }
+            }
         }
+    }
+}
+
+impl<'t> Split<'t> {
+    /// What is mixed with a client's key to get its number; equal on all nodes.
+    pub fn salt(&self) -> u64 {
+        name_hash(self.by, 0, &[self.name])
+    }
+    /// Each part with the share of clients in it; these sum to one exactly.
+    pub fn parts(&self) -> impl Iterator<Item = (&Part<'t>, Share)> {
+        let mut start = 0;
+        self.parts.iter().map(move |part| {
+            let end = part.below.as_millionths();
+            let width = Share::from_millionths(end - std::mem::replace(&mut start, end));
+            (part, width)
+        })
     }
 }

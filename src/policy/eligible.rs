@@ -7,33 +7,24 @@
 use super::{
     Context,
     choice::Choice,
+    directives::{Directives, RampKind},
+    failover,
     leaf::{Candidate, Leaf},
     trace::Trace,
     tree::{Endpoint, EndpointTarget, Kind, MinHealthy, Node, NodeIx, Pool, Tree},
 };
 use crate::{
-    ids::{FailoverId, SlotId},
+    ids::SlotId,
+    units::Share,
     verdict::{Standing, Standings},
 };
 
-/// What moves answers at run time beside verdicts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Directives<'a> {
-    /// For each failover the index of its active member; the first when absent.
-    pub active: &'a [u8],
-    /// For each slot the number of the change in which it last fell; 0 = it never was up.
-    pub fell: &'a [u64],
-}
+/// Most thresholds at which ramps part the clients of one tree; more are merged upwards, so that
+/// a region that comes back endpoint by endpoint does not multiply a tree without bound.
+const THRESHOLDS_MAX: usize = 16;
 
-impl Directives<'_> {
-    /// The active member of `failover`.
-    pub fn active(&self, failover: FailoverId) -> usize {
-        self.active.get(failover.index()).copied().unwrap_or(0).into()
-    }
-    pub(super) fn fell(&self, slot: SlotId) -> u64 {
-        self.fell.get(slot.index()).copied().unwrap_or(0)
-    }
-}
+/// What comes back counts for somebody from the start, or it would never be tried.
+const RISING_MIN: Share = Share::from_millionths(1);
 
 /// How addresses look to one evaluation.
 #[derive(Clone, Copy)]
@@ -42,6 +33,11 @@ pub(crate) struct View<'v> {
     pub directives: Directives<'v>,
     pub ignore_min_healthy: bool,
     pub assumed: Assumed,
+    /// The clients looked at are those whose number is this or above: what ramps takes part if
+    /// its share is larger.
+    pub from: Share,
+    /// Whether a failover stands above: then slots that come back count in full.
+    pub below_failover: bool,
 }
 
 /// Which dead addresses count as up in the last resort.
@@ -60,11 +56,37 @@ impl<'v> View<'v> {
             directives: *directives,
             ignore_min_healthy: false,
             assumed: Assumed::None,
+            from: Share::NONE,
+            below_failover: false,
+        }
+    }
+
+    /// Where ramps part the clients, from the lowest: below each threshold something takes part
+    /// that does not above it.
+    pub(super) fn thresholds(&self) -> Vec<Share> {
+        let ramps = self.directives.ramps.iter();
+        let mut shares: Vec<Share> = ramps.map(|ramp| counted(ramp.kind, ramp.share)).collect();
+        shares.retain(|&share| share > Share::NONE && share < Share::ONE);
+        shares.sort_unstable();
+        shares.dedup();
+        let merged = shares.len().div_ceil(THRESHOLDS_MAX).max(1);
+        shares.chunks(merged).filter_map(|group| group.last().copied()).collect()
+    }
+
+    /// Whether `slot` may be answered, as verdicts and ramps say.
+    fn takes_part(&self, slot: SlotId) -> bool {
+        let standing = self.standings.of(slot).standing;
+        let Some(ramp) = self.directives.ramp(slot) else { return standing.is_up() };
+        let is_in = counted(ramp.kind, ramp.share) > self.from;
+        match ramp.kind {
+            RampKind::Rising => standing.is_up() && (is_in || self.below_failover),
+            // Drained, but it works; down is down.
+            RampKind::Leaving => standing.is_up() || (standing == Standing::Drained && is_in),
         }
     }
 
     fn up(&self, slot: SlotId) -> bool {
-        self.standings.of(slot).standing.is_up()
+        self.takes_part(slot)
             || match self.assumed {
                 Assumed::None => false,
                 Assumed::FellSince(change) => self.directives.fell(slot) >= change,
@@ -149,10 +171,24 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     }
 }
 
-/// Whether `ix` is available to *some* client: what a failover's state machine asks of its
-/// members, since it is one for all classes.
-pub fn available(tree: &Tree, ix: NodeIx, standings: &Standings) -> bool {
-    available_in(tree, ix, &View::new(standings, &Directives::default()))
+/// The share of a ramp as it is compared.
+fn counted(kind: RampKind, share: Share) -> Share {
+    match kind {
+        RampKind::Rising => share.max(RISING_MIN),
+        RampKind::Leaving => share,
+    }
+}
+
+/// Whether the member `ix` of a failover is available to *some* client: what its state machine
+/// asks, since it is one for all classes. A failover below it is where `directives` say.
+pub fn available(
+    tree: &Tree,
+    ix: NodeIx,
+    standings: &Standings,
+    directives: &Directives<'_>,
+) -> bool {
+    let view = View { below_failover: true, ..View::new(standings, directives) };
+    available_in(tree, ix, &view)
 }
 
 fn available_in(tree: &Tree, ix: NodeIx, view: &View<'_>) -> bool {
@@ -166,7 +202,10 @@ fn available_in(tree: &Tree, ix: NodeIx, view: &View<'_>) -> bool {
             let up: Vec<_> = absorbing.map(|m| (u64::from(m.weight.get()), is(&m.node))).collect();
             view.reached(weighted.min_healthy, up.into_iter())
         }
-        Kind::Failover(failover) => failover.members.iter().any(is),
+        Kind::Failover(it) => {
+            let course = view.directives.course(it.id);
+            failover::ways(it, &course).any(|(_, member)| is(&member))
+        }
         Kind::Geo(geo) => geo.rules.iter().any(|rule| rule.members.iter().any(is)),
         Kind::Latency(latency) => latency.members.iter().any(|m| is(&m.node)),
         Kind::Multivalue(multivalue) => {

@@ -8,6 +8,7 @@ use super::{
     Context,
     choice::{Basis, Choice, Decision},
     eligible::Assumed,
+    failover,
     trace::Trace,
     tree::{AllDown, Kind, NodeIx, WeightedMember},
     weighted,
@@ -90,7 +91,12 @@ impl<'t, T: Trace> Context<'t, '_, T> {
                 let order = tree.classes.order(self.class, latency.dependent).iter();
                 regular_first(&mut order.map(|rank| &latency.members[usize::from(rank.member)]))
             }
-            Kind::Failover(failover) => failover.members.first().copied(),
+            Kind::Failover(failover) => {
+                // Where the active member is kept, no other may step in.
+                let course = self.view.directives.course(failover.id);
+                let first = if course.stays { failover::active(failover, &course) } else { 0 };
+                failover.members.get(first).copied()
+            }
             Kind::Multivalue(multivalue) => multivalue.members.first().copied(),
             Kind::Geo(geo) => {
                 let chain = tree.classes.chain(self.class, geo.dependent);
@@ -113,7 +119,10 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             }
             Kind::Weighted(weighted) => weighted.members.iter().all(|m| self.is_fenced(m.node)),
             Kind::Latency(latency) => latency.members.iter().all(|m| self.is_fenced(m.node)),
-            Kind::Failover(failover) => all(&failover.members),
+            Kind::Failover(failover) => {
+                let course = self.view.directives.course(failover.id);
+                failover::ways(failover, &course).all(|(_, member)| self.is_fenced(member))
+            }
             Kind::Multivalue(multivalue) => all(&multivalue.members),
         }
     }

@@ -9,6 +9,7 @@
 //! Must not know packets, zones or who changed a standing.
 
 pub mod choice;
+mod directives;
 mod eligible;
 mod failover;
 mod geo;
@@ -18,8 +19,11 @@ pub mod leaf;
 #[cfg(test)]
 pub(crate) mod model;
 mod multivalue;
+pub mod rules;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod scenarios_moving;
 pub mod sticky;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,12 +31,14 @@ pub mod trace;
 pub mod tree;
 mod weighted;
 
-pub use choice::{Basis, Branch, Choice, Decision};
-pub use eligible::{Directives, available};
+pub use choice::{Basis, Branch, Choice, Decision, Part, Split};
+pub use directives::{Course, Directives, MemberSet, RampKind, SlotRamp};
+pub use eligible::available;
 pub use leaf::{Candidate, Leaf, Wanted};
 
-use crate::{ids::Class, verdict::Standings};
+use crate::{ids::Class, units::Share, verdict::Standings};
 use eligible::View;
+use sticky::Drawn;
 use trace::Trace;
 use tree::{Kind, Node, NodeIx, Tree};
 use weighted::Above;
@@ -57,7 +63,7 @@ pub fn select<'t, T: Trace>(
     trace: T,
 ) -> Decision<'t> {
     let mut context = Context { tree, class, view: View::new(standings, directives), trace };
-    if let Some(choice) = context.evaluate(tree.root, None, 0) {
+    if let Some(choice) = context.ramped() {
         return Decision { choice, basis: Basis::Healthy };
     }
     context.trace.note(0, || "nothing is available: asked again ignoring min_healthy".into());
@@ -69,6 +75,32 @@ pub fn select<'t, T: Trace>(
 }
 
 impl<'t, T: Trace> Context<'t, '_, T> {
+    /// The answer of the whole tree, parted where something ramps.
+    ///
+    /// The clients of each part see what has a larger share than where their part begins. The
+    /// fewer take part the less is available; where nothing is any more, clients get what those
+    /// just below them get: a ramp never empties an answer.
+    fn ramped(&mut self) -> Option<Choice<'t>> {
+        let root = self.tree.root;
+        let thresholds = self.view.thresholds();
+        if thresholds.is_empty() {
+            return self.evaluate(root, None, 0);
+        }
+        let mut parts = Vec::with_capacity(thresholds.len() + 1);
+        for below in thresholds.into_iter().chain([Share::ONE]) {
+            let from = self.view.from;
+            self.trace.note(0, || format!("ramp: clients from {from} to {below} of all:"));
+            let Some(choice) = self.evaluate(root, None, 0) else {
+                self.trace.note(0, || "nothing is available to them: they get the same".into());
+                break;
+            };
+            parts.push((below, choice));
+            self.view.from = below;
+        }
+        self.view.from = Share::NONE;
+        Choice::split(Drawn::Ramp, "", parts)
+    }
+
     /// What `ix` answers, or `None` when it is not available and the parent must do without.
     /// `above` holds the draws that led here, `depth` is for the trace.
     pub(crate) fn evaluate(
@@ -82,10 +114,14 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             Kind::Empty => Some(Choice::Nodata),
             Kind::Pool(pool) => self.pool(node, pool, depth),
             Kind::Weighted(it) => self.policy(node, depth, |c| c.weighted(it, above, depth)),
-            Kind::Failover(it) => self.policy(node, depth, |c| c.failover(it, above, depth)),
+            Kind::Failover(it) => {
+                self.policy(node, depth, |c| c.failover(&node.name, it, above, depth))
+            }
             Kind::Geo(it) => self.policy(node, depth, |c| c.geo(it, above, depth)),
             Kind::Latency(it) => self.policy(node, depth, |c| c.latency(it, above, depth)),
-            Kind::Multivalue(it) => self.policy(node, depth, |c| c.multivalue(it, above, depth)),
+            Kind::Multivalue(it) => {
+                self.policy(node, depth, |c| c.multivalue(&node.name, it, above, depth))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Wanted, testing::Given};
 /// Runs scenarios: `given` lines, then `get`, a client (`-` where it makes no difference), the
 /// type (A when left out) and what it gets. Lines after a `get` change what was given before.
 #[track_caller]
-fn check(text: &str) {
+pub(super) fn check(text: &str) {
     let mut given = Given::default();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let Some(asked) = line.strip_prefix("get ") else {

@@ -22,13 +22,22 @@ impl Key {
     }
 }
 
-/// What a name is hashed as: members and endpoints draw independently of each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a name is hashed as: members and endpoints draw independently of each other, and so do
+/// the numbers by which clients are parted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Drawn {
     /// A member of a policy.
     Member,
     /// The leader of a pool.
     Endpoint,
+    /// Clients that already get what ramps up or still get what ramps down.
+    Ramp,
+    /// Clients that have already followed a failover to its new member.
+    Failover,
+    /// Clients that keep a failover's next member warm.
+    Trickle,
+    /// The same two below a multivalue policy, all by one number.
+    Multivalue,
 }
 
 /// Hash of a name for draws: FNV-1a over its bytes, finished by a strong mix. Done when answers
@@ -56,6 +65,12 @@ pub fn pick(key: Key, arms: impl Iterator<Item = (u64, u64)>) -> usize {
         }
     }
     winner
+}
+
+/// The number of the client that `salt` tells from its others: 64 even bits.
+#[inline]
+pub const fn number(key: Key, salt: u64) -> u64 {
+    mix(key.0 ^ salt)
 }
 
 const TABLE_BITS: u32 = 10;

@@ -4,13 +4,15 @@
 //! pool stable = s1*3 s2/4 s3*0 min=0.5 answers=8     a weight; IPv4 or IPv6 only; a reserve
 //! pool partner = p1>shop.example.net                 a CNAME
 //! weighted www = stable*90 canary*10/exact           absorb = false
-//! failover app = iad dub
+//! failover app = iad dub trickle=0.02
 //! latency api = iad dub*2 tie=10
 //! geo shop = DE:fra,dub EU!:eu-split BLOCKED: *:iad  a fence; use = []
 //! multivalue all = fra dub answers=8
 //! client de api=iad:90,dub:20 shop=DE,EU             scores; matching rules
 //! all_down first
-//! down s1 s2/4 · degraded s1 · drained s1 · unknown s1 · failing s1 · fell s1@5 · active app=1
+//! down s1 s2/4 · degraded s1 · drained s1 · unknown s1 · failing s1 · fell s1@5
+//! active app=1 · stays app=1 · leaving app=1>0:0.35 · barred app=2     the last: 35 % moved to 0
+//! rising s1:0.2 · draining s1:0.7                                      ramps of slots
 //! ```
 //! Lines may stand in any order, pools before who uses them; the last policy (or pool) is the root.
 
@@ -19,12 +21,12 @@ use super::tree::{
     Latency, MinHealthy, Multivalue, Node, NodeIx, Pool, Rank, Tree, Weighted, WeightedMember,
 };
 use super::{
-    Candidate, Decision, Directives, Wanted, select,
+    Candidate, Course, Decision, Directives, RampKind, SlotRamp, Wanted, select,
     sticky::{Drawn, name_hash},
 };
 use crate::{
     ids::{Class, FailoverId, RegionId, SlotId},
-    units::Weight,
+    units::{Share, Weight},
     verdict::{Sight, Standing, Standings},
 };
 use std::{
@@ -46,7 +48,8 @@ pub(crate) struct Given {
     failovers: Vec<String>,
     pub standings: Standings,
     pub fell: Vec<u64>,
-    pub active: Vec<u8>,
+    pub courses: Vec<Course>,
+    pub ramps: Vec<SlotRamp>,
 }
 
 struct Asked {
@@ -82,12 +85,12 @@ impl Given {
                 self.clients.push((name.into(), facts.collect()));
             }
             "all_down" => self.all_down = Some(rest.into()),
-            "active" => {
-                for (failover, member) in
-                    rest.split_whitespace().map(|w| w.split_once('=').unwrap())
-                {
-                    let id = self.failovers.iter().position(|f| f == failover).unwrap();
-                    self.active[id] = member.parse().unwrap();
+            "active" | "stays" | "leaving" | "barred" => {
+                rest.split_whitespace().for_each(|word| self.course(verb, word));
+            }
+            "rising" | "draining" => {
+                for (who, share) in rest.split_whitespace().map(|w| w.split_once(':').unwrap()) {
+                    self.each_slot(who, |given, slot| given.ramp(verb, slot, self::share(share)));
                 }
             }
             "fell" => {
@@ -97,6 +100,36 @@ impl Given {
             }
             _ => rest.split_whitespace().for_each(|who| self.stand(verb, who)),
         }
+    }
+
+    fn course(&mut self, verb: &str, word: &str) {
+        let (failover, what) = word.split_once('=').unwrap();
+        let id = self.failovers.iter().position(|f| f == failover).unwrap();
+        let course = &mut self.courses[id];
+        match verb {
+            "active" => *course = Course::settled(what.parse().unwrap()),
+            "stays" => {
+                *course = Course { stays: true, ..Course::settled(what.parse().unwrap()) };
+            }
+            "leaving" => {
+                let (from, rest) = what.split_once('>').unwrap();
+                let (to, moved) = rest.split_once(':').unwrap();
+                let leaving = Some((from.parse().unwrap(), self::share(moved)));
+                *course = Course { active: to.parse().unwrap(), leaving, ..*course };
+            }
+            _ => course.barred = what.split(',').map(|m| m.parse::<usize>().unwrap()).collect(),
+        }
+    }
+
+    fn ramp(&mut self, verb: &str, slot: usize, share: Share) {
+        let slot = SlotId::at(slot);
+        let kind = if verb == "rising" { RampKind::Rising } else { RampKind::Leaving };
+        if kind == RampKind::Leaving {
+            self.standings.0[slot.index()] = Sight { standing: Standing::Drained, failing: false };
+        }
+        self.ramps.retain(|ramp| ramp.slot != slot);
+        self.ramps.push(SlotRamp { slot, share, kind });
+        self.ramps.sort_by_key(|ramp| ramp.slot);
     }
 
     fn stand(&mut self, verb: &str, who: &str) {
@@ -191,9 +224,10 @@ impl Given {
             }
             "failover" => {
                 self.failovers.push(name.into());
-                self.active.push(0);
+                self.courses.push(Course::default());
                 let id = FailoverId::at(self.failovers.len() - 1);
-                Kind::Failover(Failover { id, members: plain })
+                let trickle = option("trickle").map_or(Share::NONE, share);
+                Kind::Failover(Failover { id, members: plain, trickle })
             }
             _ => Kind::Multivalue(Multivalue {
                 members: plain,
@@ -315,7 +349,7 @@ impl Given {
 
     /// What stands in a World beside verdicts.
     pub fn directives(&self) -> Directives<'_> {
-        Directives { active: &self.active, fell: &self.fell }
+        Directives { courses: &self.courses, fell: &self.fell, ramps: &self.ramps }
     }
 
     /// What `client` gets, in words: the grounds, then each answer with its share.
@@ -334,6 +368,10 @@ fn weight(word: &str) -> (&str, Weight) {
         Some((name, weight)) => (name, Weight::new(weight.parse().unwrap()).unwrap()),
         None => (word, Weight::ONE),
     }
+}
+
+fn share(text: &str) -> Share {
+    Share::from_fraction(text.parse().unwrap())
 }
 
 fn min_healthy(text: &str) -> MinHealthy {

@@ -7,12 +7,11 @@
 
 use crate::{
     ids::{Class, FailoverId, RegionId, SlotId},
-    units::Weight,
+    units::{Share, Weight},
 };
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
-    time::Duration,
 };
 
 /// Most endpoints in a pool (DESIGN §1, Bounds).
@@ -209,17 +208,10 @@ pub struct WeightedMember {
 pub struct Failover {
     /// Whose state machine.
     pub id: FailoverId,
-    /// In order of preference, at most [`MEMBERS_MAX`].
+    /// In order of preference, at most [`MEMBERS_MAX`], at least one.
     pub members: Box<[NodeIx]>,
-}
-
-/// When a failover returns to a member it prefers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Failback {
-    /// As soon as the member is available.
-    Auto,
-    /// After so much unbroken availability; the default, 5 m.
-    After(Duration),
+    /// How many of all clients keep the next member after the active one warm.
+    pub trickle: Share,
 }
 
 /// By place: the class gives the chain of matching rules, most specific first.

@@ -1,7 +1,7 @@
 //! Snapshots from the text of [`crate::policy::testing`], for the tests of the rooms above.
 
 use super::{
-    Failback, FailoverDefinition, Plan, Record, Slot, SlotAddress, Snapshot, Sticky, TtlPolicy,
+    FailoverDefinition, Plan, Record, Rules, Slot, SlotAddress, Snapshot, Sticky, TtlPolicy,
 };
 use crate::{
     ids::{FailoverId, PlanId, SlotId, ZoneId},
@@ -31,6 +31,7 @@ pub(crate) fn plan(tree: Tree, sticky: bool) -> Plan {
     Plan {
         map: None,
         ttl: TtlPolicy { max: Ttl::from_secs(30), min: Ttl::from_secs(5) },
+        ramp: None,
         sticky: sticky.then_some(Sticky { v4: 24, v6: 48 }),
         use_ecs: true,
         has_cname: endpoints.iter().any(|e| matches!(e.target, EndpointTarget::Cname { .. })),
@@ -45,7 +46,7 @@ pub(crate) fn plan(tree: Tree, sticky: bool) -> Plan {
 
 /// A Snapshot of `z/NAME` for each of `records`, in order; equal names share a plan. The target
 /// of each slot is called as the slot is (`s1/4`).
-pub(crate) fn snapshot(given: &Given, records: &[&str], failback: Failback) -> Snapshot {
+pub(crate) fn snapshot(given: &Given, records: &[&str], rules: Rules) -> Snapshot {
     let mut names: Vec<&str> = Vec::new();
     for name in records {
         if !names.contains(name) {
@@ -57,7 +58,7 @@ pub(crate) fn snapshot(given: &Given, records: &[&str], failback: Failback) -> S
         (0..plans.len()).filter(|&p| uses(&plans[p])).map(PlanId::at).collect()
     };
     let tree = Arc::new(given.tree());
-    let failovers = failovers(&tree, failback);
+    let failovers = failovers(&tree, rules);
     let record = |(index, name): (usize, &&str)| Record {
         zone: ZoneId(0),
         owner: Name::parse(&format!("{name}.z")).unwrap(),
@@ -98,12 +99,13 @@ fn slots(given: &Given, tree: &Tree) -> Box<[Slot]> {
         name: format!("z/{}", name.split('/').next().unwrap()).into(),
         address: address(SlotId::at(index)),
         target: Some(name.as_str().into()),
+        check: Some("check".into()),
         region: None,
     };
     given.slots.iter().enumerate().map(slot).collect()
 }
 
-fn failovers(tree: &Arc<Tree>, failback: Failback) -> Box<[FailoverDefinition]> {
+fn failovers(tree: &Arc<Tree>, rules: Rules) -> Box<[FailoverDefinition]> {
     let nodes = tree.nodes.iter().enumerate();
     let failovers = nodes.filter(|(_, node)| matches!(node.kind, Kind::Failover(_)));
     let definition = |(index, node): (usize, &crate::policy::tree::Node)| FailoverDefinition {
@@ -111,7 +113,8 @@ fn failovers(tree: &Arc<Tree>, failback: Failback) -> Box<[FailoverDefinition]> 
         tree: Arc::clone(tree),
         node: NodeIx(index as u16),
         members: children(&node.kind).iter().map(|&m| Arc::clone(&tree.node(m).name)).collect(),
-        failback,
+        gates: Box::default(),
+        rules,
     };
     failovers.map(definition).collect()
 }

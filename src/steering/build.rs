@@ -2,13 +2,15 @@
 
 use super::{
     CHUNK, Chunk, PlanSteering, Selection, Steering, Variant,
-    draw::{Alias, Arm, Draw, Level, Then},
+    draw::{Alias, Arm, Cut, Draw, Level, Then},
+    ramps::{self, RampState},
 };
 use crate::{
+    clock::Moment,
     ids::{Class, PlanId},
     place::ClassMask,
     policy::{
-        Branch, Candidate, Choice, Decision, Directives, Leaf, Wanted,
+        Branch, Candidate, Choice, Decision, Directives, Leaf, SlotRamp, Split, Wanted,
         leaf::Answer,
         select,
         sticky::{Drawn, name_hash},
@@ -29,8 +31,27 @@ use std::{
 pub struct Moved<'a> {
     /// The standing of every slot.
     pub standings: &'a Standings,
-    /// Active members and the order in which slots fell.
+    /// Courses of failovers and the order in which slots fell; the ramps stand below.
     pub directives: Directives<'a>,
+    /// Slots on their way up or down, ordered by slot.
+    pub ramps: &'a [RampState],
+    /// When they are looked at.
+    pub now: Moment,
+}
+
+impl<'a> Moved<'a> {
+    /// The ramps that run under `plan`.
+    pub fn ramps_of(&self, plan: &Plan) -> Vec<SlotRamp> {
+        ramps::of_plan(plan, self.ramps, self.now)
+    }
+
+    /// What select() is to be told about a plan with these `ramps`.
+    pub fn directives<'d>(&self, ramps: &'d [SlotRamp]) -> Directives<'d>
+    where
+        'a: 'd,
+    {
+        Directives { ramps, ..self.directives }
+    }
 }
 
 impl Steering {
@@ -57,13 +78,24 @@ impl Steering {
 
 impl PlanSteering {
     pub(super) fn build(plan: &Plan, moved: Moved<'_>) -> PlanSteering {
-        let failing = plan.slots.iter().any(|&slot| moved.standings.of(slot).failing);
-        let ttl = if failing { plan.ttl.min } else { plan.ttl.max };
+        let ramps = moved.ramps_of(plan);
+        PlanSteering::directed(plan, moved.standings, &moved.directives(&ramps))
+    }
+
+    pub(super) fn directed(
+        plan: &Plan,
+        standings: &Standings,
+        directives: &Directives<'_>,
+    ) -> PlanSteering {
+        let failing = plan.slots.iter().any(|&slot| standings.of(slot).failing);
+        let moving = plan.failovers.iter().any(|&id| directives.course(id).leaving.is_some());
+        let is_short = failing || moving || !directives.ramps.is_empty();
+        let ttl = if is_short { plan.ttl.min } else { plan.ttl.max };
         let mut known: HashMap<Decision<'_>, u16> = HashMap::new();
         let mut selections: Vec<Selection> = Vec::new();
         let mut by_class = Vec::with_capacity(plan.tree.classes.classes());
         for class in (0..plan.tree.classes.classes()).map(Class::at) {
-            let decision = select(&plan.tree, class, moved.standings, &moved.directives, ());
+            let decision = select(&plan.tree, class, standings, directives, ());
             let index = match known.entry(decision) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
@@ -128,23 +160,36 @@ impl<'p> Variants<'p> {
     /// Keeps the draws of `choice` as levels; one that has a single outcome needs none.
     fn level(&mut self, choice: &Choice<'_>, wanted: Wanted, levels: &mut Vec<Level>) -> Then {
         let place = levels.len();
-        levels.push(Level(Box::default()));
-        let arms: Vec<Arm> = match choice {
+        levels.push(Level::Weights(Box::default()));
+        let level = match choice {
+            Choice::Split(split) => self.thresholds(split, wanted, levels),
             Choice::Draw(branches) => {
-                branches.iter().map(|branch| self.arm(branch, wanted, levels)).collect()
+                let arms = branches.iter().map(|branch| self.arm(branch, wanted, levels));
+                Level::Weights(arms.collect())
             }
-            Choice::Leaf(leaf) => {
-                self.leaf(Some(leaf), wanted).into_iter().map(Arm::from).collect()
-            }
-            Choice::Nodata => self.leaf(None, wanted).into_iter().map(Arm::from).collect(),
+            Choice::Leaf(leaf) => Level::Weights(self.leads(Some(leaf), wanted)),
+            Choice::Nodata => Level::Weights(self.leads(None, wanted)),
         };
-        let first = arms[0].then;
-        if matches!(first, Then::Variant(_)) && arms.iter().all(|arm| arm.then == first) {
+        if let Some(only) = level.only_variant() {
             levels.truncate(place);
-            return first;
+            return only;
         }
-        levels[place] = Level(arms.into_boxed_slice());
+        levels[place] = level;
         Then::Level(place as u32)
+    }
+
+    fn thresholds(&mut self, split: &Split<'_>, wanted: Wanted, levels: &mut Vec<Level>) -> Level {
+        let cuts = split.parts().map(|(part, width)| Cut {
+            below: part.below.cut(),
+            width,
+            then: self.level(&part.choice, wanted, levels),
+        });
+        let cuts = cuts.collect();
+        Level::Thresholds { salt: split.salt(), cuts }
+    }
+
+    fn leads(&mut self, leaf: Option<&Leaf<'_>>, wanted: Wanted) -> Box<[Arm]> {
+        self.leaf(leaf, wanted).into_iter().map(Arm::from).collect()
     }
 
     fn arm(&mut self, branch: &Branch<'_>, wanted: Wanted, levels: &mut Vec<Level>) -> Arm {

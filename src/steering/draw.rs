@@ -2,7 +2,8 @@
 
 use crate::{
     clock::Dice,
-    policy::sticky::{Key, pick},
+    policy::sticky::{Key, number, pick},
+    units::Share,
 };
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ pub enum Draw {
     Fixed(u32),
     /// By chance: one roll, one comparison, however many there are.
     Chance(Alias),
-    /// By client: weighted rendezvous, level by level.
+    /// By client, level by level.
     Sticky(Box<[Level]>),
 }
 
@@ -34,7 +35,17 @@ struct Cell {
 
 /// One draw on the way down; level 0 is first.
 #[derive(Debug, PartialEq)]
-pub struct Level(pub Box<[Arm]>);
+pub enum Level {
+    /// By weight: weighted rendezvous.
+    Weights(Box<[Arm]>),
+    /// By a number of the client's own: the first cut that lies above it.
+    Thresholds {
+        /// Tells this number of a client from its others.
+        salt: u64,
+        /// By rising bounds; the last one is for all that is left.
+        cuts: Box<[Cut]>,
+    },
+}
 
 /// One arm of a sticky draw.
 #[derive(Debug, PartialEq)]
@@ -43,6 +54,17 @@ pub struct Arm {
     pub hash: u64,
     /// Above zero.
     pub weight: u64,
+    /// What follows.
+    pub then: Then,
+}
+
+/// The clients up to a threshold.
+#[derive(Debug, PartialEq)]
+pub struct Cut {
+    /// Numbers below this one, of 64 even bits.
+    pub below: u64,
+    /// The share of clients between this cut and the one before, for people.
+    pub width: Share,
     /// What follows.
     pub then: Then,
 }
@@ -82,13 +104,17 @@ impl Draw {
 }
 
 fn sticky_shares(levels: &[Level], at: u32, share: f64, give: &mut dyn FnMut(u32, f64)) {
-    let arms = &levels[at as usize].0;
-    let sum: u64 = arms.iter().map(|arm| arm.weight).sum();
-    for arm in arms {
-        let share = share * arm.weight as f64 / sum as f64;
-        match arm.then {
-            Then::Variant(variant) => give(variant, share),
-            Then::Level(next) => sticky_shares(levels, next, share, give),
+    let mut follow = |then: Then, share| match then {
+        Then::Variant(variant) => give(variant, share),
+        Then::Level(next) => sticky_shares(levels, next, share, give),
+    };
+    match &levels[at as usize] {
+        Level::Weights(arms) => {
+            let sum: u64 = arms.iter().map(|arm| arm.weight).sum();
+            arms.iter().for_each(|arm| follow(arm.then, share * arm.weight as f64 / sum as f64));
+        }
+        Level::Thresholds { cuts, .. } => {
+            cuts.iter().for_each(|cut| follow(cut.then, share * cut.width.as_fraction()));
         }
     }
 }
@@ -96,11 +122,38 @@ fn sticky_shares(levels: &[Level], at: u32, share: f64, give: &mut dyn FnMut(u32
 fn sticky(levels: &[Level], key: Key) -> u32 {
     let mut level = &levels[0];
     loop {
-        let arms = &level.0;
-        match arms[pick(key, arms.iter().map(|arm| (arm.hash, arm.weight)))].then {
+        match level.draw(key) {
             Then::Variant(variant) => return variant,
             Then::Level(next) => level = &levels[next as usize],
         }
+    }
+}
+
+impl Level {
+    #[inline]
+    fn draw(&self, key: Key) -> Then {
+        match self {
+            Level::Weights(arms) => {
+                arms[pick(key, arms.iter().map(|arm| (arm.hash, arm.weight)))].then
+            }
+            Level::Thresholds { salt, cuts } => {
+                let number = number(key, *salt);
+                let last = cuts.len() - 1;
+                let above = cuts[..last].iter().position(|cut| number < cut.below);
+                cuts[above.unwrap_or(last)].then
+            }
+        }
+    }
+
+    /// The Variant it leads to, whoever asks; nothing if there are several, or draws below.
+    pub(super) fn only_variant(&self) -> Option<Then> {
+        let (arms, cuts): (&[Arm], &[Cut]) = match self {
+            Level::Weights(arms) => (arms, &[]),
+            Level::Thresholds { cuts, .. } => (&[], cuts),
+        };
+        let mut outcomes = arms.iter().map(|arm| arm.then).chain(cuts.iter().map(|cut| cut.then));
+        let first = outcomes.next()?;
+        (matches!(first, Then::Variant(_)) && outcomes.all(|then| then == first)).then_some(first)
     }
 }
 

@@ -8,11 +8,13 @@
 
 mod build;
 pub mod draw;
+mod ramps;
 #[cfg(test)]
 mod tests;
 
 pub use build::Moved;
 pub use draw::{Dice64, Draw};
+pub use ramps::RampState;
 
 use crate::{
     ids::{Class, PlanId},

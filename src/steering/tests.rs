@@ -1,20 +1,21 @@
 //! What the dice give is what select() said: exact shares, sticky clients, what is made anew.
 
-use super::{PlanSteering, Selection, Steering, build::Moved};
+use super::{PlanSteering, RampState, Selection, Steering, build::Moved};
 use crate::{
-    clock::Dice,
-    ids::{Class, PlanId},
+    clock::{Dice, Moment, Since},
+    ids::{Class, PlanId, SlotId},
     policy::{
-        Wanted,
+        RampKind, Wanted,
         model::random_text,
         select,
         sticky::{Drawn, Key, name_hash},
         testing::{Given, exact_shares},
     },
     snapshot::{
-        Failback,
+        Plan, Ramp, Rules,
         testing::{plan, snapshot},
     },
+    units::Share,
     wire::types::Rtype,
 };
 use std::{collections::BTreeMap, net::Ipv6Addr};
@@ -23,11 +24,12 @@ use std::{collections::BTreeMap, net::Ipv6Addr};
 const CLIENTS: u32 = 120_000;
 
 fn moved(given: &Given) -> Moved<'_> {
-    Moved { standings: &given.standings, directives: given.directives() }
+    let directives = given.directives();
+    Moved { standings: &given.standings, directives, ramps: &[], now: Moment::default() }
 }
 
 fn steer(given: &Given, sticky: bool) -> PlanSteering {
-    PlanSteering::build(&plan(given.tree(), sticky), moved(given))
+    PlanSteering::directed(&plan(given.tree(), sticky), &given.standings, &given.directives())
 }
 
 /// The leader's name in each Variant.
@@ -259,11 +261,117 @@ fn a_rebuild_makes_only_what_was_touched() {
     let text: Vec<String> = names.iter().map(|name| format!("pool {name} = e{name}")).collect();
     let given = Given::new(&text.join("\n"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let snapshot = snapshot(&given, &names, Failback::Auto);
+    let snapshot = snapshot(&given, &names, Rules::default());
     let before = Steering::build(&snapshot, moved(&given));
     let after = before.rebuilt(&snapshot, &[PlanId(3), PlanId(5)], moved(&given));
     let shared = (0..600).map(PlanId).filter(|&plan| after.shares(&before, plan)).count();
     assert_eq!(shared, 598);
     let chunks = [0, 256, 512].map(|plan| after.shares_chunk(&before, PlanId(plan)));
     assert_eq!(chunks, [false, true, true]);
+}
+
+/// The answers of some clients at each of `shares`, put in the place of `{}` in `text`.
+fn over_time(text: &str, shares: [f64; 4]) -> Option<Vec<[String; 4]>> {
+    let times = shares.map(|share| {
+        let given = Given::new(&text.replace("{}", &share.to_string()));
+        let plan = plan(given.tree(), true);
+        let steering = PlanSteering::directed(&plan, &given.standings, &given.directives());
+        let selection = steering.selection(Class(0));
+        let leaders = leaders(&given, selection);
+        let mut dice = Dice::seeded(1);
+        let client = |client: u128| {
+            let key = Key::new(0xffff_0000_0000 | client << 8, 7);
+            leaders[selection.a.draw(&mut dice, || key)].clone()
+        };
+        (selection.basis, (0..400).map(client).collect::<Vec<String>>())
+    });
+    // While something is down another last resort may apply.
+    let healthy = times.iter().all(|(basis, _)| *basis == crate::policy::Basis::Healthy);
+    let client = |n: usize| [0, 1, 2, 3].map(|time: usize| times[time].1[n].clone());
+    healthy.then(|| (0..400).map(client).collect())
+}
+
+#[test]
+fn as_a_share_grows_a_client_changes_sides_once_whatever_the_tree() {
+    let mut moved = 0;
+    for seed in 0..600 {
+        let text = random_text(seed);
+        let growing: Vec<String> = text
+            .lines()
+            .filter(|line| line.starts_with("leaving"))
+            .map(|line| format!("{}:{{}}", line.rsplit_once(':').unwrap().0))
+            .chain(["rising e0:{}".into(), "draining e1:{}".into()])
+            .filter(|line| {
+                let endpoint = line.split([' ', ':']).nth(1).unwrap();
+                line.starts_with("leaving") || text.contains(&format!(" {endpoint}\n"))
+            })
+            .collect();
+        for line in growing {
+            let text = format!("{text}{line}\n");
+            for client in over_time(&text, [0.1, 0.3, 0.6, 0.9]).into_iter().flatten() {
+                let changes = client.windows(2).filter(|pair| pair[0] != pair[1]).count();
+                assert!(changes <= 1, "{client:?}\n{text}");
+                moved += changes;
+            }
+        }
+    }
+    assert!(moved > 1_000, "{moved}");
+}
+
+#[test]
+fn a_trickle_that_grows_keeps_the_clients_it_has() {
+    let text = "
+        pool iad = i1
+        pool dub = d1
+        failover app = iad dub trickle={}";
+    let clients = over_time(text, [0.02, 0.1, 0.3, 0.5]).unwrap();
+    for client in &clients {
+        assert!(client.windows(2).all(|pair| pair[0] == pair[1] || pair[1] == "d1"), "{client:?}");
+    }
+    let warm = clients.iter().filter(|client| client[2] == "d1").count();
+    assert!((90..150).contains(&warm), "{warm} of 400 for 30 %");
+}
+
+#[test]
+fn ramps_shorten_ttls() {
+    let ttl = |then: &str| {
+        let given = Given::new(&format!("pool a = a1\npool b = b1\nfailover f = a b\n{then}"));
+        steer(&given, false).selection(Class(0)).ttl.as_secs()
+    };
+    assert_eq!(ttl("active f=1"), 30);
+    assert_eq!(ttl("leaving f=1>0:0.35"), 5);
+    assert_eq!(ttl("draining a1:0.5"), 5);
+}
+
+#[test]
+fn ramps_of_slots_are_functions_of_time() {
+    let mut given = Given::new("pool a = a1/4\npool b = b1/4\nweighted w = a b");
+    let secs = std::time::Duration::from_secs;
+    let mut plan = plan(given.tree(), false);
+    let state =
+        |kind, over| RampState { slot: SlotId(1), kind, since: Since::starting(at(100)), over };
+    let share = |plan: &Plan, state: RampState, now| {
+        state.share(plan, at(now)).map(|ramp| ramp.share.as_millionths() / 10_000)
+    };
+    let rising = state(RampKind::Rising, None);
+    assert_eq!(share(&plan, rising, 100), None, "the plan has no ramp");
+    plan.ramp = Some(Ramp { over: secs(10), start: Share::from_fraction(0.2) });
+    assert_eq!(
+        [99, 100, 105, 110].map(|now| share(&plan, rising, now)),
+        [Some(20), Some(20), Some(60), None]
+    );
+    let leaving = state(RampKind::Leaving, Some(secs(100)));
+    assert_eq!([100, 150, 200].map(|now| share(&plan, leaving, now)), [Some(100), Some(50), None]);
+
+    given.line("drained b1");
+    let directives = given.directives();
+    let moved = Moved { standings: &given.standings, directives, ramps: &[leaving], now: at(150) };
+    let steering = PlanSteering::build(&plan, moved);
+    let shares: Vec<f64> =
+        steering.selection(Class(0)).a.shares().iter().map(|(_, share)| *share).collect();
+    assert_eq!(shares, [0.75, 0.25]);
+}
+
+fn at(secs: u64) -> Moment {
+    Moment(secs * 1_000_000_000)
 }

@@ -173,6 +173,16 @@ impl Telemetry {
         Totals { tallies, answers }
     }
 
+    /// How many answers all threads have counted for `slots` together.
+    pub fn answered(&self, slots: &[CounterSlot]) -> u64 {
+        let shared = self.shared();
+        let cells = shared
+            .threads
+            .iter()
+            .flat_map(|thread| slots.iter().filter_map(|slot| thread.cell(slot.index())));
+        cells.fold(0, |sum: u64, cell| sum.wrapping_add(cell.load(Relaxed)))
+    }
+
     /// Tables only grow and numbers only rise, so what a panicking holder left is sound.
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)

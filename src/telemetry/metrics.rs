@@ -84,14 +84,20 @@ fn encode(encoder: &mut MetricEncoder<'_>, kind: Kind, value: f64) -> fmt::Resul
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Metrics {
     /// The counters of `telemetry`; more may be [added](Metrics::add).
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
-        registry.register_collector(Box::new(Counters(telemetry)));
-        Metrics { registry }
+        registry.register_collector(Box::new(Counters(Arc::clone(&telemetry))));
+        Metrics { registry, telemetry }
+    }
+
+    /// The counters behind them.
+    pub fn telemetry(&self) -> Arc<Telemetry> {
+        Arc::clone(&self.telemetry)
     }
 
     /// Adds the metric `tradewind_<name>`, which `read` fills at each scrape. `help` is a phrase

@@ -1,0 +1,36 @@
+//! What control asks of those who probe: facts ([`Proof`]), and probes out of turn.
+
+use crate::{checkplan::CheckPlan, clock::Moment, failover::breaker::Proof};
+use std::sync::Arc;
+
+/// The checker as control sees it.
+pub trait Vantage: Proof + Send + Sync {
+    /// Takes a new plan: goes on with what it knows and starts what is new.
+    fn update(&self, plan: &CheckPlan);
+    /// Probes these now: something beside them fell.
+    fn hasten(&self, keys: &[Arc<str>]);
+    /// Probes these and the guards now: someone is to say that we are not cut off.
+    fn call_witnesses(&self, keys: &[Arc<str>]);
+    /// Whether every result is to be told at once, as [`super::Change::Heard`].
+    fn listen(&self, yes: bool);
+}
+
+/// Nobody probes: every fall is believed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+impl Proof for Nobody {
+    fn answered_since(&self, _: Moment, _: &str) -> bool {
+        true
+    }
+    fn failed_since(&self, _: &str, _: Moment) -> bool {
+        true
+    }
+}
+
+impl Vantage for Nobody {
+    fn update(&self, _: &CheckPlan) {}
+    fn hasten(&self, _: &[Arc<str>]) {}
+    fn call_witnesses(&self, _: &[Arc<str>]) {}
+    fn listen(&self, _: bool) {}
+}
