@@ -5,6 +5,7 @@
 //! variants and fields are promises: add to them freely, rename none. A new variant also goes
 //! into [`EVENT_WORDS`](crate::config::hooks::EVENT_WORDS). Must not know who reads.
 
+use super::spelled;
 use crate::{
     clock::Moment,
     failover::{Phase, breaker::News},
@@ -386,69 +387,6 @@ impl fmt::Display for EventKind {
             EventKind::Store { what, .. } => write!(f, "state database: {what}"),
             EventKind::Hook { hook, what, .. } => write!(f, "hook {hook}: {what}"),
             EventKind::Foreign { text, .. } => f.write_str(text),
-        }
-    }
-}
-
-/// How types of other rooms are written in JSON: rooms below know nothing of that.
-mod spelled {
-    /// A standing, by its word.
-    pub(super) mod standing {
-        use crate::verdict::Standing;
-        use serde::{Deserialize, Deserializer, Serializer, de::Error};
-        use std::borrow::Cow;
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            standing: &Standing,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            to.serialize_str(standing.word())
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Standing, D::Error> {
-            let word = Cow::<str>::deserialize(from)?;
-            let known = Standing::ALL.into_iter().find(|standing| standing.word() == word);
-            known.ok_or_else(|| D::Error::custom(format_args!("no such standing: {word}")))
-        }
-    }
-
-    /// A moment, as nanoseconds since the server's start.
-    pub(super) mod moment {
-        use crate::clock::Moment;
-        use serde::{Deserialize, Deserializer, Serializer};
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            at: &Moment,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            to.serialize_u64(at.0)
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Moment, D::Error> {
-            u64::deserialize(from).map(Moment)
-        }
-    }
-
-    /// A duration, in whole microseconds.
-    pub(super) mod micros {
-        use serde::{Deserialize, Deserializer, Serializer};
-        use std::time::Duration;
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            duration: &Duration,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            to.serialize_u64(duration.as_micros() as u64)
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Duration, D::Error> {
-            u64::deserialize(from).map(Duration::from_micros)
         }
     }
 }

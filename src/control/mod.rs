@@ -14,8 +14,8 @@ pub mod reload;
 pub mod residual;
 pub mod revisions;
 pub mod run;
-#[cfg(test)]
-mod testlog;
+mod spelled;
+pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
