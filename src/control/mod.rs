@@ -6,6 +6,7 @@ pub mod event;
 mod grounds;
 pub mod hand;
 pub mod journal;
+mod kept;
 mod latches;
 mod locations;
 pub mod overview;

@@ -12,6 +12,7 @@ use super::{
     grounds,
     hand::{Now, apply::Operator},
     journal::SharedJournal,
+    kept::Kept,
     latches::{Around, Latches, Stepped},
     overview::SharedOverview,
     residual::{Moves, Traffic},
@@ -40,7 +41,7 @@ pub struct Control {
     pub(super) publisher: Publisher,
     journal: SharedJournal,
     /// The newest verdict on every target of the Snapshot in force, by key.
-    known: HashMap<Arc<str>, TargetVerdict>,
+    pub(super) known: HashMap<Arc<str>, TargetVerdict>,
     /// The slots each of those targets judges.
     judged: HashMap<Arc<str>, Vec<SlotId>>,
     /// Looks at all targets together before one falls.
@@ -56,6 +57,8 @@ pub struct Control {
     pub(super) latches: Latches,
     /// The failovers that each target is a gate of.
     gated: HashMap<Arc<str>, Vec<FailoverId>>,
+    /// The way to what outlives the process.
+    pub(super) kept: Kept,
     /// What all this is in the middle of.
     pub(super) overview: SharedOverview,
     /// The pace of queries, and what was moved.
@@ -95,6 +98,7 @@ impl Control {
             operator: Operator::default(),
             latches: Latches::default(),
             gated: HashMap::new(),
+            kept: Kept::default(),
             overview: SharedOverview::default(),
             traffic: Traffic::new(Arc::default()),
             wake: None,
@@ -179,10 +183,22 @@ impl Control {
         self.gated = gated(&snapshot);
         let is_known =
             |key: &Arc<str>| self.judged.contains_key(key) || self.gated.contains_key(key);
-        self.known.retain(|key, _| is_known(key));
+        let gone: Vec<Arc<str>> =
+            self.known.keys().filter(|key| !is_known(key)).map(Arc::clone).collect();
+        for key in gone {
+            self.forget_target(&key);
+            self.known.remove(&key);
+        }
         self.breaker.arrange(groups(&snapshot), self.guarded);
-        let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot);
-        let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot);
+        let inherited = self.inherited();
+        if inherited.is_some() {
+            let down = self.known.values().filter(|v| v.sight.standing == Standing::Down);
+            down.for_each(|verdict| self.breaker.is_down_since_before(&verdict.key));
+        }
+        let inherited = inherited.as_ref();
+        let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot, inherited);
+        let machine = |of: &FailoverDefinition| inherited?.machine(of, started);
+        let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot, &machine);
         self.latches = latches;
         events.extend(gone);
         self.advance(&snapshot, &mut state);
@@ -198,6 +214,7 @@ impl Control {
         self.traffic.install(&snapshot, started);
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
         self.show();
+        self.keep(&old);
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
         let summary = Summary::of(&events);
@@ -222,6 +239,7 @@ impl Control {
                 step.merge(self.judge(&verdict, now));
             }
             turned.insert(Arc::clone(&verdict.key));
+            self.keep_target(&verdict);
             self.known.insert(Arc::clone(&verdict.key), verdict);
         }
         self.follow(step, turned, since);
@@ -321,6 +339,7 @@ impl Control {
         events.extend(transitions);
         if *old.state == state {
             self.show();
+            self.keep(old);
             self.write(old.swap, events);
             return;
         }
@@ -337,6 +356,7 @@ impl Control {
         let took = self.clock.now().since(since);
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
         self.show();
+        self.keep(old);
         if let Some(what) = moved_by(&events) {
             self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
         }

@@ -28,13 +28,16 @@ use std::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 /// After a publish, changes of verdict are gathered for so long before the next.
 const COALESCE: Duration = Duration::from_millis(1);
 /// Replaced Worlds are looked after this often: datapath threads refresh once a second.
 const COLLECT: Duration = Duration::from_secs(1);
+
+/// An operator's change is answered when it is durable, or after this.
+const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the loop calls in other rooms.
 pub struct Hooks {
@@ -177,8 +180,17 @@ impl Loop {
                 self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, reply });
             }
             Change::Hand { command, clients, reply } => {
-                // Whoever asked may have gone away.
-                let _ = reply.send(self.control.command(&command, &clients).map(Box::new));
+                let done = self.control.command(&command, &clients).map(Box::new);
+                let kept = self.control.keeper().filter(|_| done.is_ok());
+                tokio::spawn(async move {
+                    // Who reads that it is done finds it again after a crash; a store that fails
+                    // has its own alarm and is no reason to keep anybody waiting.
+                    if let Some(keeper) = kept {
+                        let _ = timeout(KEPT_WITHIN, keeper.flush()).await;
+                    }
+                    // Whoever asked may have gone away.
+                    let _ = reply.send(done);
+                });
             }
             Change::Waiting { reply } => {
                 // Whoever asked may have gone away.

@@ -4,7 +4,7 @@
 //! Three layers, lowest first: what probes say; what of it the breaker and a pin let through;
 //! what an operator says. The merged standing is what steering sees.
 
-use super::event::EventKind;
+use super::{event::EventKind, kept::Inherited};
 use crate::{
     clock::{Clock, Moment, Since},
     failover::breaker::{Breaker, Held},
@@ -81,18 +81,27 @@ struct Found {
 impl Turn<'_> {
     /// The state for `snapshot`: standings from what is known of each target; since when, and
     /// the order of falls, from the World before. Slots are found again by name and address.
-    pub fn carried_over(&self, old: &World, snapshot: &Snapshot) -> (State, Vec<EventKind>) {
+    pub fn carried_over(
+        &self,
+        old: &World,
+        snapshot: &Snapshot,
+        inherited: Option<&Inherited>,
+    ) -> (State, Vec<EventKind>) {
         let slots = old.snapshot.slots.iter().enumerate();
         let before: HashMap<(&str, &SlotAddress), usize> =
             slots.map(|(index, slot)| ((&*slot.name, &slot.address), index)).collect();
         let (mut state, mut events) = (State::default(), Vec::new());
         for (index, slot) in snapshot.slots.iter().enumerate() {
+            let known = inherited.and_then(|inherited| inherited.slot(slot));
             match before.get(&(&*slot.name, &slot.address)) {
                 Some(&old_index) => {
                     let verdict = old.state.verdicts[old_index].clone();
                     state.push(verdict, old.state.fell[old_index]);
                 }
-                None => state.push(self.unknown(self.clock.now()), 0),
+                None => {
+                    let fell = known.map_or(0, |(fell, _)| fell);
+                    state.push(self.unknown(self.clock.now()), fell);
+                }
             }
             let from = state.standings.0[index].standing;
             if let Some(old_index) = before.get(&(&*slot.name, &slot.address))
@@ -105,8 +114,16 @@ impl Turn<'_> {
             }
             let event = self.turn(&mut state, SlotId::at(index), snapshot);
             let to = state.standings.0[index].standing;
-            // Whether something was ever probed is no news as long as it counts as up.
-            events.extend(event.filter(|_| !(from.is_up() && to.is_up())));
+            // Whether something was ever probed is no news as long as it counts as up, and what
+            // the run before has told is none either.
+            events.extend(event.filter(|_| known.is_none() && !(from.is_up() && to.is_up())));
+            if let Some((_, since)) = known {
+                state.verdicts[index].since_wall = since;
+            }
+        }
+        for ramp in inherited.map(|i| i.ramps(snapshot, self.clock.now())).unwrap_or_default() {
+            let is_up = state.standings.of(ramp.slot).standing.is_up();
+            state.set_ramp(ramp.slot, is_up.then_some(ramp));
         }
         (state, events)
     }

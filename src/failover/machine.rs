@@ -122,6 +122,16 @@ impl Machine {
         self.active
     }
 
+    /// Whether clients are leaving one member for another.
+    pub fn is_ramping(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Whether it is `other` at another time.
+    pub fn is_same(&self, other: &Machine) -> bool {
+        *self == Machine { at: self.at, ..other.clone() }
+    }
+
     /// Whether an operator keeps it where it stands.
     pub fn is_held(&self) -> bool {
         self.held

@@ -213,6 +213,7 @@ impl Control {
         if !command.dry_run {
             let events = events(&done, command);
             self.operator.take(done.planned.hand.clone());
+            self.keep_hand(&done.planned.hand);
             self.follow_hand(events);
             self.carry_out(&done.planned.orders);
             if done.planned.confirm_falls {
@@ -282,6 +283,7 @@ impl Control {
         let mut hand = self.operator.hand.clone();
         let ended = hand.expire(now);
         let events = ended.iter().map(|one| event(one, "ended", "its time is over")).collect();
+        self.keep_hand(&hand);
         self.operator.take(hand);
         self.follow_hand(events);
     }
