@@ -443,21 +443,21 @@ impl Outcome {
 
 /// What of `events` moved clients, in words; nothing if nothing did.
 fn moved_by(events: &[EventKind]) -> Option<Arc<str>> {
-    let failovers = events.iter().filter_map(|event| match event {
-        EventKind::Failover { name, from, to, .. } => Some(format!("{name}: {from} → {to}")),
-        _ => None,
-    });
-    let verdicts = events.iter().filter_map(|event| match event {
-        EventKind::Verdict { slot, from, to, .. } if from.is_up() != to.is_up() => {
-            Some(format!("{slot} is {}", to.word()))
-        }
-        _ => None,
-    });
-    let mut all = failovers.chain(verdicts);
-    let first = all.next()?;
-    Some(match all.count() {
-        0 => first.into(),
-        more => format!("{first} and {more} more").into(),
+    let failovers = || events.iter().filter(|event| matches!(event, EventKind::Failover { .. }));
+    let verdicts = || {
+        events.iter().filter(|event| match event {
+            EventKind::Verdict { from, to, .. } => from.is_up() != to.is_up(),
+            _ => false,
+        })
+    };
+    let first = match failovers().next().or_else(|| verdicts().next())? {
+        EventKind::Failover { name, from, to, .. } => format!("{name}: {from} → {to}"),
+        EventKind::Verdict { slot, to, .. } => format!("{slot} is {}", to.word()),
+        _ => return None,
+    };
+    Some(match failovers().count() + verdicts().count() {
+        1 => first.into(),
+        all => format!("{first} and {} more", all - 1).into(),
     })
 }
 
