@@ -172,7 +172,11 @@ impl Machine {
         let ramp = self.leaving.filter(|_| !self.held).map(|_| now.next_second());
         let due = match self.lost {
             Some(lost) => Some(lost.reaches(rules.failover_delay)).filter(|due| *due > now),
-            None => self.preferred().filter_map(|m| self.failback_due(m, rules)).filter(|due| *due > now).min(),
+            None => self
+                .preferred()
+                .filter_map(|m| self.failback_due(m, rules))
+                .filter(|due| *due > now)
+                .min(),
         };
         ramp.into_iter().chain(due).min()
     }
@@ -190,14 +194,14 @@ impl Machine {
             places.iter().map(|place| old(place).unwrap_or_default()).collect();
         let prefer = self.prefer.and_then(now_at);
         let is_wish = self.is_wish && prefer.is_some();
-        let base = Machine { members, prefer, is_wish, held: self.held, at: self.at, ..Machine::new(0) };
+        let base =
+            Machine { members, prefer, is_wish, held: self.held, at: self.at, ..Machine::new(0) };
         let Some(active) = now_at(self.active) else { return base };
-        let leaving = self.leaving.and_then(|leaving| {
-            now_at(leaving.from).map(|from| Leaving { from, ..leaving })
-        });
-        let pending = self.pending.and_then(|asked| {
-            now_at(asked.to).map(|to| Asked { to, ..asked })
-        });
+        let leaving = self
+            .leaving
+            .and_then(|leaving| now_at(leaving.from).map(|from| Leaving { from, ..leaving }));
+        let pending =
+            self.pending.and_then(|asked| now_at(asked.to).map(|to| Asked { to, ..asked }));
         let rejected = self.rejected.as_ref().map(|rejected| {
             let was = |place: &Option<usize>| place.and_then(|at| rejected.get(at).copied());
             places.iter().map(|place| was(place).unwrap_or_default()).collect()
@@ -335,12 +339,14 @@ impl Machine {
         let mut others: Vec<usize> = (0..self.members.len())
             .filter(|&m| m != usize::from(self.active) && seen.is_available(m))
             .collect();
-        others.sort_by_key(|&m| (seen.is_leaving(m), self.rank(m)));
+        // Nobody goes to a member that is being drained, unless an operator just said so.
+        let wish = self.prefer.filter(|_| self.is_wish);
+        let is_wish = |m: usize| wish.is_some_and(|wish| usize::from(wish) == m);
+        others.sort_by_key(|&m| (seen.is_leaving(m) && !is_wish(m), self.rank(m)));
         let Some(&first) = others.first() else { return Decision::Stay };
         let allowed = others.into_iter().find(|&m| seen.is_allowed(m)).map(|m| m as u8);
-        let is_wish = |to| self.is_wish && self.prefer == Some(to);
         match (allowed, rules.failover) {
-            (Some(to), _) if is_wish(to) => Decision::Move { to, cause: Cause::Operator },
+            (Some(to), _) if is_wish(to.into()) => Decision::Move { to, cause: Cause::Operator },
             (_, Mode::Manual) if self.rejected.is_some() => Decision::Stay,
             (None, _) => wait(first as u8, Wait::Gate),
             (Some(to), Mode::Manual) => wait(to, Wait::Approval),
@@ -375,7 +381,8 @@ impl Machine {
                 None => Decision::Stay,
             },
             Failback::Auto | Failback::After(_) => {
-                let (ready, later): (Vec<usize>, Vec<usize>) = better.iter().partition(|m| is_due(m));
+                let (ready, later): (Vec<usize>, Vec<usize>) =
+                    better.iter().partition(|m| is_due(m));
                 match (first_of(&ready), later.into_iter().min_by_key(|&m| due(m))) {
                     (Some((to, true)), _) => Decision::Move { to, cause: Cause::Failback },
                     (Some((to, false)), _) => wait(to, Wait::Gate),

@@ -47,7 +47,11 @@ fn words(effects: &[Effect]) -> String {
 }
 
 impl Bench {
-    fn with<T>(&mut self, members: &str, act: impl FnOnce(&mut Machine, &Rules, &Seen<'_>) -> T) -> T {
+    fn with<T>(
+        &mut self,
+        members: &str,
+        act: impl FnOnce(&mut Machine, &Rules, &Seen<'_>) -> T,
+    ) -> T {
         let of = |signs: &str| members.chars().map(|c| signs.contains(c)).collect::<Vec<bool>>();
         let seen = Seen {
             available: &of("+g~"),
