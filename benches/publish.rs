@@ -118,6 +118,7 @@ fn compiled(zone: impl Fn(usize) -> String) -> Compiled {
         last_good: &BTreeMap::new(),
         locations: Some(&embedded::table()),
         serials: &HashMap::new(),
+        token: &|_| Err("there are no tokens here".into()),
         counter: &mut |_| CounterSlot(0),
     };
     let compiled = compile(input, &mut Memory::default()).unwrap();

@@ -6,7 +6,10 @@
 
 use crate::ids::{RegionId, SlotId, TargetId};
 use ipnet::IpNet;
+use ring::digest;
 use std::{
+    collections::BTreeMap,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
     sync::Arc,
@@ -20,6 +23,27 @@ pub struct CheckPlan {
     pub targets: Vec<Target>,
     /// `[health] deny`: never probed, beside what [`denied`] knows by itself.
     pub deny: Vec<IpNet>,
+    /// `[health] isolation_guard`: asked only when nobody else can say whether we are cut off.
+    pub guards: Vec<SocketAddr>,
+    /// `[health] breaker`.
+    pub breaker: BreakerSettings,
+    /// What heartbeats must carry, by the name of their check.
+    pub tokens: BTreeMap<Arc<str>, Token>,
+}
+
+/// When a mass failure is held (DESIGN §5, Breaker).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// The share of groups that may go at once, in millionths.
+    pub share: u32,
+    /// How long further falls are held.
+    pub hold: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        BreakerSettings { share: 500_000, hold: Duration::from_secs(120) }
+    }
 }
 
 impl CheckPlan {
@@ -38,11 +62,14 @@ pub struct Target {
     pub address: ProbeAddress,
     /// What is asked and how results are judged.
     pub check: Arc<Check>,
-    /// The slots whose verdict this target decides.
+    /// The slots whose verdict this target decides; none for a gate.
     pub slots: Vec<SlotId>,
     /// The region of the endpoints behind it, where they have one.
     pub region: Option<RegionId>,
-    /// For people: `zone/pool/endpoint` of the first user.
+    /// What fails together: `region:NAME` where there is one, else `pool:ZONE/POOL`, `check:NAME`
+    /// for a gate. Of several users the first one's.
+    pub group: Arc<str>,
+    /// For people: `zone/pool/endpoint` of the first user, `check:NAME` for a gate.
     pub label: Arc<str>,
 }
 
@@ -58,6 +85,8 @@ pub enum ProbeAddress {
         /// The port.
         port: u16,
     },
+    /// Nowhere: heartbeats come to us, for the endpoint of this id (empty for a gate).
+    Pushed(Arc<str>),
 }
 
 /// A check definition, with every default filled in.
@@ -77,17 +106,52 @@ pub struct Check {
     pub rise: u32,
     /// How soon a failure is looked at again; `None` = "off", the calm setting.
     pub fast_recheck: Option<Duration>,
+    /// Failures that add up although passes lie between them.
+    pub leaky: Option<Leaky>,
+    /// A pass that took longer is slow: `fall` of them in a row degrade, `rise` fast ones mend.
+    pub max_latency: Option<Duration>,
+    /// How long a target that fell stays down at least; `None` = "off": no flap damping.
+    pub hold_down: Option<Duration>,
+    /// Whether its verdict moves answers.
+    pub mode: Mode,
+}
+
+/// Intermittent loss, as gdnsd counts it (its `down_thresh` and `ok_thresh`): failures add up
+/// until enough passes in a row forget them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Leaky {
+    /// So many of them are a fall.
+    pub failures: u32,
+    /// So many passes in a row forget all of them.
+    pub reset_after: u32,
+}
+
+/// Whether a verdict moves answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Act,
+    /// It is only shown: probed and judged like any other, but answers stay as they are.
+    Observe,
 }
 
 impl Check {
-    /// The longest a dead target can count as up: interval × fall + timeout (DESIGN §5, Health).
+    /// The longest a dead target can count as up: interval × fall + timeout (DESIGN §5, Health);
+    /// for one that sends heartbeats, until they are stale and were looked for once more.
     pub fn worst_case_detection(&self) -> Duration {
-        self.interval * self.fall + self.timeout
+        match self.kind {
+            CheckKind::Push { stale_after } => stale_after + LAST_LOOK,
+            _ => self.interval * self.fall + self.timeout,
+        }
     }
 
     /// The longest a target can count as up whose probes take `each` to fail: no time if it
     /// refuses, the time-out if it hangs. Never above [`Self::worst_case_detection`].
     pub fn detection(&self, each: Duration) -> Duration {
+        if let CheckKind::Push { .. } = self.kind {
+            return self.worst_case_detection();
+        }
         let again = match self.fast_recheck {
             Some(after) => (each + after).min(self.interval),
             None => self.interval,
@@ -105,6 +169,42 @@ pub enum CheckKind {
     Http(HttpCheck),
     /// The same over TLS, certificate verified.
     Https(HttpCheck),
+    /// Heartbeats that the target sends to us.
+    Push {
+        /// Without one for so long it is down.
+        stale_after: Duration,
+    },
+}
+
+/// Heartbeats that are overdue are waited for once more, this long, before their target falls: a
+/// pause of this process ends with them still in the queue of a socket.
+pub const LAST_LOOK: Duration = Duration::from_millis(250);
+
+/// What heartbeats of a check must carry. Only its SHA-256 is kept, so that neither memory nor
+/// the time a comparison takes gives it away; it has no words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    /// The token whose text is `secret`.
+    pub fn new(secret: &[u8]) -> Token {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
+        Token(hash)
+    }
+
+    /// Whether `given` is this token; takes equally long whatever it is.
+    pub fn is(&self, given: &[u8]) -> bool {
+        let Token(given) = Token::new(given);
+        let differ = self.0.iter().zip(given).fold(0, |differ, (a, b)| differ | (a ^ b));
+        std::hint::black_box(differ) == 0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 /// An HTTP request and what its response must be.
@@ -171,6 +271,16 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_itself_only_and_says_nothing() {
+        let token = Token::new(b"hunter2");
+        assert!(token.is(b"hunter2"));
+        for other in [&b""[..], b"hunter", b"hunter22", b"Hunter2"] {
+            assert!(!token.is(other));
+        }
+        assert_eq!(format!("{token:?}"), "Token(…)");
+    }
 
     #[test]
     fn metadata_link_local_and_multicast_are_never_probed() {

@@ -45,6 +45,14 @@ impl Since {
     pub const fn resumed(before: Duration, at: Moment) -> Since {
         Since { before, at }
     }
+    /// The same, standing still at what it had lasted at `now`.
+    pub const fn paused(self, now: Moment) -> Since {
+        Since { before: self.elapsed(now), at: Moment(u64::MAX) }
+    }
+    /// Whether it stands still.
+    pub const fn is_paused(self) -> bool {
+        self.at.0 == u64::MAX
+    }
     /// How long it has lasted at `now`.
     pub const fn elapsed(self, now: Moment) -> Duration {
         self.before.saturating_add(now.since(self.at))

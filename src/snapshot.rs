@@ -3,6 +3,7 @@
 //! Immutable. Knows no verdicts and no packets: [`crate::steering`] adds the one,
 //! [`crate::engine`] the other.
 
+pub mod safety;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -15,10 +16,11 @@ use crate::{
     wire::Name,
     zone::{Zone, Zones},
 };
+use safety::{Capacity, SafetyRule};
 use std::{net::IpAddr, ops::Range, sync::Arc};
 
 /// What all files say, compiled.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Apex → zone, for thousands of zones.
     pub apexes: Zones,
@@ -40,6 +42,12 @@ pub struct Snapshot {
     pub failovers: Box<[FailoverDefinition]>,
     /// For each failover the plans it moves.
     pub plans_of_failover: Box<[Box<[PlanId]>]>,
+    /// What no operator's change may do.
+    pub safety: Box<[SafetyRule]>,
+    /// The capacities of pools that have one.
+    pub capacities: Box<[Capacity]>,
+    /// Names of the policies that all zones see.
+    pub shared_policies: Box<[Arc<str>]>,
 }
 
 impl Snapshot {
@@ -155,6 +163,8 @@ pub struct Slot {
     pub address: SlotAddress,
     /// Key of the target that judges it; `None` = no check, always up.
     pub target: Option<Arc<str>>,
+    /// The name of that target's check.
+    pub check: Option<Arc<str>>,
     /// Where it stands.
     pub region: Option<RegionId>,
 }

@@ -63,6 +63,20 @@ impl State {
         self.verdicts.push(verdict);
         self.fell.push(fell);
     }
+    /// The ramp of `slot`, while one runs.
+    pub fn ramp(&self, slot: SlotId) -> Option<RampState> {
+        let at = self.ramps.binary_search_by_key(&slot, |ramp| ramp.slot).ok()?;
+        Some(self.ramps[at])
+    }
+    /// Puts `ramp` in the place of whatever ramp `slot` has.
+    pub fn set_ramp(&mut self, slot: SlotId, ramp: Option<RampState>) {
+        match (self.ramps.binary_search_by_key(&slot, |ramp| ramp.slot), ramp) {
+            (Ok(at), Some(ramp)) => self.ramps[at] = ramp,
+            (Ok(at), None) => drop(self.ramps.remove(at)),
+            (Err(at), Some(ramp)) => self.ramps.insert(at, ramp),
+            (Err(_), None) => {}
+        }
+    }
     /// The verdict on `slot`, where it has one.
     pub fn verdict(&self, slot: SlotId) -> Option<&Verdict> {
         self.verdicts.get(slot.index())

@@ -4,7 +4,11 @@
 
 use super::{Running, schema::ZoneState, status};
 use crate::{
-    control::Report,
+    control::{
+        Report,
+        hand::apply::SharedHand,
+        overview::{Overview, SharedOverview},
+    },
     health::TargetState,
     telemetry::metrics::{Kind, Metrics, Samples},
     verdict::Standing,
@@ -56,6 +60,34 @@ pub fn add(
     let help = "Targets whose last probe proved nothing, for reasons of our own";
     metrics.add(Kind::Gauge, "checker_impaired_targets", help, move |samples| {
         samples.put(&[], runs.impairment().map_or(0.0, |impaired| impaired.targets as f64));
+    });
+}
+
+/// Adds the gauges of what is held, what waits and what operators said.
+pub fn unsettled(metrics: &mut Metrics, overview: &SharedOverview, hand: &SharedHand) {
+    let mut of_overview = |name, help, read: fn(&Overview, &mut Samples<'_>)| {
+        let overview = Arc::clone(overview);
+        metrics.add(Kind::Gauge, name, help, move |samples| read(&overview.load(), samples));
+    };
+    let help = "Falls that the breaker holds back, by why";
+    of_overview("falls_held", help, |overview, samples| {
+        let count = |held: Option<(_, usize)>| held.map_or(0.0, |(_, falls)| falls as f64);
+        samples.put(&[("why", "cut-off")], count(overview.breaker.cut_off));
+        samples.put(&[("why", "mass")], count(overview.breaker.mass));
+    });
+    of_overview("pinned", "Whether all automation is frozen", |overview, samples| {
+        samples.put(&[], flag(overview.pinned));
+    });
+    let help = "Failovers that do not rest on their first member, by phase; absent when they do";
+    of_overview("failover_unsettled", help, |overview, samples| {
+        for failover in &overview.failovers {
+            samples.put(&[("failover", &failover.name), ("phase", failover.phase)], 1.0);
+        }
+    });
+    let hand = Arc::clone(hand);
+    let help = "Overrides of operators, those to come included";
+    metrics.add(Kind::Gauge, "overrides", help, move |samples| {
+        samples.put(&[], hand.load().hand.overrides().len() as f64);
     });
 }
 

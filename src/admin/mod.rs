@@ -6,6 +6,7 @@
 //! | `schema` | what `--json` and the control socket promise; inner types end there |
 //! | `status` | World and health → what people want to know first |
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
+//! | `hand`, `peer` | what operators tell the server, and who they are |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `metrics` | gauges for Prometheus |
 //! | `server`, `socket` | the routes, and where they listen |
@@ -14,7 +15,9 @@
 //! only as [`Running`], so that it can be tested without one.
 
 pub mod explain;
+mod hand;
 pub mod metrics;
+mod peer;
 mod rdata;
 pub mod schema;
 pub mod server;

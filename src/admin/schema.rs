@@ -4,6 +4,8 @@
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
+pub mod hand;
+
 use crate::{
     clock::Moment,
     control::{
@@ -53,6 +55,14 @@ pub struct Status {
     pub endpoints: Vec<EndpointStatus>,
     /// Failovers and their active members.
     pub failovers: Vec<FailoverStatus>,
+    /// Falls that the breaker keeps from taking effect.
+    pub held: Vec<HeldLine>,
+    /// All automation is frozen, by `tradewind pin` or the file `state/PIN`.
+    pub pinned: bool,
+    /// Overrides of operators, those to come included: `tradewind overrides`.
+    pub overrides: usize,
+    /// Changes that wait for a second person.
+    pub proposals: usize,
     /// Regions whose answers go elsewhere because something is down.
     pub elsewhere: Vec<Elsewhere>,
     /// Records answered on other grounds than health.
@@ -144,6 +154,72 @@ pub struct FailoverStatus {
     pub active: String,
     /// The member it would rather use.
     pub preferred: String,
+    /// `primary`, `standby`, `failing-over`, `failback-pending`, `failing-back`, `held`.
+    pub phase: String,
+    /// The move that waits, if one does.
+    pub waits: Option<WaitLine>,
+    /// The member that clients are leaving, while a ramp runs.
+    pub leaving: Option<LeavingLine>,
+}
+
+impl FailoverStatus {
+    /// For people: what it waits for, and what ends that.
+    pub fn words(&self) -> String {
+        let FailoverStatus { failover, active, phase, waits, .. } = self;
+        let Some(WaitLine { to, what, due_in_s, by_approval }) = waits else {
+            return format!("{failover} stands at {active} ({phase})");
+        };
+        let due = due_in_s.map_or_else(String::new, |due| format!(" for {due:.0} s more"));
+        let how = match by_approval {
+            true => format!(" (`tradewind approve record:{failover}`)"),
+            false => String::new(),
+        };
+        format!("{failover} stands at {active}, its move to {to} {what}{due}{how}")
+    }
+}
+
+/// A move of a failover that waits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WaitLine {
+    /// Where to.
+    pub to: String,
+    /// What for: `waits for approval`.
+    pub what: String,
+    /// When that is over by itself.
+    pub due_in_s: Option<f64>,
+    /// Whether `tradewind approve` ends it.
+    pub by_approval: bool,
+}
+
+/// A ramp between two members.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeavingLine {
+    /// The member that is left.
+    pub from: String,
+    /// The share of its clients that has moved: 0..=1.
+    pub moved: f64,
+}
+
+/// Falls that do not take effect.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldLine {
+    /// Why.
+    pub why: String,
+    /// How many.
+    pub falls: usize,
+    /// When they take effect by themselves, if they do.
+    pub ends_in_s: Option<f64>,
+}
+
+impl HeldLine {
+    /// For people, with the way out.
+    pub fn words(&self) -> String {
+        let HeldLine { why, falls, ends_in_s } = self;
+        let ends = ends_in_s.map_or_else(String::new, |s| format!(" for {s:.0} s more"));
+        format!(
+            "{falls} falls are held{ends} ({why}; `tradewind confirm --falls` lets them through)"
+        )
+    }
 }
 
 /// A region that some records would answer, were everything up, and do not.
@@ -509,10 +585,16 @@ pub enum DrawnBy {
 }
 
 /// Why the server did not do what the command line asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Refusal {
     /// What is wrong.
     pub error: String,
+    /// How to get out of it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Safety rules that forbid it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<hand::ViolationLine>,
 }
 
 /// `at` in RFC 3339, in whole milliseconds.

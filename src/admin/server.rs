@@ -8,20 +8,31 @@
 use super::{
     ControlSocket, Running,
     explain::{Ask, explain},
+    hand::Hands,
     metrics,
-    schema::{EventLine, Explanation, Refusal, ReloadReply, RevisionLine, Status},
+    peer::Peer,
+    schema::{
+        EventLine, Explanation, Refusal, ReloadReply, RevisionLine, Status,
+        hand::{ApprovalLine, HandList, HandReply, HandRequest},
+    },
     status::{self, Seen},
 };
 use crate::{
     clock::Clock,
-    control::{Change, Handle, Report, journal::SharedJournal, residual::Moves},
+    control::{
+        Change, Handle, Report,
+        hand::{Refusal as HandRefusal, TargetError},
+        journal::SharedJournal,
+        overview::SharedOverview,
+        residual::Moves,
+    },
     place::LocationTable,
     telemetry::{Metrics, Telemetry},
     world::Viewer,
 };
 use arc_swap::ArcSwap;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, Query, Request, State},
     http::{StatusCode, header},
     middleware::{self, Next},
@@ -38,11 +49,11 @@ use serde::Deserialize;
 use std::{
     future::Future,
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, UnixStream},
     sync::{Semaphore, mpsc::UnboundedSender, oneshot, watch::Receiver},
     task::JoinSet,
 };
@@ -64,6 +75,8 @@ pub struct Context {
     report: Receiver<Arc<Report>>,
     locations: Arc<ArcSwap<LocationTable>>,
     moves: Moves,
+    overview: SharedOverview,
+    hands: Arc<Hands>,
     telemetry: Arc<Telemetry>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
@@ -79,11 +92,19 @@ impl Context {
         clock: Arc<dyn Clock>,
         running: Arc<dyn Running>,
     ) -> Arc<Context> {
-        let Handle { changes, reader, journal, report, locations, moves } = handle;
+        let Handle { changes, reader, journal, report, locations, moves, overview, hand } = handle;
         let viewer = reader.viewer();
         metrics::add(&mut metrics, &viewer, &report, &running);
+        metrics::unsettled(&mut metrics, &overview, &hand);
         let started = clock.wall();
         let telemetry = metrics.telemetry();
+        let hands = Arc::new(Hands {
+            viewer: viewer.clone(),
+            shown: hand,
+            locations: Arc::clone(&locations),
+            clock: Arc::clone(&clock),
+            clients: Mutex::default(),
+        });
         Arc::new(Context {
             changes,
             viewer,
@@ -91,6 +112,8 @@ impl Context {
             report,
             locations,
             moves,
+            overview,
+            hands,
             telemetry,
             metrics,
             clock,
@@ -109,6 +132,8 @@ impl Context {
             report: &self.report(),
             running: &*self.running,
             journal: &self.journal,
+            overview: &self.overview.load(),
+            hand: &self.hands.shown.load(),
             left: self.moves.left(&self.telemetry, self.clock.now()),
             clock: &*self.clock,
             started: self.started,
@@ -151,7 +176,7 @@ pub async fn serve_public(
     stop: impl Future<Output = ()>,
 ) {
     let router = watched().layer(middleware::from_fn(check_host)).with_state(context);
-    serve(listener, router, stop).await;
+    serve(listener, router, |_| Peer(None), stop).await;
 }
 
 /// Serves the same and everything the command line asks for on `socket` until `stop`.
@@ -161,12 +186,18 @@ pub async fn serve_control(
     stop: impl Future<Output = ()>,
 ) {
     let ControlSocket { listener, place } = socket;
-    serve(listener, control().with_state(context), stop).await;
+    let peer = |stream: &UnixStream| Peer(stream.peer_cred().ok().map(|peer| peer.uid()));
+    serve(listener, control().with_state(context), peer, stop).await;
     drop(place);
 }
 
 /// Accepts until `stop`; what is still under way then is dropped.
-async fn serve<L: Listener>(mut listener: L, router: Router, stop: impl Future<Output = ()>) {
+async fn serve<L: Listener>(
+    mut listener: L,
+    router: Router,
+    peer: fn(&L::Io) -> Peer,
+    stop: impl Future<Output = ()>,
+) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
@@ -182,7 +213,7 @@ async fn serve<L: Listener>(mut listener: L, router: Router, stop: impl Future<O
             next = next => next,
         };
         let Some((seat, stream)) = next else { return };
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(router.clone().layer(Extension(peer(&stream))));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
@@ -214,6 +245,8 @@ fn control() -> Router<Arc<Context>> {
         .route("/v1/reload", post(reload))
         .route("/v1/rollback/{revision}", post(rollback))
         .route("/v1/demo/{action}/{region}", post(demo))
+        .route("/v1/hand", get(show_hand).post(take_hand))
+        .route("/v1/approvals", get(show_approvals))
 }
 
 /// A page elsewhere can make a browser send requests here under a name of its own that it lets
@@ -337,6 +370,63 @@ async fn rollback(
     Ok(Json(ReloadReply::from(&report)))
 }
 
+async fn show_hand(State(context): State<Arc<Context>>) -> Result<Json<HandList>, Refused> {
+    aside(move || context.hands.list()).await.map(Json)
+}
+
+async fn take_hand(
+    State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
+    Json(request): Json<HandRequest>,
+) -> Result<Json<HandReply>, Response> {
+    let command = request.read(peer);
+    let command =
+        command.map_err(|error| Refused(StatusCode::BAD_REQUEST, error).into_response())?;
+    let hands = Arc::clone(&context.hands);
+    // Before the wish is on its way, so that control does not wait for it.
+    let clients = aside(move || hands.clients()).await.map_err(IntoResponse::into_response)?;
+    let wish = |reply| Change::Hand {
+        command: Box::new(command.clone()),
+        clients: Arc::clone(&clients),
+        reply,
+    };
+    let done = context.change(wish).await.map_err(IntoResponse::into_response)?;
+    let done = done
+        .map_err(|refusal| (refused_with(&refusal), Json(Refusal::of(&refusal))).into_response())?;
+    let hands = Arc::clone(&context.hands);
+    let reply = aside(move || hands.reply(&done, &command.wish, &clients)).await;
+    reply.map(Json).map_err(IntoResponse::into_response)
+}
+
+async fn show_approvals(
+    State(context): State<Arc<Context>>,
+) -> Result<Json<Vec<ApprovalLine>>, Refused> {
+    let hands = Arc::clone(&context.hands);
+    let clients = aside(move || hands.clients()).await?;
+    let waiting = context.change(|reply| Change::Waiting { reply }).await?;
+    let hands = Arc::clone(&context.hands);
+    aside(move || hands.approvals(&waiting, &clients)).await.map(Json)
+}
+
+/// The command line makes its exit codes of these.
+fn refused_with(refusal: &HandRefusal) -> StatusCode {
+    match refusal {
+        HandRefusal::Target(TargetError::NoMatch { .. } | TargetError::Ambiguous { .. })
+        | HandRefusal::Weight(_)
+        | HandRefusal::NoMember { .. }
+        | HandRefusal::NoFailover(_)
+        | HandRefusal::Nothing(_)
+        | HandRefusal::Full => StatusCode::NOT_FOUND,
+        HandRefusal::Target(_)
+        | HandRefusal::Unfit { .. }
+        | HandRefusal::NeedsReason
+        | HandRefusal::Past(_)
+        | HandRefusal::Once(_) => StatusCode::BAD_REQUEST,
+        HandRefusal::NothingWaits(_) | HandRefusal::Conflict(_) => StatusCode::CONFLICT,
+        HandRefusal::SamePerson { .. } | HandRefusal::Unsafe(_) => StatusCode::FORBIDDEN,
+    }
+}
+
 async fn demo(
     State(context): State<Arc<Context>>,
     Path((action, region)): Path<(String, String)>,
@@ -365,7 +455,7 @@ struct Refused(StatusCode, String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        (self.0, Json(Refusal { error: self.1 })).into_response()
+        (self.0, Json(Refusal { error: self.1, ..Refusal::default() })).into_response()
     }
 }
 
@@ -377,7 +467,7 @@ mod tests {
     };
     use tokio::{
         io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-        net::{TcpStream, UnixStream},
+        net::TcpStream,
         sync::{mpsc, watch},
     };
 
@@ -413,6 +503,8 @@ mod tests {
                 report: reports,
                 locations: Arc::new(ArcSwap::new(embedded::table())),
                 moves: control.moves(),
+                overview: control.overview(),
+                hand: control.hand(),
             };
             let metrics = Metrics::new(Arc::new(Telemetry::default()));
             let running = Arc::new(testkit::Quiet::default());
@@ -532,7 +624,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(serve(listener, Router::new(), async {
+        let served = tokio::spawn(serve(listener, Router::new(), |_| Peer(None), async {
             let _ = stopped.await;
         }));
         let mut guests = Vec::new();

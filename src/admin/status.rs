@@ -6,13 +6,22 @@
 use super::{
     Running,
     schema::{
-        Elsewhere, EndpointStatus, FailoverStatus, Impaired, LastResort, OldAnswers, PoolStatus,
-        ProbeLine, SCHEMA_VERSION, Status, ZoneState, ZoneStatus, ms, problems, time, time_of,
+        Elsewhere, EndpointStatus, FailoverStatus, HeldLine, Impaired, LastResort, LeavingLine,
+        OldAnswers, PoolStatus, ProbeLine, SCHEMA_VERSION, Status, WaitLine, ZoneState, ZoneStatus,
+        ms, problems, time, time_of,
     },
 };
 use crate::{
     clock::Clock,
-    control::{Report, event::EventKind, journal::SharedJournal, residual::Left},
+    control::{
+        Report,
+        event::EventKind,
+        hand::apply::ShownHand,
+        journal::SharedJournal,
+        overview::{Overview, Unsettled},
+        residual::Left,
+    },
+    failover::breaker::Summary,
     health::TargetState,
     ids::{PlanId, RegionId, SlotId},
     policy::{
@@ -39,6 +48,10 @@ pub struct Seen<'a> {
     pub running: &'a dyn Running,
     /// What happened.
     pub journal: &'a SharedJournal,
+    /// What is held and what waits.
+    pub overview: &'a Overview,
+    /// What operators said.
+    pub hand: &'a ShownHand,
     /// Old answers that may still be kept somewhere.
     pub left: Vec<Left>,
     /// The time.
@@ -64,7 +77,11 @@ pub fn status(seen: &Seen<'_>) -> Status {
         zones: zones(world, report),
         pools: pools(world),
         endpoints: endpoints(world, &running.targets(), *clock),
-        failovers: failovers(world),
+        failovers: failovers(seen),
+        held: held(seen),
+        pinned: seen.overview.pinned,
+        overrides: seen.hand.hand.overrides().len(),
+        proposals: seen.hand.hand.proposals().len(),
         elsewhere: elsewhere(world),
         last_resort: last_resort(world),
         checker_impaired: running
@@ -164,6 +181,23 @@ pub(super) fn zones(world: &World, report: &Report) -> Vec<ZoneStatus> {
     zones.collect()
 }
 
+/// What the breaker keeps from taking effect.
+fn held(seen: &Seen<'_>) -> Vec<HeldLine> {
+    let now = seen.clock.now();
+    let Summary { cut_off, mass } = seen.overview.breaker;
+    let cut_off = cut_off.map(|(since, falls)| HeldLine {
+        why: format!("nothing answers since {} s: cut off?", now.since(since).as_secs()),
+        falls,
+        ends_in_s: None,
+    });
+    let mass = mass.map(|(until, falls)| HeldLine {
+        why: "a mass failure".to_owned(),
+        falls,
+        ends_in_s: Some(until.since(now).as_secs_f64()),
+    });
+    cut_off.into_iter().chain(mass).collect()
+}
+
 /// Every pool of every tree, once.
 fn pools(world: &World) -> Vec<PoolStatus> {
     let standings = &world.state.standings;
@@ -214,10 +248,27 @@ fn endpoints(world: &World, targets: &[TargetState], clock: &dyn Clock) -> Vec<E
     endpoints
 }
 
-fn failovers(world: &World) -> Vec<FailoverStatus> {
+fn failovers(seen: &Seen<'_>) -> Vec<FailoverStatus> {
+    let (world, now) = (seen.world, seen.clock.now());
+    let unsettled: HashMap<&str, &Unsettled> =
+        seen.overview.failovers.iter().map(|one| (&*one.name, one)).collect();
     let failovers = world.snapshot.failovers.iter().enumerate().filter_map(|(index, failover)| {
         let active = world.state.courses.get(index).map_or(0, |course| course.active);
+        let unsettled = unsettled.get(&*failover.name);
+        let waits = unsettled.and_then(|one| one.waits.as_ref());
+        let leaving = unsettled.and_then(|one| one.leaving.as_ref());
         Some(FailoverStatus {
+            phase: unsettled.map_or("primary", |one| one.phase).to_owned(),
+            waits: waits.map(|waits| WaitLine {
+                to: waits.to.to_string(),
+                what: waits.what.to_owned(),
+                due_in_s: waits.due.map(|due| due.since(now).as_secs_f64()),
+                by_approval: waits.by_approval,
+            }),
+            leaving: leaving.map(|(from, moved)| LeavingLine {
+                from: from.to_string(),
+                moved: moved.as_fraction(),
+            }),
             failover: failover.name.to_string(),
             active: failover.members.get(usize::from(active))?.to_string(),
             preferred: failover.members.first()?.to_string(),
@@ -324,6 +375,21 @@ fn sentence(status: &Status) -> String {
         (1, all) => format!("1 of {all} endpoints is down"),
         (down, all) => format!("{down} of {all} endpoints are down"),
     });
+    for held in &status.held {
+        parts.push(held.words());
+    }
+    if status.pinned {
+        parts.push("all automation is pinned".to_owned());
+    }
+    let waiting = status.failovers.iter().filter(|one| one.waits.is_some()).take(REGIONS_NAMED);
+    parts.extend(waiting.map(FailoverStatus::words));
+    match (status.overrides, status.proposals) {
+        (0, 0) => {}
+        (overrides, 0) => parts.push(format!("{overrides} overrides of operators")),
+        (overrides, wait) => parts.push(format!(
+            "{overrides} overrides of operators, {wait} more wait for a second person"
+        )),
+    }
     for region in status.elsewhere.iter().take(REGIONS_NAMED) {
         let Elsewhere { region, records, of } = region;
         parts.push(match of {
@@ -392,6 +458,8 @@ mod tests {
             report,
             running,
             journal: &SharedJournal::default(),
+            overview: &Overview::default(),
+            hand: &ShownHand::default(),
             left: Vec::new(),
             clock: &clock,
             started: clock.wall(),

@@ -6,6 +6,16 @@ use super::{
     events::EventsArgs,
     explain::ExplainArgs,
     geoip::GeoipArgs,
+    hand::{
+        confirm::ConfirmArgs,
+        drain::{DrainArgs, UndrainArgs},
+        failover::{ApproveArgs, FailbackArgs, FailoverArgs, RejectArgs},
+        force::ForceArgs,
+        hold::{HoldArgs, UnholdArgs},
+        overrides::OverridesArgs,
+        pin::{PinArgs, UnpinArgs},
+        weight::WeightArgs,
+    },
     output::OutputArgs,
     query::QueryArgs,
     reload::{ReloadArgs, RollbackArgs},
@@ -24,7 +34,8 @@ First steps:
 
 Every command that prints data takes --json. `tradewind COMMAND --help` has examples.
 
-Exit codes: 0 well · 1 failed or degraded · 2 usage · 3 files invalid · 5 server not reachable";
+Exit codes: 0 well · 1 failed or degraded · 2 usage · 3 files invalid · 4 conflict ·
+5 server not reachable · 6 refused by a safety rule · 10 changes pending";
 
 /// A self-hosted global traffic manager: authoritative DNS that steers clients over regions by
 /// latency, geography, weight and health.
@@ -51,6 +62,20 @@ pub(super) enum Command {
     Query(QueryArgs),
     Delegation(DelegationArgs),
     Geoip(GeoipArgs),
+    Drain(DrainArgs),
+    Undrain(UndrainArgs),
+    Force(ForceArgs),
+    Weight(WeightArgs),
+    Failover(FailoverArgs),
+    Failback(FailbackArgs),
+    Approve(ApproveArgs),
+    Reject(RejectArgs),
+    Hold(HoldArgs),
+    Unhold(UnholdArgs),
+    Pin(PinArgs),
+    Unpin(UnpinArgs),
+    Confirm(ConfirmArgs),
+    Overrides(OverridesArgs),
 }
 
 #[cfg(test)]
@@ -85,6 +110,23 @@ mod tests {
             "events --since 7",
             "delegation a.example --verify",
             "geoip lookup 192.0.2.1",
+            "drain region:us-east-1 --over 5m --for 30m --reason x --wait",
+            "drain pool:a/b --at +10m --dry-run --json -C x",
+            "undrain id:7",
+            "force check:web auto",
+            "weight record:a/www canary=20 --at 2026-11-23T02:00Z",
+            "weight endpoint:a/b/c reset",
+            "failover record:www.a --to dub --as ana",
+            "failback policy:a/b",
+            "approve record:a/b",
+            "reject id:3",
+            "hold record:a/b --for 1h",
+            "unhold record:a/b",
+            "pin --break-glass --reason x",
+            "unpin",
+            "confirm 7",
+            "confirm --falls",
+            "overrides --json",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",
         ] {
             let words = std::iter::once("tradewind").chain(line.split(' '));
@@ -92,7 +134,17 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
-        for line in ["", "demo kill", "explain a.example", "rollback seven", "geoip lookup x"] {
+        for line in [
+            "",
+            "demo kill",
+            "explain a.example",
+            "rollback seven",
+            "geoip lookup x",
+            "drain",
+            "force x maybe",
+            "weight x y=-1",
+            "pin --for x",
+        ] {
             let words = std::iter::once("tradewind").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");
         }

@@ -12,7 +12,7 @@ use crate::{
         Problems,
         sources::{Sources, SourcesError},
     },
-    control::reload::Locations,
+    control::{reload::Locations, tokens},
     ids::CounterSlot,
     place::LocationTable,
     wire::{Name, Rdatas, types::Rtype},
@@ -55,6 +55,7 @@ impl Folder {
             last_good: &BTreeMap::new(),
             locations: Some(&locations),
             serials: &HashMap::new(),
+            token: &|file| tokens::read(dir, file),
             counter: &mut counter,
         };
         let compiled = match compile(input, &mut Memory::default()) {

@@ -14,6 +14,7 @@ pub mod explain;
 pub mod files;
 pub mod folder;
 pub mod geoip;
+pub mod hand;
 pub mod output;
 mod parse;
 mod present;
@@ -61,6 +62,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
             Err(exit) => exit,
         },
         Command::Geoip(args) => geoip::run(args, &mut out),
+        Command::Drain(args) => hand::drain::drain(args, &mut out),
+        Command::Undrain(args) => hand::drain::undrain(args, &mut out),
+        Command::Force(args) => hand::force::run(args, &mut out),
+        Command::Weight(args) => hand::weight::run(args, &mut out),
+        Command::Failover(args) => hand::failover::failover(args, &mut out),
+        Command::Failback(args) => hand::failover::failback(args, &mut out),
+        Command::Approve(args) => hand::failover::approve(args, &mut out),
+        Command::Reject(args) => hand::failover::reject(args, &mut out),
+        Command::Hold(args) => hand::hold::hold(args, &mut out),
+        Command::Unhold(args) => hand::hold::unhold(args, &mut out),
+        Command::Pin(args) => hand::pin::pin(args, &mut out),
+        Command::Unpin(args) => hand::pin::unpin(args, &mut out),
+        Command::Confirm(args) => hand::confirm::run(args, &mut out),
+        Command::Overrides(args) => hand::overrides::run(args, &mut out),
     };
     out.finish(exit)
 }

@@ -48,6 +48,8 @@ impl Paint {
 pub struct Out {
     json: bool,
     colour: bool,
+    /// Whether errors go to a terminal.
+    live: bool,
     data: Box<dyn Write + Send>,
     errors: Box<dyn Write + Send>,
     /// Why writing data stopped.
@@ -60,6 +62,7 @@ impl Out {
         Out {
             json: args.json,
             colour: !args.json && colour_wanted(&io::stdout()),
+            live: io::stderr().is_terminal(),
             data: Box::new(io::stdout()),
             errors: Box::new(io::stderr()),
             broken: None,
@@ -72,7 +75,8 @@ impl Out {
         data: impl Write + Send + 'static,
         errors: impl Write + Send + 'static,
     ) -> Self {
-        Out { json, colour: false, data: Box::new(data), errors: Box::new(errors), broken: None }
+        let (data, errors) = (Box::new(data), Box::new(errors));
+        Out { json, colour: false, live: false, data, errors, broken: None }
     }
 
     /// Whether a machine reads: then one [`Out::json`] is the whole output.
@@ -118,6 +122,19 @@ impl Out {
         if let Some(hint) = hint {
             let _ = writeln!(self.errors, "hint: {hint}");
         }
+    }
+
+    /// How it goes, on a line of a terminal that the next call replaces; nothing elsewhere.
+    pub fn progress(&mut self, text: &str) {
+        if self.live {
+            // A terminal that went away leaves nobody to tell. EL erases what was longer.
+            let _ = write!(self.errors, "\r{text}\x1b[K").and_then(|()| self.errors.flush());
+        }
+    }
+
+    /// Takes that line away.
+    pub fn progress_ends(&mut self) {
+        self.progress("");
     }
 
     /// `text` in the colour of its meaning, where colour is wanted.

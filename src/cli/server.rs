@@ -3,12 +3,16 @@
 use super::{Exit, output::Out};
 use crate::{
     admin::schema::Refusal,
-    config::{Problems, server as server_file, sources::SERVER_FILE},
+    config::{
+        Problems,
+        server::{self as server_file, ServerSection},
+        sources::SERVER_FILE,
+    },
 };
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt::Write,
     io,
@@ -40,8 +44,8 @@ pub enum ServerError {
         cause: io::Error,
     },
     /// It says no.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.error)]
+    Refused(Refusal, StatusCode),
     /// What it says makes no sense.
     #[error("the server's reply cannot be read: {0}")]
     Garbled(String),
@@ -61,7 +65,19 @@ impl ServerError {
                 out.error(self, Some(hint));
                 Exit::NotReachable
             }
-            ServerError::Refused(_) | ServerError::Garbled(_) => {
+            ServerError::Refused(refusal, _) => {
+                for broken in &refusal.violations {
+                    let more = match broken.others {
+                        0 => String::new(),
+                        n => format!(" and {n} more"),
+                    };
+                    let (rule, record, message) = (&broken.rule, &broken.record, &broken.message);
+                    out.complain(&format!("{rule}: {record}{more} {message}\n"));
+                }
+                out.error(self, refusal.hint.as_deref());
+                Exit::Failed
+            }
+            ServerError::Garbled(_) => {
                 out.error(self, None);
                 Exit::Failed
             }
@@ -73,10 +89,7 @@ impl Server {
     /// The server of the files in `dir`: its `[server] control`, or where that is by default
     /// when the file cannot be read.
     pub fn of(dir: &Path) -> Server {
-        let text = std::fs::read_to_string(dir.join(SERVER_FILE)).unwrap_or_default();
-        let file: Arc<Path> = Path::new(SERVER_FILE).into();
-        let written = server_file::read(&file, &text, &mut Problems::default());
-        let control = written.map_or_else(|| DEFAULT.into(), |file| file.server.control);
+        let control = section(dir).map_or_else(|| DEFAULT.into(), |section| section.control);
         Server { socket: dir.join(control) }
     }
 
@@ -85,7 +98,7 @@ impl Server {
     /// # Errors
     /// When it does not answer, or not with that.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
-        self.read(&self.ask(Method::GET, path)?)
+        self.read(&self.ask(Method::GET, path, Bytes::new())?)
     }
 
     /// Has it do what is at `path`, and tells what came of it.
@@ -93,7 +106,21 @@ impl Server {
     /// # Errors
     /// When it does not answer, or says no.
     pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
-        self.read(&self.ask(Method::POST, path)?)
+        self.read(&self.ask(Method::POST, path, Bytes::new())?)
+    }
+
+    /// Sends `body` to what is at `path`, and tells what came of it.
+    ///
+    /// # Errors
+    /// When it does not answer, or says no.
+    pub fn send<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ServerError> {
+        let body = serde_json::to_vec(body);
+        let body = body.map_err(|error| ServerError::Garbled(error.to_string()))?;
+        self.read(&self.ask(Method::POST, path, body.into())?)
     }
 
     fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ServerError> {
@@ -102,18 +129,23 @@ impl Server {
         serde_json::from_slice(body).map_err(|error| ServerError::Garbled(error.to_string()))
     }
 
-    fn ask(&self, method: Method, path: &str) -> Result<Bytes, ServerError> {
+    fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ServerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| self.not_reachable(cause))?;
         runtime.block_on(async {
-            match tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await {
+            match tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await {
                 Ok(reply) => reply,
                 Err(_) => Err(self.not_reachable(io::ErrorKind::TimedOut.into())),
             }
         })
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> Result<Bytes, ServerError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, ServerError> {
         let stream = UnixStream::connect(&self.socket).await;
         let stream = stream.map_err(|cause| self.not_reachable(cause))?;
         let broken = |error: hyper::Error| self.not_reachable(io::Error::other(error));
@@ -122,7 +154,8 @@ impl Server {
             .method(method)
             .uri(path)
             .header(hyper::header::HOST, "localhost")
-            .body(Empty::<Bytes>::new())
+            .header(hyper::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
             .map_err(|error| ServerError::Garbled(error.to_string()))?;
         let reply = async {
             let reply = sender.send_request(request).await.map_err(broken)?;
@@ -147,6 +180,18 @@ impl Server {
     }
 }
 
+/// `[server] state` of the files in `dir`, or where that is by default when it cannot be read.
+pub fn state_folder(dir: &Path) -> PathBuf {
+    dir.join(section(dir).map_or_else(|| "state".into(), |section| section.state))
+}
+
+fn section(dir: &Path) -> Option<ServerSection> {
+    let text = std::fs::read_to_string(dir.join(SERVER_FILE)).unwrap_or_default();
+    let file: Arc<Path> = Path::new(SERVER_FILE).into();
+    let written = server_file::read(&file, &text, &mut Problems::default());
+    written.map(|file| file.server)
+}
+
 /// Where the socket stands unless written.
 const DEFAULT: &str = "run/tradewind.sock";
 
@@ -154,9 +199,10 @@ fn read_status(status: StatusCode, body: Bytes) -> Result<Bytes, ServerError> {
     if status.is_success() {
         return Ok(body);
     }
-    let said = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error);
     let text = || format!("{status}: {}", String::from_utf8_lossy(&body).trim());
-    Err(ServerError::Refused(said.unwrap_or_else(|_| text())))
+    let said = serde_json::from_slice::<Refusal>(&body);
+    let said = said.unwrap_or_else(|_| Refusal { error: text(), ..Refusal::default() });
+    Err(ServerError::Refused(said, status))
 }
 
 /// `text` for a query string (RFC 3986 §2).

@@ -8,7 +8,7 @@ use super::{
     table,
 };
 use crate::admin::{
-    schema::{EndpointStatus, Status, ZoneState},
+    schema::{EndpointStatus, FailoverStatus, LeavingLine, Status, ZoneState},
     status::clock_time,
 };
 use clap::Args;
@@ -50,7 +50,9 @@ fn exit_of(status: &Status) -> Exit {
     let all_up = status.endpoints.iter().all(|endpoint| !is_down(endpoint));
     let usual = status.elsewhere.is_empty() && status.last_resort.is_empty();
     let ready = status.not_ready.is_empty() && status.checker_impaired.is_none();
-    if all_up && usual && ready { Exit::Well } else { Exit::Failed }
+    let waits = status.failovers.iter().any(|failover| failover.waits.is_some());
+    let free = status.held.is_empty() && !status.pinned && !waits;
+    if all_up && usual && ready && free { Exit::Well } else { Exit::Failed }
 }
 
 fn is_down(endpoint: &EndpointStatus) -> bool {
@@ -73,9 +75,27 @@ fn print(status: &Status, out: &mut Out) {
     for record in &status.last_resort {
         out.line(format_args!("last resort: {} ({})", record.record, record.basis));
     }
-    for failover in status.failovers.iter().filter(|f| f.active != f.preferred) {
-        let (name, active) = (&failover.failover, &failover.active);
-        out.line(format_args!("failover: {name} stands at {active}, not {}", failover.preferred));
+    for held in &status.held {
+        out.line(format_args!("held: {}", held.words()));
+    }
+    for failover in &status.failovers {
+        let FailoverStatus { failover: name, active, preferred, .. } = failover;
+        match &failover.leaving {
+            _ if failover.waits.is_some() => {
+                out.line(format_args!("failover: {}", failover.words()));
+            }
+            Some(LeavingLine { from, moved }) => out.line(format_args!(
+                "failover: {name} goes from {from} to {active}: {:.1} % have moved",
+                moved * 100.0
+            )),
+            None if active != preferred => {
+                out.line(format_args!("failover: {name} stands at {active}, not {preferred}"));
+            }
+            None => {}
+        }
+    }
+    for left in status.old_answers.iter().filter(|left| left.computed > 0.0) {
+        out.line(format_args!("old answers: {}", left.words()));
     }
     for problem in &status.problems {
         let line = problem.line.map_or_else(String::new, |line| format!(":{line}"));

@@ -4,10 +4,11 @@
 
 use super::{
     CounterName,
-    maps::CompiledMap,
     checks::TargetSpec,
+    maps::CompiledMap,
     pools::SlotSpec,
     records::{Family, PlanDraft},
+    safety,
     server::Server,
     zones::{Served, ZoneDraft},
 };
@@ -36,7 +37,13 @@ pub(super) fn link(
     counter: &mut dyn FnMut(CounterName<'_>) -> CounterSlot,
 ) -> Linked {
     let mut linker = Linker {
-        plan: CheckPlan { targets: Vec::new(), deny: server.deny.clone() },
+        plan: CheckPlan {
+            targets: Vec::new(),
+            deny: server.deny.clone(),
+            guards: server.guards.clone(),
+            breaker: server.breaker,
+            tokens: server.tokens.clone(),
+        },
         ..Linker::default()
     };
     for (index, served) in served.iter().enumerate() {
@@ -50,7 +57,7 @@ pub(super) fn link(
             records: first..linker.records.len() as u32,
         });
     }
-    linker.finish(server)
+    linker.finish(server, served)
 }
 
 /// What makes two plans of different zones the same.
@@ -98,7 +105,7 @@ impl Linker {
         counter: &mut dyn FnMut(CounterName<'_>) -> CounterSlot,
     ) {
         let translation = Translation {
-            slots: draft.slots.iter().map(|spec| self.slot(spec)).collect(),
+            slots: draft.slots.iter().map(|spec| self.slot(server, spec)).collect(),
             failovers: self.failovers(draft),
         };
         let plans = draft.plans.iter().map(|plan| self.plan(plan, &translation));
@@ -123,7 +130,7 @@ impl Linker {
         }
     }
 
-    fn slot(&mut self, spec: &SlotSpec) -> SlotId {
+    fn slot(&mut self, server: &Server, spec: &SlotSpec) -> SlotId {
         let id = SlotId::at(self.slots.len());
         match self.slot_ids.entry(spec.clone()) {
             Entry::Occupied(known) => return *known.get(),
@@ -133,22 +140,31 @@ impl Linker {
             name: spec.name.clone(),
             address: spec.address.clone(),
             target: spec.target.as_ref().map(|target| target.key.clone()),
+            check: spec.target.as_ref().map(|target| target.check.name.clone()),
             region: spec.region,
         });
         if let Some(target) = &spec.target {
-            let target = self.target(target, spec.region, &spec.name);
-            self.plan.targets[target.index()].slots.push(id);
+            let group = || match spec.region {
+                Some(region) => format!("region:{}", server.regions[region.index()].name).into(),
+                None => {
+                    let pool = spec.name.rsplit_once('/').map_or(&*spec.name, |(pool, _)| pool);
+                    format!("pool:{pool}").into()
+                }
+            };
+            let target = self.target(target, &spec.name, spec.region, group);
+            target.slots.push(id);
         }
         id
     }
 
-    /// The id of a target: the same for equal keys.
+    /// The target `spec` means; as its first user knows it, if it is new.
     fn target(
         &mut self,
         spec: &TargetSpec,
-        region: Option<RegionId>,
         label: &Arc<str>,
-    ) -> TargetId {
+        region: Option<RegionId>,
+        group: impl FnOnce() -> Arc<str>,
+    ) -> &mut Target {
         let next = TargetId::at(self.plan.targets.len());
         let known = *self.target_ids.entry(spec.key.clone()).or_insert(next);
         if known == next {
@@ -158,10 +174,18 @@ impl Linker {
                 check: spec.check.clone(),
                 slots: Vec::new(),
                 region,
+                group: group(),
                 label: label.clone(),
             });
         }
-        known
+        &mut self.plan.targets[known.index()]
+    }
+
+    /// The target of check `name` as a gate: probed whether or not it decides any slot.
+    fn gate(&mut self, name: &str, spec: &TargetSpec) -> Arc<str> {
+        let label: Arc<str> = format!("check:{name}").into();
+        self.target(spec, &label, None, || label.clone());
+        spec.key.clone()
     }
 
     /// Ids for the failovers of a draft. Which tree they stand in is known once it is linked.
@@ -188,11 +212,7 @@ impl Linker {
 
     /// The keys of the targets behind `gates`, which judge no slot.
     fn gates(&mut self, gates: &[TargetSpec]) -> Box<[GateName]> {
-        let key = |gate: &TargetSpec| {
-            self.target(gate, None, &format!("check:{}", gate.check.name).into());
-            gate.key.clone()
-        };
-        gates.iter().map(key).collect()
+        gates.iter().map(|spec| self.gate(&spec.check.name, spec)).collect()
     }
 
     fn plan(&mut self, draft: &PlanDraft, translation: &Translation) -> PlanId {
@@ -259,14 +279,18 @@ impl Linker {
         distinct(ids.into_iter())
     }
 
-    fn finish(self, server: &Server) -> Linked {
+    fn finish(self, server: &Server, served: &[Served]) -> Linked {
         let apexes = self.zones.iter().map(|zone| &zone.apex);
         let apexes = Zones::new(apexes).expect("compile serves each apex once, and few enough");
         let slots = self.plans.iter().map(|plan| &*plan.slots);
         let failovers = self.plans.iter().map(|plan| &*plan.failovers);
+        let shared = server.file.policies.iter().map(|policy| policy.name.get_ref().as_str());
         Linked {
             snapshot: Snapshot {
                 apexes,
+                safety: safety::rules(server, &self.records),
+                capacities: safety::capacities(server, served),
+                shared_policies: shared.map(Arc::from).collect(),
                 zones: self.zones.into(),
                 records: self.records.into(),
                 maps: self.maps.into(),

@@ -3,6 +3,7 @@
 use super::{
     policies,
     records::{Family, PlanDraft, RecordDraft, Steered},
+    safety,
     server::Server,
     trees::{endpoints, reachable},
     zones::Served,
@@ -75,6 +76,7 @@ pub(super) fn shared(server: &Server, served: &[Served], problems: &mut Problems
         let message = "there is no zone in zones/: every query is refused";
         problems.push(Problem::warning(file, 0..0, message));
     }
+    safety::lint(server, served, problems);
     let drafts = served.iter().filter_map(|served| served.draft.as_ref());
     let used: BTreeSet<&str> =
         drafts.flat_map(|draft| draft.remarks.used.iter().map(String::as_str)).collect();

@@ -20,6 +20,7 @@ mod policies;
 mod pools;
 mod records;
 mod report;
+mod safety;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,7 @@ pub use checks::CheckFacts;
 pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 
 use crate::{
-    checkplan::CheckPlan,
+    checkplan::{CheckPlan, Token},
     config::{ContentHash, Problems, Sources, ZoneSources, server::ServerSection},
     ids::CounterSlot,
     place::LocationTable,
@@ -54,9 +55,15 @@ pub struct Input<'a> {
     pub locations: Option<&'a LocationTable>,
     /// The serials served last, below which no zone may fall.
     pub serials: &'a HashMap<Name, u32>,
+    /// Reads what heartbeats must carry.
+    pub token: TokenReader<'a>,
     /// Gives out counters by stable name.
     pub counter: &'a mut dyn FnMut(CounterName<'_>) -> CounterSlot,
 }
+
+/// Reads the token in a file of the operator's folder, or says why it cannot. Tokens are no part
+/// of [`Sources`], since those are kept with every revision.
+pub type TokenReader<'a> = &'a dyn Fn(&Path) -> Result<Token, String>;
 
 /// What a counter is called: the same after every reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,7 +126,7 @@ struct Footing {
 /// problems are among them, so that all can be mended in one go.
 pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
     let mut problems = Problems::default();
-    let Some(server) = server::compile(input.sources, &mut problems) else {
+    let Some(server) = server::compile(input.sources, input.token, &mut problems) else {
         problems.sort();
         return Err(problems);
     };

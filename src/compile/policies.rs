@@ -90,7 +90,7 @@ fn check_failover(
     let members = body.members.iter().flat_map(|members| members.get_ref());
     let of_members = members.flat_map(|member| member.require.iter()).flat_map(|r| r.get_ref());
     for gate in failover.require.iter().chain(of_members) {
-        checks::gate(scope.server, file, gate, problems);
+        checks::required(scope.server, file, gate, problems);
     }
 }
 

@@ -238,7 +238,7 @@ impl<'a> Maker<'_, 'a> {
         let name: Arc<str> = inline_name(def).into();
         let slot_name: Arc<str> = format!("{pool}/{name}").into();
         let mut slot = |address: SlotAddress, answered: Answered<'_>| {
-            let target = self.target(file, def, &heir, answered);
+            let target = self.target(file, def, &heir, &slot_name, answered);
             self.slot(SlotSpec { name: slot_name.clone(), address, target, region: heir.region })
         };
         let target = match &def.cname {
@@ -281,13 +281,14 @@ impl<'a> Maker<'_, 'a> {
         file: &Arc<Path>,
         def: &EndpointDef,
         heir: &Heir<'_>,
+        id: &Arc<str>,
         answered: Answered<'_>,
     ) -> Option<TargetSpec> {
         let check = heir.check?;
         let written = def.settings.probe.as_ref().map(Spanned::span);
         let span = written.unwrap_or_else(|| def.span.clone());
         let name = inline_name(def);
-        match checks::target(self.server, check, answered, heir.probe) {
+        match checks::target(self.server, check, id, answered, heir.probe) {
             Ok(target) => Some(target),
             Err(Unprobable::NoPort) => {
                 let check = &check.check.name;

@@ -1,15 +1,17 @@
 //! What all zones share: regions, checks, latency tables, defaults, shared pools and policies.
 
 use super::{
+    TokenReader,
     checks::{self, CheckSpec},
     names::{self, Scope},
-    policies, pools,
+    policies, pools, safety,
 };
 use crate::{
+    checkplan::{BreakerSettings, Token, denied},
     config::{
         Problem, Problems, Sources, Spanned,
         checks::read as read_checks,
-        server::{self as config, RegionPlace, ServerFile, ServerSection},
+        server::{self as config, HealthSection, RegionPlace, ServerFile, ServerSection},
         sources::SERVER_FILE,
     },
     ids::RegionId,
@@ -20,6 +22,7 @@ use crate::{
 use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    net::SocketAddr,
     path::Path,
     sync::Arc,
 };
@@ -34,6 +37,10 @@ pub(super) struct Server {
     pub broken_checks: BTreeSet<String>,
     pub latency: Vec<LatencyTable>,
     pub deny: Vec<IpNet>,
+    pub guards: Vec<SocketAddr>,
+    pub breaker: BreakerSettings,
+    /// Of push checks, by name.
+    pub tokens: BTreeMap<Arc<str>, Token>,
     /// Whether it has an error, so that nothing of this compile may be used.
     pub is_broken: bool,
 }
@@ -52,7 +59,11 @@ impl Server {
 
 /// Compiles what all zones share. Nothing only if the server file is not TOML at all: with any
 /// other error zones can still be looked at, so that their problems are told as well.
-pub(super) fn compile(sources: &Sources, problems: &mut Problems) -> Option<Server> {
+pub(super) fn compile(
+    sources: &Sources,
+    token: TokenReader<'_>,
+    problems: &mut Problems,
+) -> Option<Server> {
     let mut found = Problems::default();
     sources.server.problems(&mut found);
     let path: Arc<Path> = Path::new(SERVER_FILE).into();
@@ -60,7 +71,10 @@ pub(super) fn compile(sources: &Sources, problems: &mut Problems) -> Option<Serv
     let file = config::read(&path, text, &mut found);
     let server = file.map(|file| {
         let mut server = Server {
-            deny: file.deny.iter().map(|net| *net.get_ref()).collect(),
+            deny: file.health.deny.iter().map(|net| *net.get_ref()).collect(),
+            guards: file.health.guards.iter().map(|guard| *guard.get_ref()).collect(),
+            breaker: breaker(&file.health),
+            tokens: BTreeMap::new(),
             file,
             regions: Vec::new(),
             region_ids: BTreeMap::new(),
@@ -70,7 +84,8 @@ pub(super) fn compile(sources: &Sources, problems: &mut Problems) -> Option<Serv
             is_broken: false,
         };
         server.add_regions(&mut found);
-        server.add_checks(sources, &mut found);
+        server.check_guards(&mut found);
+        server.add_checks(sources, token, &mut found);
         server.add_latency(sources, &mut found);
         server.check_shared(&mut found);
         server
@@ -99,7 +114,20 @@ impl Server {
         }
     }
 
-    fn add_checks(&mut self, sources: &Sources, problems: &mut Problems) {
+    fn check_guards(&self, problems: &mut Problems) {
+        for guard in &self.file.health.guards {
+            let ip = guard.get_ref().ip();
+            if denied(ip, &self.deny) {
+                let message = format!("{ip} is never probed: it is denied");
+                problems.push(Problem::error(&self.file.file, guard.span(), message).help(
+                    "a guard is somebody outside whom you may ask: a resolver, a router, a host of \
+                     another network",
+                ));
+            }
+        }
+    }
+
+    fn add_checks(&mut self, sources: &Sources, token: TokenReader<'_>, problems: &mut Problems) {
         for (path, _) in sources.server.in_folder("healthchecks", "toml") {
             let Some(text) = sources.server.text(path) else {
                 continue;
@@ -112,7 +140,10 @@ impl Server {
                     problems.push(problem.related(&first.file, first.span.clone(), "first here"));
                     continue;
                 }
-                match checks::compile(&def, problems) {
+                if let Some(token) = checks::token(&def, token, problems) {
+                    self.tokens.insert(name.as_str().into(), token);
+                }
+                match checks::compile(&def, &self.deny, problems) {
                     Some(spec) => drop(self.checks.insert(name, spec)),
                     None => drop(self.broken_checks.insert(name)),
                 }
@@ -170,6 +201,15 @@ impl Server {
             policies::check_definition(&scope, policy, problems);
         }
         policies::check_loops(&scope, &self.file.policies, problems);
+        safety::check(self, problems);
+    }
+}
+
+fn breaker(written: &HealthSection) -> BreakerSettings {
+    let default = BreakerSettings::default();
+    BreakerSettings {
+        share: written.breaker_share.map_or(default.share, |share| (share * 1e6).round() as u32),
+        hold: written.breaker_hold.unwrap_or(default.hold),
     }
 }
 

@@ -75,6 +75,7 @@ fn compiled(
         last_good,
         locations: Some(&locations),
         serials: &HashMap::new(),
+        token: &|_| Err("there are no tokens here".into()),
         counter: &mut counter,
     };
     compile(input, memory)
@@ -447,7 +448,8 @@ members = ["two"]
     let snapshot = &compiled.snapshot;
     let of = |name: &str| snapshot.failovers.iter().find(|f| &*f.name == name).unwrap();
     let [app, calm, slow] = ["app", "calm", "slow"].map(|name| of(&format!("a.example/{name}")));
-    let ramp = |secs, start| Ramp { over: Duration::from_secs(secs), start: Share::from_fraction(start) };
+    let ramp =
+        |secs, start| Ramp { over: Duration::from_secs(secs), start: Share::from_fraction(start) };
     let manual = Rules {
         failover: Mode::Manual,
         failover_delay: Duration::ZERO,

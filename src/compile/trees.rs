@@ -213,7 +213,7 @@ impl<'a> TreeBuilder<'_, 'a> {
         let gates = members.map(|member| {
             let own = member.require.iter().flat_map(|require| require.get_ref());
             let found = def.require.iter().chain(own).filter_map(|name| {
-                checks::gate(self.scope.server, body.file, name, &mut Problems::default())
+                checks::required(self.scope.server, body.file, name, &mut Problems::default())
             });
             found.collect()
         });

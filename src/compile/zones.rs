@@ -12,6 +12,7 @@ use super::{
     policies,
     pools::{self, SlotSpec},
     records::{self, PlanDraft, RecordDraft, Steered},
+    safety,
     server::Server,
     trees::FailoverSpec,
 };
@@ -21,6 +22,7 @@ use crate::{
         zone::{self as config, SoaDef, ZoneFile},
     },
     place::LocationTable,
+    snapshot::safety::Capacity,
     units::Ttl,
     wire::{
         Name,
@@ -57,6 +59,8 @@ pub(super) struct ZoneDraft {
     pub plans: Vec<PlanDraft>,
     pub slots: Vec<SlotSpec>,
     pub failovers: Vec<FailoverSpec>,
+    /// Of its own pools.
+    pub capacities: Vec<Capacity>,
     pub warnings: Vec<Problem>,
     /// What linting found besides warnings.
     pub remarks: Remarks,
@@ -181,7 +185,9 @@ impl Drafting<'_, '_> {
         }
         let zone = self.build(builder, &at, &places.spans);
         let remarks = lint::zone(self.server, self.input.locations, &file, &steered, self.problems);
-        Some(self.finish(apex, zone?, serial, steered, remarks))
+        let capacities = safety::of_pools(&format!("{apex}/"), &file.pools).collect();
+        let draft = self.finish(apex, zone?, serial, steered, remarks);
+        Some(ZoneDraft { capacities, ..draft })
     }
 
     /// Adds the NS records of `ns`, and an SOA unless the zone's text has one and nothing else
@@ -395,6 +401,7 @@ impl Drafting<'_, '_> {
             plans: steered.plans,
             slots: steered.slots.list,
             failovers: steered.failovers.list,
+            capacities: Vec::new(),
             warnings: Vec::new(),
             remarks,
         }

@@ -4,9 +4,14 @@ use super::{
     Problems, Spanned,
     reader::{Reader, Table, Value},
     scalar,
-    settings::{ProbeAt, probe_at},
+    settings::{self, ProbeAt},
 };
-use std::{ops::RangeInclusive, path::Path, sync::Arc, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A check as written; what is absent has a default that depends on its type.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +22,6 @@ pub struct CheckDef {
     pub name: Spanned<String>,
     /// What it sends; absent if it could not be read.
     pub kind: Option<Spanned<CheckType>>,
-    /// What it asks if no endpoint does: a gate of a failover needs one.
-    pub target: Option<Spanned<ProbeAt>>,
     /// The port it connects to.
     pub port: Option<Spanned<u32>>,
     /// Path and query of the request.
@@ -38,7 +41,30 @@ pub struct CheckDef {
     /// Consecutive successes that make it up again.
     pub rise: Option<Spanned<u32>>,
     /// How soon a failure is looked at again.
-    pub fast_recheck: Option<Spanned<FastRecheck>>,
+    pub fast_recheck: Option<Spanned<OffOr>>,
+    /// Failures that add up although passes lie between them.
+    pub leaky: Option<Spanned<LeakyDef>>,
+    /// A pass that took longer is slow.
+    pub max_latency: Option<Spanned<Duration>>,
+    /// How long a target that fell stays down at least.
+    pub hold_down: Option<Spanned<OffOr>>,
+    /// Whether its verdict moves answers.
+    pub mode: Option<Spanned<Mode>>,
+    /// What it probes as a gate: an address or a name, with or without port.
+    pub target: Option<Spanned<ProbeAt>>,
+    /// A push check's target without a heartbeat for so long is down.
+    pub stale_after: Option<Spanned<Duration>>,
+    /// The file with what a push check's heartbeats must carry, relative to the folder.
+    pub token_file: Option<Spanned<PathBuf>>,
+}
+
+/// `{ failures = 10, reset_after = 10 }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeakyDef {
+    /// So many failures are a fall.
+    pub failures: Option<Spanned<u32>>,
+    /// So many passes in a row forget them.
+    pub reset_after: Option<Spanned<u32>>,
 }
 
 /// What a check sends.
@@ -50,15 +76,26 @@ pub enum CheckType {
     Https,
     /// Nothing: a connection that opens is enough.
     Tcp,
+    /// Nothing: the target sends heartbeats.
+    Push,
 }
 
-/// How soon a failure is looked at again.
+/// Whether a verdict moves answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FastRecheck {
-    /// At the next regular time.
+pub enum Mode {
+    /// It does.
+    Act,
+    /// It is only shown.
+    Observe,
+}
+
+/// A duration that can be done without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffOr {
+    /// Not at all.
     Off,
-    /// After this long, if that is sooner.
-    After(Duration),
+    /// So long.
+    For(Duration),
 }
 
 /// Reads one file of checks.
@@ -72,31 +109,30 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Vec<CheckD
 }
 
 fn check<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Table<'i>) -> CheckDef {
-    const TYPES: &[(&str, CheckType)] =
-        &[("http", CheckType::Http), ("https", CheckType::Https), ("tcp", CheckType::Tcp)];
+    const TYPES: &[(&str, CheckType)] = &[
+        ("http", CheckType::Http),
+        ("https", CheckType::Https),
+        ("tcp", CheckType::Tcp),
+        ("push", CheckType::Push),
+    ];
     const LATER: &[&str] =
-        &["tls", "dns", "icmp", "grpc", "exec", "push", "file", "prometheus", "composite"];
+        &["tls", "dns", "icmp", "grpc", "exec", "file", "prometheus", "composite"];
+    const MODES: &[(&str, Mode)] = &[("act", Mode::Act), ("observe", Mode::Observe)];
     reader.check_name(&name);
     if name.get_ref() == "none" {
         let help = "`check = \"none\"` means no check; call this one something else";
         reader.report_help(name.span(), "a check cannot be called `none`", help);
     }
-    table.later(reader, "mode");
     let kind =
         table.require(reader, "type", "\"https\"", scalar::choice("check type", TYPES, LATER));
     // The keys of a type that is not in this version are not in it either: no word about them.
     let skip_rest = kind.is_none();
-    if kind.as_ref().is_some_and(|k| *k.get_ref() == CheckType::Tcp) {
-        const HTTP: &str = "a tcp check only connects; `http` and `https` send a request";
-        for key in ["path", "host", "expect"] {
-            table.elsewhere(reader, key, HTTP);
-        }
+    if let Some(kind) = &kind {
+        refuse_keys_of_other_types(reader, *kind.get_ref(), &mut table);
     }
     let (status, body_contains) = expect(reader, &mut table);
     let check = CheckDef {
         file: reader.file.clone(),
-        kind,
-        target: table.take(reader, "target", probe_at),
         port: table.take(reader, "port", scalar::integer(1..=65_535)),
         path: table.take(reader, "path", path),
         host: table.take(reader, "host", scalar::string),
@@ -106,7 +142,20 @@ fn check<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Tabl
         timeout: table.take(reader, "timeout", scalar::duration),
         fall: table.take(reader, "fall", scalar::integer(1..=100)),
         rise: table.take(reader, "rise", scalar::integer(1..=100)),
-        fast_recheck: table.take(reader, "fast_recheck", fast_recheck),
+        fast_recheck: table.take(reader, "fast_recheck", off_or),
+        leaky: table.take(reader, "leaky", leaky),
+        max_latency: table.take(reader, "max_latency", scalar::duration),
+        hold_down: table.take(reader, "hold_down", off_or),
+        mode: table.take(reader, "mode", scalar::choice("mode", MODES, &[])),
+        target: table.take(reader, "target", settings::probe_at),
+        stale_after: table.take(reader, "stale_after", scalar::duration),
+        token_file: match kind.as_ref().map(Spanned::get_ref) {
+            Some(CheckType::Push) => {
+                table.require(reader, "token_file", "\"secrets/NAME.token\"", token_file)
+            }
+            _ => None,
+        },
+        kind,
         name,
     };
     if !skip_rest {
@@ -114,6 +163,44 @@ fn check<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Tabl
     }
     check
 }
+
+fn refuse_keys_of_other_types<'i>(
+    reader: &mut Reader<'i, '_>,
+    kind: CheckType,
+    table: &mut Table<'i>,
+) {
+    const REQUEST: [&str; 3] = ["path", "host", "expect"];
+    let (keys, why): (&[&str], _) = match kind {
+        CheckType::Http | CheckType::Https => (&["stale_after", "token_file"], PUSH_ONLY),
+        CheckType::Tcp => {
+            let why = "a tcp check only connects; `http` and `https` send a request";
+            for key in REQUEST {
+                table.elsewhere(reader, key, why);
+            }
+            (&["stale_after", "token_file"], PUSH_ONLY)
+        }
+        CheckType::Push => {
+            let keys: &[&str] = &[
+                "path",
+                "host",
+                "expect",
+                "port",
+                "timeout",
+                "fall",
+                "fast_recheck",
+                "leaky",
+                "max_latency",
+                "target",
+            ];
+            (keys, "nothing is sent or timed: heartbeats come to this server")
+        }
+    };
+    for key in keys {
+        table.elsewhere(reader, key, why);
+    }
+}
+
+const PUSH_ONLY: &str = "only a `push` check waits for heartbeats";
 
 type Expected = (Option<Spanned<Vec<Spanned<RangeInclusive<u16>>>>>, Option<Spanned<String>>);
 
@@ -163,9 +250,30 @@ fn path<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<String> {
     None
 }
 
-fn fast_recheck<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<FastRecheck> {
+fn off_or<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<OffOr> {
     match value.get_ref().as_str() {
-        Some("off") => Some(FastRecheck::Off),
-        _ => scalar::duration(reader, value).map(FastRecheck::After),
+        Some("off") => Some(OffOr::Off),
+        _ => scalar::duration(reader, value).map(OffOr::For),
     }
+}
+
+fn leaky<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<LeakyDef> {
+    let mut table = reader.table("`leaky`".into(), value)?;
+    let count = || scalar::integer(1..=1_000);
+    let def = LeakyDef {
+        failures: table.require(reader, "failures", "10", count()),
+        reset_after: table.require(reader, "reset_after", "10", count()),
+    };
+    table.finish(reader);
+    Some(def)
+}
+
+fn token_file<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<PathBuf> {
+    let span = value.span();
+    let path = PathBuf::from(scalar::string(reader, value)?);
+    if path.components().next().is_some() {
+        return Some(path);
+    }
+    reader.report_help(span, "this names no file", "write \"secrets/NAME.token\"");
+    None
 }

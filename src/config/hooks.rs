@@ -11,6 +11,7 @@ pub const EVENT_WORDS: &[&str] = &[
     "breaker",
     "published",
     "geoip",
+    "hand",
     "demo",
     "store",
     "hook",

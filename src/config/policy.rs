@@ -308,8 +308,7 @@ fn refuse_member_keys(
 }
 
 fn failover<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> FailoverDef {
-    const FAILOVER: &[(&str, Failover)] =
-        &[("auto", Failover::Auto), ("manual", Failover::Manual)];
+    const FAILOVER: &[(&str, Failover)] = &[("auto", Failover::Auto), ("manual", Failover::Manual)];
     const FAILBACK: &[(&str, Failback)] =
         &[("auto", Failback::Auto), ("after", Failback::After), ("manual", Failback::Manual)];
     let mode = scalar::choice("failover", FAILOVER, &[]);
@@ -320,10 +319,7 @@ fn failover<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> FailoverD
         failback: table.take(reader, "failback", failback),
         failback_delay: table.take(reader, "failback_delay", scalar::duration),
         trickle: table.take(reader, "trickle", trickle),
-        require: table
-            .take(reader, "require", gates)
-            .map(Spanned::into_inner)
-            .unwrap_or_default(),
+        require: table.take(reader, "require", gates).map(Spanned::into_inner).unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
     reader::{Reader, Table, Value},
+    safety::{self, SafetyDef},
     scalar,
     settings::RecordSettings,
 };
@@ -14,7 +15,11 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
+
+/// Each guard is a connection whenever nobody else answers.
+const GUARDS_MAX: usize = 16;
 
 /// The server file as written, with the defaults of what concerns only this process.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,12 +32,14 @@ pub struct ServerFile {
     pub regions: Vec<RegionDef>,
     /// What holds for every zone.
     pub defaults: RecordSettings,
-    /// Networks never probed, beside the built-in ones.
-    pub deny: Vec<Spanned<IpNet>>,
+    /// How health is watched.
+    pub health: HealthSection,
     /// Pools that all zones see.
     pub pools: Vec<PoolDef>,
     /// Policies that all zones see.
     pub policies: Vec<PolicyDef>,
+    /// What no operator's change may do.
+    pub safety: Vec<SafetyDef>,
 }
 
 /// `[server]`.
@@ -50,6 +57,19 @@ pub struct ServerSection {
     pub udp_threads: Option<usize>,
     /// Whether changed files are loaded without being asked.
     pub watch: bool,
+}
+
+/// `[health]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HealthSection {
+    /// Networks never probed, beside the built-in ones.
+    pub deny: Vec<Spanned<IpNet>>,
+    /// Who is asked whether this server is cut off, when no target answers.
+    pub guards: Vec<Spanned<SocketAddr>>,
+    /// The share of regions that may go at once, above 0 and at most 1.
+    pub breaker_share: Option<f64>,
+    /// How long a mass failure is held.
+    pub breaker_hold: Option<Duration>,
 }
 
 /// A region as written.
@@ -75,8 +95,9 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Ser
     let (mut reader, mut root) = Reader::open(file, text, problems)?;
     let reader = &mut reader;
     root.what = SERVER_FILE_NAME.into();
-    for key in ["safety", "breaker", "mode"] {
-        root.later(reader, key);
+    root.later(reader, "mode");
+    for key in ["isolation_guard", "breaker"] {
+        root.elsewhere(reader, key, "write it under [health]");
     }
     rrl(reader, &mut root);
     let server = ServerFile {
@@ -84,9 +105,10 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Ser
         server: server(reader, &mut root),
         regions: regions(reader, &mut root),
         defaults: defaults(reader, &mut root),
-        deny: health(reader, &mut root),
+        health: health(reader, &mut root),
         pools: pool::read(reader, &mut root),
         policies: policy::read(reader, &mut root),
+        safety: safety::read(reader, &mut root),
     };
     root.finish(reader);
     Some(server)
@@ -107,8 +129,11 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;
     };
-    for key in ["nsid", "peers", "mode", "coalesce", "isolation_guard"] {
+    for key in ["nsid", "peers", "mode", "coalesce"] {
         table.later(reader, key);
+    }
+    for key in ["isolation_guard", "breaker"] {
+        table.elsewhere(reader, key, "write it under [health]");
     }
     if let Some(listen) = table.take(reader, "listen", listen) {
         section.listen = listen.into_inner();
@@ -190,16 +215,42 @@ fn defaults<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> RecordSett
     settings
 }
 
-fn health<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<Spanned<IpNet>> {
+fn health<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> HealthSection {
+    let mut section = HealthSection::default();
     let Some(mut table) = root.take_table(reader, "health") else {
-        return Vec::new();
+        return section;
     };
-    for key in ["breaker", "isolation_guard"] {
-        table.later(reader, key);
-    }
     let deny = table.take(reader, "deny", networks);
+    section.deny = deny.map(Spanned::into_inner).unwrap_or_default();
+    if let Some(guards) = table.take(reader, "isolation_guard", guards) {
+        section.guards = guards.into_inner();
+    }
+    if let Some(mut breaker) = table.take_table(reader, "breaker") {
+        breaker.what = "`breaker`".into();
+        let share = breaker.take(reader, "share", scalar::share);
+        section.breaker_share = share.map(Spanned::into_inner);
+        let hold = breaker.take(reader, "hold", scalar::duration);
+        section.breaker_hold = hold.map(Spanned::into_inner);
+        breaker.finish(reader);
+    }
     table.finish(reader);
-    deny.map(Spanned::into_inner).unwrap_or_default()
+    section
+}
+
+fn guards<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<Spanned<SocketAddr>>> {
+    let span = value.span();
+    let guards = reader.list(value, "addresses with ports", scalar::socket)?;
+    if guards.len() > GUARDS_MAX {
+        let message = format!("{} isolation guards are more than anybody needs", guards.len());
+        reader.report_help(span, message, "two or three, in networks of their own, will do");
+    }
+    for guard in &guards {
+        if guard.get_ref().port() == 0 {
+            let help = "name a port that is open, or that refuses: 53 of a resolver will do";
+            reader.report_help(guard.span(), "nothing can be asked on port 0", help);
+        }
+    }
+    Some(guards)
 }
 
 /// Response rate limiting may be written off; anything else comes later.

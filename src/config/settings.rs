@@ -309,6 +309,7 @@ fn sticky_prefix<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<St
     })
 }
 
+/// An address or a name to probe, with or without a port.
 pub(super) fn probe_at<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<ProbeAt> {
     let span = value.span();
     if !matches!(value.get_ref(), DeValue::String(_)) {

@@ -77,7 +77,7 @@ fn the_server_file_of_the_design_is_read() {
     assert_eq!(read.server.listen.len(), 2);
     assert_eq!(read.server.udp_threads, Some(2));
     assert_eq!(read.regions.len(), 2);
-    assert_eq!(read.deny.len(), 2);
+    assert_eq!(read.health.deny.len(), 2);
     let prefix = read.defaults.sticky_prefix.unwrap().into_inner();
     assert_eq!((prefix.v4, prefix.v6), (20, 48));
     let empty = server::read(&file, "", &mut problems).unwrap();
@@ -96,8 +96,6 @@ peers = [{ name = "ns2" }]
 per_second = 200
 [breaker]
 share = 0.5
-[[safety]]
-name = "x"
 "#;
     assert_eq!(
         lines("tradewind.toml", text),
@@ -111,8 +109,6 @@ name = "x"
 7:14: `per_second = 200` is not in this version
     = write 0 (off), or leave [rrl] out
 8:2: `breaker` is not in this version
-    = leave it out
-10:3: `safety` is not in this version
     = leave it out
 "
     );
@@ -168,7 +164,7 @@ fast_recheck = "off"
     assert!(problems.is_empty(), "{problems:?}");
     let status = read[0].status.as_ref().unwrap().get_ref();
     assert_eq!(status[1].get_ref(), &(304..=304));
-    assert_eq!(read[0].fast_recheck.as_ref().unwrap().get_ref(), &checks::FastRecheck::Off);
+    assert_eq!(read[0].fast_recheck.as_ref().unwrap().get_ref(), &checks::OffOr::Off);
 }
 
 #[test]

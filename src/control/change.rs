@@ -1,6 +1,10 @@
 //! The one way in: everything that alters a running server is a [`Change`].
 
-use super::{publish::TargetVerdict, reload::Report};
+use super::{
+    hand::{Command, Done, Refusal, apply::Waiting, clients::Clients, pin::PinFile},
+    publish::TargetVerdict,
+    reload::Report,
+};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -32,6 +36,22 @@ pub enum Change {
         /// Where the outcome goes.
         reply: Option<oneshot::Sender<Report>>,
     },
+    /// An operator wishes something.
+    Hand {
+        /// What, and who.
+        command: Box<Command>,
+        /// Clients as counted for the Snapshot in force.
+        clients: Arc<Clients>,
+        /// What came of it.
+        reply: oneshot::Sender<Result<Box<Done>, Refusal>>,
+    },
+    /// Somebody asks which failovers wait, and what would come of approving them.
+    Waiting {
+        /// Where they go.
+        reply: oneshot::Sender<Vec<Waiting>>,
+    },
+    /// `state/PIN` came or went.
+    Pin(Option<PinFile>),
     /// Stop or start a demo backend.
     Demo {
         /// The region.

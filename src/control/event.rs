@@ -5,6 +5,7 @@
 //! variants and fields are promises: add to them freely, rename none. A new variant also goes
 //! into [`EVENT_WORDS`](crate::config::hooks::EVENT_WORDS). Must not know who reads.
 
+use super::spelled;
 use crate::{
     clock::Moment,
     failover::{Phase, breaker::News},
@@ -148,6 +149,19 @@ pub enum EventKind {
         /// Whether it was taken.
         taken: bool,
     },
+    /// An operator changed what the server does, or such a change ended.
+    Hand {
+        /// Number of the override or proposal; 0 for `state/PIN`.
+        id: u64,
+        /// The command: `drain region:us-east-1`.
+        what: Arc<str>,
+        /// What became of it: `made`, `taken away`, `ended`, `proposed`, `settled`, …
+        became: Arc<str>,
+        /// What it does, who did it and why.
+        said: Arc<str>,
+        /// Whether someone should look: it went over a safety rule, or freezes everything.
+        alarm: bool,
+    },
     /// `demo kill` or `demo restore`.
     Demo {
         /// The region.
@@ -234,6 +248,7 @@ impl EventKind {
             EventKind::Breaker { .. } => "breaker",
             EventKind::Published { .. } => "published",
             EventKind::Geoip { .. } => "geoip",
+            EventKind::Hand { .. } => "hand",
             EventKind::Demo { .. } => "demo",
             EventKind::Store { .. } => "store",
             EventKind::Hook { .. } => "hook",
@@ -250,6 +265,7 @@ impl EventKind {
             EventKind::Basis { basis, .. } => basis != "healthy",
             EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
+            EventKind::Hand { alarm, .. } => *alarm,
             EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
             EventKind::Store { well, .. } | EventKind::Hook { well, .. } => !well,
             EventKind::Foreign { alarm, .. } => *alarm,
@@ -289,6 +305,12 @@ impl EventKind {
                 let after = if *up { "up" } else { "down" };
                 Facts { subject: Some(region), after: Some(after), ..Facts::default() }
             }
+            EventKind::Hand { what, became, said, .. } => Facts {
+                subject: Some(what),
+                after: Some(became),
+                cause: Some(said),
+                ..Facts::default()
+            },
             EventKind::Hook { hook, what, .. } => {
                 Facts { subject: Some(hook), cause: Some(what), ..Facts::default() }
             }
@@ -353,74 +375,18 @@ impl fmt::Display for EventKind {
             }
             EventKind::Geoip { what, taken: true } => write!(f, "geoip: {what}"),
             EventKind::Geoip { what, .. } => write!(f, "geoip: {what}; the old data stay in force"),
+            EventKind::Hand { id, what, became, said, .. } => {
+                write!(f, "#{id} {what}: {became}")?;
+                if !said.is_empty() {
+                    write!(f, " ({said})")?;
+                }
+                Ok(())
+            }
             EventKind::Demo { region, up: true } => write!(f, "demo: {region} restored"),
             EventKind::Demo { region, .. } => write!(f, "demo: {region} killed"),
             EventKind::Store { what, .. } => write!(f, "state database: {what}"),
             EventKind::Hook { hook, what, .. } => write!(f, "hook {hook}: {what}"),
             EventKind::Foreign { text, .. } => f.write_str(text),
-        }
-    }
-}
-
-/// How types of other rooms are written in JSON: rooms below know nothing of that.
-mod spelled {
-    /// A standing, by its word.
-    pub(super) mod standing {
-        use crate::verdict::Standing;
-        use serde::{Deserialize, Deserializer, Serializer, de::Error};
-        use std::borrow::Cow;
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            standing: &Standing,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            to.serialize_str(standing.word())
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Standing, D::Error> {
-            let word = Cow::<str>::deserialize(from)?;
-            let known = Standing::ALL.into_iter().find(|standing| standing.word() == word);
-            known.ok_or_else(|| D::Error::custom(format_args!("no such standing: {word}")))
-        }
-    }
-
-    /// A moment, as nanoseconds since the server's start.
-    pub(super) mod moment {
-        use crate::clock::Moment;
-        use serde::{Deserialize, Deserializer, Serializer};
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            at: &Moment,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            to.serialize_u64(at.0)
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Moment, D::Error> {
-            u64::deserialize(from).map(Moment)
-        }
-    }
-
-    /// A duration, in whole microseconds.
-    pub(super) mod micros {
-        use serde::{Deserialize, Deserializer, Serializer};
-        use std::time::Duration;
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            duration: &Duration,
-            to: S,
-        ) -> Result<S::Ok, S::Error> {
-            to.serialize_u64(duration.as_micros() as u64)
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            from: D,
-        ) -> Result<Duration, D::Error> {
-            u64::deserialize(from).map(Duration::from_micros)
         }
     }
 }

@@ -107,49 +107,50 @@ impl SharedJournal {
     }
 }
 
-/// One line an event, up to [`LOGGED`]; the publication is always told, with how many were not.
 fn log(incident: &[Event]) {
-    let is_summary = |event: &&Event| matches!(event.kind, EventKind::Published { .. });
-    let mut left = LOGGED;
-    let mut unsaid = 0;
-    for event in incident.iter().filter(|event| !is_summary(event)) {
-        match left {
-            0 => unsaid += 1,
-            _ => {
-                left -= 1;
-                line(event, 0);
-            }
+    for Line { event, unsaid } in lines(incident) {
+        let Event { kind, swap, incident, who, .. } = event;
+        let (word, who) = (kind.word(), who.as_deref());
+        let more = match unsaid {
+            0 => String::new(),
+            more => format!("; {more} more: tradewind events --incident {incident}"),
+        };
+        if kind.is_alarm() {
+            tracing::warn!(event = word, swap, incident, who, "{kind}{more}");
+        } else {
+            tracing::info!(event = word, swap, incident, who, "{kind}{more}");
         }
-    }
-    match incident.iter().find(is_summary) {
-        Some(summary) => line(summary, unsaid),
-        None if unsaid > 0 => {
-            let incident = incident[0].incident;
-            tracing::warn!(incident, "{unsaid} more: tradewind events --incident {incident}");
-        }
-        None => {}
     }
 }
 
-fn line(event: &Event, unsaid: usize) {
-    let Event { kind, swap, incident, .. } = event;
-    let more = match unsaid {
-        0 => String::new(),
-        more => format!("; {more} more: tradewind events --incident {incident}"),
-    };
-    let who = event.who.as_deref();
-    if kind.is_alarm() {
-        tracing::warn!(event = kind.word(), swap, incident, who, "{kind}{more}");
-    } else {
-        tracing::info!(event = kind.word(), swap, incident, who, "{kind}{more}");
+/// An event that is logged, and how many are not that it stands for.
+struct Line<'a> {
+    event: &'a Event,
+    unsaid: usize,
+}
+
+/// What is logged of an incident: its first [`LOGGED`] events and its summary, the last of which
+/// says how many more there were.
+fn lines(incident: &[Event]) -> Vec<Line<'_>> {
+    let is_summary = |event: &Event| matches!(event.kind, EventKind::Published { .. });
+    let single = incident.iter().filter(|event| !is_summary(event)).take(LOGGED);
+    let summary = incident.iter().filter(|event| is_summary(event));
+    let mut lines: Vec<_> = single.chain(summary).map(|event| Line { event, unsaid: 0 }).collect();
+    let unsaid = incident.len() - lines.len();
+    if let Some(last) = lines.last_mut() {
+        last.unsaid = unsaid;
     }
+    lines
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::event::tests::fell, *};
+    use super::{
+        super::event::{Summary, tests::fell},
+        *,
+    };
     use crate::clock::Moment;
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     fn stamp() -> Stamp {
         Stamp { at: Moment(1), wall: UNIX_EPOCH, swap: 3, who: Some("ada".into()) }
@@ -188,21 +189,22 @@ mod tests {
 
     #[test]
     fn of_a_large_incident_twenty_lines_are_logged_and_the_summary_counts_the_rest() {
-        let (lines, guard) = crate::control::testlog::capture();
-        let journal = SharedJournal::default();
         let mut kinds = falls(50);
-        let summary = super::super::event::Summary::of(&kinds);
-        let took = std::time::Duration::ZERO;
-        kinds.push(EventKind::Published { plans: 1, took, summary });
-        journal.record_all(stamp(), kinds);
-        drop(guard);
-        let lines = lines.text();
-        let said: Vec<&str> = lines.lines().collect();
-        assert_eq!(said.len(), 21, "{lines}");
-        assert!(
-            said[20].contains("50 verdict down; 30 more: tradewind events --incident 1"),
-            "{lines}"
+        let summary = Summary::of(&kinds);
+        kinds.push(EventKind::Published { plans: 1, took: Duration::ZERO, summary });
+        let events = Journal::default().push(stamp(), kinds);
+        let logged = lines(&events);
+        assert_eq!(
+            logged.iter().map(|l| l.unsaid).collect::<Vec<_>>(),
+            [&[0; 20][..], &[30]].concat()
         );
+        let last = logged[20].event.kind.to_string();
+        assert_eq!(last, "published: 1 plans in 0.0 ms: 50 verdict down");
+
+        let events = Journal::default().push(stamp(), falls(22));
+        assert_eq!(lines(&events).last().map(|line| (line.event.seq, line.unsaid)), Some((20, 2)));
+        let events = Journal::default().push(stamp(), falls(2));
+        assert!(lines(&events).iter().all(|line| line.unsaid == 0));
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use super::event::EventKind;
 use crate::{
     clock::Moment,
-    failover::{Effect, Machine, Phase, Seen},
+    failover::{Command, Effect, Machine, Pending, Phase, Refusal, Seen},
     ids::{FailoverId, PlanId},
     policy::{Course, Directives, SlotRamp, available},
     snapshot::{FailoverDefinition, Snapshot},
@@ -15,8 +15,12 @@ use std::{
 };
 
 /// One machine for each failover of the Snapshot in force.
-#[derive(Debug, Default)]
-pub(super) struct Latches(Vec<Machine>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Latches {
+    machines: Vec<Machine>,
+    /// Names of those that changed since that was last asked.
+    changed: BTreeSet<Arc<str>>,
+}
 
 /// What failovers look at beside the standings of their members.
 pub(super) struct Around<'a> {
@@ -51,13 +55,19 @@ pub(super) struct Stepped {
 impl Latches {
     /// Machines for the failovers of `new`: found again by name, and their members too, so that
     /// a reload moves nobody whose member is still there. Tells of those whose member is not.
-    pub fn carried_over(&self, old: &Snapshot, new: &Snapshot) -> (Latches, Vec<EventKind>) {
-        let known = old.failovers.iter().zip(&self.0);
+    pub fn carried_over(
+        &self,
+        old: &Snapshot,
+        new: &Snapshot,
+        inherited: &dyn Fn(&FailoverDefinition) -> Option<Machine>,
+    ) -> (Latches, Vec<EventKind>) {
+        let known = old.failovers.iter().zip(&self.machines);
         let known: HashMap<&str, _> = known.map(|known| (&*known.0.name, known)).collect();
         let mut events = Vec::new();
         let carry = |definition: &FailoverDefinition| {
             let Some((before, machine)) = known.get(&*definition.name) else {
-                return Machine::new(definition.members.len());
+                let fresh = || Machine::new(definition.members.len());
+                return inherited(definition).unwrap_or_else(fresh);
             };
             let place = |member| before.members.iter().position(|name| name == member);
             let places: Vec<Option<usize>> = definition.members.iter().map(place).collect();
@@ -71,7 +81,7 @@ impl Latches {
             carried
         };
         let machines = new.failovers.iter().map(carry).collect();
-        (Latches(machines), events)
+        (Latches { machines, changed: BTreeSet::new() }, events)
     }
 
     /// Steps the machines of the failovers in `asked` (of all, for `None`) and of those that may
@@ -90,7 +100,7 @@ impl Latches {
         // A failover that stands in another has the lower id, so whoever looks at it comes later.
         for (index, definition) in snapshot.failovers.iter().enumerate() {
             let moves = &snapshot.plans_of_failover[index];
-            let machine = &mut self.0[index];
+            let machine = &mut self.machines[index];
             let is_asked = asked.as_ref().is_none_or(|a| a.contains(&FailoverId::at(index)));
             // A failover that no record refers to has no members to look at.
             if moves.is_empty() || !(is_asked || is_waiting(machine, definition)) {
@@ -100,7 +110,11 @@ impl Latches {
             let plan = snapshot.plan(moves[0]);
             let sight = Sight::of(definition, &around.moved.ramps_of(plan), around, &courses);
             let order = (around.order)(definition);
+            let before = machine.clone();
             let effects = machine.step(&definition.rules, &sight.seen(order), now);
+            if !machine.is_same(&before) {
+                self.changed.insert(Arc::clone(&definition.name));
+            }
             events.extend(effects.into_iter().map(|effect| event(definition, machine, effect)));
             let course = machine.course(&definition.rules, now);
             if courses[index] != course {
@@ -114,9 +128,64 @@ impl Latches {
         Stepped { courses, plans, events }
     }
 
+    /// Tells one machine what an operator wishes, after it was stepped with the same around it;
+    /// what follows for answers comes with the next step.
+    ///
+    /// # Errors
+    /// When the machine refuses.
+    pub fn command(
+        &mut self,
+        snapshot: &Snapshot,
+        around: &Around<'_>,
+        id: FailoverId,
+        command: Command,
+    ) -> Result<Vec<EventKind>, Refusal> {
+        let definition = &snapshot.failovers[id.index()];
+        let Some(plan) = snapshot.plans_of_failover[id.index()].first() else {
+            return Err(Refusal::NothingAsked);
+        };
+        let ramps = around.moved.ramps_of(snapshot.plan(*plan));
+        let sight = Sight::of(definition, &ramps, around, around.moved.directives.courses);
+        let machine = &mut self.machines[id.index()];
+        let seen = sight.seen((around.order)(definition));
+        let effects = machine.command(command, &definition.rules, &seen)?;
+        self.changed.insert(Arc::clone(&definition.name));
+        Ok(effects.into_iter().map(|effect| event(definition, machine, effect)).collect())
+    }
+
+    /// Whether the machine of this name changed since [`Latches::forget_changes`].
+    pub fn has_changed(&self, name: &str) -> bool {
+        self.changed.contains(name)
+    }
+
+    /// What changed so far is known.
+    pub fn forget_changes(&mut self) {
+        self.changed.clear();
+    }
+
+    /// Each failover with its machine.
+    pub fn of<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+    ) -> impl Iterator<Item = (&'s FailoverDefinition, &'s Machine)> + 's {
+        snapshot.failovers.iter().zip(&self.machines)
+    }
+
+    /// The failovers that would move and wait: their active member, and for what.
+    pub fn pending<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+    ) -> impl Iterator<Item = (FailoverId, u8, Pending)> + 's {
+        let machines = snapshot.failovers.iter().zip(&self.machines).enumerate();
+        machines.filter_map(|(index, (definition, machine))| {
+            let pending = machine.pending(&definition.rules)?;
+            Some((FailoverId::at(index), machine.active(), pending))
+        })
+    }
+
     /// When the next failover has something to do by itself.
     pub fn wake(&self, snapshot: &Snapshot, now: Moment) -> Option<Moment> {
-        let latches = snapshot.failovers.iter().zip(&self.0);
+        let latches = snapshot.failovers.iter().zip(&self.machines);
         latches.filter_map(|(definition, machine)| machine.wake(&definition.rules, now)).min()
     }
 }
@@ -144,16 +213,16 @@ impl Sight {
         let members = definition.member_nodes();
         let up = |ramps: &[SlotRamp]| -> Vec<bool> {
             let directives = Directives { courses, ramps, ..around.moved.directives };
-            let up = |&node| {
-                available(&definition.tree, node, around.moved.standings, &directives)
-            };
+            let up = |&node| available(&definition.tree, node, around.moved.standings, &directives);
             members.iter().map(up).collect()
         };
         let available = up(ramps);
         let leaving = match ramps.is_empty() {
             true => vec![false; available.len()],
             // Available only thanks to what is still on its way out.
-            false => std::iter::zip(&available, up(&[])).map(|(with, without)| *with && !without).collect(),
+            false => std::iter::zip(&available, up(&[]))
+                .map(|(with, without)| *with && !without)
+                .collect(),
         };
         let gates = |member: usize| definition.gates.get(member).into_iter().flatten();
         let is_allowed = |member| gates(member).all(|gate| (around.is_up)(gate));

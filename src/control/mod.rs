@@ -4,18 +4,22 @@
 pub mod change;
 pub mod event;
 mod grounds;
+pub mod hand;
 pub mod journal;
+mod kept;
 mod latches;
 mod locations;
+pub mod overview;
 pub mod publish;
 pub mod reload;
 pub mod residual;
 pub mod revisions;
 pub mod run;
-#[cfg(test)]
-mod testlog;
+mod spelled;
+pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 pub mod vantage;
 mod verdicts;
 
@@ -24,6 +28,7 @@ pub use reload::Report;
 
 use crate::{place::LocationTable, world::Reader};
 use arc_swap::ArcSwap;
+use hand::apply::SharedHand;
 use journal::SharedJournal;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -39,8 +44,12 @@ pub struct Handle {
     pub journal: SharedJournal,
     /// The outcome of the newest load of files.
     pub report: watch::Receiver<Arc<Report>>,
+    /// What operators told the server.
+    pub hand: SharedHand,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LocationTable>>,
     /// Changes whose old answers may still be kept somewhere.
     pub moves: residual::Moves,
+    /// What is held and what waits.
+    pub overview: overview::SharedOverview,
 }

@@ -10,8 +10,11 @@ pub use super::verdicts::{Said, TargetVerdict};
 use super::{
     event::{EventKind, Stamp, Summary},
     grounds,
+    hand::{Now, apply::Operator},
     journal::SharedJournal,
-    latches::{Around, Latches, Order, Stepped},
+    kept::Kept,
+    latches::{Around, Latches, Stepped},
+    overview::SharedOverview,
     residual::{Moves, Traffic},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
@@ -20,8 +23,9 @@ use crate::{
     clock::{Clock, Moment},
     failover::breaker::{self, Breaker, Fall, Step},
     ids::{FailoverId, PlanId, SlotId},
-    snapshot::{Slot, Snapshot},
-    steering::Steering,
+    policy::RampKind,
+    snapshot::{FailoverDefinition, Slot, Snapshot},
+    steering::{RampState, Steering},
     telemetry::Telemetry,
     verdict::Standing,
     world::{Publisher, Reader, State, World},
@@ -33,11 +37,11 @@ use std::{
 
 /// The owner of the Publisher and of everything that lives from World to World.
 pub struct Control {
-    clock: Arc<dyn Clock>,
-    publisher: Publisher,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) publisher: Publisher,
     journal: SharedJournal,
     /// The newest verdict on every target of the Snapshot in force, by key.
-    known: HashMap<Arc<str>, TargetVerdict>,
+    pub(super) known: HashMap<Arc<str>, TargetVerdict>,
     /// The slots each of those targets judges.
     judged: HashMap<Arc<str>, Vec<SlotId>>,
     /// Looks at all targets together before one falls.
@@ -45,28 +49,34 @@ pub struct Control {
     guarded: breaker::Settings,
     vantage: Arc<dyn Vantage>,
     /// Nothing of what probes say takes effect.
-    pinned: bool,
+    pub(super) pinned: bool,
     /// What operators say of slots.
-    hands: HashMap<SlotId, Said>,
-    latches: Latches,
+    pub(super) hands: HashMap<SlotId, Said>,
+    /// The hand they say it with.
+    pub(super) operator: Operator,
+    pub(super) latches: Latches,
     /// The failovers that each target is a gate of.
     gated: HashMap<Arc<str>, Vec<FailoverId>>,
+    /// The way to what outlives the process.
+    pub(super) kept: Kept,
+    /// What all this is in the middle of.
+    pub(super) overview: SharedOverview,
     /// The pace of queries, and what was moved.
     traffic: Traffic,
     /// When the passing of time alone has something to change.
     wake: Option<Moment>,
     /// Until the first results of health checks are in.
-    warming: bool,
+    pub(super) warming: bool,
 }
 
 /// What one change comes to before it is published.
-struct Outcome {
+pub(super) struct Outcome {
     state: State,
     /// Plans to be made anew.
-    touched: BTreeSet<PlanId>,
+    pub touched: BTreeSet<PlanId>,
     /// Failovers that see something else, beside those of these plans.
-    asked: BTreeSet<FailoverId>,
-    events: Vec<EventKind>,
+    pub asked: BTreeSet<FailoverId>,
+    pub events: Vec<EventKind>,
     /// When its first cause happened.
     since: Moment,
 }
@@ -85,8 +95,11 @@ impl Control {
             vantage: Arc::new(Nobody),
             pinned: false,
             hands: HashMap::new(),
+            operator: Operator::default(),
             latches: Latches::default(),
             gated: HashMap::new(),
+            kept: Kept::default(),
+            overview: SharedOverview::default(),
             traffic: Traffic::new(Arc::default()),
             wake: None,
             warming: true,
@@ -113,6 +126,11 @@ impl Control {
         self.guarded = settings;
     }
 
+    /// How the target with this key stands, as far as anything is known of it.
+    pub fn standing(&self, key: &str) -> Option<Standing> {
+        self.known.get(key).map(|known| known.sight.standing)
+    }
+
     /// What the breaker holds back.
     pub fn held(&self) -> breaker::Summary {
         self.breaker.summary()
@@ -135,7 +153,7 @@ impl Control {
 
     /// When [`Control::tick`] has something to do.
     pub fn wake(&self) -> Option<Moment> {
-        self.wake
+        self.wake.into_iter().chain(self.operator.effect().next_change).min()
     }
 
     /// Writes down something that alters no answer.
@@ -147,7 +165,7 @@ impl Control {
     pub fn warm(&mut self) {
         if std::mem::take(&mut self.warming) {
             let world = self.publisher.world();
-            self.install(Arc::clone(&world.snapshot), world.revision);
+            self.install(Arc::clone(self.operator.files()), world.revision);
         }
     }
 
@@ -157,15 +175,33 @@ impl Control {
         let started = self.clock.now();
         let old = self.publisher.world();
         let swap = old.swap + 1;
+        let snapshot =
+            self.operator.install(snapshot, Now { at: started, wall: self.clock.wall() });
+        self.hands = self.operator.said();
+        self.pinned = self.operator.is_pinned();
         self.judged = judged(&snapshot);
         self.gated = gated(&snapshot);
-        let is_known = |key: &Arc<str>| self.judged.contains_key(key) || self.gated.contains_key(key);
-        self.known.retain(|key, _| is_known(key));
+        let is_known =
+            |key: &Arc<str>| self.judged.contains_key(key) || self.gated.contains_key(key);
+        let gone: Vec<Arc<str>> =
+            self.known.keys().filter(|key| !is_known(key)).map(Arc::clone).collect();
+        for key in gone {
+            self.forget_target(&key);
+            self.known.remove(&key);
+        }
         self.breaker.arrange(groups(&snapshot), self.guarded);
-        let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot);
-        let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot);
+        let inherited = self.inherited();
+        if inherited.is_some() {
+            let down = self.known.values().filter(|v| v.sight.standing == Standing::Down);
+            down.for_each(|verdict| self.breaker.is_down_since_before(&verdict.key));
+        }
+        let inherited = inherited.as_ref();
+        let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot, inherited);
+        let machine = |of: &FailoverDefinition| inherited?.machine(of, started);
+        let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot, &machine);
         self.latches = latches;
         events.extend(gone);
+        self.advance(&snapshot, &mut state);
         let (_, transitions) = self.step_failovers(&snapshot, &mut state, None);
         events.extend(transitions);
         let warming = self.warming;
@@ -177,6 +213,8 @@ impl Control {
         let state = Arc::new(state);
         self.traffic.install(&snapshot, started);
         self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
+        self.show();
+        self.keep(&old);
         let took = self.clock.now().since(started);
         events.extend(grounds::reloaded(&old, &self.publisher.world()));
         let summary = Summary::of(&events);
@@ -201,6 +239,7 @@ impl Control {
                 step.merge(self.judge(&verdict, now));
             }
             turned.insert(Arc::clone(&verdict.key));
+            self.keep_target(&verdict);
             self.known.insert(Arc::clone(&verdict.key), verdict);
         }
         self.follow(step, turned, since);
@@ -225,6 +264,7 @@ impl Control {
         self.publisher.collect();
         let now = self.clock.now();
         self.traffic.tick(now);
+        self.turn_hand();
         if !self.warming && self.wake.is_some_and(|at| at <= now) {
             let step = self.breaker.step(now, &*self.vantage);
             self.follow(step, BTreeSet::new(), now);
@@ -263,6 +303,7 @@ impl Control {
         let old = self.publisher.world();
         // While first results are awaited they are only collected: `warm` takes all at once.
         if self.warming {
+            self.show();
             self.write(old.swap, news.collect());
             return;
         }
@@ -277,7 +318,7 @@ impl Control {
     }
 
     /// What decides how slots stand, for the World numbered `swap`.
-    fn turn(&self, swap: u64) -> Turn<'_> {
+    pub(super) fn turn(&self, swap: u64) -> Turn<'_> {
         let layers = Layers {
             known: &self.known,
             breaker: &self.breaker,
@@ -288,15 +329,17 @@ impl Control {
     }
 
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
-    fn settle(&mut self, old: &World, outcome: Outcome) {
+    pub(super) fn settle(&mut self, old: &World, outcome: Outcome) {
         let Outcome { mut state, mut touched, mut asked, mut events, since } = outcome;
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
         asked.extend(failovers);
+        touched.extend(self.advance(&old.snapshot, &mut state));
         let (moved, transitions) = self.step_failovers(&old.snapshot, &mut state, Some(&asked));
         touched.extend(moved);
         events.extend(transitions);
-        self.wake = self.wake.into_iter().chain(self.breaker.wake()).min();
         if *old.state == state {
+            self.show();
+            self.keep(old);
             self.write(old.swap, events);
             return;
         }
@@ -312,12 +355,34 @@ impl Control {
         });
         let took = self.clock.now().since(since);
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
+        self.show();
+        self.keep(old);
         if let Some(what) = moved_by(&events) {
             self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
         }
         let (plans, summary) = (touched.len(), Summary::of(&events));
         events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
+    }
+
+    /// Brings ramps up to the clock and ends those that are over; the plans they move.
+    fn advance(&self, snapshot: &Snapshot, state: &mut State) -> BTreeSet<PlanId> {
+        let now = self.clock.now();
+        let before = std::mem::replace(&mut state.now, now);
+        let mut moved = BTreeSet::new();
+        let plans = |ramp: &RampState| &snapshot.plans_of_slot[ramp.slot.index()];
+        state.ramps.retain(|ramp| {
+            let runs =
+                |at: Moment| move |plan: &&PlanId| ramp.share(snapshot.plan(**plan), at).is_some();
+            moved.extend(plans(ramp).iter().filter(runs(before)));
+            // A drain stays as long as its override does; under no plan it is a ramp any more.
+            ramp.kind == RampKind::Leaving || plans(ramp).iter().any(|plan| runs(now)(&plan))
+        });
+        let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
+        if moved.is_empty() && !state.ramps.iter().any(runs) {
+            state.now = before;
+        }
+        moved
     }
 
     fn step_failovers(
@@ -327,27 +392,35 @@ impl Control {
         asked: Option<&BTreeSet<FailoverId>>,
     ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
         let now = self.clock.now();
-        let known = &self.known;
-        let is_up = |key: &str| {
-            let verdict = known.get(key).map(|verdict| verdict.sight.standing);
-            verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
-        };
-        let around =
-            Around { moved: state.moved(), is_up: &is_up, order: &|_| Order::default() };
-        let Stepped { courses, plans, events } = self.latches.step(snapshot, &around, asked, now);
+        let mut latches = std::mem::take(&mut self.latches);
+        let orders = self.operator.orders(self.operator.effect());
+        let order = |definition: &FailoverDefinition| orders.of(definition);
+        let is_up = |key: &str| self.is_up(key);
+        let around = Around { moved: state.moved(), is_up: &is_up, order: &order };
+        let Stepped { courses, plans, events } = latches.step(snapshot, &around, asked, now);
+        self.latches = latches;
         state.courses = courses;
-        self.wake = self.latches.wake(snapshot, now);
+        let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
+        let ramps = state.ramps.iter().any(runs).then(|| now.next_second());
+        let wakes = [self.latches.wake(snapshot, now), self.breaker.wake(), ramps];
+        self.wake = wakes.into_iter().flatten().min();
         (plans, events)
     }
 
-    fn write(&self, swap: u64, events: Vec<EventKind>) {
+    /// Whether the target with this key is up; one without a result is not.
+    pub(super) fn is_up(&self, key: &str) -> bool {
+        let verdict = self.known.get(key).map(|verdict| verdict.sight.standing);
+        verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
+    }
+
+    pub(super) fn write(&self, swap: u64, events: Vec<EventKind>) {
         let (at, wall) = (self.clock.now(), self.clock.wall());
         self.journal.record_all(Stamp { at, wall, swap, who: None }, events);
     }
 }
 
 impl Outcome {
-    fn new(old: &World, since: Moment) -> Outcome {
+    pub(super) fn new(old: &World, since: Moment) -> Outcome {
         let state = (*old.state).clone();
         let (touched, asked) = (BTreeSet::new(), BTreeSet::new());
         Outcome { state, touched, asked, events: Vec::new(), since }
@@ -355,12 +428,11 @@ impl Outcome {
 
     /// Turns `slot` and notes the plans that look different then. A probe that failed without
     /// consequence so far shows only in TTLs that shrink.
-    fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
-        let before = self.state.standings.of(slot);
-        let entry = &snapshot.slots[slot.index()];
-        self.events.extend(turn.turn(&mut self.state, slot, entry));
+    pub(super) fn turn(&mut self, snapshot: &Snapshot, slot: SlotId, turn: &Turn<'_>) {
+        let (before, ramp) = (self.state.standings.of(slot), self.state.ramp(slot));
+        self.events.extend(turn.turn(&mut self.state, slot, snapshot));
         let after = self.state.standings.of(slot);
-        let has_turned = before.standing != after.standing;
+        let has_turned = before.standing != after.standing || ramp != self.state.ramp(slot);
         let touched = |plan: &&PlanId| {
             let ttl = snapshot.plan(**plan).ttl;
             has_turned || (before.failing != after.failing && ttl.min != ttl.max)
@@ -387,6 +459,12 @@ fn moved_by(events: &[EventKind]) -> Option<Arc<str>> {
         0 => first.into(),
         more => format!("{first} and {more} more").into(),
     })
+}
+
+/// Whether some plan's answers change with the time while `ramp` lasts.
+fn is_running(ramp: &RampState, snapshot: &Snapshot, now: Moment) -> bool {
+    let mut plans = snapshot.plans_of_slot[ramp.slot.index()].iter();
+    !ramp.since.is_paused() && plans.any(|plan| ramp.share(snapshot.plan(*plan), now).is_some())
 }
 
 /// Each target of `snapshot` with the group it falls with: its region, else its pool.

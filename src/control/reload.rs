@@ -5,7 +5,10 @@
 //! and compiling, which may take seconds, on a thread of its own; what it [`Prepared`] is
 //! published by [`super::publish`]. Publishes nothing itself.
 
-use super::revisions::{RevisionError, Revisions};
+use super::{
+    revisions::{RevisionError, Revisions},
+    tokens,
+};
 use crate::{
     checkplan::CheckPlan,
     clock::Clock,
@@ -260,6 +263,7 @@ impl Loader {
             last_good,
             locations: Some(&locations),
             serials: &self.serials,
+            token: &|file| tokens::read(&self.dir, file),
             counter: &mut counter,
         };
         compile(input, &mut self.memory)

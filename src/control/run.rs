@@ -28,13 +28,16 @@ use std::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 /// After a publish, changes of verdict are gathered for so long before the next.
 const COALESCE: Duration = Duration::from_millis(1);
 /// Replaced Worlds are looked after this often: datapath threads refresh once a second.
 const COLLECT: Duration = Duration::from_secs(1);
+
+/// An operator's change is answered when it is durable, or after this.
+const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the loop calls in other rooms.
 pub struct Hooks {
@@ -176,6 +179,24 @@ impl Loop {
                 let cause = format!("rollback to {revision}").into();
                 self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, reply });
             }
+            Change::Hand { command, clients, reply } => {
+                let done = self.control.command(&command, &clients).map(Box::new);
+                let kept = self.control.keeper().filter(|_| done.is_ok());
+                tokio::spawn(async move {
+                    // Who reads that it is done finds it again after a crash; a store that fails
+                    // has its own alarm and is no reason to keep anybody waiting.
+                    if let Some(keeper) = kept {
+                        let _ = timeout(KEPT_WITHIN, keeper.flush()).await;
+                    }
+                    // Whoever asked may have gone away.
+                    let _ = reply.send(done);
+                });
+            }
+            Change::Waiting { reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.control.waiting());
+            }
+            Change::Pin(file) => self.control.pin_file(file),
             Change::Demo { region, up, reply } => {
                 let done = (self.hooks.demo)(&region, up);
                 if done.is_ok() {
@@ -254,7 +275,7 @@ impl Loop {
         if let Some(Found { what, taken }) = prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
         }
-        self.hooks.vantage.update(&prepared.plan);
+        self.hooks.vantage.update(&prepared.plan, &|key| self.control.standing(key));
         self.control.record(EventKind::Loaded {
             revision: report.revision,
             cause: cause.into(),
@@ -275,8 +296,12 @@ impl Loop {
 /// How much may fall at once, as the files say.
 fn guards(plan: &CheckPlan) -> breaker::Settings {
     let slowest = plan.targets.iter().map(|target| target.check.worst_case_detection()).max();
-    let defaults = breaker::Settings::default();
-    breaker::Settings { window: slowest.unwrap_or(defaults.window), ..defaults }
+    breaker::Settings {
+        share: plan.breaker.share,
+        hold: plan.breaker.hold,
+        window: slowest.unwrap_or_default(),
+        guards: !plan.guards.is_empty(),
+    }
 }
 
 /// Keeps what was just published, then has whoever asked for it answered.

@@ -8,8 +8,8 @@ use crate::{
     clock::{Clock, Moment},
     ids::{Class, PlanId, SlotId},
     policy::testing::Given,
-    snapshot::{Region, Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
-    units::Coordinates,
+    snapshot::{Ramp, Region, Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
+    units::{Coordinates, Share},
     verdict::{Sight, Standing},
     world::World,
 };
@@ -445,7 +445,7 @@ impl crate::failover::breaker::Proof for Fake {
 }
 
 impl super::vantage::Vantage for Fake {
-    fn update(&self, _: &crate::checkplan::CheckPlan) {}
+    fn update(&self, _: &crate::checkplan::CheckPlan, _: &dyn Fn(&str) -> Option<Standing>) {}
     fn hasten(&self, keys: &[Arc<str>]) {
         self.0.lock().unwrap().hastened.extend_from_slice(keys);
     }
@@ -523,4 +523,48 @@ fn a_reload_in_the_middle_of_a_held_failure_changes_nothing() {
     assert_eq!(bench.control.held().mass.map(|(_, falls)| falls), Some(1));
     bench.at(20).control.confirm_falls();
     assert_eq!(bench.answer(1), ["n1"]);
+}
+
+/// Files over `APP` where an endpoint that comes back takes its clients in ten seconds.
+fn ramped() -> Arc<Snapshot> {
+    let mut files = compiled(APP, &["app", "www"]);
+    let ramp = Ramp { over: Duration::from_secs(10), start: Share::from_fraction(0.1) };
+    files.plans.iter_mut().for_each(|plan| plan.ramp = Some(ramp));
+    Arc::new(files)
+}
+
+#[test]
+fn an_endpoint_that_comes_back_ramps_by_the_second_and_over_a_reload() {
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    bench.control.install(ramped(), 2);
+    bench.at(10).observe("down n1/4");
+    assert_eq!((bench.answer(1), bench.control.wake()), (vec!["d1".into()], None));
+    bench.at(20).observe("up n1/4");
+    assert_eq!(bench.answer(1), ["d1", "n1"]);
+    let share = |bench: &Bench| {
+        let world = bench.world();
+        let ramp = world.state.ramp(SlotId::at(2)).unwrap();
+        ramp.share(world.snapshot.plan(PlanId(1)), world.state.now)
+            .map(|ramp| ramp.share.as_fraction())
+    };
+    let mut seen = vec![share(&bench).unwrap()];
+    for now in 21..30 {
+        assert_eq!(bench.control.wake(), Some(secs(now)));
+        let before = bench.world().swap;
+        bench.at(now).control.tick();
+        assert_eq!(bench.world().swap, before + 1, "one publish a second");
+        if now == 25 {
+            bench.control.install(ramped(), 3);
+        }
+        seen.push(share(&bench).unwrap());
+    }
+    for (second, share) in seen.iter().enumerate() {
+        let planned = 0.1 + 0.9 * second as f64 / 10.0;
+        assert!((share - planned).abs() < 0.001, "{share} of {planned}");
+    }
+    bench.at(30).control.tick();
+    assert_eq!((bench.world().state.ramp(SlotId::at(2)), bench.control.wake()), (None, None));
+    let swap = bench.world().swap;
+    bench.at(31).control.tick();
+    assert_eq!(bench.world().swap, swap, "nothing is published for nothing");
 }

@@ -4,19 +4,21 @@
 //! Three layers, lowest first: what probes say; what of it the breaker and a pin let through;
 //! what an operator says. The merged standing is what steering sees.
 
-use super::event::EventKind;
+use super::{event::EventKind, kept::Inherited};
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Clock, Moment, Since},
     failover::breaker::{Breaker, Held},
     ids::SlotId,
+    policy::RampKind,
     snapshot::{Slot, SlotAddress, Snapshot},
+    steering::RampState,
     verdict::{Sight, Standing, Verdict},
     world::{State, World},
 };
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// What health found out about one target; every slot it judges follows.
@@ -45,6 +47,8 @@ pub struct Said {
     pub standing: Standing,
     /// Who says so, and why: `drained by ana: INC-42`.
     pub words: Arc<str>,
+    /// Since when clients leave it, and how long that may take, if it is drained.
+    pub leaving: Option<(Since, Option<Duration>)>,
 }
 
 /// Everything that decides how slots stand, beside the World they stand in.
@@ -77,30 +81,56 @@ struct Found {
 impl Turn<'_> {
     /// The state for `snapshot`: standings from what is known of each target; since when, and
     /// the order of falls, from the World before. Slots are found again by name and address.
-    pub fn carried_over(&self, old: &World, snapshot: &Snapshot) -> (State, Vec<EventKind>) {
+    pub fn carried_over(
+        &self,
+        old: &World,
+        snapshot: &Snapshot,
+        inherited: Option<&Inherited>,
+    ) -> (State, Vec<EventKind>) {
         let slots = old.snapshot.slots.iter().enumerate();
         let before: HashMap<(&str, &SlotAddress), usize> =
             slots.map(|(index, slot)| ((&*slot.name, &slot.address), index)).collect();
         let (mut state, mut events) = (State::default(), Vec::new());
         for (index, slot) in snapshot.slots.iter().enumerate() {
+            let known = inherited.and_then(|inherited| inherited.slot(slot));
             match before.get(&(&*slot.name, &slot.address)) {
                 Some(&old_index) => {
                     let verdict = old.state.verdicts[old_index].clone();
                     state.push(verdict, old.state.fell[old_index]);
                 }
-                None => state.push(self.unknown(self.clock.now()), 0),
+                None => {
+                    let fell = known.map_or(0, |(fell, _)| fell);
+                    state.push(self.unknown(self.clock.now()), fell);
+                }
             }
             let from = state.standings.0[index].standing;
-            let event = self.turn(&mut state, SlotId::at(index), slot);
+            if let Some(old_index) = before.get(&(&*slot.name, &slot.address))
+                && let Some(ramp) = old.state.ramp(SlotId::at(*old_index))
+            {
+                state.set_ramp(
+                    SlotId::at(index),
+                    Some(RampState { slot: SlotId::at(index), ..ramp }),
+                );
+            }
+            let event = self.turn(&mut state, SlotId::at(index), snapshot);
             let to = state.standings.0[index].standing;
-            // Whether something was ever probed is no news as long as it counts as up.
-            events.extend(event.filter(|_| !(from.is_up() && to.is_up())));
+            // Whether something was ever probed is no news as long as it counts as up, and what
+            // the run before has told is none either.
+            events.extend(event.filter(|_| known.is_none() && !(from.is_up() && to.is_up())));
+            if let Some((_, since)) = known {
+                state.verdicts[index].since_wall = since;
+            }
+        }
+        for ramp in inherited.map(|i| i.ramps(snapshot, self.clock.now())).unwrap_or_default() {
+            let is_up = state.standings.of(ramp.slot).standing.is_up();
+            state.set_ramp(ramp.slot, is_up.then_some(ramp));
         }
         (state, events)
     }
 
     /// Turns one slot's verdict as the layers say; an event if its standing changed.
-    pub fn turn(&self, state: &mut State, id: SlotId, slot: &Slot) -> Option<EventKind> {
+    pub fn turn(&self, state: &mut State, id: SlotId, snapshot: &Snapshot) -> Option<EventKind> {
+        let slot = &snapshot.slots[id.index()];
         let verdict = &mut state.verdicts[id.index()];
         let Found { judged, reason, at } = self.judged(slot, verdict);
         let (sight, reason, at) = match self.layers.hands.get(&id) {
@@ -113,10 +143,14 @@ impl Turn<'_> {
         let (from, to) = (verdict.sight.standing, sight.standing);
         state.standings.0[id.index()] = sight;
         (verdict.sight, verdict.judged, verdict.reason) = (sight, judged, Arc::clone(&reason));
+        if from != to {
+            (verdict.since, verdict.since_wall) = (at, self.wall(at));
+        }
+        let ramp = self.ramp(state.ramp(id), id, from, judged.standing, snapshot);
+        state.set_ramp(id, ramp);
         if from == to {
             return None;
         }
-        (verdict.since, verdict.since_wall) = (at, self.wall(at));
         // Down at its very first result is not a fall: nothing was known to be good.
         if from != Standing::Unknown && from.is_up() && !to.is_up() {
             state.fell[id.index()] = self.swap;
@@ -129,6 +163,51 @@ impl Turn<'_> {
             reason,
             decided: at,
         })
+    }
+
+    /// The ramp of a slot that stood as `from` and, by what probes say, stands as `judged`: on its
+    /// way down while it is drained and works, on its way up when it comes back.
+    fn ramp(
+        &self,
+        before: Option<RampState>,
+        slot: SlotId,
+        from: Standing,
+        judged: Standing,
+        snapshot: &Snapshot,
+    ) -> Option<RampState> {
+        let now = self.clock.now();
+        let said = self.layers.hands.get(&slot);
+        if let Some((since, over)) = said.and_then(|said| said.leaving) {
+            let kind = RampKind::Leaving;
+            return judged.is_up().then_some(RampState { slot, kind, since, over });
+        }
+        if !said.map_or(judged, |said| said.standing).is_up() {
+            return None;
+        }
+        let ramp = snapshot.plans_of_slot[slot.index()]
+            .iter()
+            .any(|plan| snapshot.plan(*plan).ramp.is_some());
+        match before {
+            // A drain that is taken back in the middle: from where it got to.
+            Some(RampState { kind: RampKind::Leaving, since, over: Some(over), .. }) => {
+                let left = over.saturating_sub(since.elapsed(now));
+                let since = Since::resumed(left, now);
+                Some(RampState { slot, kind: RampKind::Rising, since, over: Some(over) })
+            }
+            Some(RampState { kind: RampKind::Leaving, .. }) => None,
+            None if ramp && matches!(from, Standing::Down | Standing::Drained) => {
+                let since = Since::starting(now);
+                Some(RampState { slot, kind: RampKind::Rising, since, over: None })
+            }
+            Some(rising) if self.layers.pinned != rising.since.is_paused() => {
+                let since = match self.layers.pinned {
+                    true => rising.since.paused(now),
+                    false => Since::resumed(rising.since.elapsed(now), now),
+                };
+                Some(RampState { since, ..rising })
+            }
+            rising => rising,
+        }
     }
 
     /// What probes say of `slot`, and of that what may take effect; `before` is how it stands.

@@ -9,6 +9,7 @@ mod answerer;
 mod backends;
 pub mod demo;
 mod doors;
+mod pin;
 mod ready;
 mod signals;
 mod watch;
@@ -21,6 +22,7 @@ use crate::{
     config::{Problems, server, sources::SERVER_FILE},
     control::{
         Change, Handle,
+        hand::pin::pinned,
         publish::{Control, TargetVerdict},
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
@@ -31,11 +33,13 @@ use crate::{
     health::{self, Checker, HealthReport, Impairment, TargetState},
     telemetry::{Metrics, Telemetry},
     transport::{Sockets, TcpLimits, TcpServer, UdpServer},
+    verdict::Standing,
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use backends::Backends;
 use doors::Doors;
+use pin::PinWatch;
 use signals::Signals;
 use std::{
     collections::hash_map::RandomState,
@@ -45,7 +49,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch as latest},
+    sync::{Notify, mpsc, oneshot, watch as latest},
     time::timeout,
 };
 
@@ -148,6 +152,9 @@ async fn start(
     let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
     let mut control = Control::new(Arc::clone(&clock));
     control.count_by(Arc::clone(&telemetry));
+    let state = options.dir.join(&server.state);
+    let pin = pinned(&state);
+    control.pin_file(pin.clone());
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
     let handle = Handle {
@@ -157,6 +164,8 @@ async fn start(
         report: reports,
         locations: Arc::clone(&locations),
         moves: control.moves(),
+        overview: control.overview(),
+        hand: control.hand(),
     };
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let mut main_loop = Loop::new(
@@ -193,6 +202,8 @@ async fn start(
     let running = Arc::new(Watched { checker, revisions });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
+    let hangup = Arc::new(Notify::new());
+    let pins = PinWatch::start(state, pin, Arc::clone(&hangup), changes.clone());
     let watcher = watched.map(|folder| folder.watch(server.watch, changes.clone()));
     let announcing = async {
         let warmed = warming.await.context("waiting for first results")?;
@@ -206,12 +217,12 @@ async fn start(
     tokio::select! {
         announced = announcing => {
             announced?;
-            signals.stopped(&changes).await;
+            signals.stopped(&changes, &hangup).await;
         }
-        () = signals.stopped(&changes) => {}
+        () = signals.stopped(&changes, &hangup) => {}
     }
     tracing::info!("stopping");
-    drop(watcher);
+    drop((watcher, pins));
     doors.close().await;
     tokio::task::spawn_blocking(move || {
         udp.stop();
@@ -270,10 +281,13 @@ fn start_checker(
 ) -> anyhow::Result<Checker> {
     let seed = RandomState::new().hash_one("health");
     let limits = health::Limits::default();
-    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits };
+    let heard = changes.clone();
+    // Fails only while the server stops.
+    let answered: health::Answered = Box::new(move |_, _| drop(heard.send(Change::Heard)));
+    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits, answered };
     let tell = move |report: HealthReport| {
-        let HealthReport { key, sight, reason, at, .. } = report;
-        let (first_failure, answered, observed) = (None, false, false);
+        let (sight, reason) = report.effect();
+        let HealthReport { key, at, first_failure, answered, observe: observed, .. } = report;
         let verdict = TargetVerdict { key, sight, reason, at, first_failure, answered, observed };
         // Fails only while the server stops.
         let _ = changes.send(Change::Verdicts(vec![verdict]));
@@ -285,21 +299,27 @@ fn start_checker(
 struct Probing(Arc<Checker>);
 
 impl Proof for Probing {
-    fn answered_since(&self, _: Moment, _: &str) -> bool {
-        true
+    fn answered_since(&self, since: Moment, except: &str) -> bool {
+        self.0.answered_since(since, except)
     }
-    fn failed_since(&self, _: &str, _: Moment) -> bool {
-        true
+    fn failed_since(&self, key: &str, since: Moment) -> bool {
+        self.0.failed_since(key, since)
     }
 }
 
 impl Vantage for Probing {
-    fn update(&self, plan: &CheckPlan) {
-        self.0.update(plan);
+    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Standing>) {
+        self.0.update(plan, saved);
     }
-    fn hasten(&self, _: &[Arc<str>]) {}
-    fn call_witnesses(&self, _: &[Arc<str>]) {}
-    fn listen(&self, _: bool) {}
+    fn hasten(&self, keys: &[Arc<str>]) {
+        self.0.hasten(keys);
+    }
+    fn call_witnesses(&self, keys: &[Arc<str>]) {
+        self.0.call_witnesses(keys);
+    }
+    fn listen(&self, yes: bool) {
+        self.0.arm_witness(yes);
+    }
 }
 
 fn hooks(checker: Arc<Checker>, backends: Option<Backends>) -> Hooks {

@@ -7,7 +7,7 @@ use crate::control::Change;
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc::UnboundedSender,
+    sync::{Notify, mpsc::UnboundedSender},
 };
 
 /// The signals caught so far.
@@ -27,11 +27,13 @@ impl Signals {
         })
     }
 
-    /// Returns at SIGTERM or SIGINT; each SIGHUP until then is a wish to load the files.
-    pub(super) async fn stopped(&mut self, changes: &UnboundedSender<Change>) {
+    /// Returns at SIGTERM or SIGINT; each SIGHUP until then is a wish to load the files, and
+    /// told to `hangup`.
+    pub(super) async fn stopped(&mut self, changes: &UnboundedSender<Change>, hangup: &Notify) {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => {
+                    hangup.notify_one();
                     let cause = "SIGHUP".into();
                     // Fails only when the loop has ended, and then SIGTERM is what follows.
                     let _ = changes.send(Change::Reload { cause, force: false, reply: None });

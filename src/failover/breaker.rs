@@ -28,6 +28,8 @@ use std::{
 pub const ASKING: Duration = Duration::from_secs(1);
 /// A group whose targets were hastened is not hastened again before this.
 const HASTENED: Duration = Duration::from_secs(1);
+/// While something must fail once more, that is looked for so often.
+const LOOK: Duration = Duration::from_millis(50);
 /// Fewer groups than this have no majority to speak of: losing one, or one of two, is an outage.
 const GROUPS_MIN: usize = 3;
 /// How many of its own group are asked when there is no other group.
@@ -206,6 +208,8 @@ pub struct Breaker {
     cut_off: Option<Moment>,
     /// The answer that ended a cut-off: what is held must fail after it.
     reconnected: Option<Moment>,
+    /// When to look again whether something failed once more.
+    look: Option<Moment>,
     /// A mass failure is held until then.
     mass: Option<Moment>,
     /// A mass failure took effect: what follows until then belongs to it.
@@ -302,7 +306,7 @@ impl Breaker {
         let mut step = Step::default();
         let pending = self.pending();
         if pending.is_empty() {
-            (self.cut_off, self.mass) = (None, None);
+            (self.cut_off, self.mass, self.look) = (None, None, None);
             return step;
         }
         if let Some(since) = self.cut_off
@@ -324,6 +328,7 @@ impl Breaker {
         if self.mass.is_some_and(|until| until <= now) {
             self.release(now, false, &mut step);
         }
+        self.look = self.has_held(Held::Rechecking).then(|| now.after(LOOK));
         step
     }
 
@@ -341,7 +346,7 @@ impl Breaker {
             State::Held { why: Held::Asking, since, .. } => Some(since.after(ASKING)),
             _ => None,
         });
-        asking.chain(self.mass).min()
+        asking.chain(self.mass).chain(self.look).min()
     }
 
     /// Whether answers are of interest at once, whoever gives them.

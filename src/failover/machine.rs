@@ -122,6 +122,21 @@ impl Machine {
         self.active
     }
 
+    /// Whether clients are leaving one member for another.
+    pub fn is_ramping(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Whether it is `other` at another time.
+    pub fn is_same(&self, other: &Machine) -> bool {
+        *self == Machine { at: self.at, ..other.clone() }
+    }
+
+    /// Whether an operator keeps it where it stands.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// Where it stands.
     pub fn phase(&self) -> Phase {
         let towards = |to: u8, from: u8, back, over| if to < from { back } else { over };

@@ -4,11 +4,17 @@
 //! and the changes of standing. Pure: must not know sockets, tasks or the clock, so that every
 //! bound DESIGN §5 (Health) promises is held by a test that takes no time. With the defaults
 //! (10 s, 3 s, fall 3, recheck 1 s) a refusing target is down after 12 s, a hanging one after
-//! 21 s, and always after `interval × fall + timeout`; half of this file is the proof.
+//! 21 s, and always after `interval × fall + timeout`; `judge/tests.rs` is the proof.
+//!
+//! Two questions are judged apart: does it answer (`fall` and `rise`, and `leaky`), and does it
+//! answer soon (`max_latency`). A rise of either may have to wait for [`Damping`]; a fall never.
 
-use super::probe::Outcome;
+#[cfg(test)]
+mod tests;
+
+use super::{damping::Damping, ledger::Standpoint, probe::Outcome};
 use crate::{
-    checkplan::Check,
+    checkplan::{Check, Leaky},
     clock::{Dice, Moment, mix},
     verdict::{Sight, Standing},
 };
@@ -20,12 +26,17 @@ const VOID_RETRY_MAX: Duration = Duration::from_secs(1);
 /// itself is exact to milliseconds. Short time-outs allow as much again as they are long.
 const OVERRUN_MAX: Duration = Duration::from_millis(250);
 
+/// Whoever asks for a target to be probed at once gets it this long after its last probe: several
+/// falls at a time, each in want of a witness, make no storm of it.
+const HASTEN_GAP: Duration = Duration::from_millis(50);
+
 /// Which probe comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// At its place in the interval: counts both ways.
     Regular,
-    /// A second look after a failure: counts towards `fall`, never `rise`.
+    /// A look between two of those, after a failure or because somebody asked: counts towards
+    /// `fall`, never `rise`.
     Recheck,
 }
 
@@ -45,33 +56,75 @@ pub struct Change {
     pub sight: Sight,
     /// Why, in words: `refused 3/3`, `200 in 3 ms`.
     pub reason: Arc<str>,
+    /// Of a target that is down: when the first probe of this run of failures ended.
+    pub first_failure: Option<Moment>,
+    /// Of a target that is down: the failure was itself an answer.
+    pub answered: bool,
+}
+
+/// Whether it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Unknown,
+    Up,
+    Down,
 }
 
 /// The judge of one target.
 #[derive(Debug)]
 pub struct Judge {
     check: Arc<Check>,
-    standing: Standing,
-    failures: u32,
-    successes: u32,
+    level: Level,
+    is_slow: bool,
+    tally: Tally,
+    damping: Damping,
+    first_failure: Option<Moment>,
+    /// Whether anybody knows yet how it stands.
+    is_told: bool,
     voids: u32,
+    /// When the last probe ended.
+    finished: Moment,
     /// The next regular probe; `due` may come before it.
     regular: Moment,
     due: Due,
 }
 
+/// Results that count.
+#[derive(Debug, Default)]
+struct Tally {
+    /// In a row.
+    failures: u32,
+    /// Passes in a row, without those of rechecks.
+    successes: u32,
+    /// Failures not forgotten yet ([`Leaky`]).
+    leaked: u32,
+    /// Slow passes in a row, whatever failed between them.
+    slow: u32,
+    /// Fast ones, without those of rechecks.
+    fast: u32,
+}
+
 impl Judge {
-    /// A judge that knows nothing yet. The first probe is due at `first`; regular ones follow
-    /// at the phase which `hash` (see [`stable_hash`]) gives over the interval.
-    pub fn new(check: Arc<Check>, hash: u64, first: Moment) -> Self {
+    /// A judge that knows nothing yet, or only how its target stood when that was `saved`: then
+    /// results count as they would have then. The first probe is due at `first`; regular ones
+    /// follow at the phase which `hash` (see [`stable_hash`]) gives over the interval.
+    pub fn new(check: Arc<Check>, hash: u64, first: Moment, saved: Option<Standing>) -> Self {
         let interval = nanos(check.interval).max(1);
         // Between one nanosecond and one interval after the first, so the bound holds from it on.
         let gap = interval - (first.0.saturating_add(interval - hash % interval)) % interval;
         Judge {
-            standing: Standing::Unknown,
-            failures: 0,
-            successes: 0,
+            level: match saved {
+                Some(Standing::Up | Standing::Degraded) => Level::Up,
+                Some(Standing::Down) => Level::Down,
+                Some(Standing::Unknown | Standing::Drained) | None => Level::Unknown,
+            },
+            is_slow: saved == Some(Standing::Degraded),
+            tally: Tally::default(),
+            damping: Damping::new(check.hold_down),
+            first_failure: None,
+            is_told: false,
             voids: 0,
+            finished: Moment::default(),
             regular: Moment(first.0.saturating_add(gap)),
             due: Due { at: first, kind: Kind::Regular },
             check,
@@ -88,20 +141,38 @@ impl Judge {
     /// A target is `failing` from its first failure until it counts as up without one, so that
     /// TTLs stay short while it is down and while it rises.
     pub fn sight(&self) -> Sight {
-        Sight {
-            standing: self.standing,
-            failing: self.failures > 0 || self.standing == Standing::Down,
+        let standing = match self.level {
+            Level::Unknown => Standing::Unknown,
+            Level::Down => Standing::Down,
+            Level::Up if self.is_slow => Standing::Degraded,
+            Level::Up => Standing::Up,
+        };
+        Sight { standing, failing: self.tally.failures > 0 || self.level == Level::Down }
+    }
+
+    /// Counts and damping at `at`, for people.
+    pub(super) fn standpoint(&self, at: Moment) -> Standpoint {
+        let is_low = matches!(self.sight().standing, Standing::Down | Standing::Degraded);
+        Standpoint {
+            failures: self.tally.failures,
+            successes: self.tally.successes,
+            held_until: self.damping.held(at).filter(|_| is_low),
+            flapping: self.damping.is_flapping(at),
         }
     }
 
-    /// Consecutive failures.
-    pub fn failures(&self) -> u32 {
-        self.failures
-    }
-
-    /// Consecutive successes that count towards `rise`.
-    pub fn successes(&self) -> u32 {
-        self.successes
+    /// Pulls the next probe forward to `at`; it counts like a recheck, and regular ones stay
+    /// where they are. A target whose last probe failed already looks again as soon as its check
+    /// allows, and one that is down cannot tell anybody anything: both are left alone, and so is
+    /// one that was probed since `at`.
+    pub fn hasten(&mut self, at: Moment) {
+        if self.tally.failures > 0 || self.level == Level::Down || at <= self.finished {
+            return;
+        }
+        let at = at.max(self.finished.after(HASTEN_GAP));
+        if at < self.due.at {
+            self.due = Due { at, kind: Kind::Recheck };
+        }
     }
 
     /// Why a probe that starts at `started` would prove nothing: we are late ourselves
@@ -131,13 +202,20 @@ impl Judge {
             self.regular = started.after(self.check.interval.mul_f64(fraction(dice, 0.9)));
         }
         let before = self.sight();
-        self.count(outcome, kind);
+        let took = finished.since(started);
+        self.count(outcome, kind, took, finished);
+        self.finished = finished;
         self.schedule(outcome, kind, finished, dice);
         let sight = self.sight();
-        (sight != before).then(|| Change {
+        let is_news = sight != before || !self.is_told && !matches!(outcome, Outcome::Void(_));
+        self.is_told |= is_news;
+        let is_down = sight.standing == Standing::Down;
+        is_news.then(|| Change {
             was: before.standing,
             sight,
-            reason: self.reason(outcome, before.standing, finished.since(started)),
+            reason: self.reason(outcome, before.standing, took),
+            first_failure: self.first_failure.filter(|_| is_down),
+            answered: is_down && outcome.is_answer(),
         })
     }
 
@@ -148,27 +226,68 @@ impl Judge {
             .then(|| Outcome::void(format_args!("checker paused for {} in a probe", round(took))))
     }
 
-    fn count(&mut self, outcome: &Outcome, kind: Kind) {
+    fn count(&mut self, outcome: &Outcome, kind: Kind, took: Duration, at: Moment) {
+        let before = self.sight().standing;
         match outcome {
             Outcome::Void(_) => self.voids += 1,
-            Outcome::Passed(_) => {
-                self.voids = 0;
-                self.failures = 0;
-                self.successes += u32::from(kind == Kind::Regular);
-                // Nothing known: the first result alone decides.
-                if self.standing == Standing::Unknown || self.successes >= self.check.rise {
-                    self.standing = Standing::Up;
-                }
-            }
-            Outcome::Failed(_) => {
-                self.voids = 0;
-                self.successes = 0;
-                self.failures += 1;
-                if self.standing == Standing::Unknown || self.failures >= self.check.fall {
-                    self.standing = Standing::Down;
-                }
-            }
+            Outcome::Passed(_) | Outcome::Heartbeat(_) => self.pass(kind, took, at),
+            Outcome::Failed { .. } => self.fail(at),
         }
+        self.damping.turn(before, self.sight().standing, at);
+    }
+
+    fn pass(&mut self, kind: Kind, took: Duration, at: Moment) {
+        self.voids = 0;
+        self.first_failure = None;
+        self.tally.failures = 0;
+        self.tally.successes += u32::from(kind == Kind::Regular);
+        if self.check.leaky.is_some_and(|leaky| self.tally.successes >= leaky.reset_after) {
+            self.tally.leaked = 0;
+        }
+        self.pace(kind, took, at);
+        let rises = match self.level {
+            // Nothing known: the first result alone decides.
+            Level::Unknown => true,
+            Level::Down => self.tally.successes >= self.check.rise && self.damping.may_rise(at),
+            Level::Up => false,
+        };
+        if rises {
+            self.level = Level::Up;
+            self.tally.leaked = 0;
+        }
+    }
+
+    /// Judges how long a pass took.
+    fn pace(&mut self, kind: Kind, took: Duration, at: Moment) {
+        let Some(max) = self.check.max_latency else { return };
+        if took > max {
+            self.tally.slow += 1;
+            self.tally.fast = 0;
+            self.is_slow |= self.tally.slow >= self.check.fall;
+        } else {
+            self.tally.slow = 0;
+            self.tally.fast += u32::from(kind == Kind::Regular);
+            // While it is down nobody sees whether it was slow: no rise, so nothing to damp.
+            let may_rise = self.level == Level::Down || self.damping.may_rise(at);
+            self.is_slow &= !(self.tally.fast >= self.check.rise && may_rise);
+        }
+    }
+
+    fn fail(&mut self, at: Moment) {
+        self.voids = 0;
+        self.first_failure.get_or_insert(at);
+        self.tally.successes = 0;
+        self.tally.failures += 1;
+        self.tally.leaked += 1;
+        let falls = self.tally.failures >= self.check.fall || self.has_leaked().is_some();
+        if self.level == Level::Unknown || falls {
+            self.level = Level::Down;
+        }
+    }
+
+    /// The leaky bound, if it is reached.
+    fn has_leaked(&self) -> Option<Leaky> {
+        self.check.leaky.filter(|leaky| self.tally.leaked >= leaky.failures)
     }
 
     fn schedule(&mut self, outcome: &Outcome, kind: Kind, finished: Moment, dice: &mut Dice) {
@@ -178,7 +297,7 @@ impl Judge {
             // The next one stands in for the void one, so it counts as that would have.
             Outcome::Void(_) => Some((self.void_retry(dice), kind)),
             // Once down, another look could count neither towards `fall` nor towards `rise`.
-            Outcome::Failed(_) if self.standing != Standing::Down => {
+            Outcome::Failed { .. } if self.level != Level::Down => {
                 self.check.fast_recheck.map(|after| (after, Kind::Recheck))
             }
             _ => None,
@@ -199,11 +318,22 @@ impl Judge {
     }
 
     fn reason(&self, outcome: &Outcome, was: Standing, took: Duration) -> Arc<str> {
+        let Check { fall, .. } = *self.check;
+        let now = self.sight().standing;
+        let held = self.damping.words(was, now);
         match outcome {
-            Outcome::Failed(why) if was == Standing::Unknown => {
+            Outcome::Failed { why, .. } if was == Standing::Unknown => {
                 format!("{why}, first result").into()
             }
-            Outcome::Failed(why) => format!("{why} {}/{}", self.failures, self.check.fall).into(),
+            Outcome::Failed { why, .. } => match self.has_leaked() {
+                Some(Leaky { failures, .. }) if self.tally.failures < fall => {
+                    format!("{why}, leaky {failures}/{failures}{held}").into()
+                }
+                _ => format!("{why} {}/{fall}{held}", self.tally.failures).into(),
+            },
+            Outcome::Passed(_) if was == Standing::Up && now == Standing::Degraded => {
+                format!("slow: {} {}/{fall}{held}", outcome.words(took), self.tally.slow).into()
+            }
             _ => outcome.words(took),
         }
     }
@@ -229,305 +359,4 @@ fn nanos(duration: Duration) -> u64 {
 /// For people: milliseconds are enough.
 fn round(duration: Duration) -> String {
     format!("{:?}", Duration::from_millis(nanos(duration) / 1_000_000))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checkplan::CheckKind;
-    use proptest::prelude::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn check(
-        interval: u64,
-        timeout: u64,
-        fall: u32,
-        rise: u32,
-        recheck: Option<u64>,
-    ) -> Arc<Check> {
-        Arc::new(Check {
-            name: "test".into(),
-            kind: CheckKind::Tcp,
-            interval: MS * interval as u32,
-            timeout: MS * timeout as u32,
-            fall,
-            rise,
-            fast_recheck: recheck.map(Duration::from_millis),
-        })
-    }
-
-    fn defaults() -> Arc<Check> {
-        check(10_000, 3_000, 3, 2, Some(1_000))
-    }
-
-    /// A judge and the dice it is asked with; outcomes are `+` passed, `-` failed at once,
-    /// `~` hung until the time-out, `?` void.
-    struct Bench {
-        judge: Judge,
-        dice: Dice,
-        now: Moment,
-    }
-
-    impl Bench {
-        fn new(check: Arc<Check>, seed: u64) -> Self {
-            let first = Moment(seed % 7_000_000_000);
-            Bench {
-                judge: Judge::new(check, stable_hash("k") ^ mix(seed), first),
-                dice: Dice::seeded(seed),
-                now: first,
-            }
-        }
-
-        fn probe(&mut self, what: char) -> Option<Change> {
-            let started = self.judge.due();
-            assert!(started >= self.now, "a probe is due before the last one ended");
-            let (mut outcome, took) = match what {
-                '+' => (Outcome::passed("open"), MS),
-                '-' => (Outcome::failed("refused"), MS),
-                '~' => (Outcome::failed("timeout"), self.judge.check.timeout),
-                _ => (Outcome::void("no descriptors"), Duration::ZERO),
-            };
-            self.now = started.after(took);
-            self.judge.observe(&mut outcome, started, self.now, &mut self.dice)
-        }
-
-        fn standing_after(&mut self, results: &str) -> Standing {
-            for what in results.chars() {
-                self.probe(what);
-            }
-            self.judge.sight().standing
-        }
-
-        /// Probes until something dies at `death`; returns how long it counted as up after that.
-        fn detection(&mut self, death: Moment, how: char) -> Duration {
-            while self.judge.sight().standing != Standing::Down {
-                let what = if self.judge.due() < death { '+' } else { how };
-                self.probe(what);
-            }
-            self.now.since(death)
-        }
-    }
-
-    #[test]
-    fn consecutive_results_decide() {
-        use Standing::{Down, Unknown, Up};
-        for (results, expected) in [
-            ("", Unknown),
-            ("?", Unknown),
-            ("+", Up),
-            ("-", Down),
-            ("?-", Down),
-            ("+--", Up),
-            ("+---", Down),
-            ("+--+--+--", Up),
-            ("+-?-?-", Down),
-            ("+-?+?--", Up),
-            ("+---+", Down),
-            ("+---++", Up),
-            ("+---+-+", Down),
-            ("+---+?+", Up),
-            ("-+", Down),
-            ("-++", Up),
-            ("+-+-+-+-+-", Up),
-        ] {
-            for recheck in [Some(1_000), None] {
-                let mut bench = Bench::new(check(10_000, 3_000, 3, 2, recheck), 1);
-                assert_eq!(bench.standing_after(results), expected, "after {results}");
-            }
-        }
-    }
-
-    #[test]
-    fn changes_of_failing_are_told_as_well_as_changes_of_standing() {
-        let mut bench = Bench::new(defaults(), 1);
-        let mut told = |what| {
-            bench.probe(what).map(|change| {
-                let Sight { standing, failing } = change.sight;
-                format!("{} {failing}: {}", standing.word(), change.reason)
-            })
-        };
-        assert_eq!(told('+').as_deref(), Some("up false: open in 1 ms"));
-        assert_eq!(told('+'), None);
-        assert_eq!(told('-').as_deref(), Some("up true: refused 1/3"));
-        assert_eq!(told('?'), None);
-        assert_eq!(told('-'), None);
-        assert_eq!(told('+').as_deref(), Some("up false: open in 1 ms"));
-        assert_eq!(told('-').as_deref(), Some("up true: refused 1/3"));
-        assert_eq!(told('-'), None);
-        assert_eq!(told('-').as_deref(), Some("down true: refused 3/3"));
-        assert_eq!(told('-'), None);
-        assert_eq!(told('+'), None);
-        assert_eq!(told('+').as_deref(), Some("up false: open in 1 ms"));
-    }
-
-    #[test]
-    fn a_failed_first_result_says_that_it_was_the_first() {
-        let change = Bench::new(defaults(), 1).probe('-').expect("a change");
-        assert_eq!(change.was, Standing::Unknown);
-        assert_eq!(&*change.reason, "refused, first result");
-    }
-
-    #[test]
-    fn a_recheck_follows_a_failure_after_one_second_but_not_once_down() {
-        let mut bench = Bench::new(defaults(), 3);
-        bench.probe('+');
-        bench.probe('-');
-        for _ in 0..2 {
-            assert_eq!(bench.judge.due().since(bench.now), MS * 1_000);
-            bench.probe('-');
-        }
-        assert_eq!(bench.judge.sight().standing, Standing::Down);
-        assert!(bench.judge.due().since(bench.now) > MS * 5_000);
-    }
-
-    #[test]
-    fn a_recheck_never_counts_towards_rise() {
-        let mut judge = Bench::new(defaults(), 3).judge;
-        judge.standing = Standing::Down;
-        judge.count(&Outcome::passed("open"), Kind::Recheck);
-        judge.count(&Outcome::passed("open"), Kind::Recheck);
-        assert_eq!(judge.sight().standing, Standing::Down);
-        assert_eq!(judge.successes(), 0);
-    }
-
-    #[test]
-    fn a_regular_probe_is_not_moved_by_rechecks() {
-        let mut bench = Bench::new(defaults(), 4);
-        bench.probe('+');
-        bench.probe('+');
-        let started = bench.judge.due();
-        bench.probe('-');
-        bench.probe('+');
-        let gap = bench.judge.due().since(started);
-        assert!(gap >= MS * 9_000 && gap <= MS * 10_000, "{gap:?}");
-    }
-
-    #[test]
-    fn the_defaults_keep_what_check_prints() {
-        for seed in 0..2_000 {
-            let death = Moment(60_000_000_000 + mix(seed) % 10_000_000_000);
-            let refused = Bench::new(defaults(), seed).detection(death, '-');
-            assert_eq!(defaults().detection(Duration::ZERO), MS * 12_000);
-            assert!(refused <= MS * 12_010, "refusing: {refused:?}");
-            let hung = Bench::new(defaults(), seed).detection(death, '~');
-            assert_eq!(defaults().detection(defaults().timeout), MS * 21_000);
-            assert!(hung <= MS * 21_000, "hanging: {hung:?}");
-            let calm = check(10_000, 3_000, 3, 2, None);
-            assert_eq!(calm.detection(calm.timeout), calm.worst_case_detection());
-            let hung = Bench::new(calm, seed).detection(death, '~');
-            assert!(hung <= MS * 33_000, "hanging without rechecks: {hung:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn detection_never_exceeds_what_check_prints(
-            interval in 100u64..20_000,
-            timeout in 1u64..99,
-            fall in 1u32..8,
-            recheck in proptest::option::of(1u64..30_000),
-            hangs in any::<bool>(),
-            seed in any::<u64>(),
-        ) {
-            let check = check(interval, interval * timeout / 100 + 1, fall, 2, recheck);
-            let bound = check.detection(if hangs { check.timeout } else { MS });
-            prop_assert!(bound <= check.worst_case_detection() + MS);
-            let death = Moment(mix(seed) % 100_000_000_000);
-            let mut bench = Bench::new(check, seed);
-            // Not dead from the start: then the first result alone decides.
-            bench.probe('+');
-            let death = death.max(bench.now);
-            let took = bench.detection(death, if hangs { '~' } else { '-' });
-            prop_assert!(took <= bound, "{took:?} > {bound:?}");
-        }
-
-        #[test]
-        fn regular_probes_start_nine_tenths_to_one_interval_apart(seed in any::<u64>()) {
-            let mut bench = Bench::new(defaults(), seed);
-            bench.probe('+');
-            prop_assert!(bench.judge.due().since(bench.now) <= MS * 10_000);
-            for _ in 0..50 {
-                let last = bench.judge.due();
-                bench.probe('+');
-                let gap = bench.judge.due().since(last);
-                prop_assert!(gap >= MS * 9_000 && gap <= MS * 10_000, "{gap:?}");
-            }
-        }
-
-        #[test]
-        fn recovery_takes_no_longer_than_rise_plus_one_intervals(
-            rise in 1u32..6, seed in any::<u64>(),
-        ) {
-            let mut bench = Bench::new(check(10_000, 3_000, 3, rise, Some(1_000)), seed);
-            bench.standing_after("+---");
-            let down = bench.now;
-            while bench.judge.sight().standing == Standing::Down {
-                bench.probe('+');
-            }
-            prop_assert!(bench.now.since(down) <= MS * (10_000 * (rise + 1)));
-        }
-    }
-
-    #[test]
-    fn phases_are_even_over_the_interval() {
-        let mut tenths = [0; 10];
-        for target in 0..1_000 {
-            let hash = stable_hash(&format!("192.0.2.1:{target}/tcp"));
-            let due = Judge::new(defaults(), hash, Moment(5)).regular;
-            tenths[(due.0 - 6) as usize / 1_000_000_000] += 1;
-        }
-        assert!(tenths.iter().all(|n| (60..140).contains(n)), "{tenths:?}");
-    }
-
-    #[test]
-    fn the_phase_is_the_same_on_every_start() {
-        assert_eq!(stable_hash(""), mix(0xcbf2_9ce4_8422_2325));
-        assert_eq!(stable_hash("a"), mix(0xaf63_dc4c_8601_ec8c));
-    }
-
-    #[test]
-    fn a_void_result_is_followed_up_within_a_second_and_backs_off() {
-        let mut bench = Bench::new(defaults(), 9);
-        bench.probe('+');
-        let mut last = Duration::ZERO;
-        for void in 0..12 {
-            bench.probe('?');
-            let delay = bench.judge.due().since(bench.now);
-            assert!(delay <= VOID_RETRY_MAX, "void {void}: {delay:?}");
-            assert!(void > 0 || delay <= MS * 125);
-            last = last.max(delay);
-        }
-        assert!(last >= MS * 500);
-        assert_eq!(bench.judge.sight().standing, Standing::Up);
-    }
-
-    #[test]
-    fn a_pause_of_the_checker_is_nobody_elses_failure() {
-        let mut bench = Bench::new(defaults(), 9);
-        bench.standing_after("++--");
-        for (late, took) in [(6_000, 1), (0, 9_000), (3_600_000, 3_600_000)] {
-            let started = bench.judge.due().after(MS * late);
-            let finished = started.after(MS * took);
-            let mut outcome = Outcome::failed("timeout");
-            let change = bench.judge.observe(&mut outcome, started, finished, &mut bench.dice);
-            assert_eq!(change, None);
-            assert!(matches!(outcome, Outcome::Void(_)), "{outcome:?}");
-            assert!(bench.judge.due().since(finished) <= VOID_RETRY_MAX);
-            bench.now = finished;
-        }
-        assert_eq!(bench.judge.failures(), 2);
-        assert_eq!(bench.standing_after("-"), Standing::Down);
-    }
-
-    #[test]
-    fn lateness_up_to_the_time_out_spoils_nothing() {
-        let mut bench = Bench::new(defaults(), 9);
-        bench.probe('+');
-        let started = bench.judge.due().after(MS * 3_000);
-        let mut outcome = Outcome::failed("timeout");
-        let finished = started.after(MS * 3_200);
-        bench.judge.observe(&mut outcome, started, finished, &mut bench.dice);
-        assert_eq!(bench.judge.failures(), 1);
-    }
 }

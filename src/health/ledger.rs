@@ -1,13 +1,12 @@
 //! What is known of each target, for steering and for people.
 //!
-//! One [`Entry`] a target, written by its task alone and read by whoever asks. Must not decide
+//! One [`Entry`] a target, written by its task (or by who brings its heartbeats) and read by
+//! whoever asks. Must not decide
 //! anything: that is [`super::judge`].
 
-use super::{
-    judge::{Change, Judge},
-    probe::Outcome,
-};
+use super::{judge::Change, latency::Histogram, probe::Outcome};
 use crate::{
+    checkplan::{Mode, Target},
     clock::Moment,
     verdict::{Sight, Standing},
 };
@@ -16,6 +15,9 @@ use std::{
     time::Duration,
 };
 
+/// Different errors kept of one target.
+const ERRORS_MAX: usize = 5;
+
 /// A change of how a target stands, told once; also what [`super::Checker::current`] repeats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthReport {
@@ -23,14 +25,36 @@ pub struct HealthReport {
     pub key: Arc<str>,
     /// How it stood before; `Unknown` when this was its first result.
     pub was: Standing,
-    /// What steering must see from now on.
+    /// What steering must see from now on, unless it is only observed.
     pub sight: Sight,
-    /// Why, in at most 120 printable characters: `refused 3/3`, `200 in 3 ms`.
+    /// Why, in words: `refused 3/3`, `200 in 3 ms`.
     pub reason: Arc<str>,
     /// When the deciding probe ended. Later reports of one target have later moments.
     pub at: Moment,
     /// How long that probe took.
     pub took: Duration,
+    /// Its check has `mode = "observe"`: shown, and nothing else ([`Self::effect`]).
+    pub observe: bool,
+    /// Of a target that is down: when the first probe of this run of failures *ended*. While one
+    /// that hangs is under way nobody knows yet that anything is wrong, and an answer which came
+    /// meanwhile may be older than what has cut us off: whoever answers after this moment is a
+    /// witness, nobody before.
+    pub first_failure: Option<Moment>,
+    /// Of a target that is down: the deciding failure was itself an answer (a wrong status or
+    /// body, a heartbeat that says so), so that it needs no witness.
+    pub answered: bool,
+}
+
+impl HealthReport {
+    /// What may act on answers, and the reason to show with it.
+    pub fn effect(&self) -> (Sight, Arc<str>) {
+        if !self.observe {
+            return (self.sight, Arc::clone(&self.reason));
+        }
+        let would_be = self.sight.standing.word();
+        let reason = format!("observed only, would be {would_be}: {}", self.reason);
+        (Sight { standing: Standing::Up, failing: false }, reason.into())
+    }
 }
 
 /// All that is known of one target, for `status` and metrics.
@@ -40,14 +64,20 @@ pub struct TargetState {
     pub key: Arc<str>,
     /// For people: `zone/pool/endpoint` of the first user.
     pub label: Arc<str>,
-    /// What steering sees.
+    /// What steering sees; what it would see, of a target that is only observed.
     pub sight: Sight,
+    /// Whether it is only observed.
+    pub observe: bool,
     /// Why it stands so; empty before the first result.
     pub reason: Arc<str>,
     /// Consecutive failures up to now.
     pub failures: u32,
     /// Consecutive successes up to now, of those that count towards `rise`.
     pub successes: u32,
+    /// Until when flap damping keeps it from rising, if it did at its last probe.
+    pub held_until: Option<Moment>,
+    /// Whether it fell within ten minutes after a rise, and was not up for ten minutes since.
+    pub flapping: bool,
     /// The last probe, void or not.
     pub last_probe: Option<LastProbe>,
     /// Why its last probe was void, if it was.
@@ -58,6 +88,21 @@ pub struct TargetState {
     pub failures_total: u64,
     /// Void ones among them.
     pub voids_total: u64,
+    /// How long its answers took of late.
+    pub latency: Histogram,
+    /// Its last different errors, the newest last.
+    pub errors: Vec<SeenError>,
+}
+
+/// An error a target had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenError {
+    /// In words: `refused`, `status 503`, `void: out of file descriptors`.
+    pub what: Arc<str>,
+    /// When it was seen last.
+    pub at: Moment,
+    /// How often, since it is among those that are kept.
+    pub count: u64,
 }
 
 /// What the last probe of a target brought.
@@ -69,6 +114,15 @@ pub struct LastProbe {
     pub took: Duration,
     /// What came of it: `200 in 3 ms`, `refused`, `void: out of file descriptors`.
     pub outcome: Arc<str>,
+}
+
+/// How the judge of a target stands after a probe or heartbeat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standpoint {
+    pub failures: u32,
+    pub successes: u32,
+    pub held_until: Option<Moment>,
+    pub flapping: bool,
 }
 
 /// The checker itself is in trouble: the last probes of some targets were void.
@@ -91,44 +145,77 @@ struct Known {
 }
 
 impl Entry {
-    pub(super) fn new(key: Arc<str>, label: Arc<str>) -> Self {
-        let state = TargetState {
-            key,
-            label,
+    /// Nothing known of `target`, or only how it stood when that was `saved`.
+    pub(super) fn new(target: &Target, saved: Option<Standing>, now: Moment) -> Self {
+        let observe = target.check.mode == Mode::Observe;
+        let mut state = TargetState {
+            key: Arc::clone(&target.key),
+            label: Arc::clone(&target.label),
             sight: Sight::default(),
+            observe,
             reason: "".into(),
             failures: 0,
             successes: 0,
+            held_until: None,
+            flapping: false,
             last_probe: None,
             impaired: None,
             probes_total: 0,
             failures_total: 0,
             voids_total: 0,
+            latency: Histogram::default(),
+            errors: Vec::new(),
         };
-        Entry(Mutex::new(Known { state, last: None }))
+        let last = saved.map(|standing| {
+            state.sight = Sight { standing, failing: standing == Standing::Down };
+            state.reason = "as it stood before the restart".into();
+            HealthReport {
+                key: Arc::clone(&state.key),
+                was: standing,
+                sight: state.sight,
+                reason: Arc::clone(&state.reason),
+                at: now,
+                took: Duration::ZERO,
+                observe,
+                first_failure: None,
+                answered: false,
+            }
+        });
+        Entry(Mutex::new(Known { state, last }))
     }
 
-    /// Writes down a probe; gives the report if it changed anything.
+    /// Writes down a probe or heartbeat; gives the report if it changed anything.
     pub(super) fn record(
         &self,
         outcome: &Outcome,
         (started, finished): (Moment, Moment),
-        judge: &Judge,
+        standpoint: Standpoint,
         change: Option<Change>,
     ) -> Option<HealthReport> {
         let took = finished.since(started);
+        let words = outcome.words(took);
         let mut known = self.lock();
         let state = &mut known.state;
         state.probes_total += 1;
-        state.failures_total += u64::from(matches!(outcome, Outcome::Failed(_)));
-        state.voids_total += u64::from(matches!(outcome, Outcome::Void(_)));
-        state.impaired = match outcome {
-            Outcome::Void(why) => Some((&**why).into()),
-            _ => None,
-        };
-        state.last_probe = Some(LastProbe { at: started, took, outcome: outcome.words(took) });
-        state.failures = judge.failures();
-        state.successes = judge.successes();
+        state.impaired = None;
+        match outcome {
+            Outcome::Passed(_) => state.latency.record(took),
+            Outcome::Heartbeat(_) => {}
+            Outcome::Failed { .. } => {
+                state.failures_total += 1;
+                note(&mut state.errors, &words, finished);
+            }
+            Outcome::Void(why) => {
+                state.voids_total += 1;
+                state.impaired = Some((&**why).into());
+                note(&mut state.errors, &words, finished);
+            }
+        }
+        state.last_probe = Some(LastProbe { at: started, took, outcome: words });
+        state.failures = standpoint.failures;
+        state.successes = standpoint.successes;
+        state.held_until = standpoint.held_until;
+        state.flapping = standpoint.flapping;
         let change = change?;
         state.sight = change.sight;
         state.reason = Arc::clone(&change.reason);
@@ -139,6 +226,9 @@ impl Entry {
             reason: change.reason,
             at: finished,
             took,
+            observe: state.observe,
+            first_failure: change.first_failure,
+            answered: change.answered,
         };
         known.last = Some(report.clone());
         Some(report)
@@ -147,6 +237,10 @@ impl Entry {
     /// The last report; `None` before the first result.
     pub(super) fn last(&self) -> Option<HealthReport> {
         self.lock().last.clone()
+    }
+
+    pub(super) fn key(&self) -> Arc<str> {
+        Arc::clone(&self.lock().state.key)
     }
 
     pub(super) fn state(&self) -> TargetState {
@@ -164,5 +258,32 @@ impl Entry {
     fn lock(&self) -> MutexGuard<'_, Known> {
         // Each write leaves a whole value, so a panic elsewhere has spoilt nothing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Remembers an error among the last different ones.
+fn note(errors: &mut Vec<SeenError>, what: &Arc<str>, at: Moment) {
+    let known = errors.iter().position(|error| error.what == *what);
+    let count = known.map_or(0, |known| errors.remove(known).count);
+    if errors.len() == ERRORS_MAX {
+        errors.remove(0);
+    }
+    errors.push(SeenError { what: Arc::clone(what), at, count: count + 1 });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_five_different_errors_are_kept_with_how_often() {
+        let mut errors = Vec::new();
+        for (at, what) in ["a", "b", "a", "c", "d", "e", "f", "b"].into_iter().enumerate() {
+            note(&mut errors, &what.into(), Moment(at as u64));
+        }
+        let kept: Vec<_> = errors.iter().map(|e| (&*e.what, e.at.0, e.count)).collect();
+        assert_eq!(kept, [("c", 3, 1), ("d", 4, 1), ("e", 5, 1), ("f", 6, 1), ("b", 7, 1)]);
+        note(&mut errors, &"d".into(), Moment(9));
+        assert_eq!(errors.last().map(|e| (&*e.what, e.at.0, e.count)), Some(("d", 9, 2)));
     }
 }

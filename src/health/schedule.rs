@@ -1,25 +1,32 @@
-//! A task a target: waits until its judge wants a probe, probes, writes down, reports.
+//! Who is probed: what a plan and a reload do to the targets, and what others may ask of them.
 //!
-//! An idle task is a timer and some hundred bytes; what is in flight is bounded by
-//! [`super::lanes`]. [`Checker::update`] compares plans by key: whoever stays is not touched at
+//! A target has a task: one that probes ([`super::task`]), or one that waits for heartbeats
+//! ([`super::push`]). [`Checker::update`] compares plans by key: whoever stays is not touched at
 //! all, whoever left is aborted, whoever came is probed at once.
 
 use super::{
-    judge::{Judge, stable_hash},
+    judge::stable_hash,
     lanes::{Lanes, Limits},
+    latency::{Durations, ProbeDurations},
     ledger::{Entry, HealthReport, Impairment, TargetState},
-    probe::{Lookups, Outcome, Prober, client_config},
+    probe::{Lookups, client_config},
+    pulse::{self, Pulse},
+    push::{Beat, HeartbeatError, Pushed},
+    task::{Nudge, Task},
+    witness::{Answered, Witnesses},
 };
 use crate::{
-    checkplan::{CheckPlan, Target},
-    clock::{Clock, Dice, Moment},
+    checkplan::{CheckPlan, ProbeAddress, Target, Token},
+    clock::{Clock, Moment},
+    verdict::Standing,
 };
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use rustls::{ClientConfig, pki_types::CertificateDer};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -29,6 +36,8 @@ use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 const SPREAD_MAX: Duration = Duration::from_millis(200);
 /// … or, when they are few, over this much for each.
 const SPREAD_EACH: Duration = Duration::from_micros(200);
+/// The same of targets whose next probe is pulled forward: somebody waits for what they say.
+const HASTE_MAX: Duration = Duration::from_millis(100);
 
 /// What a checker is started with.
 pub struct Settings {
@@ -40,42 +49,77 @@ pub struct Settings {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// How many probes are in flight.
     pub limits: Limits,
+    /// Told of every answer, while [armed](Checker::arm_witness). Must not block.
+    pub answered: Answered,
 }
 
 /// Probes all targets of the plan it was last given. Dropping it stops them.
 pub struct Checker {
     shared: Arc<Shared>,
     runtime: Handle,
-    targets: Mutex<HashMap<Arc<str>, Live>>,
+    watched: Mutex<Watched>,
     /// How many targets have no result yet.
     unsettled: watch::Sender<usize>,
 }
 
 /// What all tasks use.
-struct Shared {
-    clock: Arc<dyn Clock>,
-    seed: u64,
-    sink: Box<dyn Fn(HealthReport) + Send + Sync>,
-    tls: Arc<ClientConfig>,
-    lanes: Lanes,
-    lookups: Lookups,
-    deny: ArcSwap<Vec<IpNet>>,
+pub(super) struct Shared {
+    pub clock: Arc<dyn Clock>,
+    pub seed: u64,
+    pub sink: Box<dyn Fn(HealthReport) + Send + Sync>,
+    pub tls: Arc<ClientConfig>,
+    pub lanes: Lanes,
+    pub lookups: Lookups,
+    pub deny: ArcSwap<Vec<IpNet>>,
+    pub witnesses: Arc<Witnesses>,
+    pub durations: Durations,
+    pub pulse: Pulse,
 }
 
-/// A target being probed; dropping it ends its task.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// The plan being carried out.
+#[derive(Default)]
+struct Watched {
+    targets: HashMap<Arc<str>, Live>,
+    /// Keys of the targets that send heartbeats, by `CHECK/ENDPOINT`; a gate has no endpoint.
+    pushed: HashMap<String, Arc<str>>,
+    tokens: BTreeMap<Arc<str>, Token>,
+    guards: Vec<SocketAddr>,
+    /// What knows of our own pauses, once somebody needs to.
+    pulse: Option<Aborted>,
+}
+
+/// A target being watched.
 struct Live {
     entry: Arc<Entry>,
-    task: AbortHandle,
+    way: Way,
+    _task: Aborted,
 }
 
-impl Drop for Live {
+/// How a target is watched.
+enum Way {
+    /// By probes, of which the next may be pulled forward.
+    Probed(Arc<Nudge>),
+    /// By its heartbeats.
+    Pushed(Arc<Pushed>),
+}
+
+/// A task that ends with this.
+struct Aborted(AbortHandle);
+
+impl Drop for Aborted {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
 /// Held until a target has its first result, or is gone.
-struct Unsettled(watch::Sender<usize>);
+pub(super) struct Unsettled(watch::Sender<usize>);
 
 impl Unsettled {
     fn new(count: &watch::Sender<usize>) -> Self {
@@ -105,6 +149,7 @@ impl Checker {
     ) -> Result<Checker, rustls::Error> {
         Ok(Checker {
             shared: Arc::new(Shared {
+                pulse: Pulse::new(settings.clock.now()),
                 clock: settings.clock,
                 seed: settings.seed,
                 sink: Box::new(sink),
@@ -112,22 +157,26 @@ impl Checker {
                 lanes: Lanes::new(settings.limits),
                 lookups: Lookups::default(),
                 deny: ArcSwap::default(),
+                witnesses: Arc::new(Witnesses::new(settings.answered)),
+                durations: Durations::default(),
             }),
             runtime: Handle::current(),
-            targets: Mutex::default(),
+            watched: Mutex::default(),
             unsettled: watch::Sender::new(0),
         })
     }
 
-    /// Probes what `plan` names from now on. Targets found again by their key keep their counts,
-    /// phase and verdict, and get no extra probe; new ones are probed within 200 ms.
-    pub fn update(&self, plan: &CheckPlan) {
+    /// Watches what `plan` names from now on. Targets found again by their key keep their counts,
+    /// phase and verdict, and get no extra probe; new ones are probed within 200 ms. Of these
+    /// `saved` is asked how they stood before a restart: whoever is known counts on from there
+    /// and says so at once ([`Self::current`]), and the first round does not wait for it.
+    pub fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Standing>) {
         self.shared.deny.store(Arc::new(plan.deny.clone()));
-        let mut before = self.lock();
+        let mut watched = self.lock();
         let mut after = HashMap::with_capacity(plan.targets.len());
         let mut new = Vec::new();
         for target in &plan.targets {
-            match before.remove(&target.key) {
+            match watched.targets.remove(&target.key) {
                 Some(live) => {
                     live.entry.rename(&target.label);
                     after.insert(Arc::clone(&target.key), live);
@@ -135,37 +184,50 @@ impl Checker {
                 None => new.push(target),
             }
         }
-        let now = self.shared.clock.now();
-        let spread = SPREAD_MAX.min(SPREAD_EACH * u32::try_from(new.len()).unwrap_or(u32::MAX));
-        for (place, target) in new.iter().enumerate() {
-            let first = now.after(spread.mul_f64(place as f64 / new.len() as f64));
-            after.insert(Arc::clone(&target.key), self.spawn(target, first));
+        watched.pushed = plan.targets.iter().filter_map(pushed_name).collect();
+        watched.tokens.clone_from(&plan.tokens);
+        watched.guards.clone_from(&plan.guards);
+        if watched.pulse.is_none() && !watched.pushed.is_empty() {
+            watched.pulse = Some(self.beat());
         }
-        *before = after;
+        let now = self.shared.clock.now();
+        for (target, first) in new.iter().zip(spread(now, new.len(), SPREAD_MAX)) {
+            let live = self.watch(target, first, known(saved(&target.key)));
+            after.insert(Arc::clone(&target.key), live);
+        }
+        watched.targets = after;
     }
 
     /// The last report of a target, to be told again to whoever has new slots for it: `None` if
-    /// it is not in the plan or has no result yet.
+    /// it is not in the plan or nothing is known of it yet.
     pub fn current(&self, key: &str) -> Option<HealthReport> {
-        self.lock().get(key)?.entry.last()
+        self.lock().targets.get(key)?.entry.last()
     }
 
     /// How every target stands, in order of their labels.
     pub fn states(&self) -> Vec<TargetState> {
-        let mut states: Vec<_> = self.lock().values().map(|live| live.entry.state()).collect();
+        let watched = self.lock();
+        let mut states: Vec<_> = watched.targets.values().map(|live| live.entry.state()).collect();
+        drop(watched);
         states.sort_by(|a, b| (&a.label, &a.key).cmp(&(&b.label, &b.key)));
         states
     }
 
+    /// How long the answers of all targets took since the start.
+    pub fn durations(&self) -> ProbeDurations {
+        self.shared.durations.read()
+    }
+
     /// Whether the checker itself is in trouble: `checker_impaired` in status.
     pub fn impairment(&self) -> Option<Impairment> {
-        let targets = self.lock();
-        let mut reasons = targets.values().filter_map(|live| live.entry.impaired());
+        let watched = self.lock();
+        let mut reasons = watched.targets.values().filter_map(|live| live.entry.impaired());
         let reason = reasons.next()?;
         Some(Impairment { targets: 1 + reasons.count(), reason })
     }
 
-    /// Resolves once every target of the plan has its first result, or a void one.
+    /// Resolves once every probed target of the plan has its first result, or a void one, or was
+    /// known before. For heartbeats nobody waits: they come when they come.
     pub fn first_round(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut unsettled = self.unsettled.subscribe();
         async move {
@@ -174,82 +236,143 @@ impl Checker {
         }
     }
 
-    fn spawn(&self, target: &Target, first: Moment) -> Live {
-        let hash = stable_hash(&target.key);
-        let entry = Arc::new(Entry::new(Arc::clone(&target.key), Arc::clone(&target.label)));
-        let task = Task {
-            judge: Judge::new(Arc::clone(&target.check), hash, first),
-            dice: Dice::seeded(self.shared.seed ^ hash),
-            prober: Prober::new(target, &self.shared.tls),
-            entry: Arc::clone(&entry),
-            shared: Arc::clone(&self.shared),
+    /// Takes a heartbeat for `endpoint` (`zone/pool/endpoint` as everywhere; empty for a gate)
+    /// under `check`, if it carries that check's `token`.
+    ///
+    /// # Errors
+    /// The same, whether the check does not exist or its token is another.
+    pub fn heartbeat(
+        &self,
+        check: &str,
+        endpoint: &str,
+        token: &[u8],
+        beat: Beat,
+    ) -> Result<(), HeartbeatError> {
+        let pushed = {
+            let watched = self.lock();
+            let expected = watched.tokens.get(check).ok_or(HeartbeatError::Unauthorized)?;
+            if !expected.is(token) {
+                return Err(HeartbeatError::Unauthorized);
+            }
+            let key = watched.pushed.get(&name_of(check, endpoint));
+            match key.and_then(|key| watched.targets.get(key)).map(|live| &live.way) {
+                Some(Way::Pushed(pushed)) => Arc::clone(pushed),
+                _ => return Err(HeartbeatError::Unknown),
+            }
         };
-        let unsettled = Unsettled::new(&self.unsettled);
-        Live { entry, task: self.runtime.spawn(task.run(unsettled)).abort_handle() }
+        pushed.beat(beat);
+        Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Live>> {
+    /// Whether any target but `except`, or a guard, answered by a probe that ended after `since`.
+    pub fn answered_since(&self, since: Moment, except: &str) -> bool {
+        self.shared.witnesses.answered_since(since, except)
+    }
+
+    /// Whether the last probe of `key` ended after `since` and was a failure.
+    pub fn failed_since(&self, key: &str, since: Moment) -> bool {
+        let watched = self.lock();
+        let Some(live) = watched.targets.get(key) else { return false };
+        let state = live.entry.state();
+        let ended = state.last_probe.map(|probe| probe.at.after(probe.took));
+        state.failures > 0 && ended.is_some_and(|at| at > since)
+    }
+
+    /// Whether every answer is told to [`Settings::answered`] from now on.
+    pub fn arm_witness(&self, armed: bool) {
+        self.shared.witnesses.arm(armed);
+    }
+
+    /// Pulls the next probes of these targets forward to now, spread over a tenth of a second
+    /// when they are many. Such a probe counts like a recheck: towards `fall`, never `rise`. The
+    /// regular ones stay where they are, and no target is probed twice at a time.
+    pub fn hasten(&self, keys: &[Arc<str>]) {
+        let watched = self.lock();
+        let now = self.shared.clock.now();
+        for (key, at) in keys.iter().zip(spread(now, keys.len(), HASTE_MAX)) {
+            if let Some(Live { way: Way::Probed(nudge), .. }) = watched.targets.get(key) {
+                nudge.to(at);
+            }
+        }
+    }
+
+    /// [Hastens](Self::hasten) these targets and asks every `isolation_guard`, for somebody to
+    /// say that we are not cut off.
+    pub fn call_witnesses(&self, keys: &[Arc<str>]) {
+        self.hasten(keys);
+        let guards = self.lock().guards.clone();
+        self.shared.witnesses.ask(&guards, &self.shared.clock, &self.runtime);
+    }
+
+    fn watch(&self, target: &Target, first: Moment, saved: Option<Standing>) -> Live {
+        let shared = Arc::clone(&self.shared);
+        let entry = Arc::new(Entry::new(target, saved, shared.clock.now()));
+        let (way, task) = match target.address {
+            ProbeAddress::Pushed(_) => {
+                let check = Arc::clone(&target.check);
+                let pushed = Arc::new(Pushed::new(check, saved, Arc::clone(&entry), shared));
+                let task = self.runtime.spawn(Arc::clone(&pushed).watch());
+                (Way::Pushed(pushed), task)
+            }
+            ProbeAddress::Ip(_) | ProbeAddress::Host { .. } => {
+                let nudge = Arc::new(Nudge::default());
+                let hash = stable_hash(&target.key);
+                let (entry, nudged) = (Arc::clone(&entry), Arc::clone(&nudge));
+                let task = Task::new(target, (hash, first), saved, entry, nudged, shared);
+                let unsettled = saved.is_none().then(|| Unsettled::new(&self.unsettled));
+                (Way::Probed(nudge), self.runtime.spawn(task.run(unsettled)))
+            }
+        };
+        Live { entry, way, _task: Aborted(task.abort_handle()) }
+    }
+
+    /// Starts to count our own pauses.
+    fn beat(&self) -> Aborted {
+        let shared = Arc::clone(&self.shared);
+        shared.pulse.restart(shared.clock.now());
+        let beating = self.runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(pulse::BEAT).await;
+                shared.pulse.beat(shared.clock.now());
+            }
+        });
+        Aborted(beating.abort_handle())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watched> {
         // A plan is put in place whole, so a panic elsewhere has spoilt nothing.
-        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checker").field("targets", &self.lock().len()).finish_non_exhaustive()
+        let targets = self.lock().targets.len();
+        f.debug_struct("Checker").field("targets", &targets).finish_non_exhaustive()
     }
 }
 
-/// One target's life.
-struct Task {
-    judge: Judge,
-    dice: Dice,
-    prober: Prober,
-    entry: Arc<Entry>,
-    shared: Arc<Shared>,
+/// What is known of how a target stood.
+fn known(saved: Option<Standing>) -> Option<Standing> {
+    saved.filter(|s| matches!(s, Standing::Up | Standing::Degraded | Standing::Down))
 }
 
-impl Task {
-    async fn run(mut self, unsettled: Unsettled) {
-        self.round().await;
-        drop(unsettled);
-        loop {
-            self.round().await;
-        }
-    }
+/// `count` moments from `now` on, evenly over at most `most`.
+fn spread(now: Moment, count: usize, most: Duration) -> impl Iterator<Item = Moment> {
+    let span = most.min(SPREAD_EACH * u32::try_from(count).unwrap_or(u32::MAX));
+    (0..count).map(move |place| now.after(span.mul_f64(place as f64 / count as f64)))
+}
 
-    /// Waits for the next probe's time, probes, tells.
-    async fn round(&mut self) {
-        let due = self.judge.due();
-        tokio::time::sleep(due.since(self.shared.clock.now())).await;
-        let shared = Arc::clone(&self.shared);
-        let place = shared.lanes.enter().await;
-        // Boxed, so that a target which only waits takes no room for a request.
-        let (mut outcome, started) = shared.lanes.run(place, Box::pin(self.ask())).await;
-        let finished = shared.clock.now();
-        let change = self.judge.observe(&mut outcome, started, finished, &mut self.dice);
-        let span = (started, finished);
-        if let Some(report) = self.entry.record(&outcome, span, &self.judge, change) {
-            (shared.sink)(report);
+/// What the heartbeats of `target` name it by, with its key.
+fn pushed_name(target: &Target) -> Option<(String, Arc<str>)> {
+    match &target.address {
+        ProbeAddress::Pushed(endpoint) => {
+            Some((name_of(&target.check.name, endpoint), Arc::clone(&target.key)))
         }
+        _ => None,
     }
+}
 
-    /// The outcome of a probe and when it started: after the lookup of a host's address, which
-    /// is not the target's work.
-    async fn ask(&mut self) -> (Outcome, Moment) {
-        let Shared { clock, lookups, deny, .. } = &*self.shared;
-        let woken = clock.now();
-        if let Some(void) = self.judge.lateness(woken) {
-            // Nothing is sent: after a pause everybody is late, and it would prove nothing.
-            return (void, woken);
-        }
-        let deny = deny.load_full();
-        match self.prober.address(lookups, &deny).await {
-            Ok(address) => {
-                let started = clock.now();
-                (self.prober.probe(address).await, started)
-            }
-            Err(outcome) => (outcome, woken),
-        }
-    }
+fn name_of(check: &str, endpoint: &str) -> String {
+    format!("{check}/{endpoint}")
 }

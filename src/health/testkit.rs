@@ -2,7 +2,7 @@
 //! and count who came.
 
 use super::probe::client_config;
-use crate::checkplan::{Check, CheckKind, HttpCheck, ProbeAddress, Target};
+use crate::checkplan::{Check, CheckKind, HttpCheck, Mode, ProbeAddress, Target};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::{
     net::SocketAddr,
@@ -240,9 +240,14 @@ pub(crate) fn target(address: ProbeAddress, kind: CheckKind, timeout: Duration) 
             fall: 3,
             rise: 2,
             fast_recheck: Some(Duration::from_secs(1)),
+            leaky: None,
+            max_latency: None,
+            hold_down: None,
+            mode: Mode::Act,
         }),
         slots: Vec::new(),
         region: None,
+        group: "pool:zone/pool".into(),
         label: "zone/pool/endpoint".into(),
     }
 }

@@ -45,6 +45,7 @@ struct Bench {
     clock: Arc<Pausable>,
     checker: Checker,
     reports: mpsc::UnboundedReceiver<HealthReport>,
+    answers: mpsc::UnboundedReceiver<(Arc<str>, Moment)>,
 }
 
 impl Bench {
@@ -54,20 +55,26 @@ impl Bench {
 
     fn with(limits: Limits) -> Bench {
         let clock = Arc::new(Pausable::default());
-        let settings =
-            Settings { clock: Arc::clone(&clock) as _, seed: 7, extra_roots: Vec::new(), limits };
+        let (tell, answers) = mpsc::unbounded_channel();
+        let answered = Box::new(move |key: &Arc<str>, at| {
+            let _ = tell.send((Arc::clone(key), at));
+        });
+        let settings = Settings {
+            clock: Arc::clone(&clock) as _,
+            seed: 7,
+            extra_roots: Vec::new(),
+            limits,
+            answered,
+        };
         let (sink, reports) = mpsc::unbounded_channel();
         let checker = Checker::start(settings, move |report| {
             let _ = sink.send(report);
         });
-        Bench { clock, checker: checker.unwrap(), reports }
+        Bench { clock, checker: checker.unwrap(), reports, answers }
     }
 
     fn plan(&self, targets: &[&Target]) {
-        self.checker.update(&CheckPlan {
-            targets: targets.iter().copied().cloned().collect(),
-            deny: vec!["127.0.0.66/32".parse().unwrap()],
-        });
+        self.checker.update(&plan_of(targets), &|_| None);
     }
 
     async fn first_round(&self) {
@@ -104,6 +111,14 @@ impl Bench {
             }
         };
         tokio::time::timeout(PATIENCE, reached).await.expect("the state comes about");
+    }
+}
+
+fn plan_of(targets: &[&Target]) -> CheckPlan {
+    CheckPlan {
+        targets: targets.iter().copied().cloned().collect(),
+        deny: vec!["127.0.0.66/32".parse().unwrap()],
+        ..CheckPlan::default()
     }
 }
 
@@ -298,7 +313,7 @@ async fn a_host_that_cannot_be_looked_up_is_unknown_and_the_checker_impaired() {
     assert_eq!(bench.state(&target).sight.standing, Standing::Unknown);
     let impairment = bench.checker.impairment().unwrap();
     assert_eq!(impairment.targets, 1);
-    assert!(impairment.reason.starts_with("lookup of no-such-host.invalid: "));
+    assert!(impairment.reason.starts_with("lookup failed: no-such-host.invalid: "));
 }
 
 #[tokio::test]

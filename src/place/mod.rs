@@ -3,7 +3,8 @@
 //! [`mmdb`] and [`embedded`] each give a [`LocationTable`]; [`map`] compiles one, with the
 //! networks operators write, into a [`ClientMap`], the only thing here a query touches.
 //! [`fold()`] sees through IPv4 hidden in IPv6, [`distance`] and [`latency`] say how far a region
-//! is, and [`build`] makes the table that is embedded. The room must not know policies,
+//! is, [`space()`] how much of the address space each class has, and [`build`] makes the table that is
+//! embedded. The room must not know policies,
 //! records, regions' names or health: a map gives classes, what a class means is its maker's.
 
 mod blocks;
@@ -22,6 +23,7 @@ pub mod mmdb;
 pub(crate) mod mmdb_writer;
 mod nets;
 mod sets;
+mod space;
 mod table;
 
 pub use fold::{fold, fold_net};
@@ -29,6 +31,7 @@ pub use locate::{Continent, Country, Location, Subdivision};
 pub use map::{ClientMap, Hit};
 pub use nets::ClassOf;
 pub use sets::ClassMask;
+pub use space::{SpaceCell, space};
 pub use table::{LocationTable, TableInfo, TableKind};
 
 /// SHA-256 of `bytes`, in lower-case hex.

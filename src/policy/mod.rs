@@ -114,10 +114,14 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             Kind::Empty => Some(Choice::Nodata),
             Kind::Pool(pool) => self.pool(node, pool, depth),
             Kind::Weighted(it) => self.policy(node, depth, |c| c.weighted(it, above, depth)),
-            Kind::Failover(it) => self.policy(node, depth, |c| c.failover(&node.name, it, above, depth)),
+            Kind::Failover(it) => {
+                self.policy(node, depth, |c| c.failover(&node.name, it, above, depth))
+            }
             Kind::Geo(it) => self.policy(node, depth, |c| c.geo(it, above, depth)),
             Kind::Latency(it) => self.policy(node, depth, |c| c.latency(it, above, depth)),
-            Kind::Multivalue(it) => self.policy(node, depth, |c| c.multivalue(&node.name, it, above, depth)),
+            Kind::Multivalue(it) => {
+                self.policy(node, depth, |c| c.multivalue(&node.name, it, above, depth))
+            }
         }
     }
 

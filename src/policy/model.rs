@@ -100,9 +100,7 @@ impl World<'_> {
                     (is_end || is_open) && self.available(failover.members[i], true)
                 })
             }
-            Kind::Latency(latency) => {
-                latency.members.iter().any(|m| self.available(m.node, below))
-            }
+            Kind::Latency(latency) => latency.members.iter().any(|m| self.available(m.node, below)),
             Kind::Geo(geo) => {
                 let chain = self.tree.classes.chain(self.class, geo.dependent);
                 let mut members = chain.iter().flat_map(|&rule| &geo.rules[rule as usize].members);
@@ -167,7 +165,8 @@ impl World<'_> {
                 )
             }
             Kind::Multivalue(m) => {
-                let members: Vec<NodeIx> = m.members.iter().copied().filter(|&m| available(m)).collect();
+                let members: Vec<NodeIx> =
+                    m.members.iter().copied().filter(|&m| available(m)).collect();
                 if at.number.is_some() {
                     return vec![(1.0, self.together(&members, m.answers, at))];
                 }
@@ -199,7 +198,9 @@ impl World<'_> {
         let mut all: Vec<(NodeIx, usize, bool)> = Vec::new();
         for (share, outcome) in members.iter().flat_map(|&member| self.outcomes(member, at)) {
             for found in outcome.into_iter().flat_map(|(all, _)| all) {
-                if share > 1e-12 && !all.iter().any(|known| (known.0, known.1) == (found.0, found.1)) {
+                if share > 1e-12
+                    && !all.iter().any(|known| (known.0, known.1) == (found.0, found.1))
+                {
                     all.push(found);
                 }
             }
@@ -239,7 +240,13 @@ impl World<'_> {
         settled(others.find(|&i| !course.barred.contains(i) && up(i)).unwrap())
     }
 
-    fn mixed(&self, exact: Vec<(f64, NodeIx)>, rest: Vec<(f64, NodeIx)>, left: f64, at: At) -> Shares {
+    fn mixed(
+        &self,
+        exact: Vec<(f64, NodeIx)>,
+        rest: Vec<(f64, NodeIx)>,
+        left: f64,
+        at: At,
+    ) -> Shares {
         let sum: f64 = rest.iter().map(|r| r.0).sum();
         let rest = rest.into_iter().map(|(weight, node)| (left * weight / sum, node));
         let all = exact.into_iter().chain(rest);
@@ -426,7 +433,10 @@ pub(crate) fn random_text(seed: u64) -> String {
                 let trickle = ["", "", " trickle=0.02", " trickle=0.5"][roll(4) as usize];
                 text += &format!("failover {name} = {}{trickle}\n", members.join(" "));
                 let (count, active) = (members.len() as u64, roll(members.len() as u64));
-                text += &format!("{} {name}={active}\n", ["active", "active", "stays"][roll(3) as usize]);
+                text += &format!(
+                    "{} {name}={active}\n",
+                    ["active", "active", "stays"][roll(3) as usize]
+                );
                 let from = roll(count);
                 if from != active && roll(2) == 0 {
                     let moved = ["0.05", "0.35", "0.99"][roll(3) as usize];
@@ -519,7 +529,9 @@ fn agree(seed: u64) -> Result<(), TestCaseError> {
             let class = Class::at(class);
             let decision = select(&tree, class, &given.standings, &given.directives(), ());
             let may_be_empty = text.contains("all_down nodata") || text.contains(": B");
-            decision.choice.leaves(&mut |_, leaf| assert!(leaf.is_some() || may_be_empty, "{text}"));
+            decision
+                .choice
+                .leaves(&mut |_, leaf| assert!(leaf.is_some() || may_be_empty, "{text}"));
             let ours = leaders_only(&exact_shares(&decision, wanted));
             let theirs = model(&given, &tree, class, wanted);
             let sum: f64 = ours.values().sum();

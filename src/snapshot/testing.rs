@@ -99,6 +99,7 @@ fn slots(given: &Given, tree: &Tree) -> Box<[Slot]> {
         name: format!("z/{}", name.split('/').next().unwrap()).into(),
         address: address(SlotId::at(index)),
         target: Some(name.as_str().into()),
+        check: Some("check".into()),
         region: None,
     };
     given.slots.iter().enumerate().map(slot).collect()

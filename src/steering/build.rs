@@ -178,12 +178,7 @@ impl<'p> Variants<'p> {
         Then::Level(place as u32)
     }
 
-    fn thresholds(
-        &mut self,
-        split: &Split<'_>,
-        wanted: Wanted,
-        levels: &mut Vec<Level>,
-    ) -> Level {
+    fn thresholds(&mut self, split: &Split<'_>, wanted: Wanted, levels: &mut Vec<Level>) -> Level {
         let cuts = split.parts().map(|(part, width)| Cut {
             below: part.below.cut(),
             width,

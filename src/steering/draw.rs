@@ -151,8 +151,7 @@ impl Level {
             Level::Weights(arms) => (arms, &[]),
             Level::Thresholds { cuts, .. } => (&[], cuts),
         };
-        let mut outcomes =
-            arms.iter().map(|arm| arm.then).chain(cuts.iter().map(|cut| cut.then));
+        let mut outcomes = arms.iter().map(|arm| arm.then).chain(cuts.iter().map(|cut| cut.then));
         let first = outcomes.next()?;
         (matches!(first, Then::Variant(_)) && outcomes.all(|then| then == first)).then_some(first)
     }

@@ -275,8 +275,7 @@ fn over_time(text: &str, shares: [f64; 4]) -> Option<Vec<[String; 4]>> {
     let times = shares.map(|share| {
         let given = Given::new(&text.replace("{}", &share.to_string()));
         let plan = plan(given.tree(), true);
-        let steering =
-            PlanSteering::directed(&plan, &given.standings, &given.directives());
+        let steering = PlanSteering::directed(&plan, &given.standings, &given.directives());
         let selection = steering.selection(Class(0));
         let leaders = leaders(&given, selection);
         let mut dice = Dice::seeded(1);
@@ -349,14 +348,18 @@ fn ramps_of_slots_are_functions_of_time() {
     let mut given = Given::new("pool a = a1/4\npool b = b1/4\nweighted w = a b");
     let secs = std::time::Duration::from_secs;
     let mut plan = plan(given.tree(), false);
-    let state = |kind, over| RampState { slot: SlotId(1), kind, since: Since::starting(at(100)), over };
+    let state =
+        |kind, over| RampState { slot: SlotId(1), kind, since: Since::starting(at(100)), over };
     let share = |plan: &Plan, state: RampState, now| {
         state.share(plan, at(now)).map(|ramp| ramp.share.as_millionths() / 10_000)
     };
     let rising = state(RampKind::Rising, None);
     assert_eq!(share(&plan, rising, 100), None, "the plan has no ramp");
     plan.ramp = Some(Ramp { over: secs(10), start: Share::from_fraction(0.2) });
-    assert_eq!([99, 100, 105, 110].map(|now| share(&plan, rising, now)), [Some(20), Some(20), Some(60), None]);
+    assert_eq!(
+        [99, 100, 105, 110].map(|now| share(&plan, rising, now)),
+        [Some(20), Some(20), Some(60), None]
+    );
     let leaving = state(RampKind::Leaving, Some(secs(100)));
     assert_eq!([100, 150, 200].map(|now| share(&plan, leaving, now)), [Some(100), Some(50), None]);
 

@@ -1,6 +1,7 @@
 //! An HTTP backend to be probed: real sockets, and a switch for every way to fail.
 
 use super::{DEADLINE, await_some_for};
+use socket2::SockRef;
 use std::{
     collections::HashMap,
     io::{self, BufRead, BufReader, Read, Write},
@@ -20,6 +21,14 @@ pub enum Mood {
     Answer(u16, String),
     /// Accepts the connection and the request, then says nothing.
     Hang,
+    /// Cuts the connection once it has read the request.
+    Reset,
+    /// Answers well, but a byte each 20 ms.
+    Dribble,
+    /// Answers well, but only after this long.
+    Slow(Duration),
+    /// Answers well and ill in turn.
+    Flap,
 }
 
 impl Mood {
@@ -163,18 +172,33 @@ impl Shared {
                 return Ok(()); // A client that only connects, as tcp probes do.
             }
         }
-        self.hits.fetch_add(1, SeqCst);
+        let hits = self.hits.fetch_add(1, SeqCst);
         let mood = self.mood.lock().unwrap().clone();
         match mood {
-            Mood::Answer(status, body) => write!(
-                stream,
-                "HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            ),
+            Mood::Answer(status, body) => stream.write_all(&response(status, &body)),
             // Until the client gives up, or we are stopped and cut it.
             Mood::Hang => reader.read(&mut [0]).map(|_| ()),
+            // Closed with a linger of zero: the kernel sends RST, no FIN.
+            Mood::Reset => SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+            Mood::Dribble => response(200, "ok\n").iter().try_for_each(|byte| {
+                thread::sleep(Duration::from_millis(20));
+                stream.write_all(&[*byte])
+            }),
+            Mood::Slow(time) => {
+                thread::sleep(time);
+                stream.write_all(&response(200, "ok\n"))
+            }
+            Mood::Flap if hits.is_multiple_of(2) => stream.write_all(&response(200, "ok\n")),
+            Mood::Flap => stream.write_all(&response(500, "oh\n")),
         }
     }
+}
+
+/// A whole response, after which the connection ends.
+fn response(status: u16, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {length}\r\nConnection: close\r\n");
+    format!("{head}\r\n{body}").into_bytes()
 }
 
 /// The status and body of `GET path`.

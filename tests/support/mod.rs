@@ -47,6 +47,12 @@ pub fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
+/// Tells a measured figure to whoever runs the tests with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "figures are for people; no assertion reads them")]
+pub fn figure(what: &str, figure: impl std::fmt::Display) {
+    eprintln!("FIGURE {what}: {figure}");
+}
+
 /// Where the program `name` is; says so when it is nowhere, and fails on CI.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -67,11 +67,11 @@ impl HttpProbe {
         let response = request.send().await?;
         let status = response.status();
         if !self.passes(status) {
-            return Ok(Outcome::failed(format_args!("status {}", status.as_u16())));
+            return Ok(Outcome::wrong(format_args!("status {}", status.as_u16())));
         }
         match &self.check.body_contains {
             Some(text) if !contains(response, text).await? => {
-                Ok(Outcome::failed(format_args!("body does not contain \"{text}\"")))
+                Ok(Outcome::wrong(format_args!("body does not contain \"{text}\"")))
             }
             _ => Ok(Outcome::passed(status.as_u16())),
         }
@@ -204,8 +204,10 @@ mod tests {
         let roots: Vec<_> = roots.iter().map(|authority| authority.root.clone()).collect();
         let mut prober = Prober::new(&target, &testkit::tls(&roots));
         match prober.probe(to).await {
-            Outcome::Passed(words) => format!("passed: {words}"),
-            Outcome::Failed(words) => format!("failed: {words}"),
+            Outcome::Passed(words) | Outcome::Heartbeat(words) => format!("passed: {words}"),
+            Outcome::Failed { why, answered } => {
+                format!("{}: {why}", if answered { "wrong" } else { "failed" })
+            }
             Outcome::Void(words) => format!("void: {words}"),
         }
     }
@@ -221,13 +223,13 @@ mod tests {
         let short = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok";
         for (reply, check, expected) in [
             (OK, testkit::http_check(), "passed: 200"),
-            (UNAVAILABLE, testkit::http_check(), "failed: status 503"),
-            (Reply::Text(redirect), testkit::http_check(), "failed: status 302"),
+            (UNAVAILABLE, testkit::http_check(), "wrong: status 503"),
+            (Reply::Text(redirect), testkit::http_check(), "wrong: status 302"),
             (OK, body("ok"), "passed: 200"),
             (OK, body(""), "passed: 200"),
-            (OK, body("fine"), "failed: body does not contain \"fine\""),
+            (OK, body("fine"), "wrong: body does not contain \"fine\""),
             (Reply::Padded(BODY_MAX - 2), body("ok"), "passed: 200"),
-            (Reply::Padded(BODY_MAX - 1), body("ok"), "failed: body does not contain \"ok\""),
+            (Reply::Padded(BODY_MAX - 1), body("ok"), "wrong: body does not contain \"ok\""),
             (Reply::Text(short), body("ok"), "passed: 200"),
             (Reply::Text(short), body("okay"), "failed: closed early"),
             (Reply::Reset, testkit::http_check(), "failed: reset"),

@@ -4,10 +4,14 @@
 //! probe has given up; so the number of threads is bounded here, and whoever finds none free in
 //! time learns that it was our resolver that failed.
 
-use super::Outcome;
+use super::NoAddress;
+use crate::clock::Moment;
 use std::{
     net::{SocketAddr, ToSocketAddrs},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::sync::Semaphore;
@@ -19,11 +23,13 @@ const LOOKUPS_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Lookups {
     threads: Arc<Semaphore>,
+    /// When a name was found last.
+    found: AtomicU64,
 }
 
 impl Default for Lookups {
     fn default() -> Self {
-        Lookups { threads: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+        Lookups { threads: Arc::new(Semaphore::new(LOOKUPS_MAX)), found: AtomicU64::new(0) }
     }
 }
 
@@ -31,13 +37,13 @@ impl Lookups {
     /// The addresses of `name`, in the order the system prefers.
     ///
     /// # Errors
-    /// Void, whatever went wrong: a name that cannot be looked up from here may still be alive.
+    /// What went wrong, in words.
     pub(crate) async fn resolve(
         &self,
         name: &Arc<str>,
         port: u16,
         timeout: Duration,
-    ) -> Result<Vec<SocketAddr>, Outcome> {
+    ) -> Result<Vec<SocketAddr>, NoAddress> {
         let asked = async {
             let permit = Arc::clone(&self.threads).acquire_owned().await.ok()?;
             let name = Arc::clone(name);
@@ -48,11 +54,22 @@ impl Lookups {
             });
             lookup.await.ok()
         };
-        match tokio::time::timeout(timeout, asked).await {
-            Ok(Some(Ok(found))) => Ok(found),
-            Ok(Some(Err(error))) => Err(Outcome::void(format_args!("lookup of {name}: {error}"))),
-            Ok(None) => Err(Outcome::void(format_args!("lookup of {name}: stopped"))),
-            Err(_) => Err(Outcome::void(format_args!("lookup of {name}: timeout"))),
-        }
+        let why = match tokio::time::timeout(timeout, asked).await {
+            Ok(Some(Ok(found))) => return Ok(found),
+            Ok(Some(Err(error))) => error.to_string(),
+            Ok(None) => "stopped".to_owned(),
+            Err(_) => "timeout".to_owned(),
+        };
+        Err(NoAddress::Lookup(format!("{name}: {why}")))
+    }
+
+    /// A name was found at `at`: the resolver works.
+    pub(crate) fn found(&self, at: Moment) {
+        self.found.fetch_max(at.0, Relaxed);
+    }
+
+    /// Whether any name was found after `since`.
+    pub(crate) fn found_since(&self, since: Moment) -> bool {
+        self.found.load(Relaxed) > since.0
     }
 }

@@ -1,0 +1,383 @@
+//! The operator's hand over the control socket: a wish in, what came of it out, and the list of
+//! what is in force. Reads requests, weighs clients and writes replies; decides nothing itself.
+
+use super::{
+    peer::{Peer, check_text},
+    schema::{
+        Refusal as RefusalLine, SCHEMA_VERSION,
+        hand::{
+            ApprovalLine, CountryLine, DrainState, DrainWord, FlowLine, HandList, HandReply,
+            HandRequest, OverrideLine, PreviewLine, ProposalLine, RecordMovesLine, ViolationLine,
+        },
+        time,
+    },
+};
+use crate::{
+    clock::{Clock, Moment},
+    control::hand::{
+        Action, Command, Done, ForceTo, Now, Override, Proposal, Refusal, Wish,
+        apply::{SharedHand, Waiting},
+        clients::Clients,
+        command::Begins,
+        drain,
+        effect::Effect,
+        preview::{Flow, Place, Preview, preview},
+        safety::Violation,
+        shares, words,
+    },
+    place::LocationTable,
+    snapshot::Snapshot,
+    units::Weight,
+    world::{Viewer, World},
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+/// Records of a preview that are told one by one.
+const RECORDS_SHOWN: usize = 20;
+/// The longest reason.
+const REASON_CHARS: usize = 500;
+
+/// What is shown of the hand, and what clients are weighed by.
+pub(super) struct Hands {
+    pub viewer: Viewer,
+    pub shown: SharedHand,
+    pub locations: Arc<ArcSwap<LocationTable>>,
+    pub clock: Arc<dyn Clock>,
+    /// As last counted.
+    pub clients: Mutex<Arc<Clients>>,
+}
+
+impl Hands {
+    /// The clients of every map in force. Takes 25 ms for each map not seen before.
+    pub(super) fn clients(&self) -> Arc<Clients> {
+        let known = Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner));
+        let world = self.viewer.world();
+        let table = self.locations.load_full();
+        let counted = Arc::new(Clients::count(&world.snapshot, &table, &known));
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
+        counted
+    }
+
+    fn now(&self) -> Now {
+        Now { at: self.clock.now(), wall: self.clock.wall() }
+    }
+
+    /// What came of a command.
+    pub(super) fn reply(&self, done: &Done, wish: &Wish, clients: &Clients) -> HandReply {
+        let now = self.now();
+        let planned = &done.planned;
+        let snapshot = &done.after.snapshot;
+        let begins = |one: &Override| one.begins.max(now.at);
+        let made = planned.made.and_then(|id| planned.would.find(id)).map(|one| {
+            let effect = planned.would.effect(snapshot, begins(one));
+            Lines { now, snapshot, effect: &effect }.line(one, words::undo(one, &planned.would))
+        });
+        let effect = Effect::default();
+        let lines = Lines { now, snapshot, effect: &effect };
+        let removed = planned.removed.iter().map(|one| lines.line(one, words::redo(one, now.at)));
+        let proposed = planned
+            .proposed
+            .and_then(|id| planned.hand.proposals().iter().find(|proposal| proposal.id == id));
+        let is_shown = done.dry_run || proposed.is_some() || matches!(wish, Wish::Approve { .. });
+        let preview = is_shown
+            .then(|| preview(&done.before, &done.after, &planned.records, clients))
+            .flatten();
+        let world = self.viewer.world();
+        HandReply {
+            schema_version: SCHEMA_VERSION,
+            done: !done.dry_run && proposed.is_none(),
+            made,
+            removed: removed.collect(),
+            proposed: proposed.map(|one| proposal_line(one, now)),
+            said: done.said.clone(),
+            ttl_secs: done.ttl.as_secs(),
+            broke: done.broke.iter().map(ViolationLine::from).collect(),
+            last_resort: shares::newly_down(&done.before, &done.after, &planned.records),
+            undo: if done.dry_run { Vec::new() } else { planned.undo.clone() },
+            preview: preview.as_ref().map(PreviewLine::from),
+            swap: world.swap,
+            revision: world.revision,
+        }
+    }
+
+    /// Failovers that wait.
+    pub(super) fn approvals(&self, waiting: &[Waiting], clients: &Clients) -> Vec<ApprovalLine> {
+        let now = self.now();
+        let records: BTreeSet<&str> = waiting
+            .iter()
+            .flat_map(|one| &one.before.snapshot.records)
+            .map(|record| &*record.id)
+            .collect();
+        let line = |one: &Waiting| {
+            let Waiting { failover, from, to, wait, due, .. } = one;
+            let kind = if records.contains(&**failover) { "record" } else { "policy" };
+            let preview = one
+                .after
+                .as_ref()
+                .and_then(|after| preview(&one.before, after, &one.records, clients));
+            ApprovalLine {
+                failover: failover.to_string(),
+                from: from.to_string(),
+                to: to.to_string(),
+                wait: wait.what().to_owned(),
+                due: due.map(|due| later(due, now)),
+                preview: preview.as_ref().map(PreviewLine::from),
+                approve: format!(
+                    "tradewind approve {}",
+                    words::quoted(&format!("{kind}:{failover}"))
+                ),
+            }
+        };
+        waiting.iter().map(line).collect()
+    }
+
+    /// Everything that is in force, or will be.
+    pub(super) fn list(&self) -> HandList {
+        let now = self.now();
+        let shown = self.shown.load_full();
+        let hand = &shown.hand;
+        let world: Arc<World> = self.viewer.world();
+        let snapshot = &world.snapshot;
+        let effect = hand.effect(snapshot, now.at);
+        let line = |one: &Override| {
+            let undo = words::undo(one, hand);
+            if one.is_active(now.at) {
+                return Lines { now, snapshot, effect: &effect }.line(one, undo);
+            }
+            let later = hand.effect(snapshot, one.begins);
+            Lines { now, snapshot, effect: &later }.line(one, undo)
+        };
+        HandList {
+            schema_version: SCHEMA_VERSION,
+            overrides: hand.overrides().iter().map(line).collect(),
+            proposals: hand.proposals().iter().map(|one| proposal_line(one, now)).collect(),
+            pin_file: shown.file.as_ref().map(|file| file.reason.clone().unwrap_or_default()),
+        }
+    }
+}
+
+/// How overrides are written down.
+struct Lines<'a> {
+    now: Now,
+    snapshot: &'a Snapshot,
+    effect: &'a Effect,
+}
+
+impl Lines<'_> {
+    fn line(&self, one: &Override, undo: String) -> OverrideLine {
+        let now = self.now.at;
+        let target = one.target.as_ref().map(ToString::to_string);
+        let what = match &target {
+            Some(target) => format!("{} {target}", words::verb(&one.action)),
+            None => words::verb(&one.action).to_owned(),
+        };
+        OverrideLine {
+            id: one.id,
+            what,
+            target,
+            does: words::does(one, self.effect, self.snapshot),
+            active: one.is_active(now),
+            who: one.who.to_string(),
+            reason: one.reason.as_deref().map(str::to_owned),
+            made: time(one.made),
+            starts: one.starts_in(now).map(|delay| time(self.now.wall + delay)),
+            until: one.until.map(|until| later(until, self.now)),
+            remaining_ms: one.remaining(now).map(|rest| rest.as_millis() as u64),
+            hides: self.effect.hidden_by(one.id),
+            hidden_by: self.effect.hiding(one.id),
+            break_glass: one.break_glass,
+            drain: self.drain(one),
+            undo,
+        }
+    }
+
+    fn drain(&self, one: &Override) -> Option<DrainState> {
+        let (Action::Drain { over }, Some(target)) = (&one.action, &one.target) else {
+            return None;
+        };
+        if !one.is_active(self.now.at) {
+            return None;
+        }
+        let plans =
+            target.records(self.snapshot).into_iter().map(|id| self.snapshot.record(id).plan);
+        let ttl = plans.map(|plan| self.snapshot.plan(plan).ttl.max.as_secs()).max().unwrap_or(0);
+        let elapsed = one.since().elapsed(self.now.at);
+        let ttl = Duration::from_secs(ttl.into());
+        let progress = drain::progress(elapsed, *over, ttl, None);
+        Some(DrainState {
+            state: if progress.is_drained { DrainWord::Drained } else { DrainWord::Draining },
+            observed_share: progress.observed,
+            residual_share: progress.residual,
+            since: time(self.now.wall.checked_sub(elapsed).unwrap_or(SystemTime::UNIX_EPOCH)),
+        })
+    }
+}
+
+fn proposal_line(proposal: &Proposal, now: Now) -> ProposalLine {
+    let Proposal { id, command, rules, made, expires } = proposal;
+    ProposalLine {
+        id: *id,
+        verb: command.wish.verb().word().to_owned(),
+        target: command.wish.target().map(str::to_owned),
+        who: command.who.to_string(),
+        reason: command.reason.as_deref().map(str::to_owned),
+        made: time(*made),
+        expires: later(*expires, now),
+        rules: rules.iter().map(ToString::to_string).collect(),
+        confirm: format!("tradewind confirm {id}"),
+    }
+}
+
+/// `at` on the wall clock.
+fn later(at: Moment, now: Now) -> String {
+    time(now.wall + at.since(now.at))
+}
+
+impl HandRequest {
+    /// The command of `peer` that this is.
+    pub(super) fn read(&self, peer: Peer) -> Result<Command, String> {
+        if let Some(reason) = &self.reason {
+            check_text("--reason", reason, REASON_CHARS)?;
+        }
+        let begins = match (&self.at, self.starts_in_ms) {
+            (Some(_), Some(_)) => return Err("`at` and `starts_in_ms` say the same thing".into()),
+            (Some(at), None) => Some(Begins::At(time_of_day(at)?)),
+            (None, Some(ms)) => Some(Begins::After(Duration::from_millis(ms))),
+            (None, None) => None,
+        };
+        Ok(Command {
+            wish: self.wish()?,
+            who: peer.who(self.who.as_deref())?,
+            reason: self.reason.as_deref().map(Arc::from),
+            begins,
+            lasts: self.for_ms.map(Duration::from_millis),
+            break_glass: self.break_glass,
+            dry_run: self.dry_run,
+            even_if_unknown: self.even_if_unknown,
+        })
+    }
+
+    /// What it wishes.
+    ///
+    /// # Errors
+    /// Says what is wrong with the request.
+    pub fn wish(&self) -> Result<Wish, String> {
+        let target = || {
+            let target = self.target.clone();
+            target.ok_or_else(|| format!("{} needs a target", self.verb))
+        };
+        let weight = |weight: u32| {
+            Weight::new(weight).ok_or_else(|| format!("a weight is 0 to {}", Weight::MAX))
+        };
+        let to = || self.to.as_deref().ok_or_else(|| format!("{} needs `to`", self.verb));
+        Ok(match &*self.verb {
+            "drain" => {
+                Wish::Drain { target: target()?, over: self.over_ms.map(Duration::from_millis) }
+            }
+            "undrain" => Wish::Undrain { target: target()? },
+            "force" => Wish::Force {
+                target: target()?,
+                to: match to()? {
+                    "up" => Some(ForceTo::Up),
+                    "down" => Some(ForceTo::Down),
+                    "auto" => None,
+                    other => return Err(format!("`{other}` is not up, down or auto")),
+                },
+            },
+            "weight" => Wish::Weight {
+                target: target()?,
+                member: self.member.as_deref().map(Arc::from),
+                weight: self.weight.map(weight).transpose()?,
+            },
+            "failover" => Wish::Failover { target: target()?, to: to()?.into() },
+            "failback" => Wish::Failback { target: target()? },
+            "approve" => Wish::Approve { target: target()? },
+            "reject" => Wish::Reject { target: target()? },
+            "hold" => Wish::Hold { target: target()? },
+            "unhold" => Wish::Unhold { target: target()? },
+            "pin" => Wish::Pin,
+            "unpin" => Wish::Unpin { target: self.target.clone() },
+            "confirm" if self.falls => Wish::ConfirmFalls,
+            "confirm" => Wish::Confirm { id: self.id },
+            other => return Err(format!("there is no verb `{other}`")),
+        })
+    }
+}
+
+fn time_of_day(text: &str) -> Result<SystemTime, String> {
+    let read: Result<jiff::Timestamp, _> = text.parse();
+    read.map(SystemTime::from)
+        .map_err(|_| format!("`{text}` is not a time: write 2026-11-23T02:00Z, or +10m"))
+}
+
+impl RefusalLine {
+    /// What is said of a refusal.
+    pub(super) fn of(refusal: &Refusal) -> RefusalLine {
+        let violations = match refusal {
+            Refusal::Unsafe(violations) => violations.iter().map(ViolationLine::from).collect(),
+            _ => Vec::new(),
+        };
+        RefusalLine {
+            error: refusal.to_string(),
+            hint: refusal.hint().map(str::to_owned),
+            violations,
+        }
+    }
+}
+
+impl From<&Violation> for ViolationLine {
+    fn from(violation: &Violation) -> Self {
+        ViolationLine {
+            rule: violation.rule.to_string(),
+            record: violation.record.to_string(),
+            others: violation.others,
+            message: violation.message.clone(),
+        }
+    }
+}
+
+impl From<&Preview> for PreviewLine {
+    fn from(preview: &Preview) -> Self {
+        let records = preview.by_record.iter().take(RECORDS_SHOWN);
+        PreviewLine {
+            by: "routed IPv4 address space".to_owned(),
+            records: preview.records,
+            moved: preview.moved,
+            flows: preview.flows.iter().map(FlowLine::from).collect(),
+            countries: preview
+                .countries
+                .iter()
+                .map(|(country, share)| CountryLine {
+                    country: country.map(|country| country.to_string()),
+                    share: *share,
+                })
+                .collect(),
+            by_record: records
+                .map(|record| RecordMovesLine {
+                    record: record.record.to_string(),
+                    others: record.others,
+                    moved: record.moved,
+                    flows: record.flows.iter().map(FlowLine::from).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl From<&Flow> for FlowLine {
+    fn from(flow: &Flow) -> Self {
+        let region = |place: &Place| place.region.as_deref().map(str::to_owned);
+        FlowLine {
+            from_region: region(&flow.from),
+            from_pool: flow.from.pool.to_string(),
+            to_region: region(&flow.to),
+            to_pool: flow.to.pool.to_string(),
+            share: flow.share,
+        }
+    }
+}

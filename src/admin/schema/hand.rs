@@ -1,0 +1,272 @@
+//! What the control socket speaks of the operator's hand: wishes, what came of them, what is in
+//! force.
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/hand`: something an operator wishes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandRequest {
+    /// `drain`, `undrain`, `force`, `weight`, `failover`, `failback`, `approve`, `reject`, `hold`,
+    /// `unhold`, `pin`, `unpin` or `confirm`.
+    pub verb: String,
+    /// What it is about; `id:7` for an override to be taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// `drain`: how long clients may take to leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_ms: Option<u64>,
+    /// `force`: `up`, `down` or `auto`; `failover`: the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// `weight`: the member; none for endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// `weight`: what it is to be; none for what the files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// `confirm`: the proposal, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// `confirm`: falls that the breaker holds, instead of a proposal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub falls: bool,
+    /// In how long it is to begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_in_ms: Option<u64>,
+    /// When it is to begin, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// For how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asks, if not by the name of the user; that is told beside it.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Over every safety rule.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
+    /// Only say what would come of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// Take targets that match nothing (yet).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub even_if_unknown: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HandReply {
+    /// [`super::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Whether anything was done: not for a dry run, and a proposal waits.
+    pub done: bool,
+    /// The override that was made, or would be.
+    pub made: Option<OverrideLine>,
+    /// The overrides that were taken away.
+    pub removed: Vec<OverrideLine>,
+    /// The proposal it came to: another person has to confirm it.
+    pub proposed: Option<ProposalLine>,
+    /// What it does, in words.
+    pub said: String,
+    /// Resolvers go on giving old answers for so long at most.
+    pub ttl_secs: u32,
+    /// Safety rules it went over (`--break-glass`).
+    pub broke: Vec<ViolationLine>,
+    /// Records left with nothing that is up: they answer by `all_down`.
+    pub last_resort: usize,
+    /// The command lines that undo it.
+    pub undo: Vec<String>,
+    /// Who would move: of dry runs, proposals and approvals.
+    pub preview: Option<PreviewLine>,
+    /// The World in force when this was written.
+    pub swap: u64,
+    /// The revision of the files in force.
+    pub revision: u64,
+}
+
+/// `GET /v1/hand`: what operators told the server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct HandList {
+    /// [`super::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// In the order they were made; the last that matches wins.
+    pub overrides: Vec<OverrideLine>,
+    /// Changes that wait for a second person.
+    pub proposals: Vec<ProposalLine>,
+    /// `state/PIN`, if it is there: its reason, if it gives one.
+    pub pin_file: Option<String>,
+}
+
+/// `GET /v1/approvals`: failovers that would move, and wait.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApprovalLine {
+    /// `zone/record` or `zone/policy`.
+    pub failover: String,
+    /// The active member.
+    pub from: String,
+    /// Where it would go.
+    pub to: String,
+    /// What it waits for, in words: `waits for approval`.
+    pub wait: String,
+    /// When a delay will be over.
+    pub due: Option<String>,
+    /// Who would move if it were approved; absent if it cannot be.
+    pub preview: Option<PreviewLine>,
+    /// What approves it.
+    pub approve: String,
+}
+
+/// One override.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OverrideLine {
+    /// Its number.
+    pub id: u64,
+    /// The command: `drain region:us-east-1`.
+    pub what: String,
+    /// What it is about; nothing for a pin.
+    pub target: Option<String>,
+    /// What it does now, in words; what it will do, before it begins.
+    pub does: String,
+    /// Whether it counts now.
+    pub active: bool,
+    /// Who made it.
+    pub who: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub made: String,
+    /// When it begins, if it has not.
+    pub starts: Option<String>,
+    /// When it ends by itself, if it does.
+    pub until: Option<String>,
+    /// The same as a duration.
+    pub remaining_ms: Option<u64>,
+    /// Overrides that it hides, wholly or in part.
+    pub hides: Vec<u64>,
+    /// Overrides that hide it, wholly or in part.
+    pub hidden_by: Vec<u64>,
+    /// Whether it went over a safety rule.
+    pub break_glass: bool,
+    /// How far a drain has come.
+    pub drain: Option<DrainState>,
+    /// The command line that takes it away.
+    pub undo: String,
+}
+
+/// How far a drain has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrainState {
+    /// `draining` or `drained`.
+    pub state: DrainWord,
+    /// The share of answers that still named it lately; absent where it is not counted.
+    pub observed_share: Option<f64>,
+    /// The share of its clients that resolvers may still send there, by ramp and TTL.
+    pub residual_share: f64,
+    /// Since when.
+    pub since: String,
+}
+
+/// Whether drained endpoints may be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrainWord {
+    /// Clients may still come.
+    Draining,
+    /// None do.
+    Drained,
+}
+
+/// A change that waits for a second person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProposalLine {
+    /// Its number.
+    pub id: u64,
+    /// The verb.
+    pub verb: String,
+    /// What it is about.
+    pub target: Option<String>,
+    /// Who proposed it.
+    pub who: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub made: String,
+    /// When it is forgotten.
+    pub expires: String,
+    /// The safety rules that want a second person.
+    pub rules: Vec<String>,
+    /// What the other person types.
+    pub confirm: String,
+}
+
+/// A safety rule that a change would break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViolationLine {
+    /// Its name.
+    pub rule: String,
+    /// `zone/record` of the first record.
+    pub record: String,
+    /// How many more are in the same case.
+    pub others: usize,
+    /// What would be, in numbers.
+    pub message: String,
+}
+
+/// Who would move. Shares are 0..=1 of all clients, weighed by routed IPv4 address space, which is
+/// not traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreviewLine {
+    /// What clients are weighed by: `routed IPv4 address space`.
+    pub by: String,
+    /// Records that were looked at.
+    pub records: usize,
+    /// The share of all their clients that moves, every record counted alike.
+    pub moved: f64,
+    /// From where to where, the largest first.
+    pub flows: Vec<FlowLine>,
+    /// The countries most who move are in.
+    pub countries: Vec<CountryLine>,
+    /// Record by record, those that move most first.
+    pub by_record: Vec<RecordMovesLine>,
+}
+
+/// Clients that leave one place for another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlowLine {
+    /// The region they are sent to now.
+    pub from_region: Option<String>,
+    /// The pool they are sent to now; empty for an empty answer.
+    pub from_pool: String,
+    /// The region they go to.
+    pub to_region: Option<String>,
+    /// The pool they go to; empty for an empty answer.
+    pub to_pool: String,
+    /// Their share.
+    pub share: f64,
+}
+
+/// Those of one country who move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CountryLine {
+    /// ISO 3166-1, where it is known.
+    pub country: Option<String>,
+    /// Their share of all clients.
+    pub share: f64,
+}
+
+/// What moves at one record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordMovesLine {
+    /// `zone/record`.
+    pub record: String,
+    /// How many more are steered alike.
+    pub others: usize,
+    /// The share of its clients that moves.
+    pub moved: f64,
+    /// From where to where, the largest first.
+    pub flows: Vec<FlowLine>,
+}

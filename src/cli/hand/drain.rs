@@ -1,0 +1,137 @@
+//! `tradewind drain` and `undrain`: endpoints out of the answers and in again.
+
+use super::{HandArgs, refused, show};
+use crate::{
+    admin::schema::hand::{DrainWord, HandList, HandRequest, OverrideLine},
+    cli::{Exit, output::Out},
+    config::parse_duration,
+};
+use clap::Args;
+use std::{thread, time::Duration};
+
+const DRAIN_EXAMPLES: &str = "\
+Examples:
+  tradewind drain region:us-east-1 --for 30m --reason \"INC-42\"
+      No new clients for a whole region; it comes back by itself.
+  tradewind drain endpoint:gtm.example.com/iad/iad-1 --over 5m --wait
+      Clients leave evenly over five minutes; waits until none should come any more.
+  tradewind drain 'pool:*/canary-*' --dry-run
+      Which share of clients would move, from where to where.
+
+Targets: region:NAME pool:ZONE/POOL endpoint:ZONE/POOL/ENDPOINT check:NAME; `*` is anything but /.
+The last override that matches wins; one that hides another says so.
+
+Exit codes: 0 done · 1 nothing matches · 2 usage · 5 no server answers · 6 a safety rule forbids it ·
+10 proposed: a second person has to confirm it";
+
+const UNDRAIN_EXAMPLES: &str = "\
+Examples:
+  tradewind undrain region:us-east-1
+      Takes away what `drain region:us-east-1` made; else every drain that this covers.
+  tradewind undrain id:7
+      Takes away that one.
+
+Exit codes: 0 done · 1 nothing is drained by that name · 2 usage · 5 no server answers ·
+6 a safety rule forbids it";
+
+/// How often a drain is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Take endpoints out of the answers.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = DRAIN_EXAMPLES)]
+pub struct DrainArgs {
+    /// What to drain: region:NAME, pool:ZONE/POOL, endpoint:ZONE/POOL/ENDPOINT, check:NAME
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// Let clients leave evenly over this time
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub over: Option<Duration>,
+    /// Wait until no client should come any more
+    #[arg(long, conflicts_with = "dry_run")]
+    pub wait: bool,
+    /// When, why, who.
+    #[command(flatten)]
+    pub hand: HandArgs,
+}
+
+/// Let drained endpoints in again.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = UNDRAIN_EXAMPLES)]
+pub struct UndrainArgs {
+    /// What was drained, or id:N
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// Why, who.
+    #[command(flatten)]
+    pub hand: HandArgs,
+}
+
+impl DrainArgs {
+    pub(super) fn request(&self) -> HandRequest {
+        let over_ms = self.over.map(super::ms);
+        HandRequest { over_ms, ..self.hand.request("drain", Some(&self.target)) }
+    }
+}
+
+impl UndrainArgs {
+    pub(super) fn request(&self) -> HandRequest {
+        self.hand.request("undrain", Some(&self.target))
+    }
+}
+
+/// Drains, and waits if that is wanted.
+pub fn drain(args: &DrainArgs, out: &mut Out) -> Exit {
+    let reply = match args.hand.ask(&args.request(), out) {
+        Ok(reply) => reply,
+        Err(exit) => return exit,
+    };
+    let made = reply.made.as_ref().map(|made| made.id);
+    match made.filter(|_| args.wait && reply.done) {
+        None => show::reply(&reply, &args.hand.folder, out),
+        Some(id) => {
+            if !out.wants_json() {
+                show::reply(&reply, &args.hand.folder, out);
+            }
+            wait(args, id, out)
+        }
+    }
+}
+
+/// Takes drains away.
+pub fn undrain(args: &UndrainArgs, out: &mut Out) -> Exit {
+    args.hand.run(&args.request(), out)
+}
+
+/// Waits until the drain `id` is through.
+fn wait(args: &DrainArgs, id: u64, out: &mut Out) -> Exit {
+    loop {
+        let list: HandList = match args.hand.server().get("/v1/hand") {
+            Ok(list) => list,
+            Err(error) => return refused(&error, out),
+        };
+        let Some(line) = list.overrides.into_iter().find(|line| line.id == id) else {
+            out.error(format_args!("#{id} is there no more: it was taken away, or ended"), None);
+            return Exit::Failed;
+        };
+        if line.drain.as_ref().is_some_and(|drain| drain.state == DrainWord::Drained) {
+            out.progress_ends();
+            match out.wants_json() {
+                true => out.schema(&line),
+                false => out.line(format_args!("drained: {}", line.does)),
+            }
+            return Exit::Well;
+        }
+        out.progress(&progress(&line));
+        thread::sleep(LOOK);
+    }
+}
+
+fn progress(line: &OverrideLine) -> String {
+    let Some(drain) = &line.drain else {
+        return format!("#{} begins {}", line.id, line.starts.as_deref().unwrap_or("soon"));
+    };
+    let observed = drain.observed_share.map(|share| format!("{:.1} % observed, ", share * 100.0));
+    let observed = observed.unwrap_or_default();
+    format!("draining: {observed}at most {:.0} % left by TTL", drain.residual_share * 100.0)
+}

@@ -1,0 +1,136 @@
+//! The verbs with which an operator changes what a running server does: a file for those that
+//! belong together, and here what all have in common: when, why, who, and how it is told.
+
+pub mod confirm;
+pub mod drain;
+pub mod failover;
+pub mod force;
+pub mod hold;
+pub mod overrides;
+pub mod pin;
+mod show;
+pub mod weight;
+
+use super::{
+    Exit,
+    folder::FolderArgs,
+    output::Out,
+    server::{Server, ServerError},
+};
+use crate::{
+    admin::schema::hand::{HandReply, HandRequest},
+    config::parse_duration,
+};
+use clap::Args;
+use hyper::StatusCode;
+use std::{str::FromStr, time::Duration};
+
+/// What every verb takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct HandArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// End by itself after this time: 30m
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub lasts: Option<Duration>,
+    /// Begin then, or so much later: 2026-11-23T02:00Z, +10m
+    #[arg(long, value_name = "WHEN")]
+    pub at: Option<When>,
+    /// Why, for those who read it later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Go over safety rules; needs --reason, and is an alarm
+    #[arg(long)]
+    pub break_glass: bool,
+    /// Only say what it would do, and who would move
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Who you are, where several share one user
+    #[arg(long = "as", value_name = "NAME")]
+    pub who: Option<String>,
+    /// Take a target that matches nothing yet
+    #[arg(long)]
+    pub even_if_unknown: bool,
+}
+
+/// When something is to begin, as typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// `+10m`.
+    After(Duration),
+    /// A time of day, RFC 3339.
+    At(String),
+}
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<When, String> {
+        if let Some(delay) = text.strip_prefix('+') {
+            return parse_duration(delay).map(When::After);
+        }
+        match text.parse::<jiff::Timestamp>() {
+            Ok(at) => Ok(When::At(at.to_string())),
+            Err(_) => Err("write 2026-11-23T02:00Z, or +10m for ten minutes from now".to_owned()),
+        }
+    }
+}
+
+impl HandArgs {
+    /// The wish for `verb`.
+    fn request(&self, verb: &str, target: Option<&str>) -> HandRequest {
+        let (starts_in, at) = match &self.at {
+            None => (None, None),
+            Some(When::After(delay)) => (Some(*delay), None),
+            Some(When::At(at)) => (None, Some(at.clone())),
+        };
+        HandRequest {
+            verb: verb.to_owned(),
+            target: target.map(str::to_owned),
+            starts_in_ms: starts_in.map(ms),
+            at,
+            for_ms: self.lasts.map(ms),
+            reason: self.reason.clone(),
+            who: self.who.clone(),
+            break_glass: self.break_glass,
+            dry_run: self.dry_run,
+            even_if_unknown: self.even_if_unknown,
+            ..HandRequest::default()
+        }
+    }
+
+    fn server(&self) -> Server {
+        Server::of(self.folder.path())
+    }
+
+    /// Has the server do what `request` says, and tells what came of it.
+    fn run(&self, request: &HandRequest, out: &mut Out) -> Exit {
+        match self.ask(request, out) {
+            Ok(reply) => show::reply(&reply, &self.folder, out),
+            Err(exit) => exit,
+        }
+    }
+
+    fn ask(&self, request: &HandRequest, out: &mut Out) -> Result<HandReply, Exit> {
+        self.server().send("/v1/hand", request).map_err(|error| refused(&error, out))
+    }
+}
+
+/// Tells why the server said no.
+fn refused(error: &ServerError, out: &mut Out) -> Exit {
+    let exit = error.tell(out);
+    match error {
+        ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,
+        ServerError::Refused(_, StatusCode::CONFLICT) => Exit::Conflict,
+        ServerError::Refused(_, StatusCode::FORBIDDEN) => Exit::Refused,
+        _ => exit,
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! `tradewind overrides`: what operators told the server, and what of it counts now.
+
+use super::{refused, show::numbers};
+use crate::{
+    admin::schema::hand::{DrainState, HandList, OverrideLine},
+    cli::{
+        Exit,
+        folder::FolderArgs,
+        output::{Out, Paint},
+        server::Server,
+        table,
+    },
+    control::hand::words::short,
+};
+use clap::Args;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  tradewind overrides
+      Every override in the order made (the last that matches wins): what it does now, what it
+      hides, when it ends, and the command line that takes it away. Proposals that wait for a
+      second person stand below.
+
+Exit codes: 0 well · 5 no server answers";
+
+/// What operators changed, and what that does now.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct OverridesArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+}
+
+/// Lists overrides and proposals.
+pub fn run(args: &OverridesArgs, out: &mut Out) -> Exit {
+    let list: HandList = match Server::of(args.folder.path()).get("/v1/hand") {
+        Ok(list) => list,
+        Err(error) => return refused(&error, out),
+    };
+    if out.wants_json() {
+        out.schema(&list);
+        return Exit::Well;
+    }
+    if let Some(reason) = &list.pin_file {
+        let line = format!("pinned by state/PIN: {reason}");
+        let line = out.paint(Paint::Bad, line.trim_end_matches(": "));
+        out.line(line);
+    }
+    if list.overrides.is_empty() && list.proposals.is_empty() {
+        out.line("operators changed nothing");
+        return Exit::Well;
+    }
+    let rows: Vec<Vec<String>> = list.overrides.iter().map(row).collect();
+    let bad =
+        |row: usize| list.overrides.get(row).filter(|line| line.break_glass).map(|_| Paint::Bad);
+    if !rows.is_empty() {
+        let heads = ["", "override", "does", "ends", "who", "reason", "undo"];
+        table::print(&heads, &rows, bad, out);
+    }
+    for one in &list.proposals {
+        let target = one.target.as_deref().unwrap_or_default();
+        let (id, verb, who, rules) = (one.id, &one.verb, &one.who, one.rules.join(", "));
+        let head = format!("#{id} {verb} {target} waits: {who} proposed it, {rules} wants another");
+        let head = out.paint(Paint::Strong, head);
+        out.line(head);
+        out.line(format_args!("  {} (until {})", one.confirm, one.expires));
+    }
+    Exit::Well
+}
+
+fn row(line: &OverrideLine) -> Vec<String> {
+    let mut does = line.does.clone();
+    if let Some(starts) = &line.starts {
+        does = format!("from {starts}: {does}");
+    }
+    does += &line.drain.as_ref().map(drain).unwrap_or_default();
+    if !line.hides.is_empty() {
+        does += &format!("; hides {}", numbers(&line.hides));
+    }
+    if !line.hidden_by.is_empty() {
+        does += &format!("; hidden by {}", numbers(&line.hidden_by));
+    }
+    let ends = line.remaining_ms.map(|ms| {
+        // Whole seconds are enough to read.
+        format!("in {}", short(Duration::from_secs(ms.div_ceil(1_000))))
+    });
+    vec![
+        format!("#{}", line.id),
+        line.what.clone(),
+        does,
+        ends.unwrap_or_else(|| "-".to_owned()),
+        line.who.clone(),
+        line.reason.clone().unwrap_or_default(),
+        line.undo.clone(),
+    ]
+}
+
+fn drain(state: &DrainState) -> String {
+    match state.residual_share {
+        share if share > 0.0 => format!("; {:.0} % may be left", share * 100.0),
+        _ => String::new(),
+    }
+}

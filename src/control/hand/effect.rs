@@ -1,0 +1,207 @@
+//! All overrides together: what the hand decides now.
+//!
+//! Overrides are looked at in the order they were made; for each slot, failover and weight the
+//! last one that matches wins. Whoever loses something to another is hidden by it there, and
+//! that is told: an operator who forces one endpoint up and then drains its region has to know.
+
+use super::{Action, ForceTo, Hand, Override, Target, weights};
+use crate::{
+    clock::{Moment, Since},
+    ids::{FailoverId, RecordId, SlotId},
+    policy::tree::NodeIx,
+    snapshot::Snapshot,
+    verdict::{Sight, Standing},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+pub use weights::{WeightChange, WeightPlace};
+
+/// What the hand decides at one moment, in one Snapshot. Equal ones change nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effect {
+    /// Slots that are not what probes say.
+    pub slots: BTreeMap<SlotId, SlotHand>,
+    /// Failovers with a preferred member, or held.
+    pub failovers: BTreeMap<FailoverId, FailoverHand>,
+    /// Weights to be changed, in order.
+    pub weights: Vec<WeightChange>,
+    /// The override that freezes all automation.
+    pub pinned: Option<u64>,
+    /// For each override those it hides, wholly or in part.
+    pub hides: BTreeMap<u64, BTreeSet<u64>>,
+    /// When an override begins or ends, next.
+    pub next_change: Option<Moment>,
+}
+
+/// What the hand says of one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotHand {
+    /// What it is to be.
+    pub is: SlotIs,
+    /// The override that says so.
+    pub by: u64,
+}
+
+/// What a slot is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotIs {
+    /// Taken out, at once or bit by bit.
+    Drained {
+        /// Since when.
+        since: Since,
+        /// How long clients may take to leave.
+        over: Option<Duration>,
+    },
+    /// Up, whatever probes say.
+    Up,
+    /// Down, whatever probes say.
+    Down,
+}
+
+/// What the hand says of one failover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FailoverHand {
+    /// The member to prefer, and the override that says so.
+    pub prefer: Option<(u8, u64)>,
+    /// The override that keeps it where it stands.
+    pub held: Option<u64>,
+}
+
+impl SlotHand {
+    /// What steering is to see of a slot that probes see as `sight`. (A drain that takes its time
+    /// counts as drained here; how its clients leave is a ramp.)
+    pub fn over(&self, sight: Sight) -> Sight {
+        match self.is {
+            SlotIs::Drained { .. } => Sight { standing: Standing::Drained, failing: false },
+            SlotIs::Down => Sight { standing: Standing::Down, failing: false },
+            SlotIs::Up if sight.standing.is_up() => sight,
+            SlotIs::Up => Sight { standing: Standing::Up, failing: false },
+        }
+    }
+}
+
+impl Effect {
+    /// What it says of `slot`, if anything.
+    pub fn slot(&self, slot: SlotId) -> Option<&SlotHand> {
+        self.slots.get(&slot)
+    }
+
+    /// The overrides that `id` hides, wholly or in part.
+    pub fn hidden_by(&self, id: u64) -> Vec<u64> {
+        self.hides.get(&id).into_iter().flatten().copied().collect()
+    }
+
+    /// The overrides that hide `id`, wholly or in part.
+    pub fn hiding(&self, id: u64) -> Vec<u64> {
+        let hiding = self.hides.iter().filter(|(_, hidden)| hidden.contains(&id));
+        hiding.map(|(by, _)| *by).collect()
+    }
+}
+
+impl Hand {
+    /// What all overrides together decide at `now`.
+    pub fn effect(&self, snapshot: &Snapshot, now: Moment) -> Effect {
+        let mut merge = Merge::default();
+        for one in self.overrides.iter().filter(|one| one.is_active(now)) {
+            merge.add(one, snapshot);
+        }
+        let times = self.overrides.iter().flat_map(|one| [Some(one.begins), one.until]);
+        let expiries = self.proposals.iter().map(|proposal| proposal.expires);
+        let ahead = times.flatten().chain(expiries).filter(|at| *at > now);
+        merge.effect.next_change = ahead.min();
+        merge.effect
+    }
+}
+
+#[derive(Default)]
+struct Merge {
+    effect: Effect,
+    /// Which override gave a weight last.
+    endpoints: BTreeMap<SlotId, u64>,
+    members: BTreeMap<(RecordId, NodeIx, Arc<str>), u64>,
+}
+
+impl Merge {
+    fn add(&mut self, one: &Override, snapshot: &Snapshot) {
+        let Some(target) = &one.target else {
+            if let Some(before) = self.effect.pinned.replace(one.id) {
+                self.hide(one.id, before);
+            }
+            return;
+        };
+        match &one.action {
+            Action::Drain { over } => {
+                let is = SlotIs::Drained { since: one.since(), over: *over };
+                self.slots(one.id, target, is, snapshot);
+            }
+            Action::Force(ForceTo::Up) => self.slots(one.id, target, SlotIs::Up, snapshot),
+            Action::Force(ForceTo::Down) => self.slots(one.id, target, SlotIs::Down, snapshot),
+            Action::Weight { member, .. } => self.weight(one, target, member.as_ref(), snapshot),
+            Action::Failover { to } => self.prefer(one.id, target, to, snapshot),
+            Action::Hold => self.hold(one.id, target, snapshot),
+            // Has no target.
+            Action::Pin => {}
+        }
+    }
+
+    fn slots(&mut self, by: u64, target: &Target, is: SlotIs, snapshot: &Snapshot) {
+        for slot in target.slots(snapshot) {
+            if let Some(before) = self.effect.slots.insert(slot, SlotHand { is, by }) {
+                self.hide(by, before.by);
+            }
+        }
+    }
+
+    fn weight(
+        &mut self,
+        one: &Override,
+        target: &Target,
+        member: Option<&Arc<str>>,
+        snapshot: &Snapshot,
+    ) {
+        let Action::Weight { weight, .. } = one.action else { return };
+        let Some(place) = weights::place(target, member, snapshot) else { return };
+        let mut before = BTreeSet::new();
+        match &place {
+            WeightPlace::Endpoints(slots) => {
+                before.extend(slots.iter().filter_map(|&slot| self.endpoints.insert(slot, one.id)));
+            }
+            WeightPlace::Member { at, member } => {
+                before.extend(at.iter().filter_map(|&(record, node)| {
+                    self.members.insert((record, node, Arc::clone(member)), one.id)
+                }));
+            }
+        }
+        for before in before {
+            self.hide(one.id, before);
+        }
+        self.effect.weights.push(WeightChange { place, weight, by: one.id });
+    }
+
+    fn prefer(&mut self, by: u64, target: &Target, to: &str, snapshot: &Snapshot) {
+        for failover in target.failovers(snapshot) {
+            let members = &snapshot.failovers[failover.index()].members;
+            let Some(member) = members.iter().position(|name| **name == *to) else { continue };
+            let entry = self.effect.failovers.entry(failover).or_default();
+            if let Some((_, before)) = entry.prefer.replace((member as u8, by)) {
+                self.hide(by, before);
+            }
+        }
+    }
+
+    fn hold(&mut self, by: u64, target: &Target, snapshot: &Snapshot) {
+        for failover in target.failovers(snapshot) {
+            let entry = self.effect.failovers.entry(failover).or_default();
+            if let Some(before) = entry.held.replace(by) {
+                self.hide(by, before);
+            }
+        }
+    }
+
+    fn hide(&mut self, by: u64, hidden: u64) {
+        self.effect.hides.entry(by).or_default().insert(hidden);
+    }
+}

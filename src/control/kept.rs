@@ -1,0 +1,284 @@
+//! What of control's state outlives the process, and how it comes back: verdicts, the order of
+//! falls, failovers, ramps and the operator's hand.
+//!
+//! Everything is found again by stable name. Times are kept as what had elapsed; what passed
+//! while no server ran counts for overrides, which people gave by the clock on the wall, and for
+//! nothing else. Writing never waits: [`super::store::Keeper`] gathers.
+
+use super::{
+    hand::{Hand, Now, kept::KeptHand},
+    publish::{Control, TargetVerdict},
+    store::{Keeper, Saved, SavedSlot, SavedTarget, Write},
+};
+use crate::{
+    clock::{Moment, Since},
+    failover::{self, Machine},
+    policy::RampKind,
+    snapshot::{FailoverDefinition, Slot, Snapshot},
+    steering::RampState,
+    verdict::{Sight, Verdict},
+    world::{State, World},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Notes of the store.
+const HAND: &str = "hand";
+const RAMPS: &str = "ramps";
+/// Times of failovers that wait are written so often, beside every change of theirs.
+const OFTEN: Duration = Duration::from_secs(10);
+
+/// What the run before left behind, until the first files are in force.
+#[derive(Debug, Default)]
+pub(super) struct Inherited {
+    slots: HashMap<(Arc<str>, Arc<str>), SavedSlot>,
+    machines: HashMap<Arc<str>, Value>,
+    ramps: Vec<KeptRamp>,
+}
+
+/// The way to what outlives the process.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    keeper: Option<Keeper>,
+    inherited: Option<Inherited>,
+    /// When the times of failovers were last written.
+    written: Option<Moment>,
+    /// Whether ramps are noted down.
+    has_ramps: bool,
+}
+
+/// A failover as it is kept: its members by name.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptMachine {
+    members: Vec<Arc<str>>,
+    state: failover::Saved,
+}
+
+/// A slot on its way up. (One on its way down belongs to the hand.)
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct KeptRamp {
+    slot: Arc<str>,
+    address: Arc<str>,
+    elapsed_ms: u64,
+    over_ms: Option<u64>,
+}
+
+/// The hand, and when that was written down.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptNote {
+    wall_ms: u64,
+    hand: KeptHand,
+}
+
+impl Control {
+    /// Goes on from what the run before left, before any files are installed: with a verdict on
+    /// any target at all steered names are answered at once.
+    pub fn inherit(&mut self, saved: &Saved, keeper: Keeper) {
+        let now = Now { at: self.clock.now(), wall: self.clock.wall() };
+        for (key, target) in &saved.targets {
+            let verdict = TargetVerdict {
+                key: Arc::clone(key),
+                sight: Sight { standing: target.standing, failing: target.failing },
+                reason: Arc::clone(&target.reason),
+                at: now.at,
+                first_failure: None,
+                answered: false,
+                observed: false,
+            };
+            self.known.insert(Arc::clone(key), verdict);
+        }
+        self.warming = saved.targets.is_empty();
+        let ramps = saved.notes.get(RAMPS).cloned().and_then(|v| serde_json::from_value(v).ok());
+        self.kept = Kept {
+            keeper: Some(keeper),
+            inherited: Some(Inherited {
+                slots: saved.slots.clone(),
+                machines: saved.machines.clone(),
+                ramps: ramps.unwrap_or_default(),
+            }),
+            ..Kept::default()
+        };
+        let note = saved.notes.get(HAND).cloned().and_then(|v| serde_json::from_value(v).ok());
+        if let Some(KeptNote { wall_ms, hand }) = note {
+            let written = UNIX_EPOCH + Duration::from_millis(wall_ms);
+            let away = now.wall.duration_since(written).unwrap_or_default();
+            let (hand, unread) = Hand::restored(&hand, away, now);
+            if !unread.is_empty() {
+                tracing::warn!(count = unread.len(), "overrides that cannot be read are left out");
+            }
+            self.resume(hand);
+        }
+    }
+
+    /// What the run before left, for the first files.
+    pub(super) fn inherited(&mut self) -> Option<Inherited> {
+        self.kept.inherited.take()
+    }
+
+    /// Has written down what differs from `old`; all of it, if the files do.
+    pub(super) fn keep(&mut self, old: &World) {
+        let Some(keeper) = &self.kept.keeper else { return };
+        let (world, now) = (self.publisher.world(), self.clock.now());
+        let is_new = !Arc::ptr_eq(&old.snapshot, &world.snapshot);
+        let mut writes = Vec::new();
+        for (index, slot) in world.snapshot.slots.iter().enumerate() {
+            let verdict = &world.state.verdicts[index];
+            let before = old.state.verdicts.get(index).filter(|_| !is_new);
+            if before.is_some_and(|before| before.since == verdict.since) {
+                continue;
+            }
+            writes.push(slot_write(slot, verdict, world.state.fell[index]));
+        }
+        if is_new {
+            writes.extend(gone(&old.snapshot, &world.snapshot));
+        }
+        let is_time = self.kept.written.is_none_or(|at| now.since(at) >= OFTEN);
+        for (definition, machine) in self.latches.of(&world.snapshot) {
+            let is_waiting = machine.active() != 0 || machine.pending(&definition.rules).is_some();
+            if is_new
+                || machine.is_ramping()
+                || self.latches.has_changed(&definition.name)
+                || (is_time && is_waiting)
+            {
+                writes.push(machine_write(definition, machine, now));
+            }
+        }
+        let ramps = kept_ramps(&world.snapshot, &world.state, now);
+        if !ramps.is_empty() || self.kept.has_ramps {
+            self.kept.has_ramps = !ramps.is_empty();
+            writes.push(note(RAMPS, &ramps));
+        }
+        if !writes.is_empty() {
+            keeper.write(writes);
+        }
+        if is_time {
+            self.kept.written = Some(now);
+        }
+        self.latches.forget_changes();
+    }
+
+    /// Has a target's judgement written down, or forgotten.
+    pub(super) fn keep_target(&self, verdict: &TargetVerdict) {
+        let Some(keeper) = &self.kept.keeper else { return };
+        let value = SavedTarget {
+            standing: verdict.sight.standing,
+            failing: verdict.sight.failing,
+            reason: Arc::clone(&verdict.reason),
+            since: self.clock.wall(),
+        };
+        keeper.write(vec![Write::Target { key: Arc::clone(&verdict.key), value: Some(value) }]);
+    }
+
+    /// Forgets a target that is in the files no more.
+    pub(super) fn forget_target(&self, key: &Arc<str>) {
+        if let Some(keeper) = &self.kept.keeper {
+            keeper.write(vec![Write::Target { key: Arc::clone(key), value: None }]);
+        }
+    }
+
+    /// Has the operator's hand written down.
+    pub(super) fn keep_hand(&self, hand: &Hand) {
+        let Some(keeper) = &self.kept.keeper else { return };
+        let now = Now { at: self.clock.now(), wall: self.clock.wall() };
+        let wall = now.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let kept = KeptNote { wall_ms: millis(wall), hand: hand.kept(now) };
+        keeper.write(vec![note(HAND, &kept)]);
+    }
+
+    /// Where everything is kept, for whoever waits until it is.
+    pub fn keeper(&self) -> Option<Keeper> {
+        self.kept.keeper.clone()
+    }
+}
+
+impl Inherited {
+    /// When `slot` last fell, and since when it stands as it does.
+    pub fn slot(&self, slot: &Slot) -> Option<(u64, SystemTime)> {
+        let key = (Arc::clone(&slot.name), Arc::from(slot.address.to_string()));
+        self.slots.get(&key).map(|saved| (saved.fell, saved.since))
+    }
+
+    /// The machine of `definition`, its members in their present order.
+    pub fn machine(&self, definition: &FailoverDefinition, now: Moment) -> Option<Machine> {
+        let value = self.machines.get(&definition.name)?.clone();
+        let kept: KeptMachine = serde_json::from_value(value).ok()?;
+        let place = |name: &Arc<str>| kept.members.iter().position(|known| known == name);
+        let places: Vec<Option<usize>> = definition.members.iter().map(place).collect();
+        Some(Machine::restored(kept.state, now).carried_over(&places))
+    }
+
+    /// The ramps that ran.
+    pub fn ramps(&self, snapshot: &Snapshot, now: Moment) -> Vec<RampState> {
+        let slots = snapshot.slots.iter().enumerate();
+        let find = |ramp: &KeptRamp| {
+            let is =
+                |slot: &Slot| *slot.name == *ramp.slot && slot.address.to_string() == *ramp.address;
+            let (index, _) = slots.clone().find(|(_, slot)| is(slot))?;
+            Some(RampState {
+                slot: crate::ids::SlotId::at(index),
+                kind: RampKind::Rising,
+                since: Since::resumed(Duration::from_millis(ramp.elapsed_ms), now),
+                over: ramp.over_ms.map(Duration::from_millis),
+            })
+        };
+        self.ramps.iter().filter_map(find).collect()
+    }
+}
+
+fn slot_write(slot: &Slot, verdict: &Verdict, fell: u64) -> Write {
+    Write::Slot {
+        name: Arc::clone(&slot.name),
+        address: slot.address.to_string().into(),
+        value: Some(SavedSlot { fell, since: verdict.since_wall }),
+    }
+}
+
+/// What to forget, since it is in the files no more.
+fn gone(old: &Snapshot, new: &Snapshot) -> Vec<Write> {
+    let here: std::collections::HashSet<_> =
+        new.slots.iter().map(|slot| (&slot.name, &slot.address)).collect();
+    let slots = old.slots.iter().filter(|slot| !here.contains(&(&slot.name, &slot.address)));
+    let slots = slots.map(|slot| Write::Slot {
+        name: Arc::clone(&slot.name),
+        address: slot.address.to_string().into(),
+        value: None,
+    });
+    let here: std::collections::HashSet<&Arc<str>> =
+        new.failovers.iter().map(|f| &f.name).collect();
+    let failovers = old.failovers.iter().filter(|failover| !here.contains(&failover.name));
+    slots
+        .chain(failovers.map(|f| Write::Machine { name: Arc::clone(&f.name), value: None }))
+        .collect()
+}
+
+fn machine_write(definition: &FailoverDefinition, machine: &Machine, now: Moment) -> Write {
+    let kept = KeptMachine { members: definition.members.to_vec(), state: machine.saved(now) };
+    Write::Machine { name: Arc::clone(&definition.name), value: serde_json::to_value(kept).ok() }
+}
+
+fn kept_ramps(snapshot: &Snapshot, state: &State, now: Moment) -> Vec<KeptRamp> {
+    let rising = state.ramps.iter().filter(|ramp| ramp.kind == RampKind::Rising);
+    let kept = rising.map(|ramp| {
+        let slot = &snapshot.slots[ramp.slot.index()];
+        KeptRamp {
+            slot: Arc::clone(&slot.name),
+            address: slot.address.to_string().into(),
+            elapsed_ms: millis(ramp.since.elapsed(now)),
+            over_ms: ramp.over.map(millis),
+        }
+    });
+    kept.collect()
+}
+
+fn note(name: &str, value: &impl Serialize) -> Write {
+    Write::Note { name: name.into(), value: serde_json::to_value(value).ok() }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

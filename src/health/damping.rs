@@ -1,0 +1,178 @@
+//! Flap damping: how long a target that fell stays as it is, however well it answers.
+//!
+//! After a fall it does not rise before the hold-down is over; a fall soon after a rise is
+//! *flapping*, and its hold-down doubles. Never delays a fall. Pure: time is an argument.
+//!
+//! What this bounds, for a hold-down below a minute and in any minute, whatever the results: a
+//! rise comes at least a minute after a flapping fall, so a target changes at most **twice** (it
+//! rises, and falls again); **three times** in the minute of the first fall after ten quiet
+//! minutes, whose hold-down is only the configured one. A check with `max_latency` may take each
+//! of these steps in two, over `degraded`: four and six. With a `hold_down` of a minute or more
+//! it is two (four) always; with "off" there is no bound.
+
+use crate::{clock::Moment, verdict::Standing};
+use std::time::Duration;
+
+/// A target that fell again so soon after it rose is flapping; one that stayed up longer is
+/// forgiven.
+const FORGET: Duration = Duration::from_secs(600);
+/// The shortest hold-down of a target that flaps, and the longest.
+const FLAPPING_MIN: Duration = Duration::from_secs(60);
+const FLAPPING_MAX: Duration = Duration::from_secs(300);
+
+/// What one target's falls and rises have come to.
+#[derive(Debug)]
+pub(super) struct Damping {
+    /// Of a target that does not flap; `None`: no damping.
+    configured: Option<Duration>,
+    /// The last one imposed.
+    hold_down: Duration,
+    /// No rise before.
+    until: Moment,
+    /// When it rose last, until it falls.
+    rose: Option<Moment>,
+    flapping: bool,
+}
+
+impl Damping {
+    pub(super) fn new(configured: Option<Duration>) -> Self {
+        Damping {
+            configured,
+            hold_down: Duration::ZERO,
+            until: Moment::default(),
+            rose: None,
+            flapping: false,
+        }
+    }
+
+    /// It stood as `was` and stands as it does `now`. From nothing known it neither falls nor
+    /// rises: to be found dead is no flapping.
+    pub(super) fn turn(&mut self, was: Standing, now: Standing, at: Moment) {
+        if is_fall(was, now) {
+            self.fell(at);
+        } else if is_fall(now, was) {
+            self.rose(at);
+        }
+    }
+
+    fn fell(&mut self, at: Moment) {
+        let Some(configured) = self.configured else { return };
+        match self.rose.take() {
+            Some(rose) if at.since(rose) <= FORGET => {
+                let longer = (self.hold_down * 2).clamp(FLAPPING_MIN, FLAPPING_MAX);
+                self.hold_down = longer.max(configured);
+                self.flapping = true;
+            }
+            Some(_) => {
+                self.hold_down = configured;
+                self.flapping = false;
+            }
+            // It fell further without having risen: as long again, but no longer.
+            None => self.hold_down = self.hold_down.max(configured),
+        }
+        self.until = at.after(self.hold_down);
+    }
+
+    fn rose(&mut self, at: Moment) {
+        self.rose = Some(at);
+    }
+
+    /// Whether it may stand better at `at`.
+    pub(super) fn may_rise(&self, at: Moment) -> bool {
+        at >= self.until
+    }
+
+    /// Until when it is held, if it is at `at`.
+    pub(super) fn held(&self, at: Moment) -> Option<Moment> {
+        (!self.may_rise(at)).then_some(self.until)
+    }
+
+    /// Whether it fell soon after it had risen, and has not been up for long since.
+    pub(super) fn is_flapping(&self, at: Moment) -> bool {
+        self.flapping && self.rose.is_none_or(|rose| at.since(rose) <= FORGET)
+    }
+
+    /// What to add to the reason of that turn: `, held down for 60s: flapping`.
+    pub(super) fn words(&self, was: Standing, now: Standing) -> String {
+        match self.flapping && is_fall(was, now) {
+            true => format!(", held down for {:?}: flapping", self.hold_down),
+            false => String::new(),
+        }
+    }
+}
+
+fn is_fall(was: Standing, now: Standing) -> bool {
+    match now {
+        Standing::Down => matches!(was, Standing::Up | Standing::Degraded),
+        Standing::Degraded => was == Standing::Up,
+        Standing::Unknown | Standing::Up | Standing::Drained => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(seconds * 1_000_000_000)
+    }
+
+    /// Falls and rises as soon as it may, each fall so many seconds after the rise; the
+    /// hold-downs in seconds.
+    fn hold_downs(configured: u64, falls: &[u64]) -> Vec<u64> {
+        let mut damping = Damping::new(Some(Duration::from_secs(configured)));
+        let mut now = at(1_000);
+        let mut fall = |after: &u64| {
+            now = now.after(Duration::from_secs(*after));
+            damping.fell(now);
+            let until = damping.until;
+            assert!(!damping.may_rise(Moment(until.0 - 1)) && damping.may_rise(until));
+            let held = until.since(now).as_secs();
+            damping.rose(until);
+            now = until;
+            held
+        };
+        falls.iter().map(&mut fall).collect()
+    }
+
+    #[test]
+    fn the_hold_down_doubles_while_it_flaps_and_is_forgotten_after_ten_minutes_up() {
+        assert_eq!(hold_downs(30, &[0, 5, 5, 5, 5]), [30, 60, 120, 240, 300]);
+        assert_eq!(hold_downs(3, &[0, 5, 600, 601, 5]), [3, 60, 120, 3, 60]);
+        assert_eq!(hold_downs(400, &[0, 5, 5]), [400, 400, 400]);
+        assert_eq!(hold_downs(90, &[0, 5, 5]), [90, 180, 300]);
+    }
+
+    #[test]
+    fn falling_further_holds_as_long_again() {
+        let mut damping = Damping::new(Some(Duration::from_secs(30)));
+        damping.fell(at(0));
+        damping.fell(at(20));
+        assert_eq!(damping.held(at(20)), Some(at(50)));
+        assert!(!damping.is_flapping(at(20)));
+    }
+
+    #[test]
+    fn off_holds_nothing() {
+        let mut damping = Damping::new(None);
+        damping.fell(at(0));
+        damping.rose(at(0));
+        damping.fell(at(0));
+        assert!(damping.may_rise(at(0)) && !damping.is_flapping(at(0)));
+    }
+
+    #[test]
+    fn a_target_flaps_until_it_was_up_for_ten_minutes() {
+        let mut damping = Damping::new(Some(Duration::from_secs(30)));
+        damping.fell(at(0));
+        damping.rose(at(30));
+        damping.fell(at(40));
+        assert!(
+            damping.is_flapping(at(40))
+                && damping.words(Standing::Up, Standing::Down).contains("60s")
+        );
+        assert!(damping.is_flapping(at(9_999)), "while it is down");
+        damping.rose(at(10_000));
+        assert!(damping.is_flapping(at(10_600)) && !damping.is_flapping(at(10_601)));
+    }
+}

@@ -1,0 +1,236 @@
+//! Targets that report to us: heartbeats instead of probes, and what their absence means.
+//!
+//! [`Heartbeats`] is the state machine of one target, pure; [`Pushed`] runs it. Staleness is
+//! measured in time awake ([`super::pulse`]): a heartbeat that came while this process was stopped
+//! waits in the queue of a socket, or was never sent, and a pause of ours makes nobody fall.
+
+use super::{
+    damping::Damping,
+    judge::Change,
+    ledger::{Entry, Standpoint},
+    probe::Outcome,
+    schedule::Shared,
+};
+use crate::{
+    checkplan::{Check, CheckKind, LAST_LOOK},
+    clock::Moment,
+    verdict::{Sight, Standing},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::sleep};
+
+/// What a heartbeat says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// All is well.
+    Up,
+    /// It works, but badly.
+    Degraded,
+    /// It is to be left at once.
+    Down,
+}
+
+/// Why a heartbeat was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeartbeatError {
+    /// There is no such check, or its token is another: which of the two, nobody is told.
+    #[error("not authorized")]
+    Unauthorized,
+    /// The token is right, but nothing with this name uses the check.
+    #[error("this check has no such target")]
+    Unknown,
+}
+
+/// The judge of one target that sends heartbeats.
+#[derive(Debug)]
+pub(super) struct Heartbeats {
+    check: Arc<Check>,
+    standing: Standing,
+    /// Good ones in a row, at least half an interval apart: a burst is one.
+    in_row: u32,
+    counted: Moment,
+    /// In time awake: the last good one, or the start.
+    last: Moment,
+    damping: Damping,
+    is_told: bool,
+}
+
+impl Heartbeats {
+    /// Waits for the first one from `awake` on; until then its target stands as `saved`.
+    pub(super) fn new(check: Arc<Check>, awake: Moment, saved: Option<Standing>) -> Self {
+        Heartbeats {
+            standing: saved.unwrap_or_default(),
+            in_row: 0,
+            counted: Moment::default(),
+            last: awake,
+            damping: Damping::new(check.hold_down),
+            is_told: false,
+            check,
+        }
+    }
+
+    /// When, in time awake, it falls for want of a heartbeat; `None` while it is down.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        (self.standing != Standing::Down).then(|| self.last.after(self.stale_after()))
+    }
+
+    /// Counts and damping at `at`, for people.
+    fn standpoint(&self, at: Moment) -> Standpoint {
+        let is_low = matches!(self.standing, Standing::Down | Standing::Degraded);
+        Standpoint {
+            failures: 0,
+            successes: self.in_row,
+            held_until: self.damping.held(at).filter(|_| is_low),
+            flapping: self.damping.is_flapping(at),
+        }
+    }
+
+    /// A heartbeat came at `at`: `None` if nothing changes.
+    pub(super) fn beat(&mut self, beat: Beat, at: Moment, awake: Moment) -> Option<Change> {
+        let (standing, words) = match beat {
+            Beat::Up => (Standing::Up, "heartbeat"),
+            Beat::Degraded => (Standing::Degraded, "says degraded"),
+            Beat::Down => (Standing::Down, "says down"),
+        };
+        if beat == Beat::Down {
+            self.in_row = 0;
+            return self.turn(Standing::Down, at, words.into(), true);
+        }
+        if awake.since(self.last) > self.stale_after() {
+            self.in_row = 0;
+        }
+        if self.in_row == 0 || at.since(self.counted) >= self.check.interval / 2 {
+            self.in_row = self.in_row.saturating_add(1);
+            self.counted = at;
+        }
+        self.last = awake;
+        let may = match self.standing {
+            Standing::Down => self.in_row >= self.check.rise && self.damping.may_rise(at),
+            Standing::Degraded if standing == Standing::Up => self.damping.may_rise(at),
+            // The first one alone decides.
+            _ => true,
+        };
+        self.turn(if may { standing } else { self.standing }, at, words.into(), true)
+    }
+
+    /// Nothing came for too long: `None` if that is not so, or no news.
+    pub(super) fn expire(&mut self, at: Moment, awake: Moment) -> Option<Change> {
+        self.deadline().filter(|deadline| *deadline <= awake)?;
+        self.in_row = 0;
+        self.turn(Standing::Down, at, format!("no heartbeat for {:?}", self.stale_after()), false)
+    }
+
+    fn turn(&mut self, now: Standing, at: Moment, words: String, heard: bool) -> Option<Change> {
+        let was = std::mem::replace(&mut self.standing, now);
+        if was == now && self.is_told {
+            return None;
+        }
+        self.is_told = true;
+        let is_down = now == Standing::Down;
+        self.damping.turn(was, now, at);
+        let held = self.damping.words(was, now);
+        Some(Change {
+            was,
+            sight: Sight { standing: now, failing: is_down },
+            reason: format!("{words}{held}").into(),
+            first_failure: is_down.then_some(at),
+            answered: is_down && heard,
+        })
+    }
+
+    fn stale_after(&self) -> Duration {
+        match self.check.kind {
+            CheckKind::Push { stale_after } => stale_after,
+            _ => self.check.interval * 3,
+        }
+    }
+}
+
+/// A target that sends heartbeats: its judge, and whoever waits for them.
+#[derive(Debug)]
+pub(super) struct Pushed {
+    heartbeats: Mutex<Heartbeats>,
+    /// It may have a deadline again.
+    beaten: Notify,
+    entry: Arc<Entry>,
+    shared: Arc<Shared>,
+}
+
+impl Pushed {
+    pub(super) fn new(
+        check: Arc<Check>,
+        saved: Option<Standing>,
+        entry: Arc<Entry>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let awake = shared.pulse.awake(shared.clock.now());
+        let heartbeats = Mutex::new(Heartbeats::new(check, awake, saved));
+        Pushed { heartbeats, beaten: Notify::new(), entry, shared }
+    }
+
+    /// Takes a heartbeat.
+    pub(super) fn beat(&self, beat: Beat) {
+        let outcome = match beat {
+            Beat::Up => Outcome::Heartbeat("heartbeat".into()),
+            Beat::Degraded => Outcome::Heartbeat("says degraded".into()),
+            Beat::Down => Outcome::wrong("says down"),
+        };
+        let at = self.judge(&outcome, |heartbeats, at, awake| heartbeats.beat(beat, at, awake));
+        self.beaten.notify_one();
+        self.shared.witnesses.heard(&self.entry.key(), at);
+    }
+
+    /// Waits for heartbeats to stay away, for as long as the target is in the plan.
+    pub(super) async fn watch(self: Arc<Self>) {
+        loop {
+            let deadline = self.lock().deadline();
+            match deadline.map(|deadline| deadline.since(self.awake())) {
+                None => self.beaten.notified().await,
+                Some(Duration::ZERO) => self.look_once_more().await,
+                Some(left) => sleep(left).await,
+            }
+        }
+    }
+
+    /// Gives what waits in our sockets the time to be read, then judges.
+    async fn look_once_more(&self) {
+        sleep(LAST_LOOK).await;
+        let is_overdue = self.lock().deadline().is_some_and(|at| at <= self.awake());
+        if is_overdue {
+            let silent = format!("no heartbeat for {:?}", self.lock().stale_after());
+            self.judge(&Outcome::failed(silent), Heartbeats::expire);
+        }
+    }
+
+    /// Has the judge decide, and tells; gives the moment it was at.
+    fn judge(
+        &self,
+        outcome: &Outcome,
+        decide: impl FnOnce(&mut Heartbeats, Moment, Moment) -> Option<Change>,
+    ) -> Moment {
+        // Held until it is told: reports of one target come in the order of their moments.
+        let mut heartbeats = self.lock();
+        let at = self.shared.clock.now();
+        let change = decide(&mut heartbeats, at, self.shared.pulse.awake(at));
+        let standpoint = heartbeats.standpoint(at);
+        if let Some(report) = self.entry.record(outcome, (at, at), standpoint, change) {
+            (self.shared.sink)(report);
+        }
+        at
+    }
+
+    fn awake(&self) -> Moment {
+        self.shared.pulse.awake(self.shared.clock.now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heartbeats> {
+        // Each heartbeat leaves a whole state, so a panic elsewhere has spoilt nothing.
+        self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
