@@ -11,10 +11,11 @@ use super::{
     event::{EventKind, Stamp, Summary},
     grounds,
     hand::{Now, apply::Operator},
-    journal::SharedJournal,
+    journal::{Journal, SharedJournal},
     latches::{Around, Latches, Stepped},
     overview::SharedOverview,
     residual::{Moves, Traffic},
+    store::{Keeper, Saved},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
 };
@@ -81,10 +82,20 @@ pub(super) struct Outcome {
 impl Control {
     /// Control over an empty World: everything is refused until something is installed.
     pub fn new(clock: Arc<dyn Clock>) -> Control {
+        Control::over(clock, World::default(), SharedJournal::default())
+    }
+
+    /// The same, going on from what the run before `saved`; what happens is given to `keeper`.
+    pub fn with_saved(clock: Arc<dyn Clock>, saved: Saved, keeper: Keeper) -> Control {
+        let journal = SharedJournal::new(Journal::new(saved.boot, saved.seq), Some(keeper));
+        Control::over(clock, World { swap: saved.swap, ..World::default() }, journal)
+    }
+
+    fn over(clock: Arc<dyn Clock>, world: World, journal: SharedJournal) -> Control {
         Control {
             clock,
-            publisher: Publisher::new(World::default()),
-            journal: SharedJournal::default(),
+            publisher: Publisher::new(world),
+            journal,
             known: HashMap::new(),
             judged: HashMap::new(),
             breaker: Breaker::default(),
