@@ -203,10 +203,7 @@ fn follow(server: &Server, args: &EventsArgs, out: &mut Out) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        admin::schema::IncidentSummary,
-        cli::output::tests::Page,
-    };
+    use crate::{admin::schema::IncidentSummary, cli::output::tests::Page};
     use std::io;
 
     fn event(seq: u64, incident: u64, text: &str) -> EventLine {

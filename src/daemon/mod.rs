@@ -108,7 +108,8 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
     if !prepared.report.rendered.is_empty() {
         complain(&prepared.report.rendered);
     }
-    let kept = Keeper::open(&state, Arc::clone(&clock)).context("cannot open the state database")?;
+    let kept =
+        Keeper::open(&state, Arc::clone(&clock)).context("cannot open the state database")?;
     let ends = Ends { signals, watched, demo, kept };
     let outcome = runtime.block_on(start(options, clock, telemetry, loader, prepared, ends));
     runtime.shutdown_timeout(LINGER);
