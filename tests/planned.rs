@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::time::Duration;
 use support::{
     DEADLINE, await_some,
-    backend::Backend,
+    backend::{Backend, Mood},
     figure,
     load::{Ask, Stream},
     scratch::Scratch,
@@ -167,9 +167,10 @@ fn a_manual_failover_keeps_the_dead_member_until_it_is_approved_and_never_emptie
     site.cli("reject", &[APP], 0);
     await_some("no request", || site.failover()["waits"].is_null().then_some(()));
     site.cli("approve", &[APP], 4);
-    site.dub.stop();
+    // An answer, however wrong, shows that we are not the ones who are cut off.
+    site.dub.set(Mood::ill());
     await_some("nobody up", || (site.endpoints_up() == 0).then_some(()));
-    site.dub.restart();
+    site.dub.set(Mood::well());
     site.await_phase("failing-over");
     site.cli("approve", &[APP], 0);
     assert_eq!(site.share_of_iad().0, 0.0, "leaving a dead member is at once");
