@@ -8,12 +8,14 @@
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
 //! | `hand`, `peer` | what operators tell the server, and who they are |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
+//! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
 //! | `server`, `socket` | the routes, and where they listen |
 //!
 //! Changes nothing itself: every wish goes through [`crate::control::Change`]. Knows the daemon
 //! only as [`Running`], so that it can be tested without one.
 
+mod events;
 pub mod explain;
 mod hand;
 pub mod metrics;

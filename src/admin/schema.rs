@@ -33,6 +33,8 @@ pub struct Status {
     pub sentence: String,
     /// Why `/readyz` says no; empty when it says yes.
     pub not_ready: Vec<String>,
+    /// What else someone should look at, though everything is answered: the state database.
+    pub alarms: Vec<String>,
     /// The server's version.
     pub version: String,
     /// When the process started.

@@ -7,6 +7,7 @@
 
 use super::{
     ControlSocket, Running,
+    events::{Events, EventsQuery, EventsRefused},
     explain::{Ask, explain},
     hand::Hands,
     metrics,
@@ -64,14 +65,13 @@ const CONNECTIONS_MAX: usize = 32;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole connection, the reload of a million names included.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
-/// Events in one reply; `since` asks for more.
-const EVENTS_MAX: usize = 1_000;
 
 /// Everything the doors show and change.
 pub struct Context {
     changes: UnboundedSender<Change>,
     viewer: Viewer,
     journal: SharedJournal,
+    events: Arc<Events>,
     report: Receiver<Arc<Report>>,
     locations: Arc<ArcSwap<LocationTable>>,
     moves: Moves,
@@ -105,10 +105,12 @@ impl Context {
             clock: Arc::clone(&clock),
             clients: Mutex::default(),
         });
+        let events = Arc::new(Events::new(journal.clone(), Arc::clone(&clock)));
         Arc::new(Context {
             changes,
             viewer,
             journal,
+            events,
             report,
             locations,
             moves,
@@ -293,18 +295,18 @@ async fn show_status(State(context): State<Arc<Context>>) -> Result<Json<Status>
     aside(move || context.status()).await.map(Json)
 }
 
-#[derive(Deserialize)]
-struct EventsQuery {
-    #[serde(default)]
-    since: u64,
-}
-
 async fn show_events(
     State(context): State<Arc<Context>>,
     Query(asked): Query<EventsQuery>,
-) -> Json<Vec<EventLine>> {
-    let journal = context.journal.lock();
-    Json(journal.since(asked.since).take(EVENTS_MAX).map(EventLine::from).collect())
+) -> Result<Json<Vec<EventLine>>, Refused> {
+    let page = Arc::clone(&context.events).page(asked).await;
+    page.map(Json).map_err(|error| {
+        let status = match error {
+            EventsRefused::Since(_) => StatusCode::BAD_REQUEST,
+            EventsRefused::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refused(status, error.to_string())
+    })
 }
 
 async fn show_revisions(

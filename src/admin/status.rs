@@ -67,6 +67,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         schema_version: SCHEMA_VERSION,
         sentence: String::new(),
         not_ready: not_ready(world, report),
+        alarms: seen.journal.store_health().alarms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: time(seen.started),
         now: time(clock.wall()),
@@ -417,6 +418,9 @@ fn sentence(status: &Status) -> String {
             ZoneState::Held => parts.push(format!("{} is held back", zone.zone)),
             ZoneState::NeverCompiled => parts.push(format!("{} never compiled", zone.zone)),
         }
+    }
+    if !status.alarms.is_empty() {
+        parts.push("the state database needs attention".to_owned());
     }
     if status.refused {
         parts.push("the newest files were refused".to_owned());

@@ -109,6 +109,25 @@ impl Out {
         }
     }
 
+    /// The same on a line of its own, for what has no end.
+    pub fn schema_line(&mut self, data: &impl Serialize) {
+        match serde_json::to_string(data) {
+            Ok(text) => {
+                self.line(text);
+                // Whoever follows waits for this very line.
+                if self.broken.is_none() {
+                    self.broken = self.data.flush().err();
+                }
+            }
+            Err(error) => self.error(format_args!("cannot be written as JSON: {error}"), None),
+        }
+    }
+
+    /// Whether nobody reads any more.
+    pub fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     /// A drawn problem, as it is, where errors go.
     pub fn complain(&mut self, text: &str) {
         // A stderr that cannot be written leaves nobody to tell.

@@ -49,7 +49,9 @@ pub fn run(args: &StatusArgs, out: &mut Out) -> Exit {
 fn exit_of(status: &Status) -> Exit {
     let all_up = status.endpoints.iter().all(|endpoint| !is_down(endpoint));
     let usual = status.elsewhere.is_empty() && status.last_resort.is_empty();
-    let ready = status.not_ready.is_empty() && status.checker_impaired.is_none();
+    let ready = status.not_ready.is_empty()
+        && status.alarms.is_empty()
+        && status.checker_impaired.is_none();
     let waits = status.failovers.iter().any(|failover| failover.waits.is_some());
     let free = status.held.is_empty() && !status.pinned && !waits;
     if all_up && usual && ready && free { Exit::Well } else { Exit::Failed }
@@ -71,6 +73,9 @@ fn print(status: &Status, out: &mut Out) {
     out.line(sentence);
     for reason in &status.not_ready {
         out.line(format_args!("not ready: {reason}"));
+    }
+    for alarm in &status.alarms {
+        out.line(format_args!("alarm: {alarm}"));
     }
     for record in &status.last_resort {
         out.line(format_args!("last resort: {} ({})", record.record, record.basis));

@@ -1,6 +1,7 @@
 //! The one way in: everything that alters a running server is a [`Change`].
 
 use super::{
+    event::EventKind,
     hand::{Command, Done, Refusal, apply::Waiting, clients::Clients, pin::PinFile},
     publish::TargetVerdict,
     reload::Report,
@@ -50,6 +51,8 @@ pub enum Change {
         /// Where they go.
         reply: oneshot::Sender<Vec<Waiting>>,
     },
+    /// Something happened that alters no answer: it is written down.
+    Record(EventKind),
     /// `state/PIN` came or went.
     Pin(Option<PinFile>),
     /// Stop or start a demo backend.

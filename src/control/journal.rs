@@ -3,9 +3,13 @@
 //! What is written down in one call is one *incident*. All of it is kept; of a large one only
 //! the first lines are logged, since ten thousand of them tell nobody more than their summary.
 //! Those who follow wait for [`SharedJournal::newest`] and then read. The lock is held for as
-//! long as it takes to number events: nothing is published, logged or written meanwhile.
+//! long as it takes to number or to read events: nothing is published, logged or waited for
+//! meanwhile.
 
-use super::event::{Event, EventKind, Stamp};
+use super::{
+    event::{Event, EventKind, Stamp},
+    store::{Keeper, StoreHealth, Write},
+};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -67,19 +71,21 @@ impl Journal {
 pub struct SharedJournal {
     journal: Arc<Mutex<Journal>>,
     newest: watch::Sender<u64>,
+    /// Without one, events last as long as the process.
+    keeper: Option<Keeper>,
 }
 
 impl Default for SharedJournal {
     fn default() -> Self {
-        SharedJournal::new(Journal::default())
+        SharedJournal::new(Journal::default(), None)
     }
 }
 
 impl SharedJournal {
-    /// Shares `journal`.
-    pub fn new(journal: Journal) -> SharedJournal {
+    /// Shares `journal`; what happens is also given to `keeper`.
+    pub fn new(journal: Journal, keeper: Option<Keeper>) -> SharedJournal {
         let newest = watch::Sender::new(journal.newest());
-        SharedJournal { journal: Arc::new(Mutex::new(journal)), newest }
+        SharedJournal { journal: Arc::new(Mutex::new(journal)), newest, keeper }
     }
 
     /// The journal, for a moment. Never held while anything is published.
@@ -92,6 +98,30 @@ impl SharedJournal {
         self.newest.subscribe()
     }
 
+    /// Shows the events after number `since`, oldest first, as long as `visit` wants more. What
+    /// memory has no more is read from disk.
+    pub fn visit(&self, since: u64, visit: &mut dyn FnMut(&Event) -> bool) {
+        let (oldest, mut enough) = (self.lock().oldest(), false);
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| since.saturating_add(1) < oldest) {
+            // What cannot be read is not shown; that the store fails is told by its health.
+            let _ = keeper.events(since, &mut |event| {
+                let is_older = event.seq < oldest;
+                enough = is_older && !visit(&event);
+                is_older && !enough
+            });
+        }
+        let journal = self.lock();
+        let mut newer = journal.since(since.max(oldest.saturating_sub(1)));
+        while !enough && let Some(event) = newer.next() {
+            enough = !visit(event);
+        }
+    }
+
+    /// How keeping events and everything else goes.
+    pub fn store_health(&self) -> StoreHealth {
+        self.keeper.as_ref().map(Keeper::health).unwrap_or_default()
+    }
+
     /// Numbers, keeps and logs what happened together: one incident.
     pub fn record_all(&self, stamp: Stamp, kinds: Vec<EventKind>) {
         if kinds.is_empty() {
@@ -101,6 +131,10 @@ impl SharedJournal {
             let mut journal = self.lock();
             let events = journal.push(stamp, kinds);
             self.newest.send_replace(journal.newest());
+            if let Some(keeper) = &self.keeper {
+                // Under the lock, so that the store gets them in order; it takes them at once.
+                keeper.write(vec![Write::Events(events.clone())]);
+            }
             events
         };
         log(&events);
@@ -162,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_is_written_together_is_one_incident_and_numbers_go_on_over_restarts() {
-        let journal = SharedJournal::new(Journal::new(2, 40));
+        let journal = SharedJournal::new(Journal::new(2, 40), None);
         journal.record_all(stamp(), falls(2));
         journal.record_all(stamp(), Vec::new());
         journal.record_all(stamp(), falls(1));

@@ -78,7 +78,7 @@ struct KeptNote {
 impl Control {
     /// Goes on from what the run before left, before any files are installed: with a verdict on
     /// any target at all steered names are answered at once.
-    pub fn inherit(&mut self, saved: &Saved, keeper: Keeper) {
+    pub(super) fn inherit(&mut self, saved: &Saved, keeper: Keeper) {
         let now = Now { at: self.clock.now(), wall: self.clock.wall() };
         for (key, target) in &saved.targets {
             let verdict = TargetVerdict {

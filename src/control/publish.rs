@@ -11,11 +11,12 @@ use super::{
     event::{EventKind, Stamp, Summary},
     grounds,
     hand::{Now, apply::Operator},
-    journal::SharedJournal,
+    journal::{Journal, SharedJournal},
     kept::Kept,
     latches::{Around, Latches, Stepped},
     overview::SharedOverview,
     residual::{Moves, Traffic},
+    store::{Keeper, Saved},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
 };
@@ -84,10 +85,24 @@ pub(super) struct Outcome {
 impl Control {
     /// Control over an empty World: everything is refused until something is installed.
     pub fn new(clock: Arc<dyn Clock>) -> Control {
+        Control::over(clock, World::default(), SharedJournal::default())
+    }
+
+    /// The same, going on from what the run before `saved`; what happens is given to `keeper`.
+    pub fn with_saved(clock: Arc<dyn Clock>, saved: Saved, keeper: Keeper) -> Control {
+        let journal = Journal::new(saved.boot, saved.seq);
+        let journal = SharedJournal::new(journal, Some(keeper.clone()));
+        let world = World { swap: saved.swap, ..World::default() };
+        let mut control = Control::over(clock, world, journal);
+        control.inherit(&saved, keeper);
+        control
+    }
+
+    fn over(clock: Arc<dyn Clock>, world: World, journal: SharedJournal) -> Control {
         Control {
             clock,
-            publisher: Publisher::new(World::default()),
-            journal: SharedJournal::default(),
+            publisher: Publisher::new(world),
+            journal,
             known: HashMap::new(),
             judged: HashMap::new(),
             breaker: Breaker::default(),

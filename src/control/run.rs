@@ -196,6 +196,7 @@ impl Loop {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.control.waiting());
             }
+            Change::Record(kind) => self.control.record(kind),
             Change::Pin(file) => self.control.pin_file(file),
             Change::Demo { region, up, reply } => {
                 let done = (self.hooks.demo)(&region, up);

@@ -22,11 +22,13 @@ use crate::{
     config::{Problems, server, sources::SERVER_FILE},
     control::{
         Change, Handle,
+        event::EventKind,
         hand::pin::pinned,
         publish::{Control, TargetVerdict},
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
         run::{Hooks, Loop, Shown},
+        store::{Keeper, Saved},
         vantage::Vantage,
     },
     failover::breaker::Proof,
@@ -59,6 +61,9 @@ const FIRST_RESULTS: Duration = Duration::from_secs(1);
 /// Work on threads of its own (a lookup that hangs in the system's resolver, a load of files)
 /// keeps a stopped server no longer than this.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// A state database on a disk that hangs keeps a stopped server no longer than this.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -104,7 +109,9 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
     if !prepared.report.rendered.is_empty() {
         complain(&prepared.report.rendered);
     }
-    let ends = Ends { signals, watched, demo };
+    let kept =
+        Keeper::open(&state, Arc::clone(&clock)).context("cannot open the state database")?;
+    let ends = Ends { signals, watched, demo, kept };
     let outcome = runtime.block_on(start(options, clock, telemetry, loader, prepared, ends));
     runtime.shutdown_timeout(LINGER);
     outcome
@@ -115,7 +122,11 @@ struct Ends {
     signals: Signals,
     watched: Option<watch::Folder>,
     demo: Option<demo::Demo>,
+    kept: Kept,
 }
+
+/// What the run before left, the way to keep more, and what went wrong with either.
+type Kept = (Keeper, Saved, Option<EventKind>);
 
 /// `state` as the server file says, or the default when it cannot be read: kept revisions are
 /// needed most when it is broken.
@@ -132,7 +143,7 @@ async fn start(
     telemetry: Arc<Telemetry>,
     loader: Loader,
     prepared: Prepared,
-    Ends { mut signals, watched, demo }: Ends,
+    Ends { mut signals, watched, demo, kept }: Ends,
 ) -> anyhow::Result<Exit> {
     if let Some(path) = &options.ready_file {
         ready::withdraw(path)?;
@@ -150,7 +161,10 @@ async fn start(
     };
     let (changes, taken) = mpsc::unbounded_channel();
     let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
-    let mut control = Control::new(Arc::clone(&clock));
+    let (keeper, saved, alarm) = kept;
+    let mut control = Control::with_saved(Arc::clone(&clock), saved, keeper.clone());
+    alarm.into_iter().for_each(|alarm| control.record(alarm));
+    let minding = tokio::spawn(tell_of_store(keeper.clone(), changes.clone()));
     control.count_by(Arc::clone(&telemetry));
     let state = options.dir.join(&server.state);
     let pin = pinned(&state);
@@ -230,8 +244,25 @@ async fn start(
     })
     .await
     .context("stopping the datapath")?;
+    minding.abort();
     main_loop.abort();
+    match timeout(CLOSING, keeper.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the last changes could not be kept"),
+        Err(_) => tracing::warn!("the state database does not close; the last changes may be lost"),
+    }
     Ok(Exit::Well)
+}
+
+/// Writes down when the state database fails, and when it works again.
+async fn tell_of_store(keeper: Keeper, changes: mpsc::UnboundedSender<Change>) {
+    let mut health = keeper.watch_health();
+    health.mark_unchanged();
+    while health.changed().await.is_ok() {
+        let event = health.borrow_and_update().event();
+        // Fails only while the server stops.
+        let _ = changes.send(Change::Record(event));
+    }
 }
 
 /// Puts the drawn problems of files where an operator who starts the server looks.

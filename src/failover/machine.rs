@@ -354,12 +354,14 @@ impl Machine {
         let mut others: Vec<usize> = (0..self.members.len())
             .filter(|&m| m != usize::from(self.active) && seen.is_available(m))
             .collect();
-        others.sort_by_key(|&m| (seen.is_leaving(m), self.rank(m)));
+        // Nobody goes to a member that is being drained, unless an operator just said so.
+        let wish = self.prefer.filter(|_| self.is_wish);
+        let is_wish = |m: usize| wish.is_some_and(|wish| usize::from(wish) == m);
+        others.sort_by_key(|&m| (seen.is_leaving(m) && !is_wish(m), self.rank(m)));
         let Some(&first) = others.first() else { return Decision::Stay };
         let allowed = others.into_iter().find(|&m| seen.is_allowed(m)).map(|m| m as u8);
-        let is_wish = |to| self.is_wish && self.prefer == Some(to);
         match (allowed, rules.failover) {
-            (Some(to), _) if is_wish(to) => Decision::Move { to, cause: Cause::Operator },
+            (Some(to), _) if is_wish(to.into()) => Decision::Move { to, cause: Cause::Operator },
             (_, Mode::Manual) if self.rejected.is_some() => Decision::Stay,
             (None, _) => wait(first as u8, Wait::Gate),
             (Some(to), Mode::Manual) => wait(to, Wait::Approval),

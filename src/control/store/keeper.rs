@@ -58,6 +58,13 @@ pub struct StoreHealth {
 }
 
 impl StoreHealth {
+    /// What someone should look at, in sentences.
+    pub fn alarms(&self) -> Vec<String> {
+        let failing = self.failing.as_ref().map(|why| format!("cannot be written: {why}"));
+        let all = failing.into_iter().chain(self.lost.as_ref().map(|lost| lost.to_string()));
+        all.map(|alarm| format!("state database: {alarm}")).collect()
+    }
+
     /// What is to be written down of it.
     pub fn event(&self) -> EventKind {
         let (what, well) = match (&self.failing, &self.lost) {
