@@ -26,7 +26,7 @@ use crate::{
         shares, words,
     },
     place::LocationTable,
-    snapshot::Snapshot,
+    snapshot::{Plan, Snapshot},
     units::Weight,
     world::{Viewer, World},
 };
@@ -203,12 +203,15 @@ impl Lines<'_> {
         if !one.is_active(self.now.at) {
             return None;
         }
-        let plans =
-            target.records(self.snapshot).into_iter().map(|id| self.snapshot.record(id).plan);
-        let ttl = plans.map(|plan| self.snapshot.plan(plan).ttl.max.as_secs()).max().unwrap_or(0);
-        let elapsed = one.since().elapsed(self.now.at);
+        let records = target.records(self.snapshot).into_iter();
+        let plans = records.map(|id| self.snapshot.plan(self.snapshot.record(id).plan));
+        let plans: Vec<&Plan> = plans.collect();
+        let ttl = plans.iter().map(|plan| plan.ttl.max.as_secs()).max().unwrap_or(0);
         let ttl = Duration::from_secs(ttl.into());
-        let progress = drain::progress(elapsed, *over, ttl, None);
+        // A drain that says nothing takes as long as the slowest record's own ramp.
+        let ramp = || plans.iter().filter_map(|plan| plan.ramp).map(|ramp| ramp.over).max();
+        let elapsed = one.since().elapsed(self.now.at);
+        let progress = drain::progress(elapsed, over.or_else(ramp), ttl, None);
         Some(DrainState {
             state: if progress.is_drained { DrainWord::Drained } else { DrainWord::Draining },
             observed_share: progress.observed,
