@@ -359,6 +359,7 @@ impl Control {
             return;
         }
         let touched: Vec<PlanId> = touched.into_iter().collect();
+        let ramps_on = old.state.standings == state.standings;
         let swap = old.swap + 1;
         self.publisher.publish(World {
             revision: old.revision,
@@ -375,8 +376,11 @@ impl Control {
         if let Some(what) = moved_by(&events) {
             self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
         }
-        let (plans, summary) = (touched.len(), Summary::of(&events));
-        events.push(EventKind::Published { plans, took, summary });
+        // A ramp that only went on by a second is no news; that it began is, and its end.
+        if !events.is_empty() || !ramps_on {
+            let (plans, summary) = (touched.len(), Summary::of(&events));
+            events.push(EventKind::Published { plans, took, summary });
+        }
         self.write(swap, events);
     }
 

@@ -69,13 +69,16 @@ impl Ramp {
     /// Where a ramp starts of which only the length is known.
     pub const START: Share = Share::from_millionths(50_000);
 
-    /// Its share once it has run for `elapsed`. It moves in whole seconds, so that what is
-    /// published in between for other reasons moves nobody along.
+    /// Its share once it has run for `elapsed`. It moves by the second, to the nearest one: what is
+    /// published in between for other reasons moves nobody along, and a clock that ticks a little
+    /// before the ramp's own second leaves nobody behind.
     pub fn share(&self, elapsed: Duration) -> Share {
         if self.is_over(elapsed) {
             return Share::ONE;
         }
-        let seconds = Duration::from_secs(elapsed.as_secs());
+        let nearest = Duration::from_secs((elapsed + Duration::from_millis(500)).as_secs());
+        let whole = Duration::from_secs(elapsed.as_secs());
+        let seconds = if nearest < self.over { nearest } else { whole };
         // Both in nanoseconds: a ramp of a thousand years times a million is far inside u128.
         let part = u128::from(self.start.rest().as_millionths()) * seconds.as_nanos();
         let grown = (part / self.over.as_nanos()) as u32;
@@ -96,11 +99,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ramp_grows_in_whole_seconds_from_its_start_to_one() {
+    fn a_ramp_grows_by_the_second_from_its_start_to_one() {
         let ramp = Ramp { over: Duration::from_secs(10), start: Share::from_fraction(0.05) };
-        let shares = [0, 999, 1_000, 5_500, 9_999, 10_000, 99_000]
+        let shares = [0, 499, 967, 1_000, 5_400, 9_999, 10_000, 99_000]
             .map(|ms| ramp.share(Duration::from_millis(ms)).as_fraction());
-        assert_eq!(shares, [0.05, 0.05, 0.145, 0.525, 0.905, 1.0, 1.0]);
+        assert_eq!(shares, [0.05, 0.05, 0.145, 0.145, 0.525, 0.905, 1.0, 1.0]);
         let none = Ramp { over: Duration::ZERO, ..ramp };
         assert_eq!(none.share(Duration::ZERO), Share::ONE);
     }
