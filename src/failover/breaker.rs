@@ -154,7 +154,7 @@ impl std::fmt::Display for News {
         match self {
             News::CutOff { falls } => write!(
                 f,
-                "nothing answers any more: this checker seems to be cut off; {falls} falls are held \
+                "nothing answers any more: this checker seems to be cut off; held falls: {falls}, \
                  until something answers, or `tradewind confirm --falls`"
             ),
             News::Reconnected => {
@@ -166,9 +166,9 @@ impl std::fmt::Display for News {
                  {hold:?}, or until `tradewind confirm --falls`"
             ),
             News::Released { falls, confirmed: true } => {
-                write!(f, "{falls} held falls were confirmed and take effect")
+                write!(f, "held falls were confirmed and take effect: {falls}")
             }
-            News::Released { falls, .. } => write!(f, "{falls} held falls take effect"),
+            News::Released { falls, .. } => write!(f, "held falls take effect: {falls}"),
             News::Recovered => write!(f, "the mass failure went away before it took effect"),
         }
     }
