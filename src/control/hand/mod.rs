@@ -6,7 +6,7 @@
 //! | `target` | what a change is about, and what that stands for in one Snapshot |
 //! | `effect` | all overrides together: which slot, failover and weight each of them decides now |
 //! | `weights` | a Snapshot with other weights |
-//! | `command` | a wish, judged: what becomes of the hand, or why not |
+//! | `command`, `planning` | a wish, and how it is judged: what becomes of the hand, or why not |
 //! | `words` | what an override does, and the command line that undoes it |
 //! | `safety` | `[[safety]]`: what a change would break |
 //! | `clients`, `shares`, `preview` | which share of clients goes where, and who would move |
@@ -26,6 +26,7 @@ pub mod drain;
 pub mod effect;
 pub mod kept;
 pub mod pin;
+mod planning;
 pub mod preview;
 pub mod safety;
 pub mod shares;
