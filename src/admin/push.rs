@@ -56,8 +56,8 @@ async fn beat(
 ) -> Result<StatusCode, Response> {
     let token = bearer(request.headers()).ok_or_else(|| refuse(HeartbeatError::Unauthorized))?;
     let body = body(request).await.map_err(IntoResponse::into_response)?;
-    let said = said(&body)
-        .map_err(|error| Refused(StatusCode::BAD_REQUEST, error).into_response())?;
+    let said =
+        said(&body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error).into_response())?;
     context.running().heartbeat(check, endpoint, &token, said).map_err(refuse)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -546,7 +546,8 @@ mod tests {
         /// A heartbeat with `token`, from a host name that no browser may use here.
         async fn push(&self, path: &str, token: &str, body: &str) -> String {
             let length = body.len();
-            let head = format!("evil.example\r\nAuthorization: {token}\r\nContent-Length: {length}");
+            let head =
+                format!("evil.example\r\nAuthorization: {token}\r\nContent-Length: {length}");
             let mut stream = TcpStream::connect(self.public).await.unwrap();
             let request = format!("POST {path} HTTP/1.1\r\nHost: {head}\r\n\r\n{body}");
             stream.write_all(request.as_bytes()).await.unwrap();

@@ -106,7 +106,9 @@ fn gates(server: &Server, served: &[Served], problems: &mut Problems) {
         if has_target && !required.contains(name.as_str()) {
             let message = format!("the `target` of check `{name}` is never probed");
             let problem = Problem::warning(&spec.file, spec.span.clone(), message);
-            let help = format!("`require = [\"check:{name}\"]` at a failover or a member of one asks for it");
+            let help = format!(
+                "`require = [\"check:{name}\"]` at a failover or a member of one asks for it"
+            );
             problems.push(problem.help(help));
         }
     }

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn people_are_told_of_damping_only_while_there_is_some() {
-        let facts = |flapping, held_down_s| TargetFacts { flapping, held_down_s, ..Default::default() };
+        let facts =
+            |flapping, held_down_s| TargetFacts { flapping, held_down_s, ..Default::default() };
         for (flapping, held, words) in [
             (false, None, ""),
             (false, Some(12.3), "; held down for 12 s more"),
