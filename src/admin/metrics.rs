@@ -9,7 +9,7 @@ use crate::{
         hand::apply::SharedHand,
         overview::{Overview, SharedOverview},
     },
-    health::TargetState,
+    health::{ProbeDurations, TargetState},
     telemetry::metrics::{Kind, Metrics, Samples},
     verdict::Standing,
     world::{Viewer, World},
@@ -140,13 +140,18 @@ fn targets(metrics: &mut Metrics, running: &Arc<dyn Running>) {
             samples.put(&[name, address, ("result", result)], count as f64);
         }
     });
+    let running = Arc::clone(running);
+    let help = "How long the answers of all targets took; each target's own are in status, since \
+                32 series for each of thousands are more than a scrape should carry";
+    metrics.add_histogram("probe_duration_seconds", help, move || {
+        let ProbeDurations { buckets, sum } = running.durations();
+        (sum, buckets)
+    });
 }
 
-/// What tells targets apart: the two families of an endpoint share its name. A key begins with
-/// the address it is probed at.
+/// What tells targets apart: the two families of an endpoint share its name.
 fn labels(target: &TargetState) -> [(&str, &str); 2] {
-    let address = target.key.split(' ').next().unwrap_or_default();
-    [("target", &target.label), ("address", address)]
+    [("target", &target.label), ("address", target.address())]
 }
 
 fn flag(is: bool) -> f64 {

@@ -7,19 +7,21 @@
 //! | `status` | World and health → what people want to know first |
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
 //! | `hand`, `peer` | what operators tell the server, and who they are |
+//! | `push` | heartbeats of targets |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
 //! | `server`, `socket` | the routes, and where they listen |
 //!
-//! Changes nothing itself: every wish goes through [`crate::control::Change`]. Knows the daemon
-//! only as [`Running`], so that it can be tested without one.
+//! Changes nothing itself: every wish goes through [`crate::control::Change`], and a heartbeat to
+//! the checker as a probe's result would. Knows the daemon only as [`Running`], so that it can be tested without one.
 
 mod events;
 pub mod explain;
 mod hand;
 pub mod metrics;
 mod peer;
+mod push;
 mod rdata;
 pub mod schema;
 pub mod server;
@@ -34,7 +36,7 @@ pub use socket::ControlSocket;
 
 use crate::{
     control::revisions::Manifest,
-    health::{Impairment, TargetState},
+    health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
 };
 
 /// What a running server shows beside what its [`Handle`](crate::control::Handle) does.
@@ -43,6 +45,19 @@ pub trait Running: Send + Sync {
     fn targets(&self) -> Vec<TargetState>;
     /// Whether the checker itself is in trouble.
     fn impairment(&self) -> Option<Impairment>;
+    /// How long the answers of all targets took since the start.
+    fn durations(&self) -> ProbeDurations;
+    /// Takes a heartbeat for `endpoint` (empty for a gate) under `check`.
+    ///
+    /// # Errors
+    /// When the token is not the check's, or nothing of that name uses it.
+    fn heartbeat(
+        &self,
+        check: &str,
+        endpoint: &str,
+        token: &[u8],
+        beat: Beat,
+    ) -> Result<(), HeartbeatError>;
     /// The kept revisions, oldest first.
     fn revisions(&self) -> Vec<Manifest>;
 }

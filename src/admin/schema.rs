@@ -5,7 +5,9 @@
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
 pub mod hand;
+pub mod health;
 
+use self::health::TargetFacts;
 use crate::{
     clock::Moment,
     control::{
@@ -134,6 +136,9 @@ pub struct EndpointStatus {
     pub since: String,
     /// The last probe of the target that judges it; absent without check.
     pub last_probe: Option<ProbeLine>,
+    /// What else is known of that target.
+    #[serde(flatten)]
+    pub target: TargetFacts,
 }
 
 /// One probe.

@@ -1,9 +1,10 @@
-//! The two doors: `[server] admin` for probes and scrapers, read-only, and the control socket
-//! for the command line.
+//! The two doors: `[server] admin` for probes and scrapers, read-only but for heartbeats, and the
+//! control socket for the command line.
 //!
 //! One request a connection, a bounded number of connections, and a time-out on each, so that
 //! whoever plays with these ports takes nothing from the DNS side. The public door answers only
-//! to hosts a browser cannot be tricked into using for it (DNS rebinding).
+//! to hosts a browser cannot be tricked into using for it (DNS rebinding); heartbeats may come
+//! under any name, for they carry a token.
 
 use super::{
     ControlSocket, Running,
@@ -12,9 +13,11 @@ use super::{
     hand::Hands,
     metrics,
     peer::Peer,
+    push,
     schema::{
         EventLine, Explanation, Refusal, ReloadReply, RevisionLine, Status,
         hand::{ApprovalLine, HandList, HandReply, HandRequest},
+        health::TargetLine,
     },
     status::{self, Seen},
 };
@@ -124,6 +127,15 @@ impl Context {
         })
     }
 
+    pub(super) fn running(&self) -> &dyn Running {
+        &*self.running
+    }
+
+    fn targets(&self) -> Vec<TargetLine> {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        self.running.targets().iter().map(|target| TargetLine::new(target, now, wall)).collect()
+    }
+
     fn report(&self) -> Arc<Report> {
         Arc::clone(&self.report.borrow())
     }
@@ -171,13 +183,14 @@ impl Context {
     }
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics` on `listener` until `stop`.
+/// Serves `/healthz`, `/readyz`, `/metrics` and heartbeats on `listener` until `stop`.
 pub async fn serve_public(
     listener: TcpListener,
     context: Arc<Context>,
     stop: impl Future<Output = ()>,
 ) {
-    let router = watched().layer(middleware::from_fn(check_host)).with_state(context);
+    let guarded = watched().layer(middleware::from_fn(check_host));
+    let router = guarded.merge(push::routes()).with_state(context);
     serve(listener, router, |_| Peer(None), stop).await;
 }
 
@@ -240,7 +253,9 @@ fn watched() -> Router<Arc<Context>> {
 
 fn control() -> Router<Arc<Context>> {
     watched()
+        .merge(push::routes())
         .route("/v1/status", get(show_status))
+        .route("/v1/targets", get(show_targets))
         .route("/v1/events", get(show_events))
         .route("/v1/revisions", get(show_revisions))
         .route("/v1/explain", get(show_explanation))
@@ -293,6 +308,12 @@ async fn scrape(State(context): State<Arc<Context>>) -> Response {
 
 async fn show_status(State(context): State<Arc<Context>>) -> Result<Json<Status>, Refused> {
     aside(move || context.status()).await.map(Json)
+}
+
+async fn show_targets(
+    State(context): State<Arc<Context>>,
+) -> Result<Json<Vec<TargetLine>>, Refused> {
+    aside(move || context.targets()).await.map(Json)
 }
 
 async fn show_events(
@@ -453,7 +474,7 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 }
 
 /// Why a request was not done.
-struct Refused(StatusCode, String);
+pub(super) struct Refused(pub StatusCode, pub String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -524,6 +545,17 @@ mod tests {
             ask(TcpStream::connect(self.public).await.unwrap(), "GET", path, host).await
         }
 
+        /// A heartbeat with `token`, from a host name that no browser may use here.
+        async fn push(&self, path: &str, token: &str, body: &str) -> String {
+            let length = body.len();
+            let head =
+                format!("evil.example\r\nAuthorization: {token}\r\nContent-Length: {length}");
+            let mut stream = TcpStream::connect(self.public).await.unwrap();
+            let request = format!("POST {path} HTTP/1.1\r\nHost: {head}\r\n\r\n{body}");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            reply(stream).await
+        }
+
         async fn ask_control(&self, method: &str, path: &str) -> String {
             let socket = UnixStream::connect(self.dir.path().join("s")).await.unwrap();
             ask(socket, method, path, "localhost").await
@@ -539,6 +571,10 @@ mod tests {
     ) -> String {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
+        reply(stream).await
+    }
+
+    async fn reply(mut stream: impl AsyncRead + Unpin) -> String {
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.unwrap();
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
@@ -572,6 +608,33 @@ mod tests {
         for path in ["/v1/status", "/v1/reload", "/"] {
             assert!(doors.ask_public(path, "localhost").await.starts_with("404"), "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_is_taken_from_anywhere_with_its_token_only() {
+        let doors = Doors::open().await;
+        let right = "Bearer secret";
+        let long = " ".repeat(2_000);
+        for (path, token, body, status) in [
+            ("beats/z/p/e", right, "", "204"),
+            ("beats/z/p/e", right, "{\"status\": \"down\"}", "204"),
+            ("beats", right, "", "204"),
+            ("beats/z%2Fp%2Fe", right, "", "204"),
+            ("beats/z/p/e", right, "well", "400"),
+            ("beats/z/p/e", right, &long, "413"),
+            ("beats/z/p/other", right, "", "404"),
+        ] {
+            let said = doors.push(&format!("/v1/push/{path}"), token, body).await;
+            assert!(said.starts_with(status), "{path} {body}: {said}");
+        }
+        let wrong = doors.push("/v1/push/beats/z/p/e", "Bearer guess", "").await;
+        assert_eq!(wrong, "401\n{\"error\":\"not authorized\"}");
+        for (path, token) in
+            [("nothing/z/p/e", right), ("beats/z/p/other", "Bearer guess"), ("beats", "Basic x")]
+        {
+            assert_eq!(doors.push(&format!("/v1/push/{path}"), token, "").await, wrong, "{path}");
+        }
+        assert!(doors.ask_public("/v1/push/beats", "localhost").await.starts_with("405"));
     }
 
     #[tokio::test]

@@ -7,8 +7,9 @@ use super::{
     Running,
     schema::{
         Elsewhere, EndpointStatus, FailoverStatus, HeldLine, Impaired, LastResort, LeavingLine,
-        OldAnswers, PoolStatus, ProbeLine, SCHEMA_VERSION, Status, WaitLine, ZoneState, ZoneStatus,
-        ms, problems, time, time_of,
+        OldAnswers, PoolStatus, SCHEMA_VERSION, Status, WaitLine, ZoneState, ZoneStatus,
+        health::{self, TargetFacts},
+        problems, time,
     },
 };
 use crate::{
@@ -227,7 +228,6 @@ fn endpoints(world: &World, targets: &[TargetState], clock: &dyn Clock) -> Vec<E
         let verdict = world.state.verdict(SlotId::at(index));
         let sight = verdict.map_or(Sight::default(), |verdict| verdict.sight);
         let target = slot.target.as_ref().and_then(|key| by_key.get(&**key));
-        let last_probe = target.and_then(|target| target.last_probe.as_ref());
         EndpointStatus {
             endpoint: slot.name.to_string(),
             address: slot.address.to_string(),
@@ -236,11 +236,8 @@ fn endpoints(world: &World, targets: &[TargetState], clock: &dyn Clock) -> Vec<E
             failing: sight.failing,
             reason: verdict.map_or_else(String::new, |verdict| verdict.reason.to_string()),
             since: time(verdict.map_or(wall, |verdict| verdict.since_wall)),
-            last_probe: last_probe.map(|probe| ProbeLine {
-                at: time_of(probe.at, now, wall),
-                took_ms: ms(probe.took),
-                outcome: probe.outcome.to_string(),
-            }),
+            last_probe: target.and_then(|target| health::probe(target, now, wall)),
+            target: target.map(|target| TargetFacts::new(target, now)).unwrap_or_default(),
         }
     };
     let mut endpoints: Vec<_> = snapshot.slots.iter().enumerate().map(endpoint).collect();

@@ -8,7 +8,7 @@ use crate::{
     compile::{CounterName, Input, Memory, compile},
     config::Sources,
     control::revisions::Manifest,
-    health::{Impairment, TargetState},
+    health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
     ids::CounterSlot,
     place::embedded,
     snapshot::Snapshot,
@@ -100,6 +100,23 @@ impl Running for Quiet {
     }
     fn impairment(&self) -> Option<Impairment> {
         self.impairment.clone()
+    }
+    fn durations(&self) -> ProbeDurations {
+        ProbeDurations::default()
+    }
+    /// Knows the token `secret` of the check `beats`, and its endpoint `z/p/e`.
+    fn heartbeat(
+        &self,
+        check: &str,
+        endpoint: &str,
+        token: &[u8],
+        _: Beat,
+    ) -> Result<(), HeartbeatError> {
+        match (check, endpoint, token) {
+            ("beats", "z/p/e" | "", b"secret") => Ok(()),
+            ("beats", _, b"secret") => Err(HeartbeatError::Unknown),
+            _ => Err(HeartbeatError::Unauthorized),
+        }
     }
     fn revisions(&self) -> Vec<Manifest> {
         Vec::new()

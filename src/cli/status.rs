@@ -161,7 +161,7 @@ fn endpoints(status: &Status, out: &mut Out) {
             endpoint.region.clone().unwrap_or_default(),
             verdict,
             clock_time(&endpoint.since, &status.now),
-            endpoint.reason.clone(),
+            format!("{}{}", endpoint.reason, endpoint.target.words()),
             probe.unwrap_or_default(),
         ]
     };

@@ -348,6 +348,11 @@ impl TargetSpec {
     fn new(address: ProbeAddress, check: &Arc<Check>) -> Self {
         TargetSpec { key: key(&address, check).into(), address, check: check.clone() }
     }
+
+    /// Whether heartbeats come to us, so that nothing is written down for it.
+    pub(super) fn is_pushed(&self) -> bool {
+        matches!(self.address, ProbeAddress::Pushed(_))
+    }
 }
 
 /// The target of check `name` as a gate; a problem where `require` names it, if it has none.

@@ -92,6 +92,26 @@ pub(super) fn shared(server: &Server, served: &[Served], problems: &mut Problems
             problems.push(Problem::warning(file, name.span(), message));
         }
     }
+    gates(server, served, problems);
+}
+
+/// Checks with a target of their own that no `require` waits for: nothing probes it.
+fn gates(server: &Server, served: &[Served], problems: &mut Problems) {
+    let failovers =
+        served.iter().filter_map(|served| served.draft.as_ref()).flat_map(|d| &d.failovers);
+    let required = failovers.flat_map(|failover| failover.gates.iter().flatten());
+    let required: BTreeSet<&str> = required.map(|gate| &*gate.check.name).collect();
+    for (name, spec) in &server.checks {
+        let has_target = spec.gate.as_ref().is_some_and(|gate| !gate.is_pushed());
+        if has_target && !required.contains(name.as_str()) {
+            let message = format!("the `target` of check `{name}` is never probed");
+            let problem = Problem::warning(&spec.file, spec.span.clone(), message);
+            let help = format!(
+                "`require = [\"check:{name}\"]` at a failover or a member of one asks for it"
+            );
+            problems.push(problem.help(help));
+        }
+    }
 }
 
 struct Lint<'s, 'p> {

@@ -33,6 +33,8 @@ type = "https"
 host = "www.example.com"
 [quick]
 type = "tcp"
+"#;
+const GATES: &str = r#"
 [db-eu]
 type = "tcp"
 target = "10.0.0.5:5432"
@@ -440,7 +442,7 @@ members = ["two"]
 "#;
     let sources = Sources::in_memory([
         ("tradewind.toml", server.as_str()),
-        ("healthchecks/web.toml", CHECKS),
+        ("healthchecks/gates.toml", GATES),
         ("zones/a.example.toml", &format!("{HEAD}{zone}")),
     ]);
     assert_eq!(lines(&sources), "");
@@ -472,6 +474,25 @@ members = ["two"]
     let gates = app.gates.iter().map(|gates| gates.iter().map(label).collect::<Vec<_>>());
     let gates: Vec<_> = gates.collect();
     assert_eq!(gates, [vec!["check:db-us"], vec!["check:db-us", "check:db-eu"]]);
+}
+
+#[test]
+fn a_target_that_no_failover_requires_is_warned_about_and_not_probed() {
+    let zone = "[records.app]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\n\
+                require = [\"check:db-us\"]\n";
+    let sources = Sources::in_memory([
+        ("tradewind.toml", SERVER),
+        ("healthchecks/gates.toml", GATES),
+        ("zones/a.example.toml", &format!("{HEAD}{zone}")),
+    ]);
+    assert_eq!(
+        lines(&sources),
+        "warning healthchecks/gates.toml:2:2: the `target` of check `db-eu` is never probed\n    \
+         = `require = [\"check:db-eu\"]` at a failover or a member of one asks for it\n"
+    );
+    let compiled = compiled(&sources, &BTreeMap::new(), &mut Memory::default()).unwrap();
+    let labels: Vec<&str> = compiled.plan.targets.iter().map(|target| &*target.label).collect();
+    assert_eq!(labels, ["check:db-us"]);
 }
 
 #[test]

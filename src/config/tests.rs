@@ -108,8 +108,8 @@ share = 0.5
     = leave it out
 7:14: `per_second = 200` is not in this version
     = write 0 (off), or leave [rrl] out
-8:2: `breaker` is not in this version
-    = leave it out
+8:2: `breaker` does not belong to tradewind.toml
+    = write it under [health]
 "
     );
 }
@@ -132,10 +132,8 @@ path = "/"
         lines("healthchecks/a.toml", text),
         "\
 3:8: check type `grpc` is not in this version
-    = this one has `http`, `https`, `tcp`
+    = this one has `http`, `https`, `tcp`, `push`
 6:8: no such check type `htps`; did you mean `https`?
-7:1: `mode` is not in this version
-    = leave it out
 10:8: 70000 is out of range: 1 to 65535
 11:1: `path` does not belong to check `c`
     = a tcp check only connects; `http` and `https` send a request

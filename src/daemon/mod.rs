@@ -32,7 +32,9 @@ use crate::{
         vantage::Vantage,
     },
     failover::breaker::Proof,
-    health::{self, Checker, HealthReport, Impairment, TargetState},
+    health::{
+        self, Beat, Checker, HealthReport, HeartbeatError, Impairment, ProbeDurations, TargetState,
+    },
     telemetry::{Metrics, Telemetry},
     transport::{Sockets, TcpLimits, TcpServer, UdpServer},
     verdict::Standing,
@@ -284,6 +286,18 @@ impl Running for Watched {
     }
     fn impairment(&self) -> Option<Impairment> {
         self.checker.impairment()
+    }
+    fn durations(&self) -> ProbeDurations {
+        self.checker.durations()
+    }
+    fn heartbeat(
+        &self,
+        check: &str,
+        endpoint: &str,
+        token: &[u8],
+        beat: Beat,
+    ) -> Result<(), HeartbeatError> {
+        self.checker.heartbeat(check, endpoint, token, beat)
     }
     fn revisions(&self) -> Vec<Manifest> {
         self.revisions.list()

@@ -81,7 +81,7 @@ impl Durations {
 
     pub(super) fn read(&self) -> ProbeDurations {
         let counts = self.counts.iter().map(|count| count.load(Relaxed));
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
         ProbeDurations {
             buckets: bounds.zip(counts).collect(),
             sum: self.sum_us.load(Relaxed) as f64 / 1e6,
@@ -92,7 +92,7 @@ impl Durations {
 /// How long the answers of all targets took since the start, as Prometheus wants it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProbeDurations {
-    /// Upper bounds in seconds (the last one is `f64::MAX`), and how many lie in each bucket.
+    /// Upper bounds in seconds (the last one is `f64::INFINITY`), and how many lie in each bucket.
     pub buckets: Vec<(f64, u64)>,
     /// All of them together, in seconds.
     pub sum: f64,

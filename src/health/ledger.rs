@@ -94,6 +94,14 @@ pub struct TargetState {
     pub errors: Vec<SeenError>,
 }
 
+impl TargetState {
+    /// Where it is probed, which tells the two families of one endpoint apart: a key begins with
+    /// that.
+    pub fn address(&self) -> &str {
+        self.key.split(' ').next().unwrap_or_default()
+    }
+}
+
 /// An error a target had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenError {

@@ -44,6 +44,17 @@ pub enum HeartbeatError {
     Unknown,
 }
 
+/// What a target's state is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// A heartbeat that is no failure.
+    Good,
+    /// One that says `down`: an answer, and a failure.
+    SaidDown,
+    /// None for too long.
+    Silence,
+}
+
 /// The judge of one target that sends heartbeats.
 #[derive(Debug)]
 pub(super) struct Heartbeats {
@@ -97,7 +108,7 @@ impl Heartbeats {
         };
         if beat == Beat::Down {
             self.in_row = 0;
-            return self.turn(Standing::Down, at, words.into(), true);
+            return self.turn(Standing::Down, at, words.into(), Sign::SaidDown);
         }
         if awake.since(self.last) > self.stale_after() {
             self.in_row = 0;
@@ -113,17 +124,20 @@ impl Heartbeats {
             // The first one alone decides.
             _ => true,
         };
-        self.turn(if may { standing } else { self.standing }, at, words.into(), true)
+        self.turn(if may { standing } else { self.standing }, at, words.into(), Sign::Good)
     }
 
     /// Nothing came for too long: `None` if that is not so, or no news.
     pub(super) fn expire(&mut self, at: Moment, awake: Moment) -> Option<Change> {
         self.deadline().filter(|deadline| *deadline <= awake)?;
         self.in_row = 0;
-        self.turn(Standing::Down, at, format!("no heartbeat for {:?}", self.stale_after()), false)
+        let words = format!("no heartbeat for {:?}", self.stale_after());
+        self.turn(Standing::Down, at, words, Sign::Silence)
     }
 
-    fn turn(&mut self, now: Standing, at: Moment, words: String, heard: bool) -> Option<Change> {
+    /// A target that was saved as down may be told as down by a good heartbeat, for want of a
+    /// second one: that is no failure, so it began none.
+    fn turn(&mut self, now: Standing, at: Moment, words: String, sign: Sign) -> Option<Change> {
         let was = std::mem::replace(&mut self.standing, now);
         if was == now && self.is_told {
             return None;
@@ -136,8 +150,8 @@ impl Heartbeats {
             was,
             sight: Sight { standing: now, failing: is_down },
             reason: format!("{words}{held}").into(),
-            first_failure: is_down.then_some(at),
-            answered: is_down && heard,
+            first_failure: (sign != Sign::Good).then_some(at),
+            answered: sign == Sign::SaidDown,
         })
     }
 

@@ -113,6 +113,17 @@ impl Metrics {
         self.registry.register_collector(Box::new(metric));
     }
 
+    /// Adds the histogram `tradewind_<name>`, of which `read` gives at each scrape the sum and,
+    /// for each bucket, its upper bound (`f64::INFINITY` for the last one) and how many lie in it.
+    pub fn add_histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> (f64, Vec<(f64, u64)>) + Send + Sync + 'static,
+    ) {
+        self.registry.register_collector(Box::new(Histogram { name, help, read: Box::new(read) }));
+    }
+
     /// The metrics as OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -131,6 +142,30 @@ struct Added {
 impl fmt::Debug for Added {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Added").field(&self.name).finish()
+    }
+}
+
+type ReadHistogram = dyn Fn() -> (f64, Vec<(f64, u64)>) + Send + Sync;
+
+struct Histogram {
+    name: &'static str,
+    help: &'static str,
+    read: Box<ReadHistogram>,
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Histogram").field(&self.name).finish()
+    }
+}
+
+impl Collector for Histogram {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (sum, buckets) = (self.read)();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder
+            .encode_descriptor(self.name, self.help, None, MetricType::Histogram)?
+            .encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
     }
 }
 
@@ -278,6 +313,24 @@ mod tests {
             assert_eq!(found.len(), 1, "{start}: {found:?}\n{}", metrics.text());
             assert!(found[0].ends_with(&format!(" {value}")), "{found:?}");
         }
+    }
+
+    #[test]
+    fn buckets_of_a_histogram_are_summed_up() {
+        let mut metrics = Metrics::new(Arc::new(Telemetry::default()));
+        metrics.add_histogram("took_seconds", "Time taken", || {
+            (2.5, vec![(0.1, 3), (1.0, 0), (f64::INFINITY, 1)])
+        });
+        assert_eq!(
+            lines(&metrics, "tradewind_took_seconds"),
+            [
+                "tradewind_took_seconds_sum 2.5",
+                "tradewind_took_seconds_count 4",
+                "tradewind_took_seconds_bucket{le=\"0.1\"} 3",
+                "tradewind_took_seconds_bucket{le=\"1.0\"} 3",
+                "tradewind_took_seconds_bucket{le=\"+Inf\"} 4",
+            ]
+        );
     }
 
     #[test]

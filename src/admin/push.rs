@@ -1,0 +1,136 @@
+//! `POST /v1/push/CHECK/ENDPOINT`: the heartbeats of targets that report to us.
+//!
+//! The one route of the public door that changes anything, so it asks for the check's token, and
+//! says nothing about checks and endpoints to who has none. It needs no guard against DNS
+//! rebinding: a browser that was tricked into asking here does not know the token.
+
+use super::{
+    schema::health::{Heartbeat, HeartbeatStatus},
+    server::{Context, Refused},
+};
+use crate::health::{Beat, HeartbeatError};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, FromRequest, Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use std::{sync::Arc, time::Duration};
+
+/// `{"status": "degraded"}` with much white space.
+const BODY_MAX: usize = 1_024;
+/// The rest of a heartbeat is here by then: it fits the packet that its head came in.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The route, for either door.
+pub(super) fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/v1/push/{check}", post(beat_gate))
+        .route("/v1/push/{check}/{*endpoint}", post(beat_endpoint))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+async fn beat_gate(
+    State(context): State<Arc<Context>>,
+    Path(check): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Response> {
+    beat(&context, &check, "", request).await
+}
+
+async fn beat_endpoint(
+    State(context): State<Arc<Context>>,
+    Path((check, endpoint)): Path<(String, String)>,
+    request: Request,
+) -> Result<StatusCode, Response> {
+    beat(&context, &check, &endpoint, request).await
+}
+
+async fn beat(
+    context: &Context,
+    check: &str,
+    endpoint: &str,
+    request: Request,
+) -> Result<StatusCode, Response> {
+    let token = bearer(request.headers()).ok_or_else(|| refuse(HeartbeatError::Unauthorized))?;
+    let body = body(request).await.map_err(IntoResponse::into_response)?;
+    let said =
+        said(&body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error).into_response())?;
+    context.running().heartbeat(check, endpoint, &token, said).map_err(refuse)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The token of `Authorization: Bearer TOKEN`; the scheme's case does not count (RFC 9110 §11.1).
+fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii().to_vec())
+}
+
+async fn body(request: Request) -> Result<Bytes, Refused> {
+    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) => Err(Refused(rejection.status(), rejection.body_text())),
+        Err(_) => Err(Refused(StatusCode::REQUEST_TIMEOUT, "the body did not come".to_owned())),
+    }
+}
+
+/// What a body says; an empty one that all is well.
+fn said(body: &[u8]) -> Result<Beat, String> {
+    let status = match body.trim_ascii() {
+        b"" => HeartbeatStatus::Up,
+        json => {
+            let read = serde_json::from_slice::<Heartbeat>(json);
+            read.map_err(|error| format!("no heartbeat: {error}"))?.status
+        }
+    };
+    Ok(status.into())
+}
+
+fn refuse(error: HeartbeatError) -> Response {
+    match error {
+        HeartbeatError::Unauthorized => {
+            let refused = Refused(StatusCode::UNAUTHORIZED, error.to_string());
+            // RFC 9110 §15.5.2 demands a challenge.
+            ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response()
+        }
+        HeartbeatError::Unknown => {
+            Refused(StatusCode::NOT_FOUND, error.to_string()).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_empty_or_a_status() {
+        for (body, beat) in [
+            ("", Beat::Up),
+            (" \r\n", Beat::Up),
+            (r#"{"status":"up"}"#, Beat::Up),
+            (r#" { "status" : "degraded" } "#, Beat::Degraded),
+            (r#"{"status":"down"}"#, Beat::Down),
+        ] {
+            assert_eq!(said(body.as_bytes()), Ok(beat), "{body}");
+        }
+        for body in ["up", "{}", r#"{"status":"DOWN"}"#, r#"{"status":"up","x":1}"#, "[]"] {
+            assert!(said(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_token_comes_as_a_bearer_only() {
+        let token = |value: &'static str| {
+            bearer(&HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]))
+        };
+        assert_eq!(token("Bearer abc").as_deref(), Some(&b"abc"[..]));
+        assert_eq!(token("bEARER  abc ").as_deref(), Some(&b"abc"[..]));
+        for other in ["", "Bearer", "Basic abc", "abc"] {
+            assert_eq!(token(other), None, "{other}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}
