@@ -568,3 +568,20 @@ fn an_endpoint_that_comes_back_ramps_by_the_second_and_over_a_reload() {
     bench.at(31).control.tick();
     assert_eq!(bench.world().swap, swap, "nothing is published for nothing");
 }
+
+#[test]
+fn a_gate_without_a_result_is_shut_and_its_opening_lets_the_move_through() {
+    let mut files = compiled(APP, &["app", "www"]);
+    files.failovers[0].gates = [vec![], vec!["db".into()]].map(Vec::into_boxed_slice).into();
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    bench.control.install(Arc::new(files), 2);
+    bench.at(10).observe("down i1/4");
+    assert_eq!(bench.answer(0), ["i1"], "the move waits, and last-good means the active member");
+    bench.at(11).observe("down db");
+    assert_eq!(bench.answer(0), ["i1"]);
+    bench.at(12).observe("up db");
+    assert_eq!(bench.answer(0), ["d1"]);
+    // A gate that shuts behind the clients sends nobody back.
+    bench.at(13).observe("down db");
+    assert_eq!(bench.answer(0), ["d1"]);
+}
