@@ -15,10 +15,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Semaphore, time::sleep};
 
 /// Events in one reply; `since` asks for more.
 pub(super) const EVENTS_MAX: usize = 1_000;
@@ -81,7 +78,7 @@ impl Events {
             return Ok(self.look(wanted).await.0);
         }
         let _seat = self.followers.try_acquire().map_err(|_| EventsRefused::Crowded)?;
-        let deadline = Instant::now() + WAIT_MAX.min(Duration::from_secs(asked.wait));
+        let mut over = std::pin::pin!(sleep(WAIT_MAX.min(Duration::from_secs(asked.wait))));
         let mut newest = self.journal.newest();
         loop {
             // Marked as seen before it is read: what comes in between is not waited for.
@@ -91,10 +88,12 @@ impl Events {
                 return Ok(page);
             }
             wanted = seen;
-            match timeout_at(deadline, newest.changed()).await {
-                Ok(Ok(())) => {}
-                // The journal is gone only when the server is.
-                Ok(Err(_)) | Err(_) => return Ok(page),
+            tokio::select! {
+                changed = newest.changed() => if changed.is_err() {
+                    // The journal is gone only when the server is.
+                    return Ok(page);
+                },
+                () = &mut over => return Ok(page),
             }
         }
     }

@@ -397,11 +397,11 @@ fn a_publish_is_timed_from_the_probe_that_decided_it() {
     bench.control.observe(vec![verdict("i1/4", Standing::Down, secs(7))]);
     let journal = bench.control.journal();
     let journal = journal.lock();
-    let took = journal.since(0).filter_map(|event| match event.kind {
+    let mut took = journal.since(0).filter_map(|event| match event.kind {
         EventKind::Published { took, .. } => Some(took),
         _ => None,
     });
-    assert_eq!(took.last(), Some(Duration::from_secs(3)));
+    assert_eq!(took.next_back(), Some(Duration::from_secs(3)));
     let world = bench.world();
     let verdict = world.state.verdict(SlotId(0)).unwrap();
     assert_eq!((verdict.since, verdict.since_wall), (secs(7), UNIX_EPOCH + Duration::from_secs(7)));

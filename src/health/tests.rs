@@ -340,3 +340,20 @@ async fn a_denied_address_is_never_connected_to() {
     assert_eq!(&*report.reason, "127.0.0.66 is never probed, first result");
     assert_eq!(server.seen().connections, 0);
 }
+
+#[tokio::test]
+async fn while_armed_every_answer_is_told_and_hastened_targets_give_theirs_at_once() {
+    let (mut bench, up) = (Bench::new(), Server::http("127.0.0.29:0", OK).await);
+    let far = seldom(http(up.address));
+    bench.plan(&[&far]);
+    bench.first_round().await;
+    assert!(bench.answers.try_recv().is_err(), "nobody has asked to be told");
+    let before = bench.clock.now();
+    assert!(!bench.checker.answered_since(before, ""));
+    bench.checker.arm_witness(true);
+    bench.checker.call_witnesses(std::slice::from_ref(&far.key));
+    let (key, at) = bench.answers.recv().await.unwrap();
+    assert_eq!(key, far.key);
+    assert!(at > before && bench.checker.answered_since(before, ""));
+    assert!(!bench.checker.answered_since(before, &far.key), "not for itself");
+}

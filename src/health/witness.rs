@@ -21,10 +21,13 @@ const GUARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Called with the key of whoever answered (`guard:ADDRESS` for a guard) and when its probe ended.
 pub type Answered = Box<dyn Fn(&Arc<str>, Moment) + Send + Sync>;
 
+/// Who answered, and when.
+type Newest = [Option<(Arc<str>, Moment)>; 2];
+
 /// The newest answers.
 pub(super) struct Witnesses {
     /// Of two targets, newest first: whoever is in question, one of them is another.
-    newest: Mutex<[Option<(Arc<str>, Moment)>; 2]>,
+    newest: Mutex<Newest>,
     is_armed: AtomicBool,
     tell: Answered,
     are_guards_asked: AtomicBool,
@@ -89,7 +92,7 @@ impl Witnesses {
 }
 
 /// Keeps the newest answers of two keys, newest first.
-fn remember(newest: &mut [Option<(Arc<str>, Moment)>; 2], key: &Arc<str>, at: Moment) {
+fn remember(newest: &mut Newest, key: &Arc<str>, at: Moment) {
     let is_key = |slot: &Option<(Arc<str>, Moment)>| slot.as_ref().is_some_and(|(k, _)| k == key);
     let slot = newest.iter().position(is_key).unwrap_or(1);
     if newest[slot].as_ref().is_none_or(|(_, known)| *known < at) {
