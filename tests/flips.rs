@@ -1,7 +1,5 @@
 //! H-2: ten thousand changes of verdict under load; every answer is of one World.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use std::{

@@ -253,16 +253,14 @@ mod tests {
         ];
         assert_eq!(
             shown(None, events.clone()),
-            "\
-      7  2026-11-22T12:01:07.120Z       +12.345s  z/a/1 up → down
+            "      7  2026-11-22T12:01:07.120Z       +12.345s  z/a/1 up → down
       8  2026-11-22T12:01:07.120Z       +12.345s    published: 1 plans
       9  2026-11-22T12:01:07.120Z       +12.345s  loaded
 "
         );
         assert_eq!(
             shown(Some(7), events[..2].to_vec()),
-            "\
-      8  2026-11-22T12:01:07.120Z       +12.345s  published: 1 plans
+            "      8  2026-11-22T12:01:07.120Z       +12.345s  published: 1 plans
                                                   z/a/1
       7  2026-11-22T12:01:07.120Z       +12.345s    z/a/1 up → down
 "
