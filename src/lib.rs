@@ -41,5 +41,6 @@ pub mod health;
 pub mod admin;
 
 pub mod cli;
+pub mod hooks;
 
 pub mod daemon;

@@ -38,7 +38,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("health", &["control"]),
     ("admin", &["health", "engine"]),
     ("cli", &["admin"]),
-    ("daemon", &["admin", "cli", "transport"]),
+    ("hooks", &["admin"]),
+    ("daemon", &["admin", "cli", "hooks", "transport"]),
 ];
 
 /// The only file that may say `unsafe`.

@@ -58,6 +58,8 @@ pub trait Running: Send + Sync {
         token: &[u8],
         beat: Beat,
     ) -> Result<(), HeartbeatError>;
+    /// How hooks go.
+    fn hooks(&self) -> Vec<schema::HookLine>;
     /// The kept revisions, oldest first.
     fn revisions(&self) -> Vec<Manifest>;
 }

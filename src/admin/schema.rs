@@ -67,6 +67,8 @@ pub struct Status {
     pub overrides: usize,
     /// Changes that wait for a second person.
     pub proposals: usize,
+    /// Hooks and how they go.
+    pub hooks: Vec<HookLine>,
     /// Regions whose answers go elsewhere because something is down.
     pub elsewhere: Vec<Elsewhere>,
     /// Records answered on other grounds than health.
@@ -205,6 +207,21 @@ pub struct LeavingLine {
     pub from: String,
     /// The share of its clients that has moved: 0..=1.
     pub moved: f64,
+}
+
+/// How a hook goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookLine {
+    /// Its name.
+    pub name: String,
+    /// Incidents it was told of.
+    pub delivered: u64,
+    /// Incidents it was not told of, whatever was tried.
+    pub failed: u64,
+    /// Events that were gone before it could be told.
+    pub missed: u64,
+    /// What went wrong last.
+    pub last_error: Option<String>,
 }
 
 /// Falls that do not take effect.

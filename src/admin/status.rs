@@ -83,6 +83,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         held: held(seen),
         pinned: seen.overview.pinned,
         overrides: seen.hand.hand.overrides().len(),
+        hooks: running.hooks(),
         proposals: seen.hand.hand.proposals().len(),
         elsewhere: elsewhere(world),
         last_resort: last_resort(world),

@@ -118,6 +118,9 @@ impl Running for Quiet {
             _ => Err(HeartbeatError::Unauthorized),
         }
     }
+    fn hooks(&self) -> Vec<super::schema::HookLine> {
+        Vec::new()
+    }
     fn revisions(&self) -> Vec<Manifest> {
         Vec::new()
     }

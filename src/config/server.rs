@@ -2,6 +2,7 @@
 
 use super::{
     Problem, Problems, Spanned,
+    hooks::{self, HookDef},
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
     reader::{Reader, Table, Value},
@@ -57,6 +58,8 @@ pub struct ServerSection {
     pub udp_threads: Option<usize>,
     /// Whether changed files are loaded without being asked.
     pub watch: bool,
+    /// Whom to tell what happens: `[[hooks]]`.
+    pub hooks: Vec<HookDef>,
 }
 
 /// `[health]`.
@@ -125,6 +128,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         control: "run/tradewind.sock".into(),
         udp_threads: None,
         watch: false,
+        hooks: hooks::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;

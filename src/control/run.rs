@@ -15,6 +15,7 @@ use super::{
 use crate::{
     checkplan::CheckPlan,
     clock::{Clock, Moment},
+    config::hooks::HookDef,
     failover::breaker,
     place::LocationTable,
 };
@@ -43,9 +44,14 @@ const KEPT_WITHIN: Duration = Duration::from_secs(1);
 pub struct Hooks {
     /// Those who probe.
     pub vantage: Arc<dyn Vantage>,
+    /// Takes the hooks of the operator's that are to be told what happens.
+    pub notify: Notify,
     /// Starts or stops a demo backend.
     pub demo: DemoSwitch,
 }
+
+/// Takes the hooks that are to be told from now on.
+pub type Notify = Box<dyn Fn(&[HookDef]) + Send>;
 
 /// Starts (`true`) or stops the backend of a region; says why it cannot.
 pub type DemoSwitch = Box<dyn Fn(&str, bool) -> Result<(), String> + Send>;
@@ -276,6 +282,7 @@ impl Loop {
         if let Some(Found { what, taken }) = prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
         }
+        (self.hooks.notify)(&prepared.server.hooks);
         self.hooks.vantage.update(&prepared.plan, &|key| self.control.standing(key));
         self.control.record(EventKind::Loaded {
             revision: report.revision,
@@ -388,7 +395,11 @@ mod tests {
         let control = Control::new(Arc::clone(&clock));
         let (report, reports) = watch::channel(Arc::default());
         let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
-        let hooks = Hooks { vantage: Arc::new(Nobody), demo: Box::new(|_, _| Ok(())) };
+        let hooks = Hooks {
+            vantage: Arc::new(Nobody),
+            notify: Box::new(|_| {}),
+            demo: Box::new(|_, _| Ok(())),
+        };
         let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
         main.begin(prepared, "start");
         (main, reports)

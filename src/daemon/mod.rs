@@ -15,7 +15,7 @@ mod signals;
 mod watch;
 
 use crate::{
-    admin::{self, ControlSocket, Running},
+    admin::{self, ControlSocket, Running, schema::HookLine},
     checkplan::CheckPlan,
     cli::Exit,
     clock::{Clock, Moment, SystemClock, mix},
@@ -27,7 +27,7 @@ use crate::{
         publish::{Control, TargetVerdict},
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
-        run::{Hooks, Loop, Shown},
+        run::{self, Loop, Shown},
         store::{Keeper, Saved},
         vantage::Vantage,
     },
@@ -35,6 +35,7 @@ use crate::{
     health::{
         self, Beat, Checker, HealthReport, HeartbeatError, Impairment, ProbeDurations, TargetState,
     },
+    hooks::{self, Hooks},
     telemetry::{Metrics, Telemetry},
     transport::{Sockets, TcpLimits, TcpServer, UdpServer},
     verdict::Standing,
@@ -184,11 +185,14 @@ async fn start(
         hand: control.hand(),
     };
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
+    let journal = control.journal();
+    let told = Hooks::new(&options.dir, journal, changes.clone(), hooks::Pace::default());
+    let told = Arc::new(told);
     let mut main_loop = Loop::new(
         control,
         loader,
         Arc::clone(&clock),
-        hooks(Arc::clone(&checker), backends),
+        callbacks(Arc::clone(&checker), Arc::clone(&told), backends),
         Shown { report, locations },
     );
     main_loop.begin(prepared, "start");
@@ -215,7 +219,7 @@ async fn start(
         warmed.await
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
-    let running = Arc::new(Watched { checker, revisions });
+    let running = Arc::new(Watched { checker, revisions, hooks: told });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
@@ -278,6 +282,7 @@ fn complain(problems: &str) {
 struct Watched {
     checker: Arc<Checker>,
     revisions: Revisions,
+    hooks: Arc<Hooks>,
 }
 
 impl Running for Watched {
@@ -298,6 +303,9 @@ impl Running for Watched {
         beat: Beat,
     ) -> Result<(), HeartbeatError> {
         self.checker.heartbeat(check, endpoint, token, beat)
+    }
+    fn hooks(&self) -> Vec<HookLine> {
+        self.hooks.state()
     }
     fn revisions(&self) -> Vec<Manifest> {
         self.revisions.list()
@@ -367,8 +375,9 @@ impl Vantage for Probing {
     }
 }
 
-fn hooks(checker: Arc<Checker>, backends: Option<Backends>) -> Hooks {
-    Hooks {
+fn callbacks(checker: Arc<Checker>, told: Arc<Hooks>, backends: Option<Backends>) -> run::Hooks {
+    run::Hooks {
+        notify: Box::new(move |defs| told.update(defs)),
         vantage: Arc::new(Probing(checker)),
         demo: Box::new(move |region, up| match &backends {
             Some(backends) if up => backends.restore(region),

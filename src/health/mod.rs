@@ -38,6 +38,7 @@ mod witness;
 pub use lanes::Limits;
 pub use latency::{Histogram, ProbeDurations};
 pub use ledger::{HealthReport, Impairment, LastProbe, SeenError, TargetState};
+pub(crate) use probe::client_config;
 pub use push::{Beat, HeartbeatError};
 pub use schedule::{Checker, Settings};
 pub use witness::Answered;
