@@ -58,6 +58,8 @@ pub struct Control {
     pub(super) latches: Latches,
     /// The failovers that each target is a gate of.
     gated: HashMap<Arc<str>, Vec<FailoverId>>,
+    /// Whose command is being carried out.
+    pub(super) acting: Option<Arc<str>>,
     /// The way to what outlives the process.
     pub(super) kept: Kept,
     /// What all this is in the middle of.
@@ -113,6 +115,7 @@ impl Control {
             operator: Operator::default(),
             latches: Latches::default(),
             gated: HashMap::new(),
+            acting: None,
             kept: Kept::default(),
             overview: SharedOverview::default(),
             traffic: Traffic::new(Arc::default()),
@@ -434,7 +437,7 @@ impl Control {
 
     pub(super) fn write(&self, swap: u64, events: Vec<EventKind>) {
         let (at, wall) = (self.clock.now(), self.clock.wall());
-        self.journal.record_all(Stamp { at, wall, swap, who: None }, events);
+        self.journal.record_all(Stamp { at, wall, swap, who: self.acting.clone() }, events);
     }
 }
 

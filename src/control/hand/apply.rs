@@ -214,11 +214,13 @@ impl Control {
             let events = events(&done, command);
             self.operator.take(done.planned.hand.clone());
             self.keep_hand(&done.planned.hand);
+            self.acting = Some(Arc::clone(&command.who));
             self.follow_hand(events);
             self.carry_out(&done.planned.orders);
             if done.planned.confirm_falls {
                 self.confirm_falls();
             }
+            self.acting = None;
         }
         Ok(done)
     }
