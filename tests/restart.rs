@@ -162,3 +162,25 @@ fn a_broken_state_database_is_put_aside_and_told() {
     let aside = std::fs::read_to_string(aside.expect("the file is kept aside").path()).unwrap();
     assert_eq!(aside, "this is no database");
 }
+
+/// A checker that is cut off is restarted, as people do: still nobody falls.
+#[test]
+fn a_restart_in_the_middle_of_a_cut_off_moves_nobody() {
+    let (mut iad, mut dub) = (Backend::start(199), Backend::start(200));
+    let server = Server::start(files(&iad, &dub, "failback = \"auto\""));
+    await_phase(&server, "primary");
+    iad.await_hits(2, DEADLINE);
+    dub.await_hits(2, DEADLINE);
+    iad.stop();
+    dub.stop();
+    server.await_event("the alarm", 0, |event| event["event"] == "breaker");
+    settle(&server);
+    let server = Server::start(server.kill());
+    assert!(all_answers(&server).iter().all(|at| *at == IpAddr::from(IAD)));
+    server.await_event("the alarm again", 0, |event| {
+        event["event"] == "breaker" && event["boot"] == 2
+    });
+    assert_eq!(moves(&server), Vec::<Value>::new());
+    iad.restart();
+    dub.restart();
+}

@@ -16,7 +16,7 @@ use crate::{
     policy::RampKind,
     snapshot::{FailoverDefinition, Slot, Snapshot},
     steering::RampState,
-    verdict::{Sight, Verdict},
+    verdict::{Sight, Standing, Verdict},
     world::{State, World},
 };
 use serde::{Deserialize, Serialize};
@@ -162,11 +162,11 @@ impl Control {
         self.latches.forget_changes();
     }
 
-    /// Has a target's judgement written down, or forgotten.
-    pub(super) fn keep_target(&self, verdict: &TargetVerdict) {
+    /// Has written down how a target stands, as far as the breaker lets it.
+    pub(super) fn keep_target(&self, verdict: &TargetVerdict, standing: Standing) {
         let Some(keeper) = &self.kept.keeper else { return };
         let value = SavedTarget {
-            standing: verdict.sight.standing,
+            standing,
             failing: verdict.sight.failing,
             reason: Arc::clone(&verdict.reason),
             since: self.clock.wall(),

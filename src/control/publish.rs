@@ -257,7 +257,10 @@ impl Control {
                 step.merge(self.judge(&verdict, now));
             }
             turned.insert(Arc::clone(&verdict.key));
-            self.keep_target(&verdict);
+            // What is held is kept as it was before: a restart lets nothing through.
+            if self.breaker.held_as(&verdict.key).is_none() {
+                self.keep_target(&verdict, verdict.sight.standing);
+            }
             self.known.insert(Arc::clone(&verdict.key), verdict);
         }
         self.follow(step, turned, since);
@@ -315,6 +318,12 @@ impl Control {
             self.vantage.call_witnesses(&step.ask);
         }
         self.vantage.listen(self.breaker.wants_answers());
+        let kept = step.down.iter().map(|key| (key, Standing::Down));
+        for (key, standing) in kept.chain(step.back.iter().map(|key| (key, Standing::Up))) {
+            if let Some(verdict) = self.known.get(key) {
+                self.keep_target(verdict, standing);
+            }
+        }
         turned.extend(step.down);
         turned.extend(step.back);
         let news = step.news.into_iter().map(|news| EventKind::Breaker { news });

@@ -37,6 +37,8 @@ pub(crate) enum Reply {
     Hang,
     /// Closes with a reset.
     Reset,
+    /// The next of these for each connection, from the first again after the last.
+    InTurn(&'static [Reply]),
 }
 
 /// A server on a port of its own; it ends with its value.
@@ -109,7 +111,12 @@ async fn accept(
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         seen.send_modify(|seen| seen.connections += 1);
+        let turn = seen.borrow().connections - 1;
         let (reply, seen, tls) = (*reply.lock().unwrap(), seen.clone(), tls.clone());
+        let reply = match reply {
+            Reply::InTurn(replies) => replies[turn % replies.len()],
+            reply => reply,
+        };
         tokio::spawn(async move {
             match tls {
                 None => converse(stream, reply, &seen).await,
@@ -159,7 +166,7 @@ async fn converse(mut stream: impl Stream, reply: Reply, seen: &watch::Sender<Se
             stream.write_all(body.as_bytes()).await
         }
         Reply::Dribble(pause) => dribble(&mut stream, pause).await,
-        Reply::Hang => Ok(()),
+        Reply::Hang | Reply::InTurn(_) => Ok(()),
         Reply::Reset => {
             socket2::SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
             return;

@@ -8,7 +8,7 @@ use super::{
     *,
 };
 use crate::{
-    checkplan::{Check, CheckKind, CheckPlan, ProbeAddress, Target},
+    checkplan::{Check, CheckKind, CheckPlan, Leaky, Mode, ProbeAddress, Target},
     clock::{Clock, Moment, SystemClock},
     ids::SlotId,
     verdict::{Sight, Standing},
@@ -90,6 +90,13 @@ impl Bench {
             .expect("the checker lives")
     }
 
+    async fn answer(&mut self) -> (Arc<str>, Moment) {
+        tokio::time::timeout(PATIENCE, self.answers.recv())
+            .await
+            .expect("an answer comes")
+            .expect("the checker lives")
+    }
+
     async fn report_of(&mut self, standing: Standing) -> HealthReport {
         loop {
             let report = self.report().await;
@@ -128,7 +135,12 @@ fn http(address: SocketAddr) -> Target {
 }
 
 fn every(interval: Duration, timeout: Duration, target: Target) -> Target {
-    let check = Check { interval, timeout, ..Check::clone(&target.check) };
+    with(target, |check| (check.interval, check.timeout) = (interval, timeout))
+}
+
+fn with(target: Target, change: impl FnOnce(&mut Check)) -> Target {
+    let mut check = Check::clone(&target.check);
+    change(&mut check);
     Target { check: Arc::new(check), ..target }
 }
 
@@ -356,4 +368,111 @@ async fn while_armed_every_answer_is_told_and_hastened_targets_give_theirs_at_on
     assert_eq!(key, far.key);
     assert!(at > before && bench.checker.answered_since(before, ""));
     assert!(!bench.checker.answered_since(before, &far.key), "not for itself");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_loses_a_third_falls_where_the_check_is_leaky_and_nowhere_else() {
+    const LOSSY: Reply = Reply::InTurn(&[OK, UNAVAILABLE, OK]);
+    let (a, b) =
+        (Server::http("127.0.0.15:0", LOSSY).await, Server::http("127.0.0.16:0", LOSSY).await);
+    let plain = with(http(a.address), |check| check.fast_recheck = None);
+    let leaky = with(http(b.address), |check| {
+        check.fast_recheck = None;
+        check.leaky = Some(Leaky { failures: 4, reset_after: 10 });
+    });
+    let mut bench = Bench::new();
+    bench.plan(&[&plain, &leaky]);
+    let down = bench.report_of(Standing::Down).await;
+    assert_eq!((&down.key, &*down.reason), (&leaky.key, "status 503, leaky 4/4"));
+    assert!(down.answered, "a wrong status needs no witness");
+    bench.until(&plain, |state| state.failures_total >= 4).await;
+    assert_eq!(bench.state(&plain).sight.standing, Standing::Up);
+    let errors = bench.state(&plain).errors;
+    assert_eq!((errors.len(), &*errors[0].what), (1, "status 503"));
+}
+
+#[tokio::test]
+async fn a_slow_server_is_degraded() {
+    let server = Server::http("127.0.0.17:0", Reply::Dribble(Duration::from_millis(1))).await;
+    let slow = with(http(server.address), |check| {
+        check.timeout = INTERVAL / 4 * 3;
+        check.max_latency = Some(Duration::from_millis(5));
+    });
+    let mut bench = Bench::new();
+    bench.plan(&[&slow]);
+    let degraded = bench.report_of(Standing::Degraded).await;
+    assert!(degraded.reason.starts_with("slow: 200 in "), "{}", degraded.reason);
+    assert!(degraded.reason.ends_with(" 3/3"), "{}", degraded.reason);
+    assert!(bench.state(&slow).latency.quantile(0.5) > Some(Duration::from_millis(5)));
+}
+
+#[tokio::test]
+async fn what_is_only_observed_says_up_and_what_it_would_be() {
+    let server = Server::http("127.0.0.18:0", UNAVAILABLE).await;
+    let target = with(http(server.address), |check| check.mode = Mode::Observe);
+    let mut bench = Bench::new();
+    bench.plan(&[&target]);
+    let report = bench.report().await;
+    let (sight, reason) = report.effect();
+    assert_eq!((report.sight.standing, sight), (Standing::Down, UP));
+    assert_eq!(&*reason, "observed only, would be down: status 503, first result");
+}
+
+#[tokio::test]
+async fn an_armed_witness_hears_every_answer_and_guards_when_they_are_called() {
+    let server = Server::http("127.0.0.19:0", UNAVAILABLE).await;
+    let closed = Server::http("127.0.0.20:0", OK).await.address;
+    let target = every(INTERVAL, TIMEOUT, http(server.address));
+    let mut bench = Bench::new();
+    bench.plan(&[&target]);
+    bench.report_of(Standing::Down).await;
+    assert!(bench.answers.try_recv().is_err(), "nobody listens yet");
+    let since = bench.clock.now();
+    bench.checker.arm_witness(true);
+    // A bad answer is one: whoever gives it can be reached.
+    let (key, at) = bench.answer().await;
+    assert!(key == target.key && at > since);
+    assert!(bench.checker.answered_since(since, "somebody else"));
+    assert!(!bench.checker.answered_since(since, &target.key), "nobody is its own witness");
+    assert!(bench.checker.failed_since(&target.key, since));
+
+    let plan = CheckPlan { guards: vec![closed], ..plan_of(&[]) };
+    bench.checker.update(&plan, &|_| None);
+    bench.checker.call_witnesses(&[]);
+    let guard = format!("guard:{closed}");
+    while *bench.answer().await.0 != *guard {}
+    assert!(bench.checker.answered_since(since, &target.key), "that it refuses is an answer");
+    bench.checker.arm_witness(false);
+}
+
+#[tokio::test]
+async fn a_name_that_others_do_not_share_the_fate_of_fails_after_three_intervals() {
+    let server = Server::http("127.0.0.21:0", OK).await;
+    let host = |name: &str| {
+        let address = ProbeAddress::Host { name: name.into(), port: server.address.port() };
+        every(INTERVAL, TIMEOUT, testkit::target(address, CheckKind::Tcp, TIMEOUT))
+    };
+    let (lost, found) = (host("no-such-host.invalid"), host("localhost"));
+    let mut bench = Bench::new();
+    // Alone it may be our resolver that has failed.
+    bench.plan(&[&lost]);
+    let begun = bench.clock.now();
+    bench
+        .until(&lost, |state| {
+            state.last_probe.is_some_and(|probe| probe.at.since(begun) > INTERVAL * 4)
+        })
+        .await;
+    assert_eq!(bench.state(&lost).sight.standing, Standing::Unknown);
+    assert_eq!(bench.checker.impairment().map(|impairment| impairment.targets), Some(1));
+
+    bench.plan(&[&lost, &found]);
+    let down = loop {
+        let report = bench.report().await;
+        if report.key == lost.key {
+            break report;
+        }
+    };
+    assert_eq!(down.sight.standing, Standing::Down);
+    assert!(down.reason.starts_with("lookup failed: no-such-host.invalid: "), "{}", down.reason);
+    assert!(!down.answered && bench.checker.impairment().is_none());
 }

@@ -26,8 +26,8 @@ fn defaults() -> Arc<Check> {
     check(10_000, 3_000, 3, 2, Some(1_000))
 }
 
-/// A judge and the dice it is asked with; outcomes are `+` passed, `-` failed at once,
-/// `~` hung until the time-out, `?` void.
+/// A judge and the dice it is asked with; outcomes are `+` passed, `s` passed after 300 ms,
+/// `-` failed at once, `~` hung until the time-out, `?` void.
 struct Bench {
     judge: Judge,
     dice: Dice,
@@ -49,6 +49,7 @@ impl Bench {
         assert!(started >= self.now, "a probe is due before the last one ended");
         let (mut outcome, took) = match what {
             '+' => (Outcome::passed("open"), MS),
+            's' => (Outcome::passed("open"), MS * 300),
             '-' => (Outcome::failed("refused"), MS),
             '~' => (Outcome::failed("timeout"), self.judge.check.timeout),
             _ => (Outcome::void("no descriptors"), Duration::ZERO),
@@ -294,4 +295,141 @@ fn lateness_up_to_the_time_out_spoils_nothing() {
     let finished = started.after(MS * 3_200);
     bench.judge.observe(&mut outcome, started, finished, &mut bench.dice);
     assert_eq!(bench.judge.tally.failures, 1);
+}
+
+fn with(change: impl FnOnce(&mut Check)) -> Arc<Check> {
+    let mut check = Check::clone(&defaults());
+    change(&mut check);
+    Arc::new(check)
+}
+
+/// Fails three probes of ten, none after another.
+const LOSSY: &str = "+-++-++-++";
+
+#[test]
+fn intermittent_loss_adds_up_only_where_the_check_says_so() {
+    let leaky = Some(Leaky { failures: 10, reset_after: 10 });
+    let mut bench = Bench::new(with(|check| check.leaky = leaky), 5);
+    let down = LOSSY.repeat(4).chars().find_map(|what| {
+        bench.probe(what).filter(|change| change.sight.standing == Standing::Down)
+    });
+    assert_eq!(
+        down.map(|change| change.reason.to_string()).as_deref(),
+        Some("refused, leaky 10/10")
+    );
+    assert_eq!(Bench::new(defaults(), 5).standing_after(&LOSSY.repeat(400)), Standing::Up);
+}
+
+#[test]
+fn enough_passes_in_a_row_forget_intermittent_loss() {
+    let leaky = Some(Leaky { failures: 4, reset_after: 6 });
+    for (results, expected) in [
+        ("+-+-+-+-", Standing::Down),
+        // The pass after a failure is a recheck and does not count.
+        ("+-+-+-+++++-", Standing::Down),
+        ("+-+-+-+++++++-", Standing::Up),
+        ("+---", Standing::Down),
+    ] {
+        let mut bench = Bench::new(with(|check| check.leaky = leaky), 6);
+        assert_eq!(bench.standing_after(results), expected, "{results}");
+    }
+}
+
+#[test]
+fn slow_passes_degrade_and_fast_ones_mend() {
+    let check = with(|check| {
+        check.max_latency = Some(MS * 200);
+        check.fast_recheck = None;
+    });
+    let mut bench = Bench::new(check, 7);
+    let mut told = |what| bench.probe(what).map(|change| change.reason.to_string());
+    assert_eq!(told('s').as_deref(), Some("open in 300 ms"), "the first alone degrades nobody");
+    assert_eq!(told('s'), None);
+    assert_eq!(told('s').as_deref(), Some("slow: open in 300 ms 3/3"));
+    assert_eq!(told('+'), None);
+    assert_eq!(told('s'), None);
+    assert_eq!(told('+'), None);
+    assert_eq!(told('+').as_deref(), Some("open in 1 ms"));
+    assert_eq!(bench.judge.sight().standing, Standing::Up);
+    assert_eq!(bench.standing_after("sss"), Standing::Degraded);
+    assert_eq!(bench.standing_after("---"), Standing::Down, "falling is falling");
+    assert_eq!(bench.standing_after("++"), Standing::Up, "and who rises fast is not slow");
+}
+
+/// The moments at which `bench` changes how it stands, while it fails and passes by turns as
+/// `what` says, for an hour.
+fn changes(bench: &mut Bench, mut what: impl FnMut(&Judge) -> char) -> Vec<Moment> {
+    let end = bench.now.after(Duration::from_secs(3_600));
+    let mut changes = Vec::new();
+    while bench.now < end {
+        let before = bench.judge.sight().standing;
+        bench.probe(what(&bench.judge));
+        let after = bench.judge.sight().standing;
+        if before != Standing::Unknown && before != after {
+            changes.push(bench.now);
+        }
+    }
+    changes
+}
+
+/// The most of them in any minute.
+fn most_in_a_minute(changes: &[Moment]) -> usize {
+    let minute = Duration::from_secs(60);
+    let in_minute =
+        |from: &Moment| changes.iter().filter(|at| *at >= from && at.since(*from) < minute).count();
+    changes.iter().map(in_minute).max().unwrap_or(0)
+}
+
+#[test]
+fn a_flapping_target_changes_twice_a_minute_at_most_and_three_times_in_its_first() {
+    let nervous = |hold_down| {
+        let mut nervous = Check::clone(&check(1_000, 100, 1, 1, None));
+        nervous.hold_down = hold_down;
+        Arc::new(nervous)
+    };
+    // Whoever wants to change as often as it can fails while it is up and passes while it is down.
+    let contrary = |judge: &Judge| if judge.sight().standing == Standing::Up { '-' } else { '+' };
+    let held = Some(Duration::from_secs(3));
+    let all = changes(&mut Bench::new(nervous(held), 8), contrary);
+    assert_eq!(most_in_a_minute(&all), 3);
+    // Falls further than that apart: the hold-down has grown to five minutes.
+    assert!(all.len() <= 32, "{} changes in an hour", all.len());
+    let later: Vec<Moment> =
+        all.iter().copied().filter(|at| at.since(all[0]) > MS * 60_000).collect();
+    assert_eq!(most_in_a_minute(&later), 2);
+    let undamped = changes(&mut Bench::new(nervous(None), 8), contrary);
+    assert!(most_in_a_minute(&undamped) > 50, "off is off");
+}
+
+#[test]
+fn a_fall_is_never_held_up() {
+    let held = Some(Duration::from_secs(3_000));
+    let mut bench = Bench::new(with(|check| check.hold_down = held), 9);
+    bench.standing_after("+---");
+    while bench.judge.sight().standing == Standing::Down {
+        bench.probe('+');
+    }
+    let death = bench.now;
+    assert!(bench.detection(death, '-') <= MS * 12_010);
+}
+
+proptest! {
+    #[test]
+    fn no_results_whatever_change_a_target_more_than_three_times_a_minute(
+        interval in 200u64..20_000,
+        fall in 1u32..4,
+        rise in 1u32..4,
+        recheck in proptest::option::of(50u64..5_000),
+        hold in 1u64..60,
+        lost in 1u64..100,
+        seed in any::<u64>(),
+    ) {
+        let mut nervous = Check::clone(&check(interval, interval / 3 + 10, fall, rise, recheck));
+        nervous.hold_down = Some(Duration::from_secs(hold));
+        let mut chance = Dice::seeded(seed);
+        let all = changes(&mut Bench::new(Arc::new(nervous), seed), |_| {
+            if chance.roll() % 100 < lost { '-' } else { '+' }
+        });
+        prop_assert!(most_in_a_minute(&all) <= 3, "{all:?}");
+    }
 }
