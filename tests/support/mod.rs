@@ -22,6 +22,7 @@ use std::{
     env,
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -79,12 +80,20 @@ pub fn may_bind_53(address: IpAddr) -> bool {
     }
 }
 
-/// An address on `ip` whose port is free for UDP and TCP at this moment.
+/// Ports below those which the kernel gives out by itself (32,768 and up), so that nobody who asks
+/// for any free port takes one between our look and its use.
+const GIVEN_OUT: std::ops::Range<u16> = 10_000..32_000;
+
+/// An address on `ip` whose port is free for UDP and TCP, and given to nobody else in this process.
 pub fn free_address(ip: IpAddr) -> SocketAddr {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    let ports = u32::from(GIVEN_OUT.end - GIVEN_OUT.start);
+    // Programs that run beside each other begin at different places.
+    let begin = std::process::id().wrapping_mul(7919);
     loop {
-        let udp = UdpSocket::bind((ip, 0)).unwrap();
-        let address = udp.local_addr().unwrap();
-        if TcpListener::bind(address).is_ok() {
+        let turn = begin.wrapping_add(TURN.fetch_add(1, Relaxed));
+        let address = SocketAddr::new(ip, GIVEN_OUT.start + (turn % ports) as u16);
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
             return address;
         }
     }
