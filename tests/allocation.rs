@@ -17,7 +17,7 @@ use std::{
 use tradewind::{
     engine::Desk,
     telemetry::{Telemetry, Via},
-    transport::{Answerer, Sockets, UdpServer},
+    transport::{Answerer, Sockets, UdpServer, UdpSettings},
     world::{Publisher, Reader},
 };
 
@@ -108,12 +108,13 @@ fn no_packet_allocates_on_its_way_through_a_udp_thread() {
     let publisher = Publisher::new(medley::medley().into_world());
     let telemetry = Telemetry::default();
     let sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], 1, 1).unwrap();
-    let server = UdpServer::start(sockets.udp, &telemetry, |counters| Watched {
-        reader: publisher.reader(),
-        desk: Desk::new(1, counters),
-        warm: false,
-        seen: &SEEN,
-    });
+    let server =
+        UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, |counters| Watched {
+            reader: publisher.reader(),
+            desk: Desk::new(1, counters),
+            warm: false,
+            seen: &SEEN,
+        });
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(sockets.addresses[0]).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

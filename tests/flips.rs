@@ -20,7 +20,7 @@ use tradewind::{
     engine::Desk,
     ids::CounterSlot,
     telemetry::{Telemetry, Via},
-    transport::{Answerer, Sockets, UdpServer},
+    transport::{Answerer, Sockets, UdpServer, UdpSettings},
     verdict::{Sight, Standing},
     world::Reader,
 };
@@ -105,7 +105,7 @@ fn ten_thousand_flips_under_load_lose_mix_and_empty_no_answer() {
     let telemetry = Telemetry::default();
     let sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], 2, 1).unwrap();
     let reader = control.reader();
-    let udp = UdpServer::start(sockets.udp, &telemetry, |counters| {
+    let udp = UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, |counters| {
         FromWorld(reader.clone(), Desk::new(1, counters))
     })
     .unwrap();

@@ -171,6 +171,15 @@ pub(super) fn duration<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Opt
     }
 }
 
+/// A duration of microseconds, `"50us"`, or of whole milliseconds.
+pub(super) fn micros<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Duration> {
+    let micros = value.get_ref().as_str().and_then(|text| text.trim().strip_suffix("us"));
+    match micros.and_then(|number| number.trim_end().parse().ok()) {
+        Some(micros) => Some(Duration::from_micros(micros)),
+        None => duration(reader, value),
+    }
+}
+
 /// A duration that may be negative, in milliseconds: `"-5ms"`.
 pub(super) fn signed_ms<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<f64> {
     let span = value.span();

@@ -19,6 +19,11 @@ use std::{
     time::Duration,
 };
 
+/// The longest that replies may be kept back to be sent together: past this a resolver notices.
+const COALESCE_MAX: Duration = Duration::from_millis(1);
+/// The highest number a processor has in a set that the kernel takes (its `CPU_SETSIZE`), plus one.
+const CPUS: u32 = 1_024;
+
 /// Each guard is a connection whenever nobody else answers.
 const GUARDS_MAX: usize = 16;
 
@@ -54,8 +59,12 @@ pub struct ServerSection {
     pub state: PathBuf,
     /// The socket of the command line.
     pub control: PathBuf,
-    /// Threads that answer UDP; one a core unless written.
+    /// Threads that answer UDP for each address; one a core unless written.
     pub udp_threads: Option<usize>,
+    /// The processors that those threads are bound to, in turn; wherever the kernel likes if empty.
+    pub cpu_affinity: Vec<usize>,
+    /// How long a thread rests once it has answered all there was, so that more comes in one go.
+    pub coalesce: Option<Duration>,
     /// Whether changed files are loaded without being asked.
     pub watch: bool,
     /// Whom to tell what happens: `[[hooks]]`.
@@ -127,13 +136,15 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         state: "state".into(),
         control: "run/tradewind.sock".into(),
         udp_threads: None,
+        cpu_affinity: Vec::new(),
+        coalesce: None,
         watch: false,
         hooks: hooks::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;
     };
-    for key in ["nsid", "peers", "mode", "coalesce"] {
+    for key in ["nsid", "peers", "mode"] {
         table.later(reader, key);
     }
     for key in ["isolation_guard", "breaker"] {
@@ -153,6 +164,10 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
     // One a core is right; more than this is a slip.
     let threads = table.take(reader, "udp_threads", scalar::integer(1..=256));
     section.udp_threads = threads.map(|threads| threads.into_inner() as usize);
+    let cpus = table.take(reader, "cpu_affinity", cpus);
+    section.cpu_affinity = cpus.map(Spanned::into_inner).unwrap_or_default();
+    let coalesce = table.take(reader, "coalesce", coalesce);
+    section.coalesce = coalesce.map(Spanned::into_inner);
     let watch = table.take(reader, "watch", scalar::boolean);
     section.watch = watch.is_some_and(Spanned::into_inner);
     table.finish(reader);
@@ -174,6 +189,27 @@ fn listen<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<Socke
         listen.push(address.into_inner());
     }
     Some(listen)
+}
+
+fn cpus<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<usize>> {
+    let cpus = reader.list(value, "numbers of processors", scalar::integer(0..=CPUS - 1))?;
+    for (i, cpu) in cpus.iter().enumerate() {
+        if cpus[..i].iter().any(|other| other.get_ref() == cpu.get_ref()) {
+            reader.report(cpu.span(), format!("processor {} is listed twice", cpu.get_ref()));
+        }
+    }
+    Some(cpus.into_iter().map(|cpu| cpu.into_inner() as usize).collect())
+}
+
+fn coalesce<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Duration> {
+    let span = value.span();
+    let rest = scalar::micros(reader, value)?;
+    if rest.is_zero() || rest > COALESCE_MAX {
+        let help = "\"50us\" is what pays; leave `coalesce` out to answer at once";
+        reader.report_help(span, "`coalesce` is 1us to 1ms", help);
+        return None;
+    }
+    Some(rest)
 }
 
 fn regions<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<RegionDef> {

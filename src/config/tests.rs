@@ -1,7 +1,7 @@
 //! The operator's view of this room: what loads as written, and what the errors look like.
 
 use super::{Problems, Sources, checks, server, zone};
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// Everything wrong with `text` read as `path`, as it is drawn.
 fn drawn(path: &str, text: &str) -> String {
@@ -49,6 +49,8 @@ listen = ["127.0.0.1:5300", "[::1]:5300"]
 admin  = "127.0.0.1:8053"
 state  = "state"
 udp_threads = 2
+cpu_affinity = [0, 2]
+coalesce = "50us"
 watch = true
 control = "run/tradewind.sock"
 [regions.us-east-1]
@@ -76,6 +78,8 @@ fn the_server_file_of_the_design_is_read() {
     let read = server::read(&file, SERVER, &mut problems).unwrap();
     assert_eq!(read.server.listen.len(), 2);
     assert_eq!(read.server.udp_threads, Some(2));
+    assert_eq!(read.server.cpu_affinity, [0, 2]);
+    assert_eq!(read.server.coalesce, Some(Duration::from_micros(50)));
     assert_eq!(read.regions.len(), 2);
     assert_eq!(read.health.deny.len(), 2);
     let prefix = read.defaults.sticky_prefix.unwrap().into_inner();
@@ -83,6 +87,24 @@ fn the_server_file_of_the_design_is_read() {
     let empty = server::read(&file, "", &mut problems).unwrap();
     assert_eq!(empty.server.listen[0].to_string(), "0.0.0.0:53");
     assert!(problems.is_empty());
+}
+
+#[test]
+fn what_no_processor_and_no_resolver_would_bear_is_refused() {
+    let text = r#"
+[server]
+cpu_affinity = [1, 1024, 1]
+coalesce = "5ms"
+"#;
+    assert_eq!(
+        lines("tradewind.toml", text),
+        "\
+3:20: 1024 is out of range: 0 to 1023
+3:26: processor 1 is listed twice
+4:12: `coalesce` is 1us to 1ms
+    = \"50us\" is what pays; leave `coalesce` out to answer at once
+"
+    );
 }
 
 #[test]

@@ -37,7 +37,7 @@ use crate::{
     },
     hooks::{self, Hooks},
     telemetry::{Metrics, Telemetry},
-    transport::{Sockets, TcpLimits, TcpServer, UdpServer},
+    transport::{Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
     verdict::Standing,
 };
 use anyhow::Context as _;
@@ -153,7 +153,10 @@ async fn start(
     }
     let revisions = loader.revisions().clone();
     let server = prepared.server.clone();
-    let threads = server.udp_threads.unwrap_or_else(cores);
+    let threads = server.udp_threads.unwrap_or_else(|| match server.cpu_affinity.len() {
+        0 => cores(),
+        bound => bound,
+    });
     let sockets = Sockets::bind(&server.listen, threads, threads)?;
     let addresses = sockets.addresses.clone();
     let control_path = options.dir.join(&server.control);
@@ -205,7 +208,9 @@ async fn start(
             answerer::WorldAnswerer::new(reader.clone(), seed, counters)
         }
     };
-    let udp = UdpServer::start(sockets.udp, &telemetry, make.clone())?;
+    let settings =
+        UdpSettings { cpus: server.cpu_affinity.clone(), threads, coalesce: server.coalesce };
+    let udp = UdpServer::start(sockets.udp, &settings, &telemetry, make.clone())?;
     let tcp = TcpServer::start(sockets.tcp, TcpLimits::default(), &telemetry, make)?;
     let main_loop = tokio::spawn(main_loop.run(taken));
     let first_round = checker.first_round();

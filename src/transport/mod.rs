@@ -12,7 +12,7 @@ pub mod udp;
 pub use crate::telemetry::Via;
 pub use sockets::{BindError, Sockets};
 pub use tcp::{TcpLimits, TcpServer};
-pub use udp::UdpServer;
+pub use udp::{UdpServer, UdpSettings};
 
 use crate::telemetry::Family;
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 //! Allocates nothing and reads no clock once it runs. Must not know who made the socket or how
 //! the loop is told to end: [`super`] does.
 
-use super::sys::Batch;
+use super::sys::{BATCH, Batch};
 use crate::telemetry::{DropReason, Tally, ThreadCounters, Via};
 use crate::transport::{Answerer, family};
 use std::io::{self, ErrorKind};
@@ -22,6 +22,8 @@ pub(super) struct Loop<'s, A> {
     pub(super) counters: &'s ThreadCounters,
     /// The socket's drop counter when last seen.
     pub(super) drops: u32,
+    /// How long to rest when all there was is answered.
+    pub(super) coalesce: Option<Duration>,
 }
 
 impl<A: Answerer> Loop<'_, A> {
@@ -35,6 +37,7 @@ impl<A: Answerer> Loop<'_, A> {
                     self.note_drops();
                     (0..received).for_each(|i| self.answer(i));
                     self.send();
+                    self.rest(received);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.answerer.refresh(),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -73,6 +76,13 @@ impl<A: Answerer> Loop<'_, A> {
                     done += lost;
                 }
             }
+        }
+    }
+
+    /// Lets more queries come in before the next look, unless more than fit one are there already.
+    fn rest(&self, received: usize) {
+        if let Some(rest) = self.coalesce.filter(|_| received < BATCH) {
+            std::thread::sleep(rest);
         }
     }
 

@@ -11,14 +11,31 @@ mod sys;
 use super::Answerer;
 use crate::telemetry::{Tally, Telemetry, ThreadCounters};
 use batch::Loop;
+use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
 use socket2::Socket;
 use std::io;
 use std::net::Shutdown;
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// How the threads use their processors.
+#[derive(Clone, Debug, Default)]
+pub struct UdpSettings {
+    /// Thread `i` of an address runs on the processor `cpus[i]`, from the front again when there are
+    /// more threads; on any of them if this is empty.
+    pub cpus: Vec<usize>,
+    /// How many sockets stand behind each other for one address: the threads of one address.
+    pub threads: usize,
+    /// How long a thread rests after it has answered all there was. Under moderate load most of the
+    /// cost of a query is the wake-up (DESIGN §6); a rest lets one wake-up serve several, and costs
+    /// each at most that long. A thread that had nothing to do still answers at once.
+    pub coalesce: Option<Duration>,
+}
 
 /// Running UDP threads; stops them when dropped.
 #[derive(Debug)]
@@ -35,6 +52,7 @@ impl UdpServer {
     /// When the system refuses a thread; those already started are stopped.
     pub fn start<A: Answerer>(
         sockets: Vec<Socket>,
+        settings: &UdpSettings,
         telemetry: &Telemetry,
         make: impl Fn(Arc<ThreadCounters>) -> A,
     ) -> io::Result<UdpServer> {
@@ -44,9 +62,12 @@ impl UdpServer {
             let counters = telemetry.thread();
             let answerer = make(counters.clone());
             let shared = socket.clone();
-            let thread = Builder::new()
-                .name(format!("udp-{i}"))
-                .spawn(move || serve(&shared, &ended, answerer, &counters))?;
+            let (cpu, coalesce) = (settings.cpu(i), settings.coalesce);
+            let thread = Builder::new().name(format!("udp-{i}")).spawn(move || {
+                cpu.inspect(|&cpu| bind(cpu));
+                coalesce.inspect(|_| rest_precisely());
+                serve(&shared, &ended, answerer, &counters, coalesce);
+            })?;
             server.threads.push((socket, thread));
         }
         Ok(server)
@@ -75,11 +96,43 @@ impl Drop for UdpServer {
     }
 }
 
+impl UdpSettings {
+    /// Where the thread of socket number `i` runs.
+    fn cpu(&self, i: usize) -> Option<usize> {
+        let turn = i.checked_rem(self.threads).unwrap_or(i);
+        let place = turn.checked_rem(self.cpus.len())?;
+        self.cpus.get(place).copied()
+    }
+}
+
+/// Binds the calling thread to a processor. One that cannot be had is said; the thread then runs
+/// anywhere, which is slower and not wrong.
+fn bind(cpu: usize) {
+    let mut only = CpuSet::new();
+    only.set(cpu);
+    if let Err(error) = sched_setaffinity(None, &only) {
+        tracing::warn!(cpu, %error, "`cpu_affinity` names a processor that cannot be had");
+    }
+}
+
+/// Lets the calling thread's rests end when they should: by default the kernel may be 50 µs late,
+/// which is as long as the rest itself.
+fn rest_precisely() {
+    // Where it fails, rests are longer than asked for.
+    let _ = set_current_timer_slack(NonZeroU64::new(1));
+}
+
 /// A thread's life. A packet that makes the answerer panic costs the rest of its batch, not the
 /// thread: the kernel would go on sending this socket its share of the clients.
-fn serve<A: Answerer>(socket: &Socket, ended: &AtomicBool, answerer: A, counters: &ThreadCounters) {
+fn serve<A: Answerer>(
+    socket: &Socket,
+    ended: &AtomicBool,
+    answerer: A,
+    counters: &ThreadCounters,
+    coalesce: Option<Duration>,
+) {
     let batch = sys::Batch::new();
-    let mut io = Loop { socket: socket.as_fd(), batch, answerer, counters, drops: 0 };
+    let mut io = Loop { socket: socket.as_fd(), batch, answerer, counters, drops: 0, coalesce };
     let ended = || ended.load(Ordering::Relaxed);
     while catch_unwind(AssertUnwindSafe(|| io.run(ended))).is_err() {
         counters.count(Tally::Panic);

@@ -1,6 +1,6 @@
 //! Real sockets, real threads, on loopback.
 
-use super::UdpServer;
+use super::{UdpServer, UdpSettings};
 use crate::telemetry::{DropReason, Family, Tally, Telemetry, Via};
 use crate::transport::testing::{Echo, PATIENCE, client, sockets};
 use crate::transport::{Answerer, Sockets};
@@ -11,7 +11,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 fn start(sockets: Sockets, telemetry: &Telemetry) -> (UdpServer, Vec<SocketAddr>) {
-    let server = UdpServer::start(sockets.udp, telemetry, |_| Echo).unwrap();
+    let server =
+        UdpServer::start(sockets.udp, &UdpSettings::default(), telemetry, |_| Echo).unwrap();
     (server, sockets.addresses)
 }
 
@@ -67,6 +68,56 @@ fn a_wildcard_bind_answers_from_the_address_asked() {
         client.send_to(b"who", asked).unwrap();
         let (_, from) = client.recv_from(&mut [0; 16]).unwrap();
         assert_eq!(from, asked);
+    }
+}
+
+/// Says where its thread may run.
+struct Where;
+
+impl Answerer for Where {
+    fn refresh(&mut self) {}
+    fn answer(&mut self, buf: &mut [u8], _: usize, _: SocketAddr, _: Via) -> usize {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let allowed = allowed.unwrap().trim().as_bytes();
+        buf[..allowed.len()].copy_from_slice(allowed);
+        allowed.len()
+    }
+}
+
+#[test]
+fn threads_stay_on_their_processors() {
+    let (telemetry, bound) = (Telemetry::default(), sockets(&["127.0.0.1:0"]));
+    let settings = UdpSettings { cpus: vec![0], threads: 1, ..UdpSettings::default() };
+    let _server = UdpServer::start(bound.udp, &settings, &telemetry, |_| Where).unwrap();
+    assert_eq!(ask(&client(bound.addresses[0]), b"where"), b"0");
+}
+
+#[test]
+fn processors_are_given_out_in_turn_for_each_address() {
+    let on = |cpus: &[usize], threads| UdpSettings { cpus: cpus.into(), threads, coalesce: None };
+    let spread = |settings: UdpSettings| [0, 1, 2, 3].map(|i| settings.cpu(i));
+    assert_eq!(spread(on(&[], 2)), [None; 4]);
+    assert_eq!(spread(on(&[4, 6], 2)), [Some(4), Some(6), Some(4), Some(6)]);
+    assert_eq!(spread(on(&[4, 6], 3)), [Some(4), Some(6), Some(4), Some(4)]);
+}
+
+#[test]
+fn a_thread_that_rests_answers_everything() {
+    let (telemetry, bound) = (Telemetry::default(), sockets(&["127.0.0.1:0"]));
+    let coalesce = Some(Duration::from_micros(50));
+    let settings = UdpSettings { coalesce, ..UdpSettings::default() };
+    let _server = UdpServer::start(bound.udp, &settings, &telemetry, |_| Echo).unwrap();
+    let client = client(bound.addresses[0]);
+    for round in 0..50_u8 {
+        for i in 0..100 {
+            client.send(&[0, round, i]).unwrap();
+        }
+        for i in 0..100 {
+            let mut reply = [0; 16];
+            assert_eq!(client.recv(&mut reply).unwrap(), 3);
+            assert_eq!(reply[1..3], [round, i]);
+        }
     }
 }
 
@@ -160,7 +211,8 @@ fn what_the_kernel_drops_is_counted_and_later_queries_are_answered() {
         let (let_go, go) = mpsc::channel();
         let stuck = Cell::new(Some(Stuck { entered, go }));
         let make = |_| stuck.take().expect("one thread, one answerer");
-        let _server = UdpServer::start(sockets.udp, &telemetry, make).unwrap();
+        let _server =
+            UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, make).unwrap();
         let port = sockets.addresses[0].port();
         let client = client(SocketAddr::new(asked.parse().unwrap(), port));
         client.send(b"first").unwrap();
@@ -194,6 +246,8 @@ fn an_idle_thread_lets_go_of_old_worlds() {
     let telemetry = Telemetry::default();
     let (refreshed, refreshes) = mpsc::channel();
     let make = |_| Refreshing(refreshed.clone());
-    let _server = UdpServer::start(sockets(&["127.0.0.1:0"]).udp, &telemetry, make).unwrap();
+    let _server =
+        UdpServer::start(sockets(&["127.0.0.1:0"]).udp, &UdpSettings::default(), &telemetry, make)
+            .unwrap();
     refreshes.recv_timeout(Duration::from_secs(2)).unwrap();
 }
