@@ -4,6 +4,8 @@
 //! move anybody does not. Real backends, real probes, real packets; time that decides is
 //! simulated elsewhere (`health::judge`, `failover::breaker`, `control::tests`).
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use hickory_proto::op::ResponseCode;
