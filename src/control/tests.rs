@@ -505,22 +505,6 @@ fn a_guard_is_asked_although_nobody_else_is_up() {
 }
 
 #[test]
-fn what_is_heard_without_consequence_publishes_and_copies_nothing() {
-    let mut bench = Bench::new(APP, &["app", "www"]);
-    let fake = Arc::new(Fake::default());
-    bench.control.watch_from(Arc::clone(&fake) as Arc<dyn super::vantage::Vantage>);
-    bench.at(10).observe("down i1/4");
-    bench.events();
-    let before = bench.world();
-    let state = Arc::downgrade(&before.state);
-    for _ in 0..100 {
-        bench.control.heard();
-    }
-    assert!(Arc::ptr_eq(&bench.world(), &before) && state.strong_count() == 1);
-    assert!(bench.events().is_empty());
-}
-
-#[test]
 fn a_member_nobody_has_probed_is_no_place_to_return_to() {
     let mut edited = compiled(APP, &["app", "www"]);
     let mut bench = Bench::new(APP, &["app", "www"]);
