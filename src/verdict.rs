@@ -64,6 +64,17 @@ impl Standings {
             .copied()
             .unwrap_or(Sight { standing: Standing::Up, failing: false })
     }
+
+    /// The same table where only what was seen to be up is: of what is unknown nothing speaks
+    /// against answering it, and nothing for sending clients back to it.
+    #[must_use]
+    pub fn proven(&self) -> Standings {
+        let proven = |sight: &Sight| match sight.standing {
+            Standing::Unknown => Sight { standing: Standing::Down, ..*sight },
+            _ => *sight,
+        };
+        Standings(self.0.iter().map(proven).collect())
+    }
 }
 
 /// All that is known of one slot, for people and metrics.

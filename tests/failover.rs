@@ -16,6 +16,7 @@ use std::{
 use support::{
     DEADLINE,
     backend::{Backend, Mood},
+    free_address,
     load::{Answer, Ask, Exchange, Stream},
     scratch::Scratch,
     server::Server,
@@ -297,9 +298,7 @@ fn a_blip_shorter_than_fall_shortens_ttls_and_moves_nobody() {
     let ttl_is = |ttl| move |e: &Exchange| e.ask == 0 && e.answer.ttl == Some(ttl);
     stream.await_answer("calm", DEADLINE, ttl_is(30));
     let before = site.server.last_event();
-    site.iad.set(Mood::ill());
-    site.iad.await_hits(site.iad.hits() + 1, DEADLINE);
-    site.iad.set(Mood::well());
+    site.iad.set(Mood::IllFor(1));
     stream.await_answer("the failing probe", DEADLINE, ttl_is(5));
     stream.await_answer("calm again", DEADLINE, ttl_is(30));
     let exchanges = stream.stop();
@@ -314,14 +313,10 @@ fn a_blip_shorter_than_fall_shortens_ttls_and_moves_nobody() {
 /// An endpoint at two addresses with one port, each probed for itself.
 #[test]
 fn families_are_judged_apart() {
-    let (v4, mut v6) = loop {
-        let v4 = Backend::start(89);
-        let beside = SocketAddr::from((Ipv6Addr::LOCALHOST, v4.address().port()));
-        if std::net::TcpListener::bind(beside).is_ok() {
-            break (v4, Backend::at(beside));
-        }
-    };
-    let port = v4.address().port();
+    // Free on ::1, and given to nobody else; on 127.0.0.89 we are alone.
+    let port = free_address(Ipv6Addr::LOCALHOST.into()).port();
+    let _v4 = Backend::at(SocketAddr::from(([127, 0, 0, 89], port)));
+    let mut v6 = Backend::at(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
     let zone = format!(
         r#"
 zone   = "gtm.example"

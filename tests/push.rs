@@ -24,6 +24,18 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const STALE: Duration = Duration::from_millis(1_500);
 
 fn serve() -> Server {
+    let other = "endpoints = [{ name = \"e\", ipv4 = \"192.0.2.2\", check = \"none\" }]\n";
+    Server::start(folder(&format!("[pools.b]\n{other}")))
+}
+
+/// Files with the pool `b` written so.
+fn folder(b: &str) -> Scratch {
+    let zone = format!(
+        "zone = \"gtm.example\"\nns = [\"ns1.gtm.example\"]\ncheck = \"beat\"\n\
+         static = \"ns1 60 IN A 127.0.0.53\"\n\
+         [pools.a]\nendpoints = [{{ name = \"e\", ipv4 = \"192.0.2.1\" }}]\n{b}\
+         [records.app]\npolicy = \"failover\"\nfailback = \"auto\"\nmembers = [\"a\", \"b\"]\n"
+    );
     let folder = Scratch::with(&[
         ("tradewind.toml", "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n"),
         (
@@ -31,23 +43,20 @@ fn serve() -> Server {
             "[beat]\ntype = \"push\"\ninterval = \"500ms\"\nstale_after = \"1500ms\"\nrise = 2\n\
              hold_down = \"off\"\ntoken_file = \"secrets/beat.token\"\n",
         ),
-        (
-            "zones/gtm.example.toml",
-            "zone = \"gtm.example\"\nns = [\"ns1.gtm.example\"]\ncheck = \"beat\"\n\
-             static = \"ns1 60 IN A 127.0.0.53\"\n\
-             [pools.a]\nendpoints = [{ name = \"e\", ipv4 = \"192.0.2.1\" }]\n\
-             [pools.b]\nendpoints = [{ name = \"e\", ipv4 = \"192.0.2.2\", check = \"none\" }]\n\
-             [records.app]\npolicy = \"failover\"\nfailback = \"auto\"\nmembers = [\"a\", \"b\"]\n",
-        ),
+        ("zones/gtm.example.toml", &zone),
         ("secrets/beat.token", TOKEN),
     ]);
     let token = folder.path().join("secrets/beat.token");
     fs::set_permissions(token, fs::Permissions::from_mode(0o600)).unwrap();
-    Server::start(folder)
+    folder
 }
 
 /// Sends a heartbeat; the status of the reply.
 fn beat(admin: SocketAddr, endpoint: &str, token: &str, body: &str) -> u16 {
+    status(send(admin, endpoint, token, body))
+}
+
+fn send(admin: SocketAddr, endpoint: &str, token: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(admin).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     write!(
@@ -57,12 +66,17 @@ fn beat(admin: SocketAddr, endpoint: &str, token: &str, body: &str) -> u16 {
         body.len()
     )
     .unwrap();
+    stream
+}
+
+fn status(mut stream: TcpStream) -> u16 {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     reply.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 const ENDPOINT: &str = "beat/gtm.example/a/e";
+const OTHER: &str = "beat/gtm.example/b/e";
 
 fn verdict(server: &Server) -> Value {
     let status = server.control_request("GET", "/v1/status").1;
@@ -108,6 +122,53 @@ fn heartbeats_keep_an_endpoint_up_and_their_absence_is_seen_in_time() {
     });
     assert_eq!(beat(admin, ENDPOINT, TOKEN, "{\"status\": \"down\"}"), 204);
     await_some("down at once", || (verdict(&server) == "down").then_some(()));
+}
+
+/// Of two that only send heartbeats one falls silent: the other one's last heartbeat, which came
+/// after one of the silent one was missed, is witness enough. Nobody can be asked for another.
+#[test]
+fn of_two_senders_the_silent_one_falls_in_time() {
+    let folder = folder("[pools.b]\nendpoints = [{ name = \"e\", ipv4 = \"192.0.2.2\" }]\n");
+    let server = Server::start(folder);
+    let (admin, clock) = (server.admin(), SystemClock::default());
+    for endpoint in [ENDPOINT, OTHER] {
+        assert_eq!(beat(admin, endpoint, TOKEN, ""), 204);
+    }
+    await_some("up", || (verdict(&server) == "up").then_some(()));
+    assert_eq!(beat(admin, ENDPOINT, TOKEN, ""), 204);
+    let (last, before, waited) = (clock.now(), server.last_event(), server.kept_waiting());
+    await_some("a second", || (clock.now().since(last) >= STALE * 2 / 3).then_some(()));
+    assert_eq!(beat(admin, OTHER, TOKEN, ""), 204);
+    let down = server.await_event("the fall", before, |event| event["to"] == "down");
+    let took = clock.now().since(last);
+    assert_eq!(down["subject"], "gtm.example/a/e");
+    // Well before the other one's next heartbeat would be missed.
+    let late = server.kept_waiting().saturating_sub(waited) * 2;
+    assert!(took <= STALE + Duration::from_millis(500) + late, "{took:?}");
+    assert!(server.events(before).iter().all(|event| event["event"] != "breaker"));
+}
+
+/// Heartbeats that came while the server stood still wait in its sockets, and are in time.
+#[test]
+fn a_server_that_stood_still_finds_the_heartbeats_in_its_queue() {
+    let server = serve();
+    let admin = server.admin();
+    assert_eq!(beat(admin, ENDPOINT, TOKEN, ""), 204);
+    await_some("up", || (verdict(&server) == "up").then_some(()));
+    let (before, clock) = (server.last_event(), SystemClock::default());
+    server.signal("STOP");
+    let stopped = clock.now();
+    await_some("twice as long as it takes", || {
+        (clock.now().since(stopped) >= STALE * 2).then_some(())
+    });
+    let waiting = send(admin, ENDPOINT, TOKEN, "");
+    server.signal("CONT");
+    assert_eq!(status(waiting), 204);
+    // Longer than the last look takes.
+    let awake = clock.now();
+    await_some("a while", || (clock.now().since(awake) >= STALE / 2).then_some(()));
+    let events = server.events(before);
+    assert!(events.iter().all(|event| event["event"] != "verdict"), "{events:#?}");
 }
 
 #[test]

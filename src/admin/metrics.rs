@@ -10,7 +10,7 @@ use crate::{
         overview::{Overview, SharedOverview},
     },
     health::{ProbeDurations, TargetState},
-    telemetry::metrics::{Kind, Metrics, Samples},
+    telemetry::metrics::{Distribution, Kind, Metrics, Samples},
     verdict::Standing,
     world::{Viewer, World},
 };
@@ -20,6 +20,10 @@ use tokio::sync::watch::Receiver;
 /// Every standing, so that a state's series exists before anything is in it.
 const STANDINGS: [Standing; 5] =
     [Standing::Unknown, Standing::Up, Standing::Degraded, Standing::Down, Standing::Drained];
+
+/// Targets whose last error a scrape carries: words of others make series without end, and whoever
+/// has more targets failing looks into `status`.
+const ERRORS_SHOWN: usize = 100;
 
 /// Adds the gauges of the World behind `viewer`, of the newest load of files and of `running`.
 pub fn add(
@@ -141,11 +145,24 @@ fn targets(metrics: &mut Metrics, running: &Arc<dyn Running>) {
         }
     });
     let running = Arc::clone(running);
-    let help = "How long the answers of all targets took; each target's own are in status, since \
-                32 series for each of thousands are more than a scrape should carry";
-    metrics.add_histogram("probe_duration_seconds", help, move || {
-        let ProbeDurations { buckets, sum } = running.durations();
-        (sum, buckets)
+    let help = "How long the answers of all targets of a check took; each target's own are in \
+                status, since 32 series for each of thousands are more than a scrape should carry";
+    let runs = Arc::clone(&running);
+    metrics.add_histograms("probe_duration_seconds", help, "check", move || {
+        let of_check =
+            |(check, ProbeDurations { sum, buckets })| (check, Distribution { sum, buckets });
+        runs.durations().into_iter().map(of_check).collect()
+    });
+    let help = "How often the last error of a target that fails now was seen, since it is among \
+                its last five; of the first hundred such targets";
+    metrics.add(Kind::Gauge, "target_last_error", help, move |samples| {
+        let failing = running.targets().into_iter().filter(|target| target.sight.failing);
+        for target in failing.take(ERRORS_SHOWN) {
+            if let Some(error) = target.errors.last() {
+                let [name, address] = labels(&target);
+                samples.put(&[name, address, ("error", &error.what)], error.count as f64);
+            }
+        }
     });
 }
 

@@ -38,6 +38,7 @@ use crate::{
     control::revisions::Manifest,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
 };
+use std::sync::Arc;
 
 /// What a running server shows beside what its [`Handle`](crate::control::Handle) does.
 pub trait Running: Send + Sync {
@@ -45,8 +46,8 @@ pub trait Running: Send + Sync {
     fn targets(&self) -> Vec<TargetState>;
     /// Whether the checker itself is in trouble.
     fn impairment(&self) -> Option<Impairment>;
-    /// How long the answers of all targets took since the start.
-    fn durations(&self) -> ProbeDurations;
+    /// How long the answers of all targets of each check took since the start, by its name.
+    fn durations(&self) -> Vec<(Arc<str>, ProbeDurations)>;
     /// Takes a heartbeat for `endpoint` (empty for a gate) under `check`.
     ///
     /// # Errors

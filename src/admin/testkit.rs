@@ -101,8 +101,8 @@ impl Running for Quiet {
     fn impairment(&self) -> Option<Impairment> {
         self.impairment.clone()
     }
-    fn durations(&self) -> ProbeDurations {
-        ProbeDurations::default()
+    fn durations(&self) -> Vec<(Arc<str>, ProbeDurations)> {
+        vec![("web".into(), ProbeDurations::default())]
     }
     /// Knows the token `secret` of the check `beats`, and its endpoint `z/p/e`.
     fn heartbeat(

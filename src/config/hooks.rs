@@ -12,6 +12,8 @@ pub const EVENT_WORDS: &[&str] = &[
     "loaded",
     "refused",
     "verdict",
+    "target",
+    "checker",
     "failover",
     "phase",
     "basis",

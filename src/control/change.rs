@@ -14,8 +14,6 @@ use tokio::sync::oneshot;
 pub enum Change {
     /// Health found something out.
     Verdicts(Vec<TargetVerdict>),
-    /// Somebody answered a probe, or failed again, while control listens for it.
-    Heard,
     /// Every target has its first result, or has had its second: steered names may be answered.
     Warm {
         /// Told once they are.

@@ -93,6 +93,28 @@ pub enum EventKind {
         #[serde(with = "spelled::moment")]
         decided: Moment,
     },
+    /// A target that answers nothing stands otherwise: a gate, or one that is only observed.
+    Target {
+        /// `check:NAME`, or `zone/pool/endpoint`.
+        target: Arc<str>,
+        /// Whether it is only observed; else it is a gate.
+        observed: bool,
+        /// How it stood.
+        #[serde(with = "spelled::standing")]
+        from: Standing,
+        /// How it stands.
+        #[serde(with = "spelled::standing")]
+        to: Standing,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// Probes prove nothing, for reasons of our own (`checker_impaired`), or do again.
+    Checker {
+        /// What is wrong, or that it is over.
+        what: Arc<str>,
+        /// Whether they do.
+        well: bool,
+    },
     /// A failover changed its active member.
     Failover {
         /// `zone/record` or `zone/policy`.
@@ -242,6 +264,8 @@ impl EventKind {
             EventKind::Loaded { .. } => "loaded",
             EventKind::Refused { .. } => "refused",
             EventKind::Verdict { .. } => "verdict",
+            EventKind::Target { .. } => "target",
+            EventKind::Checker { .. } => "checker",
             EventKind::Failover { .. } => "failover",
             EventKind::Phase { .. } => "phase",
             EventKind::Basis { .. } => "basis",
@@ -262,12 +286,15 @@ impl EventKind {
             EventKind::Loaded { held, .. } => !held.is_empty(),
             EventKind::Refused { .. } => true,
             EventKind::Verdict { to, .. } => !to.is_up(),
+            EventKind::Target { to, observed, .. } => !to.is_up() && !observed,
             EventKind::Basis { basis, .. } => basis != "healthy",
             EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
             EventKind::Hand { alarm, .. } => *alarm,
             EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
-            EventKind::Store { well, .. } | EventKind::Hook { well, .. } => !well,
+            EventKind::Store { well, .. }
+            | EventKind::Hook { well, .. }
+            | EventKind::Checker { well, .. } => !well,
             EventKind::Foreign { alarm, .. } => *alarm,
             EventKind::Failover { .. } | EventKind::Published { .. } | EventKind::Demo { .. } => {
                 false
@@ -280,11 +307,13 @@ impl EventKind {
         match self {
             EventKind::Loaded { cause, .. }
             | EventKind::Refused { cause, .. }
+            | EventKind::Checker { what: cause, .. }
             | EventKind::Store { what: cause, .. } => {
                 Facts { cause: Some(cause), ..Facts::default() }
             }
-            EventKind::Verdict { slot, from, to, reason, .. } => Facts {
-                subject: Some(slot),
+            EventKind::Verdict { slot: subject, from, to, reason, .. }
+            | EventKind::Target { target: subject, from, to, reason, .. } => Facts {
+                subject: Some(subject),
                 before: Some(from.word()),
                 after: Some(to.word()),
                 cause: Some(reason),
@@ -352,6 +381,11 @@ impl fmt::Display for EventKind {
             EventKind::Verdict { slot, address, from, to, reason, .. } => {
                 write!(f, "{slot} ({address}) {} → {}: {reason}", from.word(), to.word())
             }
+            EventKind::Target { target, observed, from, to, reason } => {
+                let what = if *observed { "only observed" } else { "gate" };
+                write!(f, "{target} ({what}) {} → {}: {reason}", from.word(), to.word())
+            }
+            EventKind::Checker { what, .. } => f.write_str(what),
             EventKind::Failover { name, from, to, why } => {
                 write!(f, "{name}: {from} → {to} ({why})")
             }

@@ -24,7 +24,7 @@ use serde_json::Value;
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 /// Notes of the store.
@@ -129,7 +129,10 @@ impl Control {
         for (index, slot) in world.snapshot.slots.iter().enumerate() {
             let verdict = &world.state.verdicts[index];
             let before = old.state.verdicts.get(index).filter(|_| !is_new);
-            if before.is_some_and(|before| before.since == verdict.since) {
+            let is_same = |before: &Verdict| {
+                before.since == verdict.since && before.judged.standing == verdict.judged.standing
+            };
+            if before.is_some_and(is_same) {
                 continue;
             }
             writes.push(slot_write(slot, verdict, world.state.fell[index]));
@@ -197,10 +200,9 @@ impl Control {
 }
 
 impl Inherited {
-    /// When `slot` last fell, and since when it stands as it does.
-    pub fn slot(&self, slot: &Slot) -> Option<(u64, SystemTime)> {
-        let key = (Arc::clone(&slot.name), Arc::from(slot.address.to_string()));
-        self.slots.get(&key).map(|saved| (saved.fell, saved.since))
+    /// When `slot` last fell, and how it stood since when.
+    pub fn slot(&self, slot: &Slot) -> Option<&SavedSlot> {
+        self.slots.get(&(Arc::clone(&slot.name), Arc::from(slot.address.to_string())))
     }
 
     /// The machine of `definition`, its members in their present order.
@@ -234,7 +236,7 @@ fn slot_write(slot: &Slot, verdict: &Verdict, fell: u64) -> Write {
     Write::Slot {
         name: Arc::clone(&slot.name),
         address: slot.address.to_string().into(),
-        value: Some(SavedSlot { fell, since: verdict.since_wall }),
+        value: Some(SavedSlot { fell, judged: verdict.judged.standing, since: verdict.since_wall }),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     steering::Moved,
 };
 use std::{
+    cell::LazyCell,
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
@@ -20,9 +21,12 @@ pub(super) struct Latches {
     machines: Vec<Machine>,
     /// Names of those that changed since that was last asked.
     changed: BTreeSet<Arc<str>>,
+    /// When they were last stepped.
+    stepped: Moment,
 }
 
 /// What failovers look at beside the standings of their members.
+#[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
     /// Everything that moves answers; the courses in it are those before the step.
     pub moved: Moved<'a>,
@@ -81,7 +85,7 @@ impl Latches {
             carried
         };
         let machines = new.failovers.iter().map(carry).collect();
-        (Latches { machines, changed: BTreeSet::new() }, events)
+        (Latches { machines, changed: BTreeSet::new(), stepped: self.stepped }, events)
     }
 
     /// Steps the machines of the failovers in `asked` (of all, for `None`) and of those that may
@@ -93,10 +97,12 @@ impl Latches {
         asked: Option<&BTreeSet<FailoverId>>,
         now: Moment,
     ) -> Stepped {
+        self.stepped = now;
         let (mut plans, mut events) = (BTreeSet::new(), Vec::new());
         let mut courses = around.moved.directives.courses.to_vec();
         courses.resize(snapshot.failovers.len(), Course::default());
         let mut asked = asked.cloned();
+        let proven = LazyCell::new(|| around.moved.standings.proven());
         // A failover that stands in another has the lower id, so whoever looks at it comes later.
         for (index, definition) in snapshot.failovers.iter().enumerate() {
             let moves = &snapshot.plans_of_failover[index];
@@ -108,8 +114,15 @@ impl Latches {
             }
             // Any plan that holds it can say what its slots' ramps come to.
             let plan = snapshot.plan(moves[0]);
-            let sight = Sight::of(definition, &around.moved.ramps_of(plan), around, &courses);
             let order = (around.order)(definition);
+            let ramps = around.moved.ramps_of(plan);
+            let mut sight = Sight::of(definition, &ramps, around, &courses);
+            let active = machine.active().into();
+            if sight.works_without(active) {
+                let moved = Moved { standings: &proven, ..around.moved };
+                let proven = Sight::of(definition, &ramps, &Around { moved, ..*around }, &courses);
+                sight.return_to_proven(&proven, active, order.prefer);
+            }
             let before = machine.clone();
             let effects = machine.step(&definition.rules, &sight.seen(order), now);
             if !machine.is_same(&before) {
@@ -148,7 +161,16 @@ impl Latches {
         let sight = Sight::of(definition, &ramps, around, around.moved.directives.courses);
         let machine = &mut self.machines[id.index()];
         let seen = sight.seen((around.order)(definition));
-        let effects = machine.command(command, &definition.rules, &seen)?;
+        let mut moved = Vec::new();
+        if command == Command::Failback {
+            // Whoever says so may return to what nobody has probed: the machine is shown all of it.
+            moved = machine.step(&definition.rules, &seen, self.stepped);
+            moved.retain(|effect| matches!(effect, Effect::Moved { .. }));
+        }
+        let effects = match machine.command(command, &definition.rules, &seen) {
+            Err(_) if !moved.is_empty() => moved,
+            told => told?,
+        };
         self.changed.insert(Arc::clone(&definition.name));
         Ok(effects.into_iter().map(|effect| event(definition, machine, effect)).collect())
     }
@@ -227,6 +249,20 @@ impl Sight {
         let gates = |member: usize| definition.gates.get(member).into_iter().flatten();
         let is_allowed = |member| gates(member).all(|gate| (around.is_up)(gate));
         Sight { allowed: (0..available.len()).map(is_allowed).collect(), available, leaving }
+    }
+
+    /// Whether clients could be sent back from `active`, which works, to a member before it.
+    fn works_without(&self, active: usize) -> bool {
+        self.available.get(active) == Some(&true) && self.available[..active].contains(&true)
+    }
+
+    /// What nobody has probed yet may be answered, but no health of it is unbroken: while `active`
+    /// works, the members before it count only if they are `proven`. An operator may prefer one.
+    fn return_to_proven(&mut self, proven: &Sight, active: usize, prefer: Option<u8>) {
+        let is_preferred = |member: usize| prefer.map(usize::from) == Some(member);
+        for member in (0..active).filter(|member| !is_preferred(*member)) {
+            self.available[member] &= proven.available[member];
+        }
     }
 
     fn seen(&self, order: Order) -> Seen<'_> {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Moment},
-    failover::breaker::{self, Breaker, Fall, Step},
+    failover::breaker::{self, Breaker, Fall, Step, Subject},
     ids::{FailoverId, PlanId, SlotId},
     policy::RampKind,
     snapshot::{FailoverDefinition, Slot, Snapshot},
@@ -32,7 +32,7 @@ use crate::{
     world::{Publisher, Reader, State, World},
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -48,6 +48,7 @@ pub struct Control {
     /// Looks at all targets together before one falls.
     breaker: Breaker,
     guarded: breaker::Settings,
+    unlike: Unlike,
     vantage: Arc<dyn Vantage>,
     /// Nothing of what probes say takes effect.
     pub(super) pinned: bool,
@@ -70,6 +71,15 @@ pub struct Control {
     wake: Option<Moment>,
     /// Until the first results of health checks are in.
     pub(super) warming: bool,
+}
+
+/// The targets that are not like most, by key.
+#[derive(Clone, Debug, Default)]
+pub struct Unlike {
+    /// Those that are only observed.
+    pub observed: HashSet<Arc<str>>,
+    /// Those that send heartbeats.
+    pub pushed: HashSet<Arc<str>>,
 }
 
 /// What one change comes to before it is published.
@@ -109,6 +119,7 @@ impl Control {
             judged: HashMap::new(),
             breaker: Breaker::default(),
             guarded: breaker::Settings::default(),
+            unlike: Unlike::default(),
             vantage: Arc::new(Nobody),
             pinned: false,
             hands: HashMap::new(),
@@ -139,9 +150,10 @@ impl Control {
         self.traffic.moves()
     }
 
-    /// How much may fall at once; holds from the next [`Control::install`] on.
-    pub fn guard(&mut self, settings: breaker::Settings) {
-        self.guarded = settings;
+    /// How much may fall at once, and which targets play another part in that than most; holds
+    /// from the next [`Control::install`] on.
+    pub fn guard(&mut self, settings: breaker::Settings, unlike: Unlike) {
+        (self.guarded, self.unlike) = (settings, unlike);
     }
 
     /// How the target with this key stands, as far as anything is known of it.
@@ -171,7 +183,8 @@ impl Control {
 
     /// When [`Control::tick`] has something to do.
     pub fn wake(&self) -> Option<Moment> {
-        self.wake.into_iter().chain(self.operator.effect().next_change).min()
+        let wakes = [self.wake, self.breaker.wake(), self.operator.effect().next_change];
+        wakes.into_iter().flatten().min()
     }
 
     /// Writes down something that alters no answer.
@@ -207,7 +220,7 @@ impl Control {
             self.forget_target(&key);
             self.known.remove(&key);
         }
-        self.breaker.arrange(groups(&snapshot), self.guarded);
+        self.breaker.arrange(subjects(&snapshot, &self.unlike), self.guarded);
         let inherited = self.inherited();
         if inherited.is_some() {
             let down = self.known.values().filter(|v| v.sight.standing == Standing::Down);
@@ -286,9 +299,9 @@ impl Control {
         let now = self.clock.now();
         self.traffic.tick(now);
         self.turn_hand();
-        if !self.warming && self.wake.is_some_and(|at| at <= now) {
-            let step = self.breaker.step(now, &*self.vantage);
-            self.follow(step, BTreeSet::new(), now);
+        match self.breaker.wake().is_some_and(|at| at <= now) {
+            true => self.heard(),
+            false => self.follow(Step::default(), BTreeSet::new(), now),
         }
     }
 
@@ -310,11 +323,12 @@ impl Control {
     }
 
     /// Does what the breaker wants done, turns what it lets through beside `turned`, publishes.
+    /// Most of what is heard while someone listens comes to nothing, and costs nothing here.
     fn follow(&mut self, step: Step, mut turned: BTreeSet<Arc<str>>, since: Moment) {
         if !step.hasten.is_empty() {
             self.vantage.hasten(&step.hasten);
         }
-        if !step.ask.is_empty() {
+        if step.call {
             self.vantage.call_witnesses(&step.ask);
         }
         self.vantage.listen(self.breaker.wants_answers());
@@ -326,6 +340,10 @@ impl Control {
         }
         turned.extend(step.down);
         turned.extend(step.back);
+        let is_due = self.wake.is_some_and(|at| at <= self.clock.now());
+        if turned.is_empty() && step.news.is_empty() && !is_due {
+            return;
+        }
         let news = step.news.into_iter().map(|news| EventKind::Breaker { news });
         let old = self.publisher.world();
         // While first results are awaited they are only collected: `warm` takes all at once.
@@ -433,8 +451,7 @@ impl Control {
         state.courses = courses;
         let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
         let ramps = state.ramps.iter().any(runs).then(|| now.next_second());
-        let wakes = [self.latches.wake(snapshot, now), self.breaker.wake(), ramps];
-        self.wake = wakes.into_iter().flatten().min();
+        self.wake = self.latches.wake(snapshot, now).into_iter().chain(ramps).min();
         (plans, events)
     }
 
@@ -499,16 +516,18 @@ fn is_running(ramp: &RampState, snapshot: &Snapshot, now: Moment) -> bool {
 }
 
 /// Each target of `snapshot` with the group it falls with: its region, else its pool.
-fn groups(snapshot: &Snapshot) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
-    let mut seen = std::collections::HashSet::new();
+fn subjects<'s>(snapshot: &'s Snapshot, unlike: &'s Unlike) -> impl Iterator<Item = Subject> + 's {
+    let mut seen = HashSet::new();
     let first =
-        move |slot: &&Slot| slot.target.as_ref().is_some_and(|key| seen.insert(key.clone()));
+        move |slot: &&Slot| slot.target.as_ref().is_some_and(|key| seen.insert(Arc::clone(key)));
     snapshot.slots.iter().filter(first).filter_map(|slot| {
+        let key = slot.target.clone()?;
         let group = match slot.region {
             Some(region) => format!("region:{}", snapshot.region_name(region)),
             None => format!("pool:{}", slot.name.rsplit_once('/').map_or("", |(pool, _)| pool)),
         };
-        Some((Arc::clone(slot.target.as_ref()?), group.into()))
+        let (acts, can_be_asked) = (!unlike.observed.contains(&key), !unlike.pushed.contains(&key));
+        Some(Subject { key, group: group.into(), acts, can_be_asked })
     })
 }
 

@@ -8,12 +8,12 @@
 use super::{
     Change,
     event::EventKind,
-    publish::{Control, TargetVerdict},
+    publish::{Control, TargetVerdict, Unlike},
     reload::{Found, Loader, Prepared, Report, Wish},
     vantage::Vantage,
 };
 use crate::{
-    checkplan::CheckPlan,
+    checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
     config::hooks::HookDef,
     failover::breaker,
@@ -44,6 +44,9 @@ const KEPT_WITHIN: Duration = Duration::from_secs(1);
 pub struct Hooks {
     /// Those who probe.
     pub vantage: Arc<dyn Vantage>,
+    /// Notified of every answer and failure while they are listened for: however many come while
+    /// the loop is busy, it looks once.
+    pub heard: Arc<tokio::sync::Notify>,
     /// Takes the hooks of the operator's that are to be told what happens.
     pub notify: Notify,
     /// Starts or stops a demo backend.
@@ -118,6 +121,7 @@ impl Loop {
     pub async fn run(mut self, mut changes: mpsc::UnboundedReceiver<Change>) {
         let first = self.begun.take().zip(self.loader.take());
         let mut job = first.map(|(report, loader)| keep(loader, report, None));
+        let heard = Arc::clone(&self.hooks.heard);
         loop {
             if job.is_none() {
                 job = self.next_load();
@@ -130,6 +134,7 @@ impl Loop {
                     None => return,
                 },
                 done = finished(&mut job) => job = self.done(done),
+                () = heard.notified() => self.control.heard(),
                 () = sleep(pause) => self.control.tick(),
             }
         }
@@ -167,7 +172,6 @@ impl Loop {
     fn take(&mut self, change: Change) {
         match change {
             Change::Verdicts(found) => self.control.observe(found),
-            Change::Heard => self.control.heard(),
             Change::Warm { done } => {
                 self.control.warm();
                 // Whoever asked may have gone away.
@@ -277,7 +281,7 @@ impl Loop {
     fn install(&mut self, prepared: Prepared, cause: &str) -> Report {
         let report = prepared.report;
         self.shown.locations.store(prepared.locations);
-        self.control.guard(guards(&prepared.plan));
+        self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(prepared.snapshot, report.revision);
         if let Some(Found { what, taken }) = prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
@@ -309,6 +313,17 @@ fn guards(plan: &CheckPlan) -> breaker::Settings {
         hold: plan.breaker.hold,
         window: slowest.unwrap_or_default(),
         guards: !plan.guards.is_empty(),
+    }
+}
+
+/// The targets that only watch, and those that cannot be asked.
+fn unlike(plan: &CheckPlan) -> Unlike {
+    let keys = |is: fn(&&Target) -> bool| {
+        plan.targets.iter().filter(is).map(|target| Arc::clone(&target.key)).collect()
+    };
+    Unlike {
+        observed: keys(|target| target.check.mode == Mode::Observe),
+        pushed: keys(|target| matches!(target.address, ProbeAddress::Pushed(_))),
     }
 }
 
@@ -397,6 +412,7 @@ mod tests {
         let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
         let hooks = Hooks {
             vantage: Arc::new(Nobody),
+            heard: Arc::default(),
             notify: Box::new(|_| {}),
             demo: Box::new(|_, _| Ok(())),
         };

@@ -2,10 +2,12 @@
 
 use super::{
     event::EventKind,
-    publish::{Control, TargetVerdict},
+    hand::pin::PinFile,
+    publish::{Control, TargetVerdict, Unlike},
 };
 use crate::{
     clock::{Clock, Moment},
+    failover::breaker,
     ids::{Class, PlanId, SlotId},
     policy::testing::Given,
     snapshot::{Ramp, Region, Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
@@ -430,6 +432,8 @@ struct Fake(std::sync::Mutex<Told>);
 struct Told {
     /// When somebody last answered.
     answered: Option<Moment>,
+    failed: Vec<(Arc<str>, Moment)>,
+    calls: usize,
     asked: Vec<Arc<str>>,
     hastened: Vec<Arc<str>>,
     listens: bool,
@@ -439,8 +443,8 @@ impl crate::failover::breaker::Proof for Fake {
     fn answered_since(&self, since: Moment, _: &str) -> bool {
         self.0.lock().unwrap().answered.is_some_and(|at| at > since)
     }
-    fn failed_since(&self, _: &str, _: Moment) -> bool {
-        false
+    fn failures(&self) -> Vec<(Arc<str>, Moment)> {
+        std::mem::take(&mut self.0.lock().unwrap().failed)
     }
 }
 
@@ -450,7 +454,9 @@ impl super::vantage::Vantage for Fake {
         self.0.lock().unwrap().hastened.extend_from_slice(keys);
     }
     fn call_witnesses(&self, keys: &[Arc<str>]) {
-        self.0.lock().unwrap().asked.extend_from_slice(keys);
+        let mut told = self.0.lock().unwrap();
+        told.calls += 1;
+        told.asked.extend_from_slice(keys);
     }
     fn listen(&self, yes: bool) {
         self.0.lock().unwrap().listens = yes;
@@ -472,6 +478,111 @@ fn without_a_witness_nothing_falls_and_with_one_it_does() {
     bench.at(11).control.heard();
     assert_eq!(bench.answer(0), ["d1"]);
     assert!(!fake.0.lock().unwrap().listens);
+}
+
+#[test]
+fn a_guard_is_asked_although_nobody_else_is_up() {
+    let mut bench = Bench::new("pool web = w1/4", &["web"]);
+    let fake = Arc::new(Fake::default());
+    bench.control.watch_from(Arc::clone(&fake) as Arc<dyn super::vantage::Vantage>);
+    let settings = breaker::Settings { guards: true, ..breaker::Settings::default() };
+    bench.control.guard(settings, Unlike::default());
+    bench.control.install(Arc::new(compiled("pool web = w1/4", &["web"])), 2);
+    bench.at(10).observe("down w1/4");
+    assert_eq!(fake.0.lock().unwrap().calls, 1);
+    assert!(bench.world().state.standings.of(SlotId(0)).standing.is_up());
+    // Cut off, and asked again later: then the guard can be reached.
+    bench.at(11).control.tick();
+    assert!(bench.control.held().cut_off.is_some());
+    bench.at(16).control.tick();
+    assert_eq!(fake.0.lock().unwrap().calls, 2);
+    fake.0.lock().unwrap().answered = Some(secs(17));
+    bench.at(17).control.heard();
+    assert_eq!(fake.0.lock().unwrap().hastened, ["w1/4".into()]);
+    fake.0.lock().unwrap().failed.push(("w1/4".into(), secs(18)));
+    bench.at(18).control.heard();
+    assert_eq!(bench.world().state.standings.of(SlotId(0)).standing, Standing::Down);
+}
+
+#[test]
+fn a_member_nobody_has_probed_is_no_place_to_return_to() {
+    let mut edited = compiled(APP, &["app", "www"]);
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    bench.at(10).observe("down i1/4");
+    assert_eq!(bench.answer(0), ["d1"]);
+    // Its check was edited: another target judges it, of which nothing is known yet.
+    edited.slots[0].target = Some("x1/4".into());
+    bench.at(20).control.install(Arc::new(edited), 2);
+    assert_eq!(bench.control.wake(), None, "no failback is due");
+    bench.at(1_000).control.tick();
+    assert_eq!(bench.answer(0), ["d1"]);
+    // Its health is counted from the first result on.
+    bench.observe("up x1/4");
+    assert_eq!((bench.answer(0), bench.control.wake()), (vec!["d1".into()], Some(secs(1_300))));
+}
+
+#[test]
+fn a_member_nobody_has_probed_is_answered_when_there_is_nothing_better() {
+    let mut edited = compiled(APP, &["app", "www"]);
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    bench.at(10).observe("down i1/4");
+    edited.slots[0].target = Some("x1/4".into());
+    bench.at(20).control.install(Arc::new(edited), 2);
+    bench.at(30).observe("down d1/4");
+    assert_eq!(bench.answer(0), ["i1"]);
+}
+
+#[test]
+fn a_restart_under_a_pin_brings_nobody_back_and_takes_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let clock = Arc::new(Hands::default());
+    let start = |pinned: bool| {
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let (keeper, saved, alarm) =
+            super::store::Keeper::open(dir.path(), Arc::clone(&shared)).unwrap();
+        assert_eq!(alarm, None);
+        let mut control = Control::with_saved(shared, saved, keeper);
+        if pinned {
+            control.pin_file(Some(PinFile { reason: None, since: None }));
+        }
+        control.install(Arc::new(compiled(APP, &["app", "www"])), 1);
+        Bench { control, clock: Arc::clone(&clock), read: 0 }
+    };
+    let stop = |bench: Bench| {
+        let keeper = bench.control.keeper().unwrap();
+        drop(bench);
+        runtime.block_on(keeper.close()).unwrap();
+    };
+    let mut bench = start(false);
+    bench.control.warm();
+    bench.observe("up i1/4 d1/4 n1/4");
+    bench.at(10).observe("down i1/4");
+    bench.control.pin_file(Some(PinFile { reason: None, since: None }));
+    // What happens under the pin takes no effect, and none by a restart either.
+    bench.at(20).observe("down n1/4");
+    assert_eq!(
+        (bench.answer(0), bench.answer(1)),
+        (vec!["d1".into()], vec!["d1".into(), "n1".into()])
+    );
+    stop(bench);
+    let mut bench = start(true);
+    let standing = |bench: &Bench, slot| bench.world().state.standings.of(SlotId(slot)).standing;
+    assert_eq!(
+        [0, 1, 2].map(|slot| standing(&bench, slot)),
+        [Standing::Down, Standing::Up, Standing::Up]
+    );
+    assert_eq!(
+        (bench.answer(0), bench.answer(1)),
+        (vec!["d1".into()], vec!["d1".into(), "n1".into()])
+    );
+    bench.control.pin_file(None);
+    assert_eq!(
+        [0, 1, 2].map(|slot| standing(&bench, slot)),
+        [Standing::Down, Standing::Up, Standing::Down]
+    );
+    stop(bench);
 }
 
 /// Files over `APP` whose endpoints stand in a region each.
@@ -502,7 +613,9 @@ fn a_mass_failure_is_held_and_takes_effect_in_its_time_or_when_confirmed() {
     let world = bench.world();
     let verdict = world.state.verdicts.iter().find(|v| v.reason.contains("too much fell at once"));
     assert!(verdict.is_some_and(|verdict| verdict.sight.failing), "{:?}", world.state.verdicts);
-    bench.at(130).control.tick();
+    for now in 12..=130 {
+        bench.at(now).control.tick();
+    }
     assert!(bench.control.held().mass.is_some());
     bench.at(131).control.tick();
     assert!(bench.control.held().mass.is_none());

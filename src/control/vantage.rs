@@ -12,7 +12,7 @@ pub trait Vantage: Proof + Send + Sync {
     fn hasten(&self, keys: &[Arc<str>]);
     /// Probes these and the guards now: someone is to say that we are not cut off.
     fn call_witnesses(&self, keys: &[Arc<str>]);
-    /// Whether every result is to be told at once, as [`super::Change::Heard`].
+    /// Whether answers and failures are to be told at once, through [`super::run::Hooks::heard`].
     fn listen(&self, yes: bool);
 }
 
@@ -24,8 +24,8 @@ impl Proof for Nobody {
     fn answered_since(&self, _: Moment, _: &str) -> bool {
         true
     }
-    fn failed_since(&self, _: &str, _: Moment) -> bool {
-        true
+    fn failures(&self) -> Vec<(Arc<str>, Moment)> {
+        Vec::new()
     }
 }
 

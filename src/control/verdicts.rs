@@ -4,7 +4,7 @@
 //! Three layers, lowest first: what probes say; what of it the breaker and a pin let through;
 //! what an operator says. The merged standing is what steering sees.
 
-use super::{event::EventKind, kept::Inherited};
+use super::{event::EventKind, kept::Inherited, store::SavedSlot};
 use crate::{
     clock::{Clock, Moment, Since},
     failover::breaker::{Breaker, Held},
@@ -99,8 +99,9 @@ impl Turn<'_> {
                     state.push(verdict, old.state.fell[old_index]);
                 }
                 None => {
-                    let fell = known.map_or(0, |(fell, _)| fell);
-                    state.push(self.unknown(self.clock.now()), fell);
+                    let judged = self.judged_before(slot, known);
+                    let verdict = Verdict { judged, ..self.unknown(self.clock.now()) };
+                    state.push(verdict, known.map_or(0, |known| known.fell));
                 }
             }
             let from = state.standings.0[index].standing;
@@ -117,8 +118,8 @@ impl Turn<'_> {
             // Whether something was ever probed is no news as long as it counts as up, and what
             // the run before has told is none either.
             events.extend(event.filter(|_| known.is_none() && !(from.is_up() && to.is_up())));
-            if let Some((_, since)) = known {
-                state.verdicts[index].since_wall = since;
+            if let Some(known) = known {
+                state.verdicts[index].since_wall = known.since;
             }
         }
         for ramp in inherited.map(|i| i.ramps(snapshot, self.clock.now())).unwrap_or_default() {
@@ -237,6 +238,17 @@ impl Turn<'_> {
         let failing = known.sight.failing;
         let reason = format!("{why} ({})", known.reason).into();
         Found { judged: Sight { standing, failing }, reason, at: known.at }
+    }
+
+    /// How a slot that is new to this process was judged before: as it was kept, or as what is
+    /// known of its target. Otherwise whatever holds verdicts back would bring the dead to life.
+    fn judged_before(&self, slot: &Slot, kept: Option<&SavedSlot>) -> Sight {
+        let kept = kept.map(|kept| kept.judged).filter(|judged| *judged != Standing::Unknown);
+        let target = || slot.target.as_ref().and_then(|key| self.layers.known.get(key));
+        match kept {
+            Some(standing) => Sight { standing, failing: standing == Standing::Down },
+            None => target().map(|known| known.sight).unwrap_or_default(),
+        }
     }
 
     fn unknown(&self, since: Moment) -> Verdict {

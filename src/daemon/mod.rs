@@ -55,7 +55,8 @@ use std::{
 };
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch as latest},
-    time::timeout,
+    task::JoinHandle,
+    time::{sleep, timeout},
 };
 
 /// Steered answers wait no longer than this for the first results of health checks.
@@ -64,6 +65,10 @@ const FIRST_RESULTS: Duration = Duration::from_secs(1);
 /// Work on threads of its own (a lookup that hangs in the system's resolver, a load of files)
 /// keeps a stopped server no longer than this.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// Whether the checker is in trouble is looked at so often: longer than one void probe lasts
+/// that was followed by a good one.
+const IMPAIRMENT_EVERY: Duration = Duration::from_secs(1);
 
 /// A state database on a disk that hangs keeps a stopped server no longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -166,11 +171,16 @@ async fn start(
         None => None,
     };
     let (changes, taken) = mpsc::unbounded_channel();
-    let checker = Arc::new(start_checker(Arc::clone(&clock), changes.clone())?);
+    let heard = Arc::new(Notify::new());
+    let checker = start_checker(Arc::clone(&clock), changes.clone(), Arc::clone(&heard))?;
+    let checker = Arc::new(checker);
     let (keeper, saved, alarm) = kept;
     let mut control = Control::with_saved(Arc::clone(&clock), saved, keeper.clone());
     alarm.into_iter().for_each(|alarm| control.record(alarm));
-    let minding = tokio::spawn(tell_of_store(keeper.clone(), changes.clone()));
+    let minding = [
+        tokio::spawn(tell_of_store(keeper.clone(), changes.clone())),
+        tokio::spawn(tell_of_checker(Arc::clone(&checker), changes.clone())),
+    ];
     control.count_by(Arc::clone(&telemetry));
     let state = options.dir.join(&server.state);
     let pin = pinned(&state);
@@ -195,7 +205,7 @@ async fn start(
         control,
         loader,
         Arc::clone(&clock),
-        callbacks(Arc::clone(&checker), Arc::clone(&told), backends),
+        callbacks(Arc::clone(&checker), heard, Arc::clone(&told), backends),
         Shown { report, locations },
     );
     main_loop.begin(prepared, "start");
@@ -255,7 +265,7 @@ async fn start(
     })
     .await
     .context("stopping the datapath")?;
-    minding.abort();
+    minding.iter().for_each(JoinHandle::abort);
     main_loop.abort();
     match timeout(CLOSING, keeper.close()).await {
         Ok(Ok(())) => {}
@@ -273,6 +283,27 @@ async fn tell_of_store(keeper: Keeper, changes: mpsc::UnboundedSender<Change>) {
         let event = health.borrow_and_update().event();
         // Fails only while the server stops.
         let _ = changes.send(Change::Record(event));
+    }
+}
+
+/// Writes down when probes prove nothing any more, for reasons of our own, and when they do again.
+async fn tell_of_checker(checker: Arc<Checker>, changes: mpsc::UnboundedSender<Change>) {
+    let mut was_well = true;
+    loop {
+        sleep(IMPAIRMENT_EVERY).await;
+        let impaired = checker.impairment();
+        let well = impaired.is_none();
+        if std::mem::replace(&mut was_well, well) == well {
+            continue;
+        }
+        let what = match impaired {
+            Some(Impairment { targets, reason }) => {
+                format!("probes of {targets} targets prove nothing: {reason}")
+            }
+            None => "all probes prove something again".to_owned(),
+        };
+        // Fails only while the server stops.
+        let _ = changes.send(Change::Record(EventKind::Checker { what: what.into(), well }));
     }
 }
 
@@ -297,7 +328,7 @@ impl Running for Watched {
     fn impairment(&self) -> Option<Impairment> {
         self.checker.impairment()
     }
-    fn durations(&self) -> ProbeDurations {
+    fn durations(&self) -> Vec<(Arc<str>, ProbeDurations)> {
         self.checker.durations()
     }
     fn heartbeat(
@@ -336,14 +367,23 @@ fn cores() -> usize {
 fn start_checker(
     clock: Arc<dyn Clock>,
     changes: mpsc::UnboundedSender<Change>,
+    heard: Arc<Notify>,
 ) -> anyhow::Result<Checker> {
     let seed = RandomState::new().hash_one("health");
     let limits = health::Limits::default();
-    let heard = changes.clone();
-    // Fails only while the server stops.
-    let answered: health::Answered = Box::new(move |_, _| drop(heard.send(Change::Heard)));
-    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits, answered };
+    let heard: health::Heard = Box::new(move |_, _| heard.notify_one());
+    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits, heard };
     let tell = move |report: HealthReport| {
+        if report.is_told_by_itself() {
+            // Fails only while the server stops.
+            let _ = changes.send(Change::Record(EventKind::Target {
+                target: Arc::clone(&report.label),
+                observed: report.observe,
+                from: report.was,
+                to: report.sight.standing,
+                reason: Arc::clone(&report.reason),
+            }));
+        }
         let (sight, reason) = report.effect();
         let HealthReport { key, at, first_failure, answered, observe: observed, .. } = report;
         let verdict = TargetVerdict { key, sight, reason, at, first_failure, answered, observed };
@@ -360,8 +400,8 @@ impl Proof for Probing {
     fn answered_since(&self, since: Moment, except: &str) -> bool {
         self.0.answered_since(since, except)
     }
-    fn failed_since(&self, key: &str, since: Moment) -> bool {
-        self.0.failed_since(key, since)
+    fn failures(&self) -> Vec<(Arc<str>, Moment)> {
+        self.0.failures()
     }
 }
 
@@ -380,8 +420,14 @@ impl Vantage for Probing {
     }
 }
 
-fn callbacks(checker: Arc<Checker>, told: Arc<Hooks>, backends: Option<Backends>) -> run::Hooks {
+fn callbacks(
+    checker: Arc<Checker>,
+    heard: Arc<Notify>,
+    told: Arc<Hooks>,
+    backends: Option<Backends>,
+) -> run::Hooks {
     run::Hooks {
+        heard,
         notify: Box::new(move |defs| told.update(defs)),
         vantage: Arc::new(Probing(checker)),
         demo: Box::new(move |region, up| match &backends {

@@ -12,14 +12,18 @@
 //! 3. **Mass failure.** When a fall would take the last up target of so many groups (regions;
 //!    pools, where no region is set) that more than `share` of three or more groups went within
 //!    `window`, that group stays as it was and further falls are held for `hold`, or until
-//!    someone confirms. Then they take effect.
+//!    someone confirms. Then they take effect; if this process stood still meanwhile, only what
+//!    fails once more.
+//!
+//! A look costs what it lets go, not what is held: ten thousand targets that wait for a witness
+//! cost an answer no more than one does.
 //!
 //! Knows targets by key and groups by name; no probes, no endpoints, no clock.
 
 use crate::clock::Moment;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -28,8 +32,17 @@ use std::{
 pub const ASKING: Duration = Duration::from_secs(1);
 /// A group whose targets were hastened is not hastened again before this.
 const HASTENED: Duration = Duration::from_secs(1);
-/// While something must fail once more, that is looked for so often.
-const LOOK: Duration = Duration::from_millis(50);
+/// While a fall waits for a witness, some are asked so often: four times within [`ASKING`].
+const CALL_AGAIN: Duration = Duration::from_millis(250);
+/// The same while we are cut off, for as long as that takes.
+const CALL_CUT_OFF: Duration = Duration::from_secs(5);
+/// Witnesses asked at a time; the next ones the time after. Regions are fewer, pools may be
+/// thousands, and one answer is enough.
+const WITNESSES_MAX: usize = 32;
+/// While a mass failure is held the clock is looked at so often …
+const LOOK: Duration = Duration::from_secs(1);
+/// … and a gap longer than this is no busy machine but a stopped process.
+const STOPPED: Duration = Duration::from_secs(3);
 /// Fewer groups than this have no majority to speak of: losing one, or one of two, is an outage.
 const GROUPS_MIN: usize = 3;
 /// How many of its own group are asked when there is no other group.
@@ -59,6 +72,20 @@ impl Default for Settings {
     }
 }
 
+/// A target as a plan has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Its key.
+    pub key: Arc<str>,
+    /// What it falls with.
+    pub group: Arc<str>,
+    /// Whether its verdict acts. What is only observed never falls, keeps no group up, and may be
+    /// a witness all the same.
+    pub acts: bool,
+    /// Whether it can be probed out of turn; heartbeats come when they come.
+    pub can_be_asked: bool,
+}
+
 /// A target that was judged to be down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fall {
@@ -74,8 +101,9 @@ pub struct Fall {
 pub trait Proof {
     /// Whether anyone but `except` answered after `since`.
     fn answered_since(&self, since: Moment, except: &str) -> bool;
-    /// Whether `key` failed after `since`.
-    fn failed_since(&self, key: &str, since: Moment) -> bool;
+    /// The targets that failed since this was last called, as far as [`Breaker::wants_answers`]
+    /// was true, each with when its last failure began.
+    fn failures(&self) -> Vec<(Arc<str>, Moment)>;
 }
 
 /// Why a fall does not take effect yet.
@@ -85,7 +113,7 @@ pub enum Held {
     Asking,
     /// Nobody answers: we are cut off.
     CutOff,
-    /// Somebody answers again: it must fail once more.
+    /// We were cut off, or stood still: it must fail once more.
     Rechecking,
     /// Too much of everything fell at once.
     Mass,
@@ -97,7 +125,7 @@ impl Held {
         match self {
             Held::Asking => "waiting for a witness",
             Held::CutOff => "held: nothing answers, this checker seems to be cut off",
-            Held::Rechecking => "held until it fails again: this checker was cut off",
+            Held::Rechecking => "held until it fails again: this checker was away",
             Held::Mass => "held: too much fell at once",
         }
     }
@@ -110,6 +138,8 @@ pub struct Step {
     pub down: Vec<Arc<str>>,
     /// Targets whose fall is taken back: their group is held as it was.
     pub back: Vec<Arc<str>>,
+    /// Whether a witness is wanted: guards are to be asked, and these targets.
+    pub call: bool,
     /// Targets to be asked at once, as witnesses.
     pub ask: Vec<Arc<str>>,
     /// Targets to be probed at once: others of a group where something fell.
@@ -145,6 +175,11 @@ pub enum News {
         /// Whether someone confirmed it.
         confirmed: bool,
     },
+    /// This process stood still while a mass failure was held: what was known of it is old.
+    Doubted {
+        /// So many falls must fail once more.
+        falls: usize,
+    },
     /// A held mass failure went away by itself.
     Recovered,
 }
@@ -169,6 +204,10 @@ impl std::fmt::Display for News {
                 write!(f, "held falls were confirmed and take effect: {falls}")
             }
             News::Released { falls, .. } => write!(f, "held falls take effect: {falls}"),
+            News::Doubted { falls } => write!(
+                f,
+                "this server stood still while falls were held; each must fail once more: {falls}"
+            ),
             News::Recovered => write!(f, "the mass failure went away before it took effect"),
         }
     }
@@ -177,6 +216,8 @@ impl std::fmt::Display for News {
 #[derive(Clone, Debug)]
 struct Target {
     group: usize,
+    acts: bool,
+    can_be_asked: bool,
     state: State,
 }
 
@@ -191,11 +232,53 @@ enum State {
 struct Group {
     name: Arc<str>,
     targets: Vec<Arc<str>>,
-    /// How many of them are not down.
+    /// How many of them act and are not down.
     up: usize,
     /// When the last of them went, while none is up; none if it was never seen up.
     lost: Option<Moment>,
     hastened: Option<Moment>,
+}
+
+/// What is held, in the orders in which it is let go.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    /// Those that want a witness, by first failure: an answer is one for all who failed before.
+    by_failure: BTreeSet<(Moment, Arc<str>)>,
+    /// The same by when that began.
+    by_since: BTreeSet<(Moment, Arc<str>)>,
+    /// How many are held, by [`Held`].
+    counts: [usize; 4],
+}
+
+impl Waiting {
+    /// `key` came to stand as `state` (`is` true), or stands so no more.
+    fn count(&mut self, key: &Arc<str>, state: State, is: bool) {
+        let State::Held { why, fall, since } = state else { return };
+        let count = &mut self.counts[why as usize];
+        *count = if is { *count + 1 } else { *count - 1 };
+        if why != Held::Asking {
+            return;
+        }
+        let entries = [
+            (&mut self.by_failure, (fall.first_failure, Arc::clone(key))),
+            (&mut self.by_since, (since, Arc::clone(key))),
+        ];
+        for (set, entry) in entries {
+            if is {
+                set.insert(entry)
+            } else {
+                set.remove(&entry)
+            };
+        }
+    }
+
+    fn of(&self, why: Held) -> usize {
+        self.counts[why as usize]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.counts == [0; 4]
+    }
 }
 
 /// All targets, and what of them is held.
@@ -204,31 +287,33 @@ pub struct Breaker {
     settings: Settings,
     targets: HashMap<Arc<str>, Target>,
     groups: Vec<Group>,
+    waiting: Waiting,
     /// Nobody answered; since when.
     cut_off: Option<Moment>,
-    /// The answer that ended a cut-off: what is held must fail after it.
-    reconnected: Option<Moment>,
-    /// When to look again whether something failed once more.
-    look: Option<Moment>,
+    /// When witnesses were last asked, how often that was done, and whether all that is left to
+    /// be one only sends heartbeats.
+    called: Option<Moment>,
+    calls: usize,
+    only_heartbeats: bool,
     /// A mass failure is held until then.
     mass: Option<Moment>,
+    /// While it is: when the clock was last looked at, and whether it once jumped.
+    looked: Moment,
+    stood_still: bool,
     /// A mass failure took effect: what follows until then belongs to it.
     let_pass: Option<Moment>,
 }
 
 impl Breaker {
-    /// Takes the targets of a new plan, each with its group; those known by key stay as they are.
-    pub fn arrange(
-        &mut self,
-        targets: impl IntoIterator<Item = (Arc<str>, Arc<str>)>,
-        settings: Settings,
-    ) {
+    /// Takes the targets of a new plan; those known by key stay as they are.
+    pub fn arrange(&mut self, targets: impl IntoIterator<Item = Subject>, settings: Settings) {
         let known = std::mem::take(&mut self.targets);
+        self.waiting = Waiting::default();
         let before: HashMap<Arc<str>, Group> =
             self.groups.drain(..).map(|group| (Arc::clone(&group.name), group)).collect();
         let mut places: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        for (key, name) in targets {
-            let place = *places.entry(Arc::clone(&name)).or_insert_with(|| {
+        for Subject { key, group: name, acts, can_be_asked } in targets {
+            let group = *places.entry(Arc::clone(&name)).or_insert_with(|| {
                 let old = before.get(&name);
                 self.groups.push(Group {
                     lost: old.and_then(|group| group.lost),
@@ -238,11 +323,13 @@ impl Breaker {
                 });
                 self.groups.len() - 1
             });
-            let state = known.get(&key).map_or(State::Up, |target| target.state);
-            let group = &mut self.groups[place];
-            group.up += usize::from(!matches!(state, State::Down { .. }));
-            group.targets.push(Arc::clone(&key));
-            self.targets.insert(key, Target { group: place, state });
+            self.groups[group].up += usize::from(acts);
+            self.groups[group].targets.push(Arc::clone(&key));
+            let target = Target { group, acts, can_be_asked, state: State::Up };
+            self.targets.insert(Arc::clone(&key), target);
+            if let Some(target) = known.get(&key).filter(|_| acts) {
+                self.put(&key, target.state);
+            }
         }
         for group in &mut self.groups {
             group.lost = group.lost.filter(|_| group.up == 0);
@@ -251,25 +338,19 @@ impl Breaker {
     }
 
     /// A target known to be down from before this process: nothing that falls now.
-    pub fn is_down_since_before(&mut self, key: &str) {
-        if let Some(target) = self.targets.get_mut(key)
-            && target.state == State::Up
-        {
-            target.state = State::Down { since: Moment(0), was_up: false };
-            self.groups[target.group].up -= 1;
+    pub fn is_down_since_before(&mut self, key: &Arc<str>) {
+        if self.targets.get(key).is_some_and(|target| target.acts && target.state == State::Up) {
+            self.put(key, State::Down { since: Moment(0), was_up: false });
         }
     }
 
     /// Health judges `key` to be up, or to be worth answering at all.
-    pub fn rose(&mut self, key: &str) -> Step {
-        let Some(target) = self.targets.get_mut(key) else { return Step::default() };
-        let was = std::mem::replace(&mut target.state, State::Up);
-        if let State::Down { .. } = was {
-            let group = &mut self.groups[target.group];
-            (group.up, group.lost) = (group.up + 1, None);
-        }
+    pub fn rose(&mut self, key: &Arc<str>) -> Step {
         let mut step = Step::default();
-        if self.mass.is_some() && !self.has_held(Held::Mass) {
+        if let Some(State::Down { .. }) = self.put(key, State::Up) {
+            self.groups[self.targets[key].group].lost = None;
+        }
+        if self.mass.is_some() && self.waiting.of(Held::Mass) == 0 {
             self.mass = None;
             step.news.push(News::Recovered);
         }
@@ -277,58 +358,61 @@ impl Breaker {
     }
 
     /// Health judges `key` to be down.
-    pub fn fell(&mut self, key: &str, fall: Fall, now: Moment, proof: &dyn Proof) -> Step {
+    pub fn fell(&mut self, key: &Arc<str>, fall: Fall, now: Moment, proof: &dyn Proof) -> Step {
         let mut step = Step::default();
-        let Some(target) = self.targets.get_mut(key) else { return step };
-        if target.state != State::Up {
+        let Some(target) = self.targets.get(key) else { return step };
+        if target.state != State::Up || !target.acts {
             return step;
         }
+        let place = target.group;
         let why = match self.cut_off {
             Some(_) if !fall.answered => Held::CutOff,
             _ => Held::Asking,
         };
-        target.state = State::Held { why, fall, since: now };
-        let group = &mut self.groups[target.group];
+        self.put(key, State::Held { why, fall, since: now });
+        let group = &mut self.groups[place];
         if group.hastened.is_none_or(|at| now.since(at) >= HASTENED) {
             group.hastened = Some(now);
             let is_up = |key: &&Arc<str>| self.targets[*key].state == State::Up;
             step.hasten.extend(group.targets.iter().filter(is_up).cloned());
         }
-        self.decide(key, now, proof, &mut step);
-        if self.held_as(key) == Some(Held::Asking) {
-            step.ask = self.witnesses(key);
+        if why == Held::Asking && (fall.answered || self.is_witnessed(key, fall, proof)) {
+            self.let_fall(key, fall, now, &mut step);
         }
+        self.call(now, &mut step);
         step
     }
 
-    /// Looks again at what is held: time has passed, or somebody answered.
+    /// Looks again at what is held: time has passed, or somebody answered or failed.
     pub fn step(&mut self, now: Moment, proof: &dyn Proof) -> Step {
         let mut step = Step::default();
-        let pending = self.pending();
-        if pending.is_empty() {
-            (self.cut_off, self.mass, self.look) = (None, None, None);
+        self.stood_still |= self.mass.is_some() && now.since(self.looked) > STOPPED;
+        self.looked = now;
+        let failures = proof.failures();
+        if self.waiting.is_empty() {
+            (self.cut_off, self.mass) = (None, None);
             return step;
         }
         if let Some(since) = self.cut_off
             && proof.answered_since(since, "")
         {
-            (self.cut_off, self.reconnected) = (None, Some(now));
+            self.cut_off = None;
             step.news.push(News::Reconnected);
-            for key in &pending {
-                if self.held_as(key) == Some(Held::CutOff) {
-                    self.hold(key, Held::Rechecking);
-                    step.hasten.push(Arc::clone(key));
-                }
+            self.recheck(Held::CutOff, now, &mut step);
+        }
+        for (key, began) in failures {
+            if let Some((Held::Rechecking, fall, since)) = self.held(&key)
+                && began > since
+            {
+                self.let_fall(&key, fall, now, &mut step);
             }
         }
-        for key in &pending {
-            self.decide(key, now, proof, &mut step);
-        }
-        self.give_up_asking(&pending, now, &mut step);
+        self.let_witnessed_fall(now, proof, &mut step);
+        self.give_up_asking(now, &mut step);
         if self.mass.is_some_and(|until| until <= now) {
-            self.release(now, false, &mut step);
+            self.end_hold(now, &mut step);
         }
-        self.look = self.has_held(Held::Rechecking).then(|| now.after(LOOK));
+        self.call(now, &mut step);
         step
     }
 
@@ -336,80 +420,105 @@ impl Breaker {
     pub fn confirm(&mut self, now: Moment) -> Step {
         let mut step = Step::default();
         self.cut_off = None;
-        self.release(now, true, &mut step);
+        let all = self.all_held(|_| true);
+        self.release(all, true, now, &mut step);
         step
     }
 
     /// When [`Breaker::step`] has something to do by itself.
     pub fn wake(&self) -> Option<Moment> {
-        let asking = self.targets.values().filter_map(|target| match target.state {
-            State::Held { why: Held::Asking, since, .. } => Some(since.after(ASKING)),
-            _ => None,
-        });
-        asking.chain(self.mass).chain(self.look).min()
+        let asking = self.waiting.by_since.first().map(|(since, _)| since.after(self.patience()));
+        let call = self.called.zip(self.calls_again()).map(|(at, after)| at.after(after));
+        let mass = self.mass.map(|until| until.min(self.looked.after(LOOK)));
+        asking.into_iter().chain(call).chain(mass).min()
     }
 
-    /// Whether answers are of interest at once, whoever gives them.
+    /// Whether answers and failures are of interest at once, whoever has them.
     pub fn wants_answers(&self) -> bool {
-        self.cut_off.is_some() || self.has_held(Held::Asking) || self.has_held(Held::Rechecking)
+        let held = |why| self.waiting.of(why) > 0;
+        self.cut_off.is_some() || held(Held::Asking) || held(Held::Rechecking)
     }
 
     /// Why the fall of `key` does not take effect, if it does not.
     pub fn held_as(&self, key: &str) -> Option<Held> {
-        match self.targets.get(key)?.state {
-            State::Held { why, .. } => Some(why),
-            State::Up | State::Down { .. } => None,
-        }
+        self.held(key).map(|(why, ..)| why)
     }
 
     /// How many falls are held for each reason that matters to people, and until when a mass
     /// failure is.
     pub fn summary(&self) -> Summary {
-        let count = |why| {
-            self.targets
-                .values()
-                .filter(|t| matches!(t.state, State::Held { why: w, .. } if w == why))
-                .count()
-        };
         Summary {
-            cut_off: self.cut_off.map(|since| (since, count(Held::CutOff))),
-            mass: self.mass.map(|until| (until, count(Held::Mass))),
+            cut_off: self.cut_off.map(|since| (since, self.waiting.of(Held::CutOff))),
+            mass: self.mass.map(|until| (until, self.waiting.of(Held::Mass))),
         }
     }
 
-    fn pending(&self) -> Vec<Arc<str>> {
-        let mut pending: Vec<(Moment, Arc<str>)> = self
-            .targets
-            .iter()
-            .filter_map(|(key, target)| match target.state {
-                State::Held { fall, .. } => Some((fall.first_failure, Arc::clone(key))),
-                _ => None,
-            })
-            .collect();
-        pending.sort_unstable();
-        pending.into_iter().map(|(_, key)| key).collect()
+    fn held(&self, key: &str) -> Option<(Held, Fall, Moment)> {
+        match self.targets.get(key)?.state {
+            State::Held { why, fall, since } => Some((why, fall, since)),
+            State::Up | State::Down { .. } => None,
+        }
     }
 
-    /// Whether the held fall of `key` may take effect now.
-    fn decide(&mut self, key: &str, now: Moment, proof: &dyn Proof, step: &mut Step) {
-        let Some(target) = self.targets.get(key) else { return };
-        let State::Held { why, fall, .. } = target.state else { return };
-        let is_proven = match why {
-            Held::Mass | Held::CutOff => false,
-            Held::Asking => {
-                fall.answered
-                    || !self.has_others(key)
-                    || proof.answered_since(fall.first_failure, key)
-            }
-            Held::Rechecking => {
-                self.reconnected.is_some_and(|since| proof.failed_since(key, since))
-            }
-        };
-        if !is_proven {
-            return;
+    /// Everything held for such a reason, by first failure.
+    fn all_held(&self, is: impl Fn(Held) -> bool) -> Vec<Arc<str>> {
+        let held = self.targets.iter().filter_map(|(key, target)| match target.state {
+            State::Held { why, fall, .. } if is(why) => Some((fall.first_failure, key)),
+            _ => None,
+        });
+        let mut held: Vec<_> = held.collect();
+        held.sort_unstable();
+        held.into_iter().map(|(_, key)| Arc::clone(key)).collect()
+    }
+
+    /// The one way in which a target comes to stand otherwise; gives how it stood.
+    fn put(&mut self, key: &Arc<str>, state: State) -> Option<State> {
+        let target = self.targets.get_mut(key)?;
+        let was = std::mem::replace(&mut target.state, state);
+        let up = &mut self.groups[target.group].up;
+        let is_down = |state| matches!(state, State::Down { .. });
+        match (is_down(was), is_down(state)) {
+            (false, true) => *up -= 1,
+            (true, false) => *up += 1,
+            _ => {}
         }
+        self.waiting.count(key, was, false);
+        self.waiting.count(key, state, true);
+        Some(was)
+    }
+
+    fn is_witnessed(&self, key: &str, fall: Fall, proof: &dyn Proof) -> bool {
+        !self.has_others(key) || proof.answered_since(fall.first_failure, key)
+    }
+
+    fn has_others(&self, key: &str) -> bool {
+        self.settings.guards || self.targets.keys().any(|other| &**other != key)
+    }
+
+    /// Lets fall what waited for an answer that came.
+    fn let_witnessed_fall(&mut self, now: Moment, proof: &dyn Proof, step: &mut Step) {
+        let (mut proven, mut missed) = (Vec::new(), 0);
+        for (_, key) in &self.waiting.by_failure {
+            let Some((_, fall, _)) = self.held(key) else { continue };
+            if self.is_witnessed(key, fall, proof) {
+                proven.push((Arc::clone(key), fall));
+            } else if missed == 1 {
+                // One may lack a witness since the answer was its own. Where two do, nobody
+                // answered since the later of them failed, nor since any that follows.
+                break;
+            } else {
+                missed += 1;
+            }
+        }
+        for (key, fall) in proven {
+            self.let_fall(&key, fall, now, step);
+        }
+    }
+
+    /// The held fall of `key` is proven: it takes effect, unless too much does.
+    fn let_fall(&mut self, key: &Arc<str>, fall: Fall, now: Moment, step: &mut Step) {
         if self.mass.is_some() {
-            self.hold(key, Held::Mass);
+            self.hold(key, Held::Mass, now);
         } else if self.would_be_mass(key, fall, now) {
             self.trip(key, now, step);
         } else {
@@ -417,8 +526,45 @@ impl Breaker {
         }
     }
 
-    fn has_others(&self, key: &str) -> bool {
-        self.settings.guards || self.targets.keys().any(|other| &**other != key)
+    /// Has witnesses asked if one is wanted and that was not just done.
+    fn call(&mut self, now: Moment, step: &mut Step) {
+        let Some(again) = self.calls_again() else { return };
+        if self.called.is_some_and(|at| now.since(at) < again) {
+            return;
+        }
+        self.called = Some(now);
+        let asked = self.witnesses();
+        self.only_heartbeats = asked.is_empty()
+            && !self.settings.guards
+            && self.targets.values().any(|target| target.state == State::Up);
+        step.ask.extend(asked);
+        step.call = true;
+        self.calls = self.calls.wrapping_add(1);
+    }
+
+    /// How soon witnesses are asked again; nothing while none is wanted.
+    fn calls_again(&self) -> Option<Duration> {
+        match self.cut_off {
+            Some(_) => Some(CALL_CUT_OFF),
+            None => (self.waiting.of(Held::Asking) > 0).then_some(CALL_AGAIN),
+        }
+    }
+
+    /// How long a fall waits for a witness: where nobody can be asked, until whoever sends
+    /// heartbeats must have sent one.
+    fn patience(&self) -> Duration {
+        if self.only_heartbeats { self.settings.window.max(ASKING) } else { ASKING }
+    }
+
+    /// What is held as `why` must fail once more from now on.
+    fn recheck(&mut self, why: Held, now: Moment, step: &mut Step) -> usize {
+        let held = self.all_held(|held| held == why);
+        for key in &held {
+            self.hold(key, Held::Rechecking, now);
+        }
+        let count = held.len();
+        step.hasten.extend(held);
+        count
     }
 
     /// Whether taking `key` down would be one group too many.
@@ -439,21 +585,19 @@ impl Breaker {
 
     /// Holds `key` and with it its whole group, as it was before: one target left would be given
     /// all clients of its group.
-    fn trip(&mut self, key: &str, now: Moment, step: &mut Step) {
+    fn trip(&mut self, key: &Arc<str>, now: Moment, step: &mut Step) {
         let Settings { hold, window, .. } = self.settings;
-        self.mass = Some(now.after(hold));
+        (self.mass, self.looked, self.stood_still) = (Some(now.after(hold)), now, false);
         let (lost, groups) = (1 + self.lost_lately(now), self.groups.len());
         step.news.push(News::Mass { lost, groups, hold });
-        self.hold(key, Held::Mass);
+        self.hold(key, Held::Mass, now);
         let place = self.targets[key].group;
         for other in self.groups[place].targets.clone() {
-            let Some(target) = self.targets.get_mut(&other) else { continue };
-            if let State::Down { since, was_up: true } = target.state
+            if let State::Down { since, was_up: true } = self.targets[&other].state
                 && now.since(since) <= window
             {
                 let fall = Fall { first_failure: since, answered: false, was_up: true };
-                target.state = State::Held { why: Held::Mass, fall, since: now };
-                self.groups[place].up += 1;
+                self.put(&other, State::Held { why: Held::Mass, fall, since: now });
                 match step.down.iter().position(|key| *key == other) {
                     // It fell in this very step: nobody has seen it yet.
                     Some(at) => drop(step.down.swap_remove(at)),
@@ -464,74 +608,85 @@ impl Breaker {
         self.groups[place].lost = None;
     }
 
-    fn down(&mut self, key: &str, now: Moment, step: &mut Step) {
-        let Some((key, _)) = self.targets.get_key_value(key) else { return };
-        let key = Arc::clone(key);
-        let Some(target) = self.targets.get_mut(&key) else { return };
-        let State::Held { fall, .. } = target.state else { return };
-        target.state = State::Down { since: now, was_up: fall.was_up };
-        let group = &mut self.groups[target.group];
-        group.up -= 1;
+    fn down(&mut self, key: &Arc<str>, now: Moment, step: &mut Step) {
+        let Some((_, fall, _)) = self.held(key) else { return };
+        self.put(key, State::Down { since: now, was_up: fall.was_up });
+        let group = &mut self.groups[self.targets[key].group];
         if group.up == 0 {
             group.lost = fall.was_up.then_some(now);
         }
-        step.down.push(key);
+        step.down.push(Arc::clone(key));
     }
 
-    fn hold(&mut self, key: &str, why: Held) {
-        if let Some(target) = self.targets.get_mut(key)
-            && let State::Held { why: held, .. } = &mut target.state
-        {
-            *held = why;
+    fn hold(&mut self, key: &Arc<str>, why: Held, now: Moment) {
+        if let Some((_, fall, _)) = self.held(key) {
+            self.put(key, State::Held { why, fall, since: now });
         }
     }
 
     /// What was asked for and not answered in time: we are cut off, and so is all that asks.
-    fn give_up_asking(&mut self, pending: &[Arc<str>], now: Moment, step: &mut Step) {
-        let asked_since = |key: &Arc<str>| match self.targets.get(key)?.state {
-            State::Held { why: Held::Asking, since, .. } => Some(since),
-            _ => None,
-        };
-        let asking: Vec<(&Arc<str>, Moment)> =
-            pending.iter().filter_map(|key| Some((key, asked_since(key)?))).collect();
-        if self.cut_off.is_none() && asking.iter().any(|(_, at)| now.since(*at) >= ASKING) {
+    fn give_up_asking(&mut self, now: Moment, step: &mut Step) {
+        let patience = self.patience();
+        let Some((since, _)) = self.waiting.by_since.first() else { return };
+        if self.cut_off.is_none() {
+            if now.since(*since) < patience {
+                return;
+            }
             self.cut_off = Some(now);
-            step.news.push(News::CutOff { falls: asking.len() });
+            step.news.push(News::CutOff { falls: self.waiting.of(Held::Asking) });
         }
-        if self.cut_off.is_some() {
-            asking.iter().for_each(|(key, _)| self.hold(key, Held::CutOff));
+        for (_, key) in self.waiting.by_since.clone() {
+            self.hold(&key, Held::CutOff, now);
         }
     }
 
-    /// Everything held takes effect, and so does what follows closely.
-    fn release(&mut self, now: Moment, confirmed: bool, step: &mut Step) {
-        let before = step.down.len();
-        for key in self.pending() {
-            if confirmed || self.held_as(&key) == Some(Held::Mass) {
-                self.down(&key, now, step);
-            }
+    /// The hold of a mass failure is over: it takes effect. A process that stood still meanwhile
+    /// knows only how things were; then what fails once more does.
+    fn end_hold(&mut self, now: Moment, step: &mut Step) {
+        if self.stood_still {
+            self.mass = None;
+            self.let_pass = Some(now.after(self.settings.window));
+            let falls = self.recheck(Held::Mass, now, step);
+            step.news.push(News::Doubted { falls });
+        } else {
+            let held = self.all_held(|why| why == Held::Mass);
+            self.release(held, false, now, step);
+        }
+    }
+
+    /// `held` takes effect, and so does what follows closely.
+    fn release(&mut self, held: Vec<Arc<str>>, confirmed: bool, now: Moment, step: &mut Step) {
+        step.news.push(News::Released { falls: held.len(), confirmed });
+        for key in held {
+            self.down(&key, now, step);
         }
         self.mass = None;
         self.let_pass = Some(now.after(self.settings.window));
-        step.news.push(News::Released { falls: step.down.len() - before, confirmed });
     }
 
-    fn has_held(&self, why: Held) -> bool {
-        let is = |target: &Target| matches!(target.state, State::Held { why: w, .. } if w == why);
-        self.targets.values().any(is)
-    }
-
-    /// One up target of each other group; some of its own, where there is no other.
-    fn witnesses(&self, key: &str) -> Vec<Arc<str>> {
-        let own = self.targets[key].group;
-        let is_up = |other: &&Arc<str>| &***other != key && self.targets[*other].state == State::Up;
-        let others = self.groups.iter().enumerate().filter(|(place, _)| *place != own);
-        let mut asked: Vec<Arc<str>> =
-            others.filter_map(|(_, group)| group.targets.iter().find(is_up).cloned()).collect();
-        if asked.is_empty() {
-            asked.extend(self.groups[own].targets.iter().filter(is_up).take(NEIGHBOURS).cloned());
+    /// One up target of each other group than that of the longest wait; some of its own, where
+    /// there is no other. The next of each the time after: who is asked may be about to fall.
+    fn witnesses(&self) -> Vec<Arc<str>> {
+        let first = self.waiting.by_failure.first().map(|(_, key)| key);
+        let own = first.map(|key| self.targets[key].group);
+        let usable = |key: &&Arc<str>| {
+            let target = &self.targets[*key];
+            target.state == State::Up && target.can_be_asked
+        };
+        let from = |group: &'_ Group, count: usize| -> Vec<Arc<str>> {
+            let turn = self.calls % group.targets.len();
+            let (before, after) = group.targets.split_at(turn);
+            after.iter().chain(before).filter(usable).take(count).cloned().collect()
+        };
+        let start = self.calls.wrapping_mul(WITNESSES_MAX) % self.groups.len().max(1);
+        let places = (start..self.groups.len()).chain(0..start);
+        let others = places.filter(|place| Some(*place) != own);
+        let asked = others.flat_map(|place| from(&self.groups[place], 1)).take(WITNESSES_MAX);
+        let asked: Vec<Arc<str>> = asked.collect();
+        match own {
+            Some(own) if asked.is_empty() => from(&self.groups[own], NEIGHBOURS),
+            _ => asked,
         }
-        asked
     }
 }
 
@@ -549,6 +704,7 @@ impl Step {
     pub fn merge(&mut self, other: Step) {
         self.down.extend(other.down);
         self.back.extend(other.back);
+        self.call |= other.call;
         self.ask.extend(other.ask);
         self.hasten.extend(other.hasten);
         self.news.extend(other.news);

@@ -8,7 +8,12 @@
 //! rises, and falls again); **three times** in the minute of the first fall after ten quiet
 //! minutes, whose hold-down is only the configured one. A check with `max_latency` may take each
 //! of these steps in two, over `degraded`: four and six. With a `hold_down` of a minute or more
-//! it is two (four) always; with "off" there is no bound.
+//! it is two (four) always; with "off" there is no bound. Three it must be where a first fall is to
+//! be over sooner than in a minute and a second one is not to wait.
+//!
+//! Not kept over a restart: what is lost is one hold-down, that of a target which was down then
+//! and passes `rise` times sooner. Restarts are rare and made by people; keeping the moments of
+//! every target in the state database would be a write for each probe that turns one.
 
 use crate::{clock::Moment, verdict::Standing};
 use std::time::Duration;

@@ -82,8 +82,11 @@ pub struct Judge {
     /// Whether anybody knows yet how it stands.
     is_told: bool,
     voids: u32,
-    /// When the last probe ended.
+    /// The last probe, from when to when.
+    started: Moment,
     finished: Moment,
+    /// Somebody waits for what it says next: once it fails it is looked at without a pause.
+    in_haste: bool,
     /// The next regular probe; `due` may come before it.
     regular: Moment,
     due: Due,
@@ -124,7 +127,9 @@ impl Judge {
             first_failure: None,
             is_told: false,
             voids: 0,
+            started: Moment::default(),
             finished: Moment::default(),
+            in_haste: false,
             regular: Moment(first.0.saturating_add(gap)),
             due: Due { at: first, kind: Kind::Regular },
             check,
@@ -162,14 +167,22 @@ impl Judge {
     }
 
     /// Pulls the next probe forward to `at`; it counts like a recheck, and regular ones stay
-    /// where they are. A target whose last probe failed already looks again as soon as its check
-    /// allows, and one that is down cannot tell anybody anything: both are left alone, and so is
-    /// one that was probed since `at`.
+    /// where they are. If it fails the next one follows in haste too: `fast_recheck` counts from
+    /// the start of a failed probe then, not from its end, so that one which hangs is asked again
+    /// as soon as its time-out is over and falls within `fall` time-outs. One that was probed
+    /// since `at` is left alone unless it failed; so is one that failed where the check has no
+    /// `fast_recheck`.
     pub fn hasten(&mut self, at: Moment) {
-        if self.tally.failures > 0 || self.level == Level::Down || at <= self.finished {
+        let is_failing = self.tally.failures > 0 && self.level != Level::Down;
+        if at <= self.finished && !is_failing {
             return;
         }
-        let at = at.max(self.finished.after(HASTEN_GAP));
+        let mut at = at.max(self.finished.after(HASTEN_GAP));
+        if is_failing {
+            let Some(after) = self.check.fast_recheck else { return };
+            at = at.max(self.started.after(after));
+        }
+        self.in_haste = self.level != Level::Down;
         if at < self.due.at {
             self.due = Due { at, kind: Kind::Recheck };
         }
@@ -204,7 +217,7 @@ impl Judge {
         let before = self.sight();
         let took = finished.since(started);
         self.count(outcome, kind, took, finished);
-        self.finished = finished;
+        (self.started, self.finished) = (started, finished);
         self.schedule(outcome, kind, finished, dice);
         let sight = self.sight();
         let is_news = sight != before || !self.is_told && !matches!(outcome, Outcome::Void(_));
@@ -238,6 +251,7 @@ impl Judge {
 
     fn pass(&mut self, kind: Kind, took: Duration, at: Moment) {
         self.voids = 0;
+        self.in_haste = false;
         self.first_failure = None;
         self.tally.failures = 0;
         self.tally.successes += u32::from(kind == Kind::Regular);
@@ -282,6 +296,7 @@ impl Judge {
         let falls = self.tally.failures >= self.check.fall || self.has_leaked().is_some();
         if self.level == Level::Unknown || falls {
             self.level = Level::Down;
+            self.in_haste = false;
         }
     }
 
@@ -298,7 +313,12 @@ impl Judge {
             Outcome::Void(_) => Some((self.void_retry(dice), kind)),
             // Once down, another look could count neither towards `fall` nor towards `rise`.
             Outcome::Failed { .. } if self.level != Level::Down => {
-                self.check.fast_recheck.map(|after| (after, Kind::Recheck))
+                let took = finished.since(self.started);
+                let after = |after: Duration| match self.in_haste {
+                    true => after.saturating_sub(took).max(HASTEN_GAP),
+                    false => after,
+                };
+                self.check.fast_recheck.map(|pause| (after(pause), Kind::Recheck))
             }
             _ => None,
         };

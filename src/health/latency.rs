@@ -2,11 +2,15 @@
 //! sums over them mean something.
 //!
 //! A target's own [`Histogram`] leans towards what happened lately and is for people;
-//! [`Durations`] is the sum over all targets since the start, which Prometheus takes differences
-//! of, so it never falls.
+//! [`Durations`] is the sum over all targets of one check since the start, which Prometheus takes
+//! differences of, so it never falls. Checks are few, where targets are thousands.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -59,7 +63,33 @@ impl Histogram {
     }
 }
 
-/// How long the answers of all targets took since the start.
+/// The [`Durations`] of each check of the plan, by its name.
+#[derive(Debug, Default)]
+pub(super) struct Sums(Mutex<BTreeMap<Arc<str>, Arc<Durations>>>);
+
+impl Sums {
+    /// That of `check`.
+    pub(super) fn of(&self, check: &Arc<str>) -> Arc<Durations> {
+        Arc::clone(self.lock().entry(Arc::clone(check)).or_default())
+    }
+
+    /// Forgets all checks but `these`.
+    pub(super) fn keep<'n>(&self, these: impl Iterator<Item = &'n Arc<str>>) {
+        let these: HashSet<&Arc<str>> = these.collect();
+        self.lock().retain(|check, _| these.contains(check));
+    }
+
+    pub(super) fn read(&self) -> Vec<(Arc<str>, ProbeDurations)> {
+        self.lock().iter().map(|(check, sum)| (Arc::clone(check), sum.read())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Durations>>> {
+        // A check is put in whole, so a panic elsewhere has spoilt nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long the answers of all targets of a check took since the start.
 #[derive(Debug)]
 pub(super) struct Durations {
     counts: [AtomicU64; BUCKETS],
@@ -89,7 +119,7 @@ impl Durations {
     }
 }
 
-/// How long the answers of all targets took since the start, as Prometheus wants it.
+/// How long answers took since the start, as Prometheus wants it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProbeDurations {
     /// Upper bounds in seconds (the last one is `f64::INFINITY`), and how many lie in each bucket.
@@ -132,6 +162,20 @@ mod tests {
             histogram.record(Duration::from_millis(100));
         }
         assert!(histogram.quantile(0.5).unwrap() > Duration::from_millis(70));
+    }
+
+    #[test]
+    fn each_check_has_a_sum_of_its_own_for_as_long_as_it_is_used() {
+        let (sums, web, db) = (Sums::default(), Arc::from("web"), Arc::from("db"));
+        sums.of(&web).record(Duration::from_millis(1));
+        sums.of(&web).record(Duration::from_millis(2));
+        sums.of(&db).record(Duration::from_secs(1));
+        let read = |sums: &Sums| -> Vec<(String, f64)> {
+            sums.read().into_iter().map(|(check, of)| (check.to_string(), of.sum)).collect()
+        };
+        assert_eq!(read(&sums), [("db".into(), 1.0), ("web".into(), 0.003)]);
+        sums.keep([&web].into_iter());
+        assert_eq!(read(&sums), [("web".into(), 0.003)]);
     }
 
     #[test]

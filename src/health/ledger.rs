@@ -23,6 +23,10 @@ const ERRORS_MAX: usize = 5;
 pub struct HealthReport {
     /// Which target.
     pub key: Arc<str>,
+    /// For people: `zone/pool/endpoint` of the first user, `check:NAME` of a gate.
+    pub label: Arc<str>,
+    /// Nothing is answered by it: it is a gate.
+    pub gate: bool,
     /// How it stood before; `Unknown` when this was its first result.
     pub was: Standing,
     /// What steering must see from now on, unless it is only observed.
@@ -46,6 +50,13 @@ pub struct HealthReport {
 }
 
 impl HealthReport {
+    /// Whether it is news that no verdict on an endpoint tells: of a gate, or of a target that is
+    /// only observed. That a target is found to be up is none.
+    pub fn is_told_by_itself(&self) -> bool {
+        let (from, to) = (self.was, self.sight.standing);
+        (self.gate || self.observe) && from != to && (from != Standing::Unknown || !to.is_up())
+    }
+
     /// What may act on answers, and the reason to show with it.
     pub fn effect(&self) -> (Sight, Arc<str>) {
         if !self.observe {
@@ -68,6 +79,8 @@ pub struct TargetState {
     pub sight: Sight,
     /// Whether it is only observed.
     pub observe: bool,
+    /// Whether it is a gate.
+    pub gate: bool,
     /// Why it stands so; empty before the first result.
     pub reason: Arc<str>,
     /// Consecutive failures up to now.
@@ -161,6 +174,7 @@ impl Entry {
             label: Arc::clone(&target.label),
             sight: Sight::default(),
             observe,
+            gate: target.slots.is_empty(),
             reason: "".into(),
             failures: 0,
             successes: 0,
@@ -179,6 +193,8 @@ impl Entry {
             state.reason = "as it stood before the restart".into();
             HealthReport {
                 key: Arc::clone(&state.key),
+                label: Arc::clone(&state.label),
+                gate: state.gate,
                 was: standing,
                 sight: state.sight,
                 reason: Arc::clone(&state.reason),
@@ -229,6 +245,8 @@ impl Entry {
         state.reason = Arc::clone(&change.reason);
         let report = HealthReport {
             key: Arc::clone(&state.key),
+            label: Arc::clone(&state.label),
+            gate: state.gate,
             was: change.was,
             sight: change.sight,
             reason: change.reason,
@@ -259,8 +277,11 @@ impl Entry {
         self.lock().state.impaired.clone()
     }
 
-    pub(super) fn rename(&self, label: &Arc<str>) {
-        self.lock().state.label = Arc::clone(label);
+    /// Takes what a new plan calls `target`, and uses it for.
+    pub(super) fn rename(&self, target: &Target) {
+        let state = &mut self.lock().state;
+        state.label = Arc::clone(&target.label);
+        state.gate = target.slots.is_empty();
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -282,6 +303,38 @@ fn note(errors: &mut Vec<SeenError>, what: &Arc<str>, at: Moment) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gates_and_observed_targets_are_told_of_when_they_turn() {
+        use Standing::{Down, Unknown, Up};
+        let report = |gate, observe, was, standing| HealthReport {
+            key: "k".into(),
+            label: "check:k".into(),
+            gate,
+            was,
+            sight: Sight { standing, failing: false },
+            reason: "".into(),
+            at: Moment(1),
+            took: Duration::ZERO,
+            observe,
+            first_failure: None,
+            answered: false,
+        };
+        for (gate, observe, was, now, told) in [
+            (true, false, Up, Down, true),
+            (false, true, Down, Up, true),
+            (true, false, Unknown, Down, true),
+            (true, false, Unknown, Up, false),
+            (true, true, Up, Up, false),
+            (false, false, Up, Down, false),
+        ] {
+            assert_eq!(
+                report(gate, observe, was, now).is_told_by_itself(),
+                told,
+                "{was:?} {now:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_last_five_different_errors_are_kept_with_how_often() {

@@ -41,4 +41,4 @@ pub use ledger::{HealthReport, Impairment, LastProbe, SeenError, TargetState};
 pub(crate) use probe::client_config;
 pub use push::{Beat, HeartbeatError};
 pub use schedule::{Checker, Settings};
-pub use witness::Answered;
+pub use witness::Heard;

@@ -51,8 +51,8 @@ enum Sign {
     Good,
     /// One that says `down`: an answer, and a failure.
     SaidDown,
-    /// None for too long.
-    Silence,
+    /// None for too long; when the first one was missed.
+    Silence(Moment),
 }
 
 /// The judge of one target that sends heartbeats.
@@ -65,6 +65,8 @@ pub(super) struct Heartbeats {
     counted: Moment,
     /// In time awake: the last good one, or the start.
     last: Moment,
+    /// In time awake: since when the silence of one that is down must last once more.
+    asked: Option<Moment>,
     damping: Damping,
     is_told: bool,
 }
@@ -77,15 +79,33 @@ impl Heartbeats {
             in_row: 0,
             counted: Moment::default(),
             last: awake,
+            asked: None,
             damping: Damping::new(check.hold_down),
             is_told: false,
             check,
         }
     }
 
-    /// When, in time awake, it falls for want of a heartbeat; `None` while it is down.
+    /// When, in time awake, it falls for want of a heartbeat, or has failed once more;
+    /// `None` while it is down and nobody asks.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        (self.standing != Standing::Down).then(|| self.last.after(self.stale_after()))
+        match self.standing {
+            Standing::Down => self.asked.map(|asked| asked.after(self.missed_after())),
+            _ => Some(self.last.after(self.stale_after())),
+        }
+    }
+
+    /// Of one that is down: its silence must last once more, from `awake` on.
+    pub(super) fn listen_once_more(&mut self, awake: Moment) {
+        self.asked = (self.standing == Standing::Down).then_some(awake);
+    }
+
+    /// How long after a heartbeat the next one is missed for certain: an interval, and half of
+    /// what makes it stale, so that one which is late by less is none. Who is silent for that
+    /// long has begun to fail.
+    fn missed_after(&self) -> Duration {
+        let stale = self.stale_after();
+        self.check.interval.max(stale / 2).min(stale)
     }
 
     /// Counts and damping at `at`, for people.
@@ -106,6 +126,7 @@ impl Heartbeats {
             Beat::Degraded => (Standing::Degraded, "says degraded"),
             Beat::Down => (Standing::Down, "says down"),
         };
+        self.asked = None;
         if beat == Beat::Down {
             self.in_row = 0;
             return self.turn(Standing::Down, at, words.into(), Sign::SaidDown);
@@ -130,9 +151,13 @@ impl Heartbeats {
     /// Nothing came for too long: `None` if that is not so, or no news.
     pub(super) fn expire(&mut self, at: Moment, awake: Moment) -> Option<Change> {
         self.deadline().filter(|deadline| *deadline <= awake)?;
+        self.asked = None;
         self.in_row = 0;
         let words = format!("no heartbeat for {:?}", self.stale_after());
-        self.turn(Standing::Down, at, words, Sign::Silence)
+        // On the clock by which others are heard: whoever answered since then is a witness.
+        let silent = awake.since(self.last.after(self.missed_after()));
+        let missed = Moment(at.0.saturating_sub(silent.as_nanos() as u64));
+        self.turn(Standing::Down, at, words, Sign::Silence(missed))
     }
 
     /// A target that was saved as down may be told as down by a good heartbeat, for want of a
@@ -150,7 +175,11 @@ impl Heartbeats {
             was,
             sight: Sight { standing: now, failing: is_down },
             reason: format!("{words}{held}").into(),
-            first_failure: (sign != Sign::Good).then_some(at),
+            first_failure: match sign {
+                Sign::Good => None,
+                Sign::SaidDown => Some(at),
+                Sign::Silence(missed) => Some(missed),
+            },
             answered: sign == Sign::SaidDown,
         })
     }
@@ -195,6 +224,16 @@ impl Pushed {
         let at = self.judge(&outcome, |heartbeats, at, awake| heartbeats.beat(beat, at, awake));
         self.beaten.notify_one();
         self.shared.witnesses.heard(&self.entry.key(), at);
+        if beat == Beat::Down {
+            self.shared.witnesses.failed(&self.entry.key(), at, at);
+        }
+    }
+
+    /// Has silence that made it fall be told again, once it has lasted anew.
+    pub(super) fn listen_once_more(&self) {
+        let awake = self.awake();
+        self.lock().listen_once_more(awake);
+        self.beaten.notify_one();
     }
 
     /// Waits for heartbeats to stay away, for as long as the target is in the plan.
@@ -215,7 +254,8 @@ impl Pushed {
         let is_overdue = self.lock().deadline().is_some_and(|at| at <= self.awake());
         if is_overdue {
             let silent = format!("no heartbeat for {:?}", self.lock().stale_after());
-            self.judge(&Outcome::failed(silent), Heartbeats::expire);
+            let at = self.judge(&Outcome::failed(silent), Heartbeats::expire);
+            self.shared.witnesses.failed(&self.entry.key(), at, at);
         }
     }
 

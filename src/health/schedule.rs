@@ -7,13 +7,13 @@
 use super::{
     judge::stable_hash,
     lanes::{Lanes, Limits},
-    latency::{Durations, ProbeDurations},
+    latency::{ProbeDurations, Sums},
     ledger::{Entry, HealthReport, Impairment, TargetState},
     probe::{Lookups, client_config},
     pulse::{self, Pulse},
     push::{Beat, HeartbeatError, Pushed},
     task::{Nudge, Task},
-    witness::{Answered, Witnesses},
+    witness::{Heard, Witnesses},
 };
 use crate::{
     checkplan::{CheckPlan, ProbeAddress, Target, Token},
@@ -36,8 +36,9 @@ use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 const SPREAD_MAX: Duration = Duration::from_millis(200);
 /// … or, when they are few, over this much for each.
 const SPREAD_EACH: Duration = Duration::from_micros(200);
-/// The same of targets whose next probe is pulled forward: somebody waits for what they say.
-const HASTE_MAX: Duration = Duration::from_millis(100);
+/// The same of targets whose next probe is pulled forward: a region of hundreds is looked at in a
+/// tenth of a second, ten thousand targets after a cut-off in one, which two cores can do.
+const HASTE_MAX: Duration = Duration::from_secs(1);
 
 /// What a checker is started with.
 pub struct Settings {
@@ -49,8 +50,8 @@ pub struct Settings {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// How many probes are in flight.
     pub limits: Limits,
-    /// Told of every answer, while [armed](Checker::arm_witness). Must not block.
-    pub answered: Answered,
+    /// Told of every answer and failure, while [armed](Checker::arm_witness). Must not block.
+    pub heard: Heard,
 }
 
 /// Probes all targets of the plan it was last given. Dropping it stops them.
@@ -72,7 +73,7 @@ pub(super) struct Shared {
     pub lookups: Lookups,
     pub deny: ArcSwap<Vec<IpNet>>,
     pub witnesses: Arc<Witnesses>,
-    pub durations: Durations,
+    pub sums: Sums,
     pub pulse: Pulse,
 }
 
@@ -157,8 +158,8 @@ impl Checker {
                 lanes: Lanes::new(settings.limits),
                 lookups: Lookups::default(),
                 deny: ArcSwap::default(),
-                witnesses: Arc::new(Witnesses::new(settings.answered)),
-                durations: Durations::default(),
+                witnesses: Arc::new(Witnesses::new(settings.heard)),
+                sums: Sums::default(),
             }),
             runtime: Handle::current(),
             watched: Mutex::default(),
@@ -178,12 +179,13 @@ impl Checker {
         for target in &plan.targets {
             match watched.targets.remove(&target.key) {
                 Some(live) => {
-                    live.entry.rename(&target.label);
+                    live.entry.rename(target);
                     after.insert(Arc::clone(&target.key), live);
                 }
                 None => new.push(target),
             }
         }
+        self.shared.sums.keep(plan.targets.iter().map(|target| &target.check.name));
         watched.pushed = plan.targets.iter().filter_map(pushed_name).collect();
         watched.tokens.clone_from(&plan.tokens);
         watched.guards.clone_from(&plan.guards);
@@ -213,9 +215,9 @@ impl Checker {
         states
     }
 
-    /// How long the answers of all targets took since the start.
-    pub fn durations(&self) -> ProbeDurations {
-        self.shared.durations.read()
+    /// How long the answers of all targets of each check took since the start, by its name.
+    pub fn durations(&self) -> Vec<(Arc<str>, ProbeDurations)> {
+        self.shared.sums.read()
     }
 
     /// Whether the checker itself is in trouble: `checker_impaired` in status.
@@ -269,29 +271,29 @@ impl Checker {
         self.shared.witnesses.answered_since(since, except)
     }
 
-    /// Whether the last probe of `key` ended after `since` and was a failure.
-    pub fn failed_since(&self, key: &str, since: Moment) -> bool {
-        let watched = self.lock();
-        let Some(live) = watched.targets.get(key) else { return false };
-        let state = live.entry.state();
-        let ended = state.last_probe.map(|probe| probe.at.after(probe.took));
-        state.failures > 0 && ended.is_some_and(|at| at > since)
+    /// The targets that failed since this was last called, while
+    /// [armed](Self::arm_witness), each with when the last of these failures began.
+    pub fn failures(&self) -> Vec<(Arc<str>, Moment)> {
+        self.shared.witnesses.failures()
     }
 
-    /// Whether every answer is told to [`Settings::answered`] from now on.
+    /// Whether every answer and failure is told to [`Settings::heard`] from now on.
     pub fn arm_witness(&self, armed: bool) {
         self.shared.witnesses.arm(armed);
     }
 
-    /// Pulls the next probes of these targets forward to now, spread over a tenth of a second
-    /// when they are many. Such a probe counts like a recheck: towards `fall`, never `rise`. The
-    /// regular ones stay where they are, and no target is probed twice at a time.
+    /// Pulls the next probes of these targets forward to now, spread over up to a second when
+    /// they are many. Such a probe counts like a recheck: towards `fall`, never `rise`. The
+    /// regular ones stay where they are, and no target is probed twice at a time. Of one that
+    /// sends heartbeats and is silent, the silence must last once more.
     pub fn hasten(&self, keys: &[Arc<str>]) {
         let watched = self.lock();
         let now = self.shared.clock.now();
         for (key, at) in keys.iter().zip(spread(now, keys.len(), HASTE_MAX)) {
-            if let Some(Live { way: Way::Probed(nudge), .. }) = watched.targets.get(key) {
-                nudge.to(at);
+            match watched.targets.get(key).map(|live| &live.way) {
+                Some(Way::Probed(nudge)) => nudge.to(at),
+                Some(Way::Pushed(pushed)) => pushed.listen_once_more(),
+                None => {}
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use super::{
     judge::Judge,
+    latency::Durations,
     ledger::Entry,
     probe::{NoAddress, Outcome, Prober},
     schedule::{Shared, Unsettled},
@@ -55,6 +56,8 @@ pub(super) struct Task {
     /// Since when its host's name cannot be looked up.
     unresolved: Option<Moment>,
     interval: Duration,
+    /// Of its check.
+    durations: Arc<Durations>,
     shared: Arc<Shared>,
 }
 
@@ -75,6 +78,7 @@ impl Task {
             nudge,
             unresolved: None,
             interval: target.check.interval,
+            durations: shared.sums.of(&target.check.name),
             shared,
         }
     }
@@ -98,13 +102,16 @@ impl Task {
         let finished = shared.clock.now();
         let change = self.judge.observe(&mut outcome, started, finished, &mut self.dice);
         if let Outcome::Passed(_) = outcome {
-            shared.durations.record(finished.since(started));
+            self.durations.record(finished.since(started));
         }
         let standpoint = self.judge.standpoint(finished);
         let report = self.entry.record(&outcome, (started, finished), standpoint, change);
         // Before the report, which may make somebody ask who answered.
         if outcome.is_answer() {
             shared.witnesses.heard(&self.entry.key(), finished);
+        }
+        if let Outcome::Failed { .. } = outcome {
+            shared.witnesses.failed(&self.entry.key(), started, finished);
         }
         if let Some(report) = report {
             (shared.sink)(report);

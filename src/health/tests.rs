@@ -56,7 +56,7 @@ impl Bench {
     fn with(limits: Limits) -> Bench {
         let clock = Arc::new(Pausable::default());
         let (tell, answers) = mpsc::unbounded_channel();
-        let answered = Box::new(move |key: &Arc<str>, at| {
+        let heard = Box::new(move |key: &Arc<str>, at| {
             let _ = tell.send((Arc::clone(key), at));
         });
         let settings = Settings {
@@ -64,7 +64,7 @@ impl Bench {
             seed: 7,
             extra_roots: Vec::new(),
             limits,
-            answered,
+            heard,
         };
         let (sink, reports) = mpsc::unbounded_channel();
         let checker = Checker::start(settings, move |report| {
@@ -434,7 +434,9 @@ async fn an_armed_witness_hears_every_answer_and_guards_when_they_are_called() {
     assert!(key == target.key && at > since);
     assert!(bench.checker.answered_since(since, "somebody else"));
     assert!(!bench.checker.answered_since(since, &target.key), "nobody is its own witness");
-    assert!(bench.checker.failed_since(&target.key, since));
+    bench.until(&target, |state| state.last_probe.is_some_and(|probe| probe.at > since)).await;
+    let failures = bench.checker.failures();
+    assert!(failures.iter().all(|(key, began)| *key == target.key && *began > since));
 
     let plan = CheckPlan { guards: vec![closed], ..plan_of(&[]) };
     bench.checker.update(&plan, &|_| None);
@@ -443,6 +445,47 @@ async fn an_armed_witness_hears_every_answer_and_guards_when_they_are_called() {
     while *bench.answer().await.0 != *guard {}
     assert!(bench.checker.answered_since(since, &target.key), "that it refuses is an answer");
     bench.checker.arm_witness(false);
+}
+
+#[tokio::test]
+async fn a_void_probe_is_no_failure_of_a_target_that_failed_before() {
+    let server = Server::http("127.0.0.22:0", UNAVAILABLE).await;
+    let target = http(server.address);
+    let mut bench = Bench::new();
+    bench.plan(&[&target]);
+    bench.report_of(Standing::Down).await;
+    bench.checker.arm_witness(true);
+    // Every jump of the clock makes one void; what fails between them is counted.
+    let (before, mut told) = (bench.state(&target).failures_total, 0);
+    for _ in 0..5 {
+        let voids = bench.state(&target).voids_total;
+        bench.clock.1.fetch_add(6_000_000_000, Ordering::SeqCst);
+        bench.until(&target, |state| state.voids_total > voids).await;
+        assert!(bench.state(&target).failures > 0, "it counts as failing all the while");
+        told += bench.checker.failures().len() as u64;
+    }
+    let failed = bench.state(&target).failures_total - before;
+    assert!(told <= failed, "{told} were told and {failed} failed");
+}
+
+#[tokio::test]
+async fn heartbeats_that_stay_away_are_missed_once_more_when_somebody_asks() {
+    let address = ProbeAddress::Pushed("zone/pool/endpoint".into());
+    let kind = CheckKind::Push { stale_after: Duration::from_millis(300) };
+    let target = testkit::target(address, kind, Duration::from_millis(50));
+    let mut bench = Bench::new();
+    bench.plan(&[&target]);
+    let down = bench.report_of(Standing::Down).await;
+    let missed = down.first_failure.unwrap();
+    assert!(down.at.since(missed) >= Duration::from_millis(100), "it began to fail before it fell");
+    bench.checker.arm_witness(true);
+    let since = bench.clock.now();
+    assert!(bench.checker.failures().is_empty(), "nothing more is expected of it by itself");
+    bench.checker.hasten(std::slice::from_ref(&target.key));
+    let (key, at) = bench.answer().await;
+    assert!(key == target.key && at.since(since) >= Duration::from_millis(200));
+    let failures = bench.checker.failures();
+    assert!(failures.len() == 1 && failures[0].1 > since, "{failures:?}");
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Who can tell that we are not cut off: the newest answers of targets, and the isolation guards.
+//! And, while somebody listens, who failed.
 //!
 //! A target that fails while another one answers has failed by itself; when nobody answers, the
 //! fault may be our own network's. What follows from either is not decided here.
 
 use crate::clock::{Clock, Moment};
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     sync::{
@@ -18,8 +20,9 @@ use tokio::{net::TcpStream, runtime::Handle};
 /// A guard that is not far away has said something by then.
 const GUARD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Called with the key of whoever answered (`guard:ADDRESS` for a guard) and when its probe ended.
-pub type Answered = Box<dyn Fn(&Arc<str>, Moment) + Send + Sync>;
+/// Called with the key of whoever answered (`guard:ADDRESS` for a guard) or failed, and when its
+/// probe ended.
+pub type Heard = Box<dyn Fn(&Arc<str>, Moment) + Send + Sync>;
 
 /// Who answered, and when.
 type Newest = [Option<(Arc<str>, Moment)>; 2];
@@ -28,24 +31,47 @@ type Newest = [Option<(Arc<str>, Moment)>; 2];
 pub(super) struct Witnesses {
     /// Of two targets, newest first: whoever is in question, one of them is another.
     newest: Mutex<Newest>,
+    /// Who failed since somebody last asked, by when the last of its failures began: as many as
+    /// there are targets at most, and nobody while nobody listens.
+    failed: Mutex<HashMap<Arc<str>, Moment>>,
     is_armed: AtomicBool,
-    tell: Answered,
+    tell: Heard,
     are_guards_asked: AtomicBool,
 }
 
 impl Witnesses {
-    pub(super) fn new(tell: Answered) -> Self {
+    pub(super) fn new(tell: Heard) -> Self {
         Witnesses {
             newest: Mutex::default(),
+            failed: Mutex::default(),
             is_armed: AtomicBool::new(false),
             tell,
             are_guards_asked: AtomicBool::new(false),
         }
     }
 
-    /// Whether answers are told from now on.
+    /// Whether answers and failures are told from now on.
     pub(super) fn arm(&self, armed: bool) {
         self.is_armed.store(armed, Relaxed);
+        if !armed {
+            self.failures();
+        }
+    }
+
+    /// `key` failed by a probe from `began` to `ended`. A void one is no failure.
+    pub(super) fn failed(&self, key: &Arc<str>, began: Moment, ended: Moment) {
+        if self.is_armed.load(Relaxed) {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.insert(Arc::clone(key), began);
+            drop(failed);
+            (self.tell)(key, ended);
+        }
+    }
+
+    /// Who failed since this was last called, and when that began.
+    pub(super) fn failures(&self) -> Vec<(Arc<str>, Moment)> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *failed).into_iter().collect()
     }
 
     /// `key` answered by a probe that ended at `at`.
@@ -119,6 +145,19 @@ mod tests {
 
     fn witnesses() -> Witnesses {
         Witnesses::new(Box::new(|_, _| {}))
+    }
+
+    #[test]
+    fn failures_are_kept_once_each_and_only_for_those_who_listen() {
+        let witnesses = witnesses();
+        witnesses.failed(&"a".into(), Moment(1), Moment(2));
+        assert!(witnesses.failures().is_empty(), "nobody listens");
+        witnesses.arm(true);
+        for began in [3, 5] {
+            witnesses.failed(&"a".into(), Moment(began), Moment(began + 1));
+        }
+        assert_eq!(witnesses.failures(), [("a".into(), Moment(5))]);
+        assert!(witnesses.failures().is_empty());
     }
 
     #[test]

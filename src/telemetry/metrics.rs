@@ -113,15 +113,17 @@ impl Metrics {
         self.registry.register_collector(Box::new(metric));
     }
 
-    /// Adds the histogram `tradewind_<name>`, of which `read` gives at each scrape the sum and,
-    /// for each bucket, its upper bound (`f64::INFINITY` for the last one) and how many lie in it.
-    pub fn add_histogram(
+    /// Adds the histograms `tradewind_<name>`, told apart by the value of `label`, which `read`
+    /// gives at each scrape.
+    pub fn add_histograms(
         &mut self,
         name: &'static str,
         help: &'static str,
-        read: impl Fn() -> (f64, Vec<(f64, u64)>) + Send + Sync + 'static,
+        label: &'static str,
+        read: impl Fn() -> Vec<(Arc<str>, Distribution)> + Send + Sync + 'static,
     ) {
-        self.registry.register_collector(Box::new(Histogram { name, help, read: Box::new(read) }));
+        let read = Box::new(read);
+        self.registry.register_collector(Box::new(Histograms { name, help, label, read }));
     }
 
     /// The metrics as OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
@@ -145,27 +147,42 @@ impl fmt::Debug for Added {
     }
 }
 
-type ReadHistogram = dyn Fn() -> (f64, Vec<(f64, u64)>) + Send + Sync;
-
-struct Histogram {
-    name: &'static str,
-    help: &'static str,
-    read: Box<ReadHistogram>,
+/// What was measured, by size.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Distribution {
+    /// All of it together.
+    pub sum: f64,
+    /// Upper bounds (`f64::INFINITY` for the last one), and how many lie in each bucket.
+    pub buckets: Vec<(f64, u64)>,
 }
 
-impl fmt::Debug for Histogram {
+type ReadHistograms = dyn Fn() -> Vec<(Arc<str>, Distribution)> + Send + Sync;
+
+struct Histograms {
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    read: Box<ReadHistograms>,
+}
+
+impl fmt::Debug for Histograms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Histogram").field(&self.name).finish()
+        f.debug_tuple("Histograms").field(&self.name).finish()
     }
 }
 
-impl Collector for Histogram {
+impl Collector for Histograms {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (sum, buckets) = (self.read)();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        encoder
-            .encode_descriptor(self.name, self.help, None, MetricType::Histogram)?
-            .encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
+        let metric_type = MetricType::Histogram;
+        let mut encoder = encoder.encode_descriptor(self.name, self.help, None, metric_type)?;
+        for (value, Distribution { sum, buckets }) in (self.read)() {
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            let labels = [(self.label, &*value)];
+            encoder
+                .encode_family(&labels)?
+                .encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)?;
+        }
+        Ok(())
     }
 }
 
@@ -318,17 +335,18 @@ mod tests {
     #[test]
     fn buckets_of_a_histogram_are_summed_up() {
         let mut metrics = Metrics::new(Arc::new(Telemetry::default()));
-        metrics.add_histogram("took_seconds", "Time taken", || {
-            (2.5, vec![(0.1, 3), (1.0, 0), (f64::INFINITY, 1)])
+        metrics.add_histograms("took_seconds", "Time taken", "check", || {
+            let buckets = vec![(0.1, 3), (1.0, 0), (f64::INFINITY, 1)];
+            vec![("web".into(), Distribution { sum: 2.5, buckets })]
         });
         assert_eq!(
             lines(&metrics, "tradewind_took_seconds"),
             [
-                "tradewind_took_seconds_sum 2.5",
-                "tradewind_took_seconds_count 4",
-                "tradewind_took_seconds_bucket{le=\"0.1\"} 3",
-                "tradewind_took_seconds_bucket{le=\"1.0\"} 3",
-                "tradewind_took_seconds_bucket{le=\"+Inf\"} 4",
+                "tradewind_took_seconds_sum{check=\"web\"} 2.5",
+                "tradewind_took_seconds_count{check=\"web\"} 4",
+                "tradewind_took_seconds_bucket{le=\"0.1\",check=\"web\"} 3",
+                "tradewind_took_seconds_bucket{le=\"1.0\",check=\"web\"} 3",
+                "tradewind_took_seconds_bucket{le=\"+Inf\",check=\"web\"} 4",
             ]
         );
     }

@@ -29,6 +29,8 @@ pub enum Mood {
     Slow(Duration),
     /// Answers well and ill in turn.
     Flap,
+    /// Answers ill so many times, then well.
+    IllFor(u32),
 }
 
 impl Mood {
@@ -190,6 +192,13 @@ impl Shared {
             }
             Mood::Flap if hits.is_multiple_of(2) => stream.write_all(&response(200, "ok\n")),
             Mood::Flap => stream.write_all(&response(500, "oh\n")),
+            Mood::IllFor(left) => {
+                *self.mood.lock().unwrap() = match left {
+                    0 | 1 => Mood::well(),
+                    more => Mood::IllFor(more - 1),
+                };
+                stream.write_all(&response(503, "not now\n"))
+            }
         }
     }
 }

@@ -1,25 +1,27 @@
 //! Outages of every size on a clock of their own.
 
 use super::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 fn ms(at: u64) -> Moment {
     Moment(at * 1_000_000)
 }
 
-/// What probes would testify: answers and failures, as (when, who).
+/// What probes would testify: answers and failures, as (when, who); and how often that was asked.
 #[derive(Default)]
 struct Seen {
     answers: RefCell<Vec<(Moment, String)>>,
-    failures: RefCell<Vec<(Moment, String)>>,
+    failures: RefCell<Vec<(Arc<str>, Moment)>>,
+    looks: Cell<usize>,
 }
 
 impl Proof for Seen {
     fn answered_since(&self, since: Moment, except: &str) -> bool {
-        self.answers.borrow().iter().any(|(at, key)| *at > since && key != except)
+        self.looks.set(self.looks.get() + 1);
+        self.answers.borrow().iter().rev().any(|(at, key)| *at > since && key != except)
     }
-    fn failed_since(&self, key: &str, since: Moment) -> bool {
-        self.failures.borrow().iter().any(|(at, who)| *at > since && who == key)
+    fn failures(&self) -> Vec<(Arc<str>, Moment)> {
+        self.failures.take()
     }
 }
 
@@ -31,9 +33,30 @@ struct Bench {
 impl Bench {
     /// Targets as `group/name`.
     fn over(targets: &[&str]) -> Bench {
+        Bench::with(targets.iter().map(|key| subject(key)), Settings::default())
+    }
+
+    fn with(subjects: impl Iterator<Item = Subject>, settings: Settings) -> Bench {
         let mut breaker = Breaker::default();
-        breaker.arrange(targets.iter().map(|key| ((*key).into(), group(key))), Settings::default());
+        breaker.arrange(subjects, settings);
         Bench { breaker, seen: Seen::default() }
+    }
+
+    fn rose(&mut self, key: &str) -> Step {
+        self.breaker.rose(&key.into())
+    }
+
+    fn fails_again(&self, key: &str, at: u64) {
+        self.seen.failures.borrow_mut().push((key.into(), ms(at)));
+    }
+
+    /// Steps whenever the breaker wants to be, up to `until`; all that came of it.
+    fn pass(&mut self, until: u64) -> Step {
+        let mut all = Step::default();
+        while let Some(wake) = self.breaker.wake().filter(|wake| *wake <= ms(until)) {
+            all.merge(self.breaker.step(wake, &self.seen));
+        }
+        all
     }
 
     fn answer(&self, key: &str, at: u64) {
@@ -42,7 +65,7 @@ impl Bench {
 
     fn fell(&mut self, key: &str, first: u64, now: u64) -> Step {
         let fall = Fall { first_failure: ms(first), answered: false, was_up: true };
-        self.breaker.fell(key, fall, ms(now), &self.seen)
+        self.breaker.fell(&key.into(), fall, ms(now), &self.seen)
     }
 
     fn step(&mut self, now: u64) -> Step {
@@ -50,8 +73,9 @@ impl Bench {
     }
 }
 
-fn group(key: &str) -> Arc<str> {
-    key.split('/').next().unwrap().into()
+fn subject(key: &str) -> Subject {
+    let group = key.split('/').next().unwrap().into();
+    Subject { key: key.into(), group, acts: true, can_be_asked: true }
 }
 
 fn keys(keys: &[Arc<str>]) -> Vec<&str> {
@@ -66,7 +90,7 @@ fn a_fall_with_a_witness_takes_effect_at_once() {
     bench.answer("b/1", 1_500);
     let step = bench.fell("a/1", 1_000, 3_000);
     assert_eq!(keys(&step.down), ["a/1"]);
-    assert!(step.ask.is_empty() && bench.breaker.wake().is_none());
+    assert!(!step.call && bench.breaker.wake().is_none());
 }
 
 #[test]
@@ -93,7 +117,7 @@ fn its_own_answer_before_it_failed_again_is_no_witness() {
 fn a_failure_that_is_itself_an_answer_needs_no_witness() {
     let mut bench = Bench::over(&["a/1", "b/1"]);
     let fall = Fall { first_failure: ms(1), answered: true, was_up: true };
-    let step = bench.breaker.fell("a/1", fall, ms(2), &bench.seen);
+    let step = bench.breaker.fell(&"a/1".into(), fall, ms(2), &bench.seen);
     assert_eq!(keys(&step.down), ["a/1"]);
 }
 
@@ -125,14 +149,16 @@ fn after_a_cut_off_whoever_answers_never_fell_and_whoever_fails_again_does() {
     }
     bench.step(2_600);
     bench.answer("b/1", 9_000);
-    assert_eq!(bench.breaker.rose("b/1"), Step::default());
+    assert_eq!(bench.rose("b/1"), Step::default());
     let step = bench.step(9_001);
     assert_eq!(step.news, [News::Reconnected]);
     assert_eq!(keys(&step.hasten), ["a/1", "c/1"]);
     assert!(step.down.is_empty(), "they fell while we were away");
-    bench.breaker.rose("a/1");
+    bench.rose("a/1");
     assert!(bench.step(9_010).down.is_empty());
-    bench.seen.failures.borrow_mut().push((ms(9_020), "c/1".into()));
+    bench.fails_again("c/1", 8_900);
+    assert!(bench.step(9_015).down.is_empty(), "that probe began while we were away");
+    bench.fails_again("c/1", 9_020);
     assert_eq!(keys(&bench.step(9_020).down), ["c/1"]);
 }
 
@@ -160,8 +186,9 @@ fn two_regions_of_three_are_held_whole_and_take_effect_after_the_hold() {
     // Whatever falls now is held too, its witness notwithstanding.
     bench.answer("a/1", 9_000);
     assert!(bench.fell("c/1", 8_000, 10_000).down.is_empty());
+    assert_eq!(bench.breaker.wake(), Some(ms(4_003)), "the clock is watched meanwhile");
+    assert!(bench.pass(123_002).down.is_empty());
     assert_eq!(bench.breaker.wake(), Some(ms(123_003)));
-    assert!(bench.step(123_002).down.is_empty());
     let step = bench.step(123_003);
     assert_eq!(keys(&step.down), ["b/1", "b/2", "b/3", "c/1"]);
     assert_eq!(step.news, [News::Released { falls: 4, confirmed: false }]);
@@ -176,7 +203,7 @@ fn a_held_mass_failure_can_be_confirmed_and_can_go_away() {
     bench.fell("b/1", 1_000, 3_001);
     let mut other = Bench { breaker: bench.breaker.clone(), seen: Seen::default() };
     assert_eq!(keys(&bench.breaker.confirm(ms(5_000)).down), ["b/1"]);
-    assert_eq!(other.breaker.rose("b/1").news, [News::Recovered]);
+    assert_eq!(other.rose("b/1").news, [News::Recovered]);
     assert!(other.breaker.summary().mass.is_none());
 }
 
@@ -194,7 +221,7 @@ fn what_was_never_seen_up_is_no_loss() {
     bench.answer("c/1", 5);
     for key in ["a/1", "b/1"] {
         let fall = Fall { first_failure: ms(1), answered: false, was_up: false };
-        assert_eq!(keys(&bench.breaker.fell(key, fall, ms(6), &bench.seen).down), [key]);
+        assert_eq!(keys(&bench.breaker.fell(&key.into(), fall, ms(6), &bench.seen).down), [key]);
     }
 }
 
@@ -204,13 +231,129 @@ fn a_new_plan_keeps_what_is_known_and_forgets_who_left() {
     bench.answer("c/1", 2_000);
     bench.fell("a/1", 1_000, 3_000);
     bench.fell("b/1", 1_000, 3_001);
-    let targets = ["a/1", "b/1", "c/1", "d/1"].map(|key| (key.into(), group(key)));
-    bench.breaker.arrange(targets, Settings::default());
+    bench.breaker.arrange(["a/1", "b/1", "c/1", "d/1"].map(subject), Settings::default());
     assert_eq!(bench.breaker.held_as("b/1"), Some(Held::Mass));
-    let step = bench.breaker.rose("a/1");
+    let step = bench.rose("a/1");
     assert!(step.news.is_empty());
-    bench.breaker.arrange([("c/1".into(), group("c/1"))], Settings::default());
+    bench.breaker.arrange([subject("c/1")], Settings::default());
     assert_eq!(bench.step(200_000), Step::default());
+}
+
+#[test]
+fn guards_are_asked_although_no_other_target_is_up_and_again_while_we_are_cut_off() {
+    let settings = Settings { guards: true, ..Settings::default() };
+    let mut bench = Bench::with([subject("a/1")].into_iter(), settings);
+    let step = bench.fell("a/1", 1_000, 3_000);
+    assert!(step.down.is_empty() && step.ask.is_empty() && step.call, "{step:?}");
+    assert!(bench.step(3_250).call, "and again, until one has answered");
+    bench.answer("guard:192.0.2.1:53", 3_300);
+    assert_eq!(keys(&bench.step(3_300).down), ["a/1"]);
+
+    let mut bench = Bench::with([subject("a/1")].into_iter(), settings);
+    bench.fell("a/1", 1_000, 3_000);
+    assert_eq!(bench.pass(4_000).news, [News::CutOff { falls: 1 }]);
+    let calls = (4_001..60_000).filter(|at| bench.step(*at).call).count();
+    assert_eq!(calls, 11, "every five seconds");
+}
+
+#[test]
+fn witnesses_are_asked_in_turn_and_never_one_that_only_sends_heartbeats() {
+    let pushed = |key| Subject { can_be_asked: false, ..subject(key) };
+    let subjects = [subject("a/1"), pushed("b/1"), subject("b/2"), subject("b/3")];
+    let mut bench = Bench::with(subjects.into_iter(), Settings::default());
+    let mut asked = bench.fell("a/1", 1_000, 3_000).ask;
+    for at in [3_250, 3_500, 3_750] {
+        asked.extend(bench.step(at).ask);
+    }
+    assert_eq!(asked.iter().map(|key| &**key).collect::<Vec<_>>(), ["b/2", "b/2", "b/3", "b/2"]);
+}
+
+#[test]
+fn where_only_heartbeats_could_be_witnesses_they_are_waited_for() {
+    let pushed = ["a/1", "b/1"].map(|key| Subject { can_be_asked: false, ..subject(key) });
+    let mut bench = Bench::with(pushed.into_iter(), Settings::default());
+    bench.fell("a/1", 1_000, 3_000);
+    assert!(bench.pass(30_000).news.is_empty(), "the other one is not even late");
+    bench.answer("b/1", 30_000);
+    assert_eq!(keys(&bench.step(30_001).down), ["a/1"]);
+    bench.fell("b/1", 40_000, 41_000);
+    let news = bench.pass(41_000 + 33_000).news;
+    assert_eq!(news, [News::CutOff { falls: 1 }], "longer than anything takes to be seen");
+}
+
+#[test]
+fn what_is_only_observed_keeps_no_region_up_and_may_be_a_witness() {
+    let observed = Subject { acts: false, ..subject("b/2") };
+    let subjects = [subject("a/1"), subject("b/1"), observed, subject("c/1")];
+    let mut bench = Bench::with(subjects.into_iter(), Settings::default());
+    assert_eq!(bench.fell("b/2", 1, 2), Step::default());
+    bench.answer("b/2", 2_000);
+    assert_eq!(keys(&bench.fell("a/1", 1_000, 3_000).down), ["a/1"]);
+    let hold = Duration::from_secs(120);
+    let step = bench.fell("b/1", 1_000, 3_001);
+    assert_eq!(step.news, [News::Mass { lost: 2, groups: 3, hold }]);
+}
+
+#[test]
+fn a_hold_that_ends_while_we_stand_still_lets_fall_only_what_fails_once_more() {
+    for stood_still in [60_000, 200_000] {
+        let mut bench = Bench::over(&["a/1", "b/1", "c/1"]);
+        bench.answer("c/1", 2_000);
+        bench.fell("a/1", 1_000, 3_000);
+        bench.fell("b/1", 1_000, 3_001);
+        bench.answer("a/1", 9_000);
+        bench.fell("c/1", 8_000, 10_000);
+        // Stopped at ten seconds, over the deadline or not.
+        bench.pass(10_000);
+        let mut step = bench.step(stood_still);
+        step.merge(bench.pass(200_000));
+        assert!(step.down.is_empty(), "{step:?}");
+        assert_eq!(step.news, [News::Doubted { falls: 2 }]);
+        assert_eq!(keys(&step.hasten), ["b/1", "c/1"]);
+        bench.rose("b/1");
+        bench.fails_again("c/1", 200_001);
+        assert_eq!(keys(&bench.step(200_002).down), ["c/1"]);
+    }
+}
+
+/// Ten thousand targets that were cut off for a minute come back, eleven of a hundred dead: what
+/// that costs is counted in questions to the proof and in targets probed out of turn.
+#[test]
+fn a_cut_off_of_ten_thousand_costs_what_changes() {
+    let all: Vec<String> = (0..10_000).map(|n| format!("r{}/{n}", n % 20)).collect();
+    let keys: Vec<&str> = all.iter().map(String::as_str).collect();
+    let mut bench = Bench::over(&keys);
+    let mut asked = 0;
+    for (n, key) in keys.iter().enumerate() {
+        let now = 1_000 + n as u64 / 10;
+        asked += bench.fell(key, now - 1, now).ask.len();
+        asked += bench.pass(now).ask.len();
+    }
+    asked += bench.pass(60_000).ask.len();
+    assert!(asked <= 20 * 17, "{asked} probes in a minute for want of a witness");
+    assert_eq!(bench.breaker.summary().cut_off.map(|(_, falls)| falls), Some(10_000));
+    assert!(bench.seen.looks.get() <= 10_000 + 5_000, "{}", bench.seen.looks.get());
+
+    // Somebody answers; then everybody does, or fails again, a thousand a second.
+    bench.answer("r0/0", 60_000);
+    let step = bench.step(60_001);
+    assert_eq!((step.hasten.len(), &step.news[..]), (10_000, &[News::Reconnected][..]));
+    bench.seen.looks.set(0);
+    let (mut steps, mut down) = (0, 0);
+    for (n, key) in keys.iter().enumerate() {
+        let now = 60_002 + n as u64;
+        if n % 9 == 0 {
+            bench.fails_again(key, now);
+        } else {
+            bench.answer(key, now);
+            bench.rose(key);
+        }
+        down += bench.step(now).down.len();
+        steps += 1;
+    }
+    assert_eq!((steps, down), (10_000, 10_000_usize.div_ceil(9)));
+    assert_eq!(bench.seen.looks.get(), 0, "nobody waits for a witness any more");
+    assert!(bench.breaker.waiting.is_empty() && !bench.breaker.wants_answers());
 }
 
 mod properties {
@@ -255,13 +398,13 @@ mod properties {
                     Event::Falls(at, answered) => {
                         if !std::mem::replace(&mut judged[at], false) { continue }
                         let fall = Fall { first_failure: ms(now - 1), answered, was_up: true };
-                        bench.breaker.fell(KEYS[at], fall, ms(now), &bench.seen)
+                        bench.breaker.fell(&KEYS[at].into(), fall, ms(now), &bench.seen)
                     }
                     Event::Rises(at) => {
                         judged[at] = true;
                         down.remove(KEYS[at]);
                         bench.answer(KEYS[at], now);
-                        bench.breaker.rose(KEYS[at])
+                        bench.rose(KEYS[at])
                     }
                     Event::Answers(at) => {
                         if judged[at] { bench.answer(KEYS[at], now) }
@@ -288,12 +431,14 @@ mod properties {
                 }
             }
             // Left alone among answers, nothing stays held.
-            for (at, key) in KEYS.iter().enumerate() {
-                if !judged[at] { bench.seen.failures.borrow_mut().push((ms(now + 10_000_000), (*key).into())) }
-            }
             bench.answer("a guard", now + 200_000);
             for later in 1..6 {
-                bench.step(now + later * 130_000 + 200_000);
+                let at = now + later * 130_000 + 200_000;
+                bench.step(at);
+                for (target, key) in KEYS.iter().enumerate() {
+                    if !judged[target] { bench.fails_again(key, at + 1) }
+                }
+                bench.step(at + 1);
             }
             prop_assert!(KEYS.iter().all(|key| bench.breaker.held_as(key).is_none()));
         }

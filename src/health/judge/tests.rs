@@ -236,6 +236,52 @@ proptest! {
 }
 
 #[test]
+fn in_haste_a_target_that_hangs_falls_within_its_time_outs() {
+    for failed_before in 0..3 {
+        let mut bench = Bench::new(defaults(), 9);
+        bench.standing_after("++");
+        for _ in 0..failed_before {
+            bench.probe('~');
+        }
+        let asked = bench.now;
+        bench.judge.hasten(asked.after(MS));
+        while bench.judge.sight().standing != Standing::Down {
+            bench.probe('~');
+        }
+        let took = bench.now.since(asked);
+        let left = 3 - failed_before;
+        assert!(took <= MS * (left * 3_000 + 200), "{took:?} after {failed_before} failures");
+    }
+}
+
+#[test]
+fn haste_asks_no_refusing_target_more_often_and_no_calm_one_twice() {
+    let mut bench = Bench::new(defaults(), 9);
+    bench.standing_after("++");
+    bench.judge.hasten(bench.now.after(MS));
+    for _ in 0..2 {
+        bench.probe('-');
+        bench.judge.hasten(bench.now.after(MS));
+        assert_eq!(bench.judge.due().since(bench.now), MS * 999, "from the start of that probe");
+    }
+    let mut calm = Bench::new(check(10_000, 3_000, 3, 2, None), 9);
+    calm.standing_after("++-");
+    let due = calm.judge.due();
+    calm.judge.hasten(calm.now.after(MS));
+    assert_eq!(calm.judge.due(), due);
+}
+
+#[test]
+fn what_is_down_can_be_looked_at_once_more_at_once_and_does_not_rise_by_it() {
+    let mut bench = Bench::new(check(10_000, 3_000, 3, 1, Some(1_000)), 9);
+    bench.standing_after("+---");
+    bench.judge.hasten(bench.now.after(MS * 100));
+    assert_eq!(bench.judge.due().since(bench.now), MS * 100);
+    assert_eq!(bench.standing_after("+"), Standing::Down);
+    assert_eq!(bench.standing_after("+"), Standing::Up);
+}
+
+#[test]
 fn phases_are_even_over_the_interval() {
     let mut tenths = [0; 10];
     for target in 0..1_000 {
