@@ -1,9 +1,10 @@
 //! What operators may say, what wins, what it comes to, and what is refused.
 
 use super::{
-    Action, ForceTo, Hand, Refusal, SlotIs, Target, TargetError,
+    Action, ForceTo, Hand, Refusal, SlotIs, Stage, Target, TargetError,
     clients::Clients,
-    kept::KeptHand,
+    drain::{DrainStage, KeptBy},
+    kept::Restored,
     preview::preview,
     shares::Standpoint,
     testkit::{Bench, SERVER, ZONE, at, command, compiled, snapshot},
@@ -11,6 +12,7 @@ use super::{
     words,
 };
 use crate::{
+    clock::Moment,
     ids::{Class, PlanId, RecordId},
     place::{Continent, Country, embedded},
     snapshot::Snapshot,
@@ -18,6 +20,7 @@ use crate::{
     verdict::Standing,
 };
 use proptest::prelude::*;
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock},
@@ -112,7 +115,7 @@ fn whoever_slips_is_told_what_was_probably_meant() {
 
 /// What the hand says of each slot, by name.
 fn effect(hand: &Hand, secs: u64) -> BTreeMap<String, (Option<Standing>, u64)> {
-    let effect = hand.effect(&FILES, at(secs).at);
+    let effect = hand.by(at(secs).at).effect(&FILES, at(secs).at);
     let slot = |(slot, said): (&crate::ids::SlotId, &super::SlotHand)| {
         let standing = match said.is {
             SlotIs::Drained { .. } => Some(Standing::Drained),
@@ -152,7 +155,7 @@ fn the_last_that_matches_wins_and_says_whom_it_hides() {
 fn overrides_begin_and_end_by_themselves() {
     let mut hand = Hand::default();
     hand.told("drain pool:dub --at +10s --for 5s", &FILES, at(0));
-    let next = |hand: &Hand, secs| hand.effect(&FILES, at(secs).at).next_change;
+    let next = |hand: &Hand, secs| hand.by(at(secs).at).effect(&FILES, at(secs).at).next_change;
     assert_eq!((effect(&hand, 9).len(), next(&hand, 0)), (0, Some(at(10).at)));
     assert_eq!((effect(&hand, 10).len(), next(&hand, 10)), (1, Some(at(15).at)));
     assert_eq!((effect(&hand, 15).len(), next(&hand, 15)), (0, None));
@@ -238,26 +241,40 @@ fn the_hand_outlives_the_process() {
     ] {
         hand.told(text, &FILES, at(0));
     }
-    let kept = hand.kept(at(60));
-    let json = serde_json::to_string(&kept).unwrap();
-    let read: KeptHand = serde_json::from_str(&json).unwrap();
-    assert_eq!(read, kept);
+    let kept = |hand: &Hand| -> BTreeMap<u64, Value> {
+        let kept = hand.kept(at(60)).into_iter();
+        kept.map(|one| (one.id, serde_json::to_value(one).unwrap())).collect()
+    };
     // A new process: its clock begins at 0, and it was away for a minute.
-    let now = super::Now { at: crate::clock::Moment(5), ..at(120) };
-    let (back, unread) = Hand::restored(&read, Duration::from_secs(60), now);
-    assert!(unread.is_empty());
-    let drain = &back.overrides()[0];
-    assert_eq!(drain.since().elapsed(now.at), Duration::from_secs(120));
+    let later = |secs| super::Now { at: Moment(5), ..at(secs) };
+    let numbers = hand.numbers();
+    let back = |rows: &BTreeMap<u64, Value>, now| Hand::restored(numbers, rows, now);
+    let Restored { hand: mut again, ended, unread } = back(&kept(&hand), later(120));
+    assert_eq!((ended.len(), unread.len()), (0, 0));
+    let drain = &again.overrides()[0];
+    let now = later(120);
+    assert_eq!(drain.ran.elapsed(now.at), Duration::from_secs(120));
     assert_eq!(drain.remaining(now.at), Some(Duration::from_secs(28 * 60)));
+    assert_eq!(again.due(now.at), [2], "its time came meanwhile");
     let plain = |hand: &Hand| -> Vec<(u64, Option<Target>, Action)> {
         hand.overrides().iter().map(|o| (o.id, o.target.clone(), o.action.clone())).collect()
     };
-    assert_eq!(plain(&back), plain(&hand));
-    let mut back = back;
-    back.told("pin", &FILES, now);
-    assert_eq!(back.overrides().last().unwrap().id, 8, "numbers are not given out twice");
-    let (back, _) = Hand::restored(&read, Duration::from_secs(31 * 60), now);
-    assert!(back.find(1).is_none(), "it ran out meanwhile");
+    assert_eq!(plain(&again), plain(&hand));
+    again.told("pin", &FILES, now);
+    assert_eq!(again.overrides().last().unwrap().id, 8, "numbers are not given out twice");
+    let gone = back(&kept(&hand), later(60 + 31 * 60));
+    assert!(gone.hand.find(1).is_none() && gone.ended[0].id == 1, "it ran out meanwhile");
+    // What a newer version wrote costs no other, and its number is not given out again.
+    let mut rows = kept(&hand);
+    rows.get_mut(&3).unwrap()["action"] = serde_json::json!({ "do": "eclipse" });
+    rows.insert(9, serde_json::json!({ "id": 9 }));
+    let mut some = back(&rows, later(120));
+    assert_eq!((some.unread.as_slice(), some.hand.overrides().len()), (&[3, 9][..], 6));
+    assert_eq!(some.hand.told("pin", &FILES, later(120)).made, Some(10));
+    // Ramps stand still under a pin, and after it.
+    hand.freeze(true, at(30).at);
+    let still = back(&kept(&hand), later(120)).hand;
+    assert_eq!(still.overrides()[0].ran.elapsed(later(500).at), Duration::from_secs(30));
 }
 
 /// Every answer `plan` can give to every class, with its share.
@@ -667,5 +684,245 @@ proptest! {
             prop_assert_eq!(undone.overrides(), before.overrides());
             prop_assert_eq!(undone.effect(&FILES, at(1).at), before.effect(&FILES, at(1).at));
         }
+    }
+}
+
+/// One failover of two regions; `rules` are its own.
+fn pair(rules: &str) -> Bench {
+    let zone = format!(
+        "zone = \"g.example\"\nns = [\"ns.g.example\"]\nttl = \"20s\"\n\
+         static = \"ns IN A 192.0.2.53\"\n\
+         [pools.stable]\nregion = \"us\"\n\
+         endpoints = [{{ name = \"s1\", ipv4 = \"192.0.2.1\" }}]\n\
+         [pools.dub]\nregion = \"eu\"\n\
+         endpoints = [{{ name = \"d1\", ipv4 = \"198.51.100.1\" }}]\n\
+         [records.app]\npolicy = \"failover\"\nmembers = [\"stable\", \"dub\"]\n{rules}\n"
+    );
+    Bench::over(&compiled(SERVER, &[&zone]))
+}
+
+/// How the drain `id` stands.
+fn stage(bench: &Bench, id: u64) -> DrainStage {
+    bench.control.hand().load().drains[&id].state.clone()
+}
+
+fn kept_by(bench: &Bench, id: u64) -> String {
+    match stage(bench, id) {
+        DrainStage::Answered(KeptBy { why, remedy }) => format!("{why}; {remedy}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_drain_is_drained_a_minute_after_the_last_answer_that_names_it_has_run_out() {
+    let mut bench = pair("");
+    bench.tell("drain region:us").unwrap();
+    bench.pass(79);
+    assert_eq!(stage(&bench, 1), DrainStage::Draining);
+    bench.pass(1);
+    assert_eq!(stage(&bench, 1), DrainStage::Drained);
+    assert!(bench.happened().iter().any(|e| e.starts_with("#1 drain region:us: drained")));
+    // Nothing else is there for the other one: it is answered, and says so.
+    bench.tell("drain region:eu").unwrap();
+    let why = kept_by(&bench, 2);
+    assert!(why.contains("nothing else that is up: it is answered by `all_down`"), "{why}");
+}
+
+#[test]
+fn a_drain_that_moves_nobody_says_what_keeps_it() {
+    let manual = "failover = \"manual\"\nfailback = \"manual\"";
+    for over in ["", " --over 60s"] {
+        let mut bench = pair(manual);
+        let done = bench.tell(&format!("drain pool:stable{over}")).unwrap();
+        let asks = "g.example/app stays on `stable` and waits for approval: tradewind approve \
+                    record:g.example/app";
+        assert_eq!(done.notes, [asks]);
+        let kept = "g.example/app waits for approval; tradewind approve record:g.example/app";
+        assert_eq!(kept_by(&bench, 1), kept, "from the start");
+        bench.pass(900);
+        assert_eq!(kept_by(&bench, 1), kept);
+        bench.tell("approve record:g.example/app").unwrap();
+        assert_eq!(stage(&bench, 1), DrainStage::Draining);
+        bench.pass(79);
+        assert_eq!(stage(&bench, 1), DrainStage::Draining);
+        bench.pass(1);
+        assert_eq!(stage(&bench, 1), DrainStage::Drained);
+    }
+    let mut bench = pair("");
+    bench.tell("hold record:g.example/app").unwrap();
+    bench.tell("drain pool:stable").unwrap();
+    assert_eq!(kept_by(&bench, 2), "g.example/app is held; tradewind unhold record:g.example/app");
+    bench.tell("unhold record:g.example/app").unwrap();
+    assert_eq!(stage(&bench, 2), DrainStage::Draining);
+    let mut bench = pair("");
+    bench.tell("pin").unwrap();
+    bench.tell("drain pool:stable").unwrap();
+    assert!(kept_by(&bench, 2).ends_with("; tradewind unpin"));
+    let mut bench = pair("");
+    bench.tell("drain pool:stable").unwrap();
+    bench.tell("force endpoint:s1 up").unwrap();
+    bench.tell("failback record:g.example/app").unwrap();
+    let forced = "#2 forces part of it up; tradewind force id:2 auto";
+    assert_eq!(kept_by(&bench, 1), forced);
+}
+
+#[test]
+fn the_last_to_begin_wins_and_whoever_speaks_before_that_is_told() {
+    let mut bench = pair("");
+    bench.tell("drain pool:stable --at +1h").unwrap();
+    bench.pass(1_800);
+    let done = bench.tell("force endpoint:s1 up").unwrap();
+    assert_eq!(done.notes, ["#1 drain pool:stable hides it in 30m, when that begins"]);
+    let standing = |bench: &Bench| bench.control.world().state.standings.0[0].standing;
+    assert_eq!(standing(&bench), Standing::Up);
+    bench.pass(1_800);
+    assert_eq!(standing(&bench), Standing::Drained);
+    let said = "#1 drain pool:stable: begins (drains 1 endpoint of 1 pool; 1 record; hides #2)";
+    assert!(bench.happened().iter().any(|e| e == said), "{:?}", bench.happened());
+    // Over a restart as well.
+    let hand = bench.control.hand().load().hand.clone();
+    let rows = hand.kept(at(0)).into_iter();
+    let rows = rows.map(|one| (one.id, serde_json::to_value(one).unwrap())).collect();
+    let back = Hand::restored(hand.numbers(), &rows, at(0)).hand;
+    let files = bench.control.world().snapshot.clone();
+    assert_eq!(back.effect(&files, at(0).at).hidden_by(1), [2]);
+}
+
+const ONE_LEFT: &str =
+    "[[safety]]\nname = \"one-left\"\nrecords = [\"g.example/app\"]\nmin_active_regions = 1\n";
+
+#[test]
+fn rules_hold_for_what_is_put_off_when_it_is_said_and_when_it_begins() {
+    let server = format!("{SERVER}{ONE_LEFT}");
+    let mut bench = Bench::over(&compiled(&server, &[ZONE]));
+    bench.tell("drain region:us --at +2h").unwrap();
+    bench.pass(3_600);
+    let Refusal::Unsafe(broken) = bench.tell("drain region:eu").unwrap_err() else { panic!() };
+    let said = broken[0].to_string();
+    assert!(said.contains("(in 1h, by what is put off until then)"), "{said}");
+    // Over before that begins, it is nobody's affair.
+    bench.tell("drain region:eu --for 30m").unwrap();
+    bench.tell("drain region:eu --break-glass --reason fire").unwrap();
+    bench.pass(3_600);
+    let hand = bench.control.hand().load().hand.clone();
+    let Stage::Refused(why) = &hand.find(1).unwrap().stage else { panic!("{hand:?}") };
+    assert!(why.contains("one-left: "), "{why}");
+    assert!(bench.control.world().state.standings.0.iter().any(|s| s.standing.is_up()));
+    let refused = |e: &String| e.starts_with("#1 drain region:us: refused (one-left: ");
+    assert!(bench.happened().iter().any(refused), "{:?}", bench.happened());
+    // It does not begin by itself later either.
+    bench.tell("undrain region:eu").unwrap();
+    bench.pass(60);
+    assert!(bench.control.world().state.standings.0.iter().all(|s| s.standing.is_up()));
+    bench.tell("undrain id:1").unwrap();
+}
+
+#[test]
+fn whoever_goes_alone_where_two_are_asked_for_is_an_alarm_and_every_reason_is_kept() {
+    let rules = "[[safety]]\nname = \"four-eyes\"\n\
+                 two_persons = [\"confirm\", \"weight\", \"failback\"]\n";
+    let server = format!("{SERVER}{rules}");
+    let mut bench = Bench::over(&compiled(&server, &[ZONE]));
+    bench.tell("force pool:stable down").unwrap();
+    bench.tell("force pool:stable auto").unwrap();
+    for (text, what, reason) in [
+        ("weight record:g.example/www canary=70", "weight record:g.example/www", "now"),
+        ("confirm --falls", "confirm", "seen"),
+        ("failback record:g.example/app", "failback record:g.example/app", "back"),
+    ] {
+        bench.tell(&format!("{text} --break-glass --reason {reason}")).unwrap();
+        let happened = bench.happened();
+        let of = |part: &str| happened.iter().filter(|e| e.contains(part)).last().cloned();
+        let alarm = of("over a safety rule").unwrap();
+        assert!(alarm.contains(&format!("{what}: over a safety rule (four-eyes: ")), "{alarm}");
+        assert!(alarm.ends_with(&format!("by ana: {reason})")), "{alarm}");
+        let done = happened.iter().rev().find(|e| !e.contains("over a safety rule")).unwrap();
+        assert!(done.contains(&format!("by ana: {reason}")), "{done}");
+    }
+}
+
+#[test]
+fn what_is_approved_or_rejected_says_how_it_is_taken_back_and_why_it_was_done() {
+    let mut bench = pair("failover = \"manual\"\nfailback = \"manual\"");
+    bench.tell("force pool:stable down").unwrap();
+    let rejected = bench.tell("reject record:g.example/app --reason wait").unwrap();
+    assert!(rejected.notes[0].starts_with("nothing takes this back: it asks again"));
+    bench.tell("force pool:stable auto").unwrap();
+    bench.tell("force pool:stable down").unwrap();
+    let done = bench.tell("approve record:g.example/app --reason lost").unwrap();
+    assert_eq!(done.undo, ["tradewind failover record:g.example/app --to=stable"]);
+    let happened = bench.happened();
+    for said in [
+        "reject record:g.example/app: done (1 record, by ana: wait)",
+        "approve record:g.example/app: done (1 record, by ana: lost)",
+    ] {
+        assert!(happened.iter().any(|e| e == said), "{happened:?}");
+    }
+    bench.tell("force pool:stable auto").unwrap();
+    let back = bench.tell("failback record:g.example/app --reason well").unwrap();
+    assert_eq!(back.undo, ["tradewind failover record:g.example/app --to=dub"]);
+}
+
+#[test]
+fn a_failback_that_takes_an_override_away_is_one_publish() {
+    let mut bench = pair("failback = \"manual\"");
+    bench.tell("failover record:g.example/app --to dub").unwrap();
+    let before = bench.swap();
+    bench.tell("failback record:g.example/app").unwrap();
+    assert_eq!(bench.swap(), before + 1);
+    assert_eq!(bench.control.world().state.courses[0].active, 0);
+}
+
+#[test]
+fn a_pin_lets_the_ramp_of_a_drain_stand_still() {
+    let mut bench = pair("");
+    bench.tell("drain pool:stable --over 100s").unwrap();
+    bench.pass(30);
+    let left = |bench: &Bench| {
+        let world = bench.control.world();
+        let ramp =
+            world.state.ramps.first()?.share(world.snapshot.plan(PlanId(0)), world.state.now);
+        Some((ramp?.share.as_fraction() * 100.0).round() as u64)
+    };
+    assert_eq!(left(&bench), Some(70));
+    bench.tell("pin").unwrap();
+    let swap = bench.swap();
+    bench.pass(500);
+    assert_eq!((left(&bench), bench.swap()), (Some(70), swap));
+    bench.tell("unpin").unwrap();
+    bench.pass(30);
+    assert_eq!(left(&bench), Some(40));
+    bench.pass(40);
+    assert_eq!(left(&bench), None);
+}
+
+#[test]
+fn what_happened_to_overrides_while_no_server_ran_is_told() {
+    let mut hand = Hand::default();
+    hand.told("drain pool:dub --for 5m", &FILES, at(0));
+    hand.told("drain pool:canary --at +1m", &FILES, at(0));
+    let rows = hand.kept(at(0)).into_iter();
+    let rows = rows.map(|one| (one.id, serde_json::to_value(one).unwrap())).collect();
+    let mut bench = Bench::over(&FILES);
+    let now = super::Now { at: Moment(1_000_000_000_000), ..at(600) };
+    bench.control.resume(Hand::restored(hand.numbers(), &rows, now));
+    bench.pass(1);
+    assert_eq!(
+        bench.happened(),
+        [
+            "#1 drain pool:dub: ended (its time was over while no server ran)",
+            "#2 drain pool:canary: begins (drains 1 endpoint of 1 pool; 2 records)",
+        ]
+    );
+}
+
+#[test]
+fn a_time_of_day_is_the_next_one() {
+    use super::command::Begins;
+    use std::time::UNIX_EPOCH;
+    let noon = UNIX_EPOCH + Duration::from_secs(20_000 * 86_400 + 12 * 3_600);
+    for (text, later) in [("12:00", 0), ("12:30Z", 1_800), ("11:59", 86_340), ("00:00", 43_200)] {
+        let at = noon + Duration::from_secs(later);
+        assert_eq!(Begins::at(text, noon), Ok(Begins::At(at)), "{text}");
     }
 }
