@@ -29,6 +29,9 @@ use std::{
     sync::Arc,
 };
 
+/// Failovers that are named to whoever makes them wait; more are listed by `approve`.
+const ASKING_NAMED: usize = 5;
+
 /// The hand as it is shown.
 #[derive(Clone, Debug, Default)]
 pub struct ShownHand {
@@ -267,7 +270,11 @@ impl Control {
         }
         let plans = planned.records.iter().map(|id| old.snapshot.record(*id).plan);
         let ttl = plans.map(|plan| old.snapshot.plan(plan).ttl.max).max();
-        let mut notes: Vec<String> = asking.iter().map(|one| self.asks(one)).collect();
+        let named = asking.iter().take(ASKING_NAMED);
+        let mut notes: Vec<String> = named.map(|one| self.asks(one)).collect();
+        if let Some(more) = asking.len().checked_sub(ASKING_NAMED).filter(|more| *more > 0) {
+            notes.push(format!("{more} more failovers wait: tradewind approve"));
+        }
         notes.extend(self.hidden_later(&planned, begins, now));
         notes.extend(tell::lasting(&planned));
         if self.pinned && planned.subject().is_some_and(tell::takes_time) {

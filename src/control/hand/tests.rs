@@ -832,7 +832,7 @@ fn whoever_goes_alone_where_two_are_asked_for_is_an_alarm_and_every_reason_is_ke
     ] {
         bench.tell(&format!("{text} --break-glass --reason {reason}")).unwrap();
         let happened = bench.happened();
-        let of = |part: &str| happened.iter().filter(|e| e.contains(part)).last().cloned();
+        let of = |part: &str| happened.iter().rfind(|e| e.contains(part)).cloned();
         let alarm = of("over a safety rule").unwrap();
         assert!(alarm.contains(&format!("{what}: over a safety rule (four-eyes: ")), "{alarm}");
         assert!(alarm.ends_with(&format!("by ana: {reason})")), "{alarm}");

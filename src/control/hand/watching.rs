@@ -117,6 +117,10 @@ impl Control {
                 None => {}
             }
         }
+        if self.pinned && !drain.is_through(one, now) {
+            let why = "all automation is pinned: clients leave no further".to_owned();
+            return Some(KeptBy { why, remedy: "tradewind unpin".into() });
+        }
         let selections = world.steering.plan(plan).selections();
         let records = snapshot.records.iter().find(|record| record.plan == plan);
         let name = records.map_or("", |record| &*record.id);
