@@ -35,6 +35,8 @@ pub mod pin;
 mod planning;
 pub mod preview;
 pub mod safety;
+#[cfg(test)]
+mod scenarios;
 pub mod shares;
 pub mod target;
 pub mod tell;
