@@ -1,8 +1,6 @@
 //! The operator's hand over backends that die: what people say holds against probes, through
 //! kill -9 and a restart, and what does not come about says why.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use serde_json::Value;
