@@ -125,7 +125,8 @@ fn a_drain_moves_clients_is_listed_and_undone_as_printed() {
     assert_eq!((&drain["what"], &drain["reason"]), (&"drain region:us".into(), &"INC 42".into()));
     assert_eq!(drain["does"], "drains 1 of 2 endpoints of 1 pool; 2 records");
     assert_eq!(drain["hidden_by"], serde_json::json!([2]));
-    assert_eq!(drain["drain"]["state"], "draining");
+    assert_eq!(drain["drain"]["state"], "still-answered");
+    assert_eq!(drain["drain"]["why"], "#2 forces part of it up");
     assert!(drain["remaining_ms"].as_u64().unwrap() <= 3_600_000);
     exits(&server.cli("overrides", &[]), 0);
 

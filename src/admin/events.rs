@@ -12,6 +12,7 @@ use crate::{
 };
 use serde::Deserialize;
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -33,6 +34,8 @@ pub(super) struct EventsQuery {
     incident: Option<u64>,
     /// Only these kinds, separated by commas; `alarm` is any that someone should look at.
     kind: Option<String>,
+    /// Only so many, the newest.
+    last: Option<usize>,
     /// Seconds to wait for an event if there is none.
     #[serde(default)]
     wait: u64,
@@ -54,6 +57,7 @@ struct Wanted {
     not_before: Option<SystemTime>,
     incident: Option<u64>,
     kinds: Vec<String>,
+    last: usize,
 }
 
 /// What answers.
@@ -103,18 +107,22 @@ impl Events {
     async fn look(self: Arc<Self>, mut wanted: Wanted) -> (Vec<EventLine>, Wanted) {
         let unread = (Vec::new(), wanted.again());
         let looking = tokio::task::spawn_blocking(move || {
-            let mut page = Vec::new();
+            let mut page = VecDeque::new();
+            let is_tail = wanted.last < EVENTS_MAX;
             self.journal.visit(wanted.after, &mut |event| {
                 if wanted.ended_at(event) {
                     return false;
                 }
                 if wanted.accepts(event) {
-                    page.push(EventLine::from(event));
+                    page.push_back(EventLine::from(event));
                 }
                 wanted.after = event.seq;
-                page.len() < EVENTS_MAX
+                if is_tail && page.len() > wanted.last {
+                    page.pop_front();
+                }
+                is_tail || page.len() < EVENTS_MAX
             });
-            (page, wanted)
+            (page.into(), wanted)
         });
         // It is cancelled only while the server stops.
         looking.await.unwrap_or(unread)
@@ -138,7 +146,8 @@ impl Events {
             after = after.max(incident.saturating_sub(1));
         }
         let kinds = asked.kind.iter().flat_map(|kinds| kinds.split(',')).map(str::to_owned);
-        Ok(Wanted { after, not_before, incident: asked.incident, kinds: kinds.collect() })
+        let last = asked.last.unwrap_or(EVENTS_MAX).min(EVENTS_MAX);
+        Ok(Wanted { after, not_before, incident: asked.incident, kinds: kinds.collect(), last })
     }
 }
 
@@ -158,8 +167,8 @@ impl Wanted {
     }
 
     fn again(&self) -> Wanted {
-        let Wanted { after, not_before, incident, ref kinds } = *self;
-        Wanted { after, not_before, incident, kinds: kinds.clone() }
+        let Wanted { after, not_before, incident, ref kinds, last } = *self;
+        Wanted { after, not_before, incident, kinds: kinds.clone(), last }
     }
 }
 
@@ -221,6 +230,9 @@ mod tests {
             ("kind=alarm&since=2", vec![4, 6]),
             ("kind=alarm,demo&incident=5", vec![5, 6]),
             ("since=7", vec![1, 2, 3, 4, 5, 6]),
+            ("last=2", vec![5, 6]),
+            ("last=2&kind=demo", vec![3, 5]),
+            ("last=0", vec![]),
         ] {
             assert_eq!(ask(&events, query).await.unwrap(), numbers, "{query}");
         }

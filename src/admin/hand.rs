@@ -15,24 +15,26 @@ use super::{
 use crate::{
     clock::{Clock, Moment},
     control::hand::{
-        Action, Command, Done, ForceTo, Now, Override, Proposal, Refusal, Wish,
+        Command, Done, ForceTo, Now, Override, Proposal, Refusal, Stage, Wish,
         apply::{SharedHand, Waiting},
         clients::Clients,
         command::Begins,
-        drain,
+        drain::{DrainStage, Progress},
         effect::Effect,
         preview::{Flow, Place, Preview, preview},
         safety::Violation,
-        shares, words,
+        shares,
+        tell::failover_target,
+        words,
     },
     place::LocationTable,
-    snapshot::{Plan, Snapshot},
+    snapshot::Snapshot,
     units::Weight,
     world::{Viewer, World},
 };
 use arc_swap::ArcSwap;
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -72,13 +74,15 @@ impl Hands {
         let now = self.now();
         let planned = &done.planned;
         let snapshot = &done.after.snapshot;
-        let begins = |one: &Override| one.begins.max(now.at);
+        let drains = Arc::clone(&self.shown.load().drains);
         let made = planned.made.and_then(|id| planned.would.find(id)).map(|one| {
-            let effect = planned.would.effect(snapshot, begins(one));
-            Lines { now, snapshot, effect: &effect }.line(one, words::undo(one, &planned.would))
+            let begins = one.begins.max(now.at);
+            let effect = planned.would.by(begins).effect(snapshot, begins);
+            let lines = Lines { now, snapshot, effect: &effect, drains: &drains };
+            lines.line(one, words::undo(one, &planned.would))
         });
         let effect = Effect::default();
-        let lines = Lines { now, snapshot, effect: &effect };
+        let lines = Lines { now, snapshot, effect: &effect, drains: &drains };
         let removed = planned.removed.iter().map(|one| lines.line(one, words::redo(one, now.at)));
         let proposed = planned
             .proposed
@@ -98,7 +102,8 @@ impl Hands {
             ttl_secs: done.ttl.as_secs(),
             broke: done.broke.iter().map(ViolationLine::from).collect(),
             last_resort: shares::newly_down(&done.before, &done.after, &planned.records),
-            undo: if done.dry_run { Vec::new() } else { planned.undo.clone() },
+            notes: done.notes.clone(),
+            undo: if done.dry_run { Vec::new() } else { done.undo.clone() },
             preview: preview.as_ref().map(PreviewLine::from),
             swap: world.swap,
             revision: world.revision,
@@ -108,14 +113,8 @@ impl Hands {
     /// Failovers that wait.
     pub(super) fn approvals(&self, waiting: &[Waiting], clients: &Clients) -> Vec<ApprovalLine> {
         let now = self.now();
-        let records: BTreeSet<&str> = waiting
-            .iter()
-            .flat_map(|one| &one.before.snapshot.records)
-            .map(|record| &*record.id)
-            .collect();
         let line = |one: &Waiting| {
             let Waiting { failover, from, to, wait, due, .. } = one;
-            let kind = if records.contains(&**failover) { "record" } else { "policy" };
             let preview = one
                 .after
                 .as_ref()
@@ -129,7 +128,7 @@ impl Hands {
                 preview: preview.as_ref().map(PreviewLine::from),
                 approve: format!(
                     "tradewind approve {}",
-                    words::quoted(&format!("{kind}:{failover}"))
+                    failover_target(failover, &one.before.snapshot)
                 ),
             }
         };
@@ -146,11 +145,12 @@ impl Hands {
         let effect = hand.effect(snapshot, now.at);
         let line = |one: &Override| {
             let undo = words::undo(one, hand);
-            if one.is_active(now.at) {
-                return Lines { now, snapshot, effect: &effect }.line(one, undo);
+            let lines = Lines { now, snapshot, effect: &effect, drains: &shown.drains };
+            if one.stage != Stage::Waiting {
+                return lines.line(one, undo);
             }
-            let later = hand.effect(snapshot, one.begins);
-            Lines { now, snapshot, effect: &later }.line(one, undo)
+            let later = hand.by(one.begins).effect(snapshot, one.begins);
+            Lines { effect: &later, ..lines }.line(one, undo)
         };
         HandList {
             schema_version: SCHEMA_VERSION,
@@ -166,6 +166,7 @@ struct Lines<'a> {
     now: Now,
     snapshot: &'a Snapshot,
     effect: &'a Effect,
+    drains: &'a BTreeMap<u64, Progress>,
 }
 
 impl Lines<'_> {
@@ -190,6 +191,10 @@ impl Lines<'_> {
             remaining_ms: one.remaining(now).map(|rest| rest.as_millis() as u64),
             hides: self.effect.hidden_by(one.id),
             hidden_by: self.effect.hiding(one.id),
+            refused: match &one.stage {
+                Stage::Refused(why) => Some(why.to_string()),
+                Stage::Waiting | Stage::Begun { .. } => None,
+            },
             break_glass: one.break_glass,
             drain: self.drain(one),
             undo,
@@ -197,26 +202,21 @@ impl Lines<'_> {
     }
 
     fn drain(&self, one: &Override) -> Option<DrainState> {
-        let (Action::Drain { over }, Some(target)) = (&one.action, &one.target) else {
-            return None;
+        let progress = self.drains.get(&one.id).filter(|_| one.is_active(self.now.at))?;
+        let (state, kept) = match &progress.state {
+            DrainStage::Draining => (DrainWord::Draining, None),
+            DrainStage::Answered(kept) => (DrainWord::StillAnswered, Some(kept)),
+            DrainStage::Drained => (DrainWord::Drained, None),
         };
-        if !one.is_active(self.now.at) {
-            return None;
-        }
-        let records = target.records(self.snapshot).into_iter();
-        let plans = records.map(|id| self.snapshot.plan(self.snapshot.record(id).plan));
-        let plans: Vec<&Plan> = plans.collect();
-        let ttl = plans.iter().map(|plan| plan.ttl.max.as_secs()).max().unwrap_or(0);
-        let ttl = Duration::from_secs(ttl.into());
-        // A drain that says nothing takes as long as the slowest record's own ramp.
-        let ramp = || plans.iter().filter_map(|plan| plan.ramp).map(|ramp| ramp.over).max();
-        let elapsed = one.since().elapsed(self.now.at);
-        let progress = drain::progress(elapsed, over.or_else(ramp), ttl, None);
+        let elapsed = one.ran.elapsed(self.now.at);
         Some(DrainState {
-            state: if progress.is_drained { DrainWord::Drained } else { DrainWord::Draining },
+            state,
+            answered_share: progress.answered,
             observed_share: progress.observed,
             residual_share: progress.residual,
             since: time(self.now.wall.checked_sub(elapsed).unwrap_or(SystemTime::UNIX_EPOCH)),
+            why: kept.map(|kept| kept.why.clone()),
+            remedy: kept.map(|kept| kept.remedy.clone()),
         })
     }
 }
@@ -243,13 +243,13 @@ fn later(at: Moment, now: Now) -> String {
 
 impl HandRequest {
     /// The command of `peer` that this is.
-    pub(super) fn read(&self, peer: Peer) -> Result<Command, String> {
+    pub(super) fn read(&self, peer: Peer, now: SystemTime) -> Result<Command, String> {
         if let Some(reason) = &self.reason {
             check_text("--reason", reason, REASON_CHARS)?;
         }
         let begins = match (&self.at, self.starts_in_ms) {
             (Some(_), Some(_)) => return Err("`at` and `starts_in_ms` say the same thing".into()),
-            (Some(at), None) => Some(Begins::At(time_of_day(at)?)),
+            (Some(at), None) => Some(Begins::at(at, now)?),
             (None, Some(ms)) => Some(Begins::After(Duration::from_millis(ms))),
             (None, None) => None,
         };
@@ -310,12 +310,6 @@ impl HandRequest {
             other => return Err(format!("there is no verb `{other}`")),
         })
     }
-}
-
-fn time_of_day(text: &str) -> Result<SystemTime, String> {
-    let read: Result<jiff::Timestamp, _> = text.parse();
-    read.map(SystemTime::from)
-        .map_err(|_| format!("`{text}` is not a time: write 2026-11-23T02:00Z, or +10m"))
 }
 
 impl RefusalLine {

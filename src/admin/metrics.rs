@@ -4,10 +4,12 @@
 
 use super::{Running, schema::ZoneState, status};
 use crate::{
+    clock::Clock,
     control::{
         Report,
         hand::apply::SharedHand,
         overview::{Overview, SharedOverview},
+        residual::Moves,
     },
     health::{ProbeDurations, TargetState},
     telemetry::metrics::{Distribution, Kind, Metrics, Samples},
@@ -92,6 +94,23 @@ pub fn unsettled(metrics: &mut Metrics, overview: &SharedOverview, hand: &Shared
     let help = "Overrides of operators, those to come included";
     metrics.add(Kind::Gauge, "overrides", help, move |samples| {
         samples.put(&[], hand.load().hand.overrides().len() as f64);
+    });
+}
+
+/// Adds how many clients may still be on the answers before each change.
+pub fn old_answers(metrics: &mut Metrics, moves: &Moves, clock: &Arc<dyn Clock>) {
+    let (moves, clock, telemetry) = (moves.clone(), Arc::clone(clock), metrics.telemetry());
+    let help = "Share of clients that may still be on the answer before a change, by TTL and time \
+                (computed) and by the queries that came since (observed)";
+    metrics.add(Kind::Gauge, "old_answers", help, move |samples| {
+        for left in moves.left(&telemetry, clock.now()) {
+            let swap = left.swap.to_string();
+            let mut put = |by, share: f64| {
+                samples.put(&[("change", &*left.what), ("swap", &*swap), ("by", by)], share);
+            };
+            put("computed", left.computed);
+            left.observed.into_iter().for_each(|share| put("observed", share));
+        }
     });
 }
 

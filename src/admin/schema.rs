@@ -278,6 +278,9 @@ pub struct OldAnswers {
     pub ago_s: f64,
     /// The longest that an old answer may be kept.
     pub ttl_s: f64,
+    /// When the last old answer runs out; absent while some are still given.
+    #[serde(default)]
+    pub ends_in_s: Option<f64>,
     /// What is left by TTL and time: 0..=1.
     pub computed: f64,
     /// What is left by the queries that came since; absent where too few came before to tell.
@@ -288,11 +291,12 @@ impl OldAnswers {
     /// For people: `about 40 % of its clients may still be on the old answer (12 s to go)`.
     pub fn words(&self) -> String {
         let percent = (self.observed.unwrap_or(self.computed).min(self.computed) * 100.0).ceil();
-        let to_go = (self.ttl_s - self.ago_s).max(0.0).ceil();
         let change = &self.change;
-        format!(
-            "after {change}, {percent} % of clients may be on the old answer for {to_go} s more"
-        )
+        let until = match self.ends_in_s {
+            Some(to_go) => format!("for {} s more", to_go.ceil()),
+            None => "while they move little by little".to_owned(),
+        };
+        format!("after {change}, {percent} % of clients may be on the old answer {until}")
     }
 }
 
@@ -303,6 +307,7 @@ impl From<&Left> for OldAnswers {
             swap: left.swap,
             ago_s: left.ago.as_secs_f64(),
             ttl_s: left.ttl.as_secs_f64(),
+            ends_in_s: left.ends_in.map(|rest| rest.as_secs_f64()),
             computed: left.computed,
             observed: left.observed,
         }

@@ -99,6 +99,7 @@ impl Context {
         let viewer = reader.viewer();
         metrics::add(&mut metrics, &viewer, &report, &running);
         metrics::unsettled(&mut metrics, &overview, &hand);
+        metrics::old_answers(&mut metrics, &moves, &clock);
         let started = clock.wall();
         let telemetry = metrics.telemetry();
         let hands = Arc::new(Hands {
@@ -402,7 +403,7 @@ async fn take_hand(
     Extension(peer): Extension<Peer>,
     Json(request): Json<HandRequest>,
 ) -> Result<Json<HandReply>, Response> {
-    let command = request.read(peer);
+    let command = request.read(peer, context.clock.wall());
     let command =
         command.map_err(|error| Refused(StatusCode::BAD_REQUEST, error).into_response())?;
     let hands = Arc::clone(&context.hands);

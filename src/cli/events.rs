@@ -31,6 +31,8 @@ Exit codes: 0 well · 1 no such incident · 5 no server answers";
 
 /// A server that does not answer while it is followed is asked again this often.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Events that are shown before those that follow.
+const TAIL: usize = 10;
 /// How long the server may wait before it says that nothing happened, in seconds.
 const WAIT: u64 = 30;
 
@@ -50,7 +52,7 @@ pub struct EventsArgs {
     /// Only the events that were published together with this one, the summary first
     #[arg(long, value_name = "N", conflicts_with = "since")]
     pub incident: Option<u64>,
-    /// Go on with what happens from now on
+    /// Go on with what happens from now on; without --since after the last ten
     #[arg(long, short, conflicts_with = "incident")]
     pub follow: bool,
 }
@@ -168,7 +170,11 @@ fn follow(server: &Server, args: &EventsArgs, out: &mut Out) -> Exit {
     let (mut before, mut answered, mut away) = (None, false, false);
     while !out.is_broken() {
         let wait = if answered { WAIT } else { 0 };
-        let page: Vec<EventLine> = match server.get(&query(since.as_ref(), args, None, wait)) {
+        let mut asked = query(since.as_ref(), args, None, wait);
+        if since.is_none() {
+            asked += &format!("&last={TAIL}");
+        }
+        let page: Vec<EventLine> = match server.get(&asked) {
             Ok(page) => page,
             Err(ServerError::NotReachable { .. }) if answered => {
                 if !std::mem::replace(&mut away, true) {

@@ -24,6 +24,7 @@ pub const EVENT_WORDS: &[&str] = &[
     "demo",
     "store",
     "hook",
+    "old_answers",
 ];
 
 /// What `on` may say beside a kind of event.

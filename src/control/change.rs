@@ -53,6 +53,11 @@ pub enum Change {
     Record(EventKind),
     /// `state/PIN` came or went.
     Pin(Option<PinFile>),
+    /// The server is about to stop: what only time changed is written down.
+    Keep {
+        /// Told once it is with the keeper.
+        done: oneshot::Sender<()>,
+    },
     /// Stop or start a demo backend.
     Demo {
         /// The region.

@@ -173,11 +173,12 @@ pub enum EventKind {
     },
     /// An operator changed what the server does, or such a change ended.
     Hand {
-        /// Number of the override or proposal; 0 for `state/PIN`.
+        /// Number of the override or proposal; 0 for `state/PIN` and what leaves none behind.
         id: u64,
         /// The command: `drain region:us-east-1`.
         what: Arc<str>,
-        /// What became of it: `made`, `taken away`, `ended`, `proposed`, `settled`, …
+        /// What became of it: `made`, `begins`, `refused`, `taken away`, `ended`, `done`,
+        /// `proposed`, `settled`, `drained`, …
         became: Arc<str>,
         /// What it does, who did it and why.
         said: Arc<str>,
@@ -206,6 +207,17 @@ pub enum EventKind {
         what: Arc<str>,
         /// Whether it is told.
         well: bool,
+    },
+    /// Half, or all, of the old answers to a change have run out.
+    OldAnswers {
+        /// The change.
+        change: Arc<str>,
+        /// The World that carried it.
+        of_swap: u64,
+        /// The share of its clients that may still be on the old answer, by TTL and time.
+        computed: f64,
+        /// The same by the queries that came since, where enough did.
+        observed: Option<f64>,
     },
     /// Written by a newer version, that of which this one can show.
     #[serde(skip)]
@@ -276,6 +288,7 @@ impl EventKind {
             EventKind::Demo { .. } => "demo",
             EventKind::Store { .. } => "store",
             EventKind::Hook { .. } => "hook",
+            EventKind::OldAnswers { .. } => "old_answers",
             EventKind::Foreign { word, .. } => word,
         }
     }
@@ -296,9 +309,10 @@ impl EventKind {
             | EventKind::Hook { well, .. }
             | EventKind::Checker { well, .. } => !well,
             EventKind::Foreign { alarm, .. } => *alarm,
-            EventKind::Failover { .. } | EventKind::Published { .. } | EventKind::Demo { .. } => {
-                false
-            }
+            EventKind::Failover { .. }
+            | EventKind::Published { .. }
+            | EventKind::Demo { .. }
+            | EventKind::OldAnswers { .. } => false,
         }
     }
 
@@ -342,6 +356,9 @@ impl EventKind {
             },
             EventKind::Hook { hook, what, .. } => {
                 Facts { subject: Some(hook), cause: Some(what), ..Facts::default() }
+            }
+            EventKind::OldAnswers { change, .. } => {
+                Facts { subject: Some(change), ..Facts::default() }
             }
             EventKind::Breaker { .. }
             | EventKind::Published { .. }
@@ -410,7 +427,10 @@ impl fmt::Display for EventKind {
             EventKind::Geoip { what, taken: true } => write!(f, "geoip: {what}"),
             EventKind::Geoip { what, .. } => write!(f, "geoip: {what}; the old data stay in force"),
             EventKind::Hand { id, what, became, said, .. } => {
-                write!(f, "#{id} {what}: {became}")?;
+                if *id > 0 {
+                    write!(f, "#{id} ")?;
+                }
+                write!(f, "{what}: {became}")?;
                 if !said.is_empty() {
                     write!(f, " ({said})")?;
                 }
@@ -420,6 +440,14 @@ impl fmt::Display for EventKind {
             EventKind::Demo { region, .. } => write!(f, "demo: {region} killed"),
             EventKind::Store { what, .. } => write!(f, "state database: {what}"),
             EventKind::Hook { hook, what, .. } => write!(f, "hook {hook}: {what}"),
+            EventKind::OldAnswers { change, computed, observed, .. } => {
+                let percent = (computed * 100.0).ceil();
+                write!(f, "after {change}: {percent} % of clients may be on the old answer")?;
+                match observed {
+                    Some(seen) => write!(f, "; {:.1} % by the queries that came", seen * 100.0),
+                    None => Ok(()),
+                }
+            }
             EventKind::Foreign { text, .. } => f.write_str(text),
         }
     }

@@ -1,10 +1,17 @@
 //! On what grounds records are answered, and what is said when that changes.
 
 use super::event::EventKind;
-use crate::{ids::PlanId, policy::Basis, snapshot::Record, steering::PlanSteering, world::World};
+use crate::{
+    ids::PlanId,
+    policy::Basis,
+    snapshot::Record,
+    steering::{PlanSteering, Selection},
+    world::World,
+};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 /// What a change of Steering did: the `touched` plans are answered on other grounds.
@@ -18,6 +25,38 @@ pub(super) fn changed(old: &World, new: &World, touched: &[PlanId]) -> Vec<Event
         return Vec::new();
     }
     events(&new.snapshot.records, |record| moved.get(&record.plan).copied())
+}
+
+/// The plans of `new` whose records are not answered as they were in `old`, and for how long their
+/// old answers may be kept. Records are found again by name.
+pub(super) fn moved(old: &World, new: &World) -> (Vec<PlanId>, Duration) {
+    if old.warming || new.warming {
+        return (Vec::new(), Duration::ZERO);
+    }
+    let records = old.snapshot.records.iter();
+    let before: HashMap<&str, PlanId> = records.map(|record| (&*record.id, record.plan)).collect();
+    let pairs = new.snapshot.records.iter();
+    let pairs: BTreeSet<(PlanId, PlanId)> =
+        pairs.filter_map(|record| Some((*before.get(&*record.id)?, record.plan))).collect();
+    let is_other =
+        |(was, is): &(PlanId, PlanId)| !is_same(old.steering.plan(*was), new.steering.plan(*is));
+    let moved: Vec<(PlanId, PlanId)> = pairs.into_iter().filter(is_other).collect();
+    let ttls = moved.iter().map(|(was, _)| old.snapshot.plan(*was).ttl.max.as_secs());
+    let ttl = Duration::from_secs(ttls.max().unwrap_or(0).into());
+    let plans: BTreeSet<PlanId> = moved.into_iter().map(|(_, is)| is).collect();
+    (plans.into_iter().collect(), ttl)
+}
+
+/// Whether two plans give the same answers with the same shares, whatever their TTLs.
+fn is_same(one: &PlanSteering, other: &PlanSteering) -> bool {
+    let draws = |selection: &Selection| {
+        [&selection.a, &selection.aaaa, &selection.other].map(|draw| draw.shares())
+    };
+    let is_same = |(one, other): (&Selection, &Selection)| {
+        one.mask == other.mask && one.variants == other.variants && draws(one) == draws(other)
+    };
+    let (one, other) = (one.selections(), other.selections());
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
 }
 
 /// What a new Snapshot did: records, found again by name, are answered on other grounds.

@@ -6,7 +6,7 @@
 //! nothing else. Writing never waits: [`super::store::Keeper`] gathers.
 
 use super::{
-    hand::{Hand, Now, kept::KeptHand},
+    hand::{Hand, Now, kept::KeptNumbers},
     publish::{Control, TargetVerdict},
     store::{Keeper, Saved, SavedSlot, SavedTarget, Write},
 };
@@ -22,9 +22,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// Notes of the store.
@@ -50,6 +50,8 @@ pub(super) struct Kept {
     written: Option<Moment>,
     /// Whether ramps are noted down.
     has_ramps: bool,
+    /// The overrides that are written down and that this version can read.
+    overrides: BTreeSet<u64>,
 }
 
 /// A failover as it is kept: its members by name.
@@ -66,13 +68,6 @@ struct KeptRamp {
     address: Arc<str>,
     elapsed_ms: u64,
     over_ms: Option<u64>,
-}
-
-/// The hand, and when that was written down.
-#[derive(Debug, Serialize, Deserialize)]
-struct KeptNote {
-    wall_ms: u64,
-    hand: KeptHand,
 }
 
 impl Control {
@@ -104,15 +99,11 @@ impl Control {
             ..Kept::default()
         };
         let note = saved.notes.get(HAND).cloned().and_then(|v| serde_json::from_value(v).ok());
-        if let Some(KeptNote { wall_ms, hand }) = note {
-            let written = UNIX_EPOCH + Duration::from_millis(wall_ms);
-            let away = now.wall.duration_since(written).unwrap_or_default();
-            let (hand, unread) = Hand::restored(&hand, away, now);
-            if !unread.is_empty() {
-                tracing::warn!(count = unread.len(), "overrides that cannot be read are left out");
-            }
-            self.resume(hand);
-        }
+        let numbers: KeptNumbers = note.unwrap_or_default();
+        let restored = Hand::restored(numbers, &saved.overrides, now);
+        let is_read = |id: &&u64| !restored.unread.contains(id);
+        self.kept.overrides = saved.overrides.keys().filter(is_read).copied().collect();
+        self.resume(restored);
     }
 
     /// What the run before left, for the first files.
@@ -184,13 +175,34 @@ impl Control {
         }
     }
 
-    /// Has the operator's hand written down.
-    pub(super) fn keep_hand(&self, hand: &Hand) {
+    /// Has the operator's hand written down. Rows of a newer version's stay as they are.
+    pub(super) fn keep_hand(&mut self, hand: &Hand) {
         let Some(keeper) = &self.kept.keeper else { return };
         let now = Now { at: self.clock.now(), wall: self.clock.wall() };
-        let wall = now.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let kept = KeptNote { wall_ms: millis(wall), hand: hand.kept(now) };
-        keeper.write(vec![note(HAND, &kept)]);
+        let kept = hand.kept(now);
+        let here: BTreeSet<u64> = kept.iter().map(|one| one.id).collect();
+        let gone = self.kept.overrides.difference(&here);
+        let gone = gone.map(|&id| Write::Override { id, value: None });
+        let made = kept
+            .iter()
+            .map(|one| Write::Override { id: one.id, value: serde_json::to_value(one).ok() });
+        keeper.write(made.chain(gone).chain([note(HAND, &hand.numbers())]).collect());
+        self.kept.overrides = here;
+    }
+
+    /// Has written down what time alone changed, if it is time: how long failovers have waited.
+    pub(super) fn keep_times(&mut self) {
+        let now = self.clock.now();
+        if self.kept.written.is_none_or(|at| now.since(at) >= OFTEN) {
+            self.keep_all();
+        }
+    }
+
+    /// Has everything written down as it is now: the process is about to end.
+    pub(super) fn keep_all(&mut self) {
+        self.kept.written = None;
+        let world = self.publisher.world();
+        self.keep(&world);
     }
 
     /// Where everything is kept, for whoever waits until it is.

@@ -5,7 +5,7 @@ use crate::{
     clock::Moment,
     failover::{Command, Effect, Machine, Pending, Phase, Refusal, Seen},
     ids::{FailoverId, PlanId},
-    policy::{Course, Directives, SlotRamp, available},
+    policy::{Course, Directives, SlotRamp, available, rules::Mode},
     snapshot::{FailoverDefinition, Snapshot},
     steering::Moved,
 };
@@ -238,14 +238,21 @@ impl Sight {
             let up = |&node| available(&definition.tree, node, around.moved.standings, &directives);
             members.iter().map(up).collect()
         };
-        let available = up(ramps);
-        let leaving = match ramps.is_empty() {
+        let mut available = up(ramps);
+        let mut leaving = match ramps.is_empty() {
             true => vec![false; available.len()],
             // Available only thanks to what is still on its way out.
             false => std::iter::zip(&available, up(&[]))
                 .map(|(with, without)| *with && !without)
                 .collect(),
         };
+        if definition.rules.failover == Mode::Manual {
+            // Clients leave it only once somebody approves, and that is asked for when the drain
+            // starts: a ramp to nowhere would end with everybody still there.
+            for (available, leaving) in std::iter::zip(&mut available, &mut leaving) {
+                *available &= !std::mem::take(leaving);
+            }
+        }
         let gates = |member: usize| definition.gates.get(member).into_iter().flatten();
         let is_allowed = |member| gates(member).all(|gate| (around.is_up)(gate));
         Sight { allowed: (0..available.len()).map(is_allowed).collect(), available, leaving }

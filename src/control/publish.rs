@@ -10,19 +10,22 @@ pub use super::verdicts::{Said, TargetVerdict};
 use super::{
     event::{EventKind, Stamp, Summary},
     grounds,
-    hand::{Now, apply::Operator},
+    hand::{
+        apply::{Operator, Orders},
+        watching::Drains,
+    },
     journal::{Journal, SharedJournal},
     kept::Kept,
     latches::{Around, Latches, Stepped},
     overview::SharedOverview,
-    residual::{Moves, Traffic},
+    residual::{Moved, Moves, Subject, Traffic},
     store::{Keeper, Saved},
     vantage::{Nobody, Vantage},
     verdicts::{Layers, Turn},
 };
 use crate::{
     clock::{Clock, Moment},
-    failover::breaker::{self, Breaker, Fall, Step, Subject},
+    failover::breaker::{self, Breaker, Fall, Step},
     ids::{FailoverId, PlanId, SlotId},
     policy::RampKind,
     snapshot::{FailoverDefinition, Slot, Snapshot},
@@ -34,6 +37,7 @@ use crate::{
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 /// The owner of the Publisher and of everything that lives from World to World.
@@ -56,6 +60,8 @@ pub struct Control {
     pub(super) hands: HashMap<SlotId, Said>,
     /// The hand they say it with.
     pub(super) operator: Operator,
+    /// The drains among it.
+    pub(super) drains: Drains,
     pub(super) latches: Latches,
     /// The failovers that each target is a gate of.
     gated: HashMap<Arc<str>, Vec<FailoverId>>,
@@ -66,7 +72,7 @@ pub struct Control {
     /// What all this is in the middle of.
     pub(super) overview: SharedOverview,
     /// The pace of queries, and what was moved.
-    traffic: Traffic,
+    pub(super) traffic: Traffic,
     /// When the passing of time alone has something to change.
     wake: Option<Moment>,
     /// Until the first results of health checks are in.
@@ -90,6 +96,8 @@ pub(super) struct Outcome {
     /// Failovers that see something else, beside those of these plans.
     pub asked: BTreeSet<FailoverId>,
     pub events: Vec<EventKind>,
+    /// What machines are ordered to do, once they have seen the rest.
+    pub orders: Orders,
     /// When its first cause happened.
     since: Moment,
 }
@@ -124,6 +132,7 @@ impl Control {
             pinned: false,
             hands: HashMap::new(),
             operator: Operator::default(),
+            drains: Drains::default(),
             latches: Latches::default(),
             gated: HashMap::new(),
             acting: None,
@@ -183,8 +192,8 @@ impl Control {
 
     /// When [`Control::tick`] has something to do.
     pub fn wake(&self) -> Option<Moment> {
-        let wakes = [self.wake, self.breaker.wake(), self.operator.effect().next_change];
-        wakes.into_iter().flatten().min()
+        let hand = self.operator.effect().next_change.filter(|_| !self.warming);
+        [self.wake, self.breaker.wake(), hand].into_iter().flatten().min()
     }
 
     /// Writes down something that alters no answer.
@@ -203,11 +212,20 @@ impl Control {
     /// Publishes a newly compiled Snapshot. Verdicts, the order of falls and latches are carried
     /// over by stable name, so that a reload changes no answer that its files do not change.
     pub fn install(&mut self, snapshot: Arc<Snapshot>, revision: u64) {
+        self.install_for(snapshot, revision, None);
+    }
+
+    /// The same because of `cause`, where that is no load of files.
+    pub(super) fn install_for(
+        &mut self,
+        snapshot: Arc<Snapshot>,
+        revision: u64,
+        cause: Option<Arc<str>>,
+    ) {
         let started = self.clock.now();
         let old = self.publisher.world();
         let swap = old.swap + 1;
-        let snapshot =
-            self.operator.install(snapshot, Now { at: started, wall: self.clock.wall() });
+        let snapshot = self.operator.install(snapshot, started);
         self.hands = self.operator.said();
         self.pinned = self.operator.is_pinned();
         self.judged = judged(&snapshot);
@@ -233,7 +251,7 @@ impl Control {
         self.latches = latches;
         events.extend(gone);
         self.advance(&snapshot, &mut state);
-        let (_, transitions) = self.step_failovers(&snapshot, &mut state, None);
+        let (_, transitions) = self.step_failovers(&snapshot, &mut state, None, &Orders::new());
         events.extend(transitions);
         let warming = self.warming;
         let steering = match warming {
@@ -247,7 +265,16 @@ impl Control {
         self.show();
         self.keep(&old);
         let took = self.clock.now().since(started);
-        events.extend(grounds::reloaded(&old, &self.publisher.world()));
+        let world = self.publisher.world();
+        events.extend(grounds::reloaded(&old, &world));
+        let (plans_moved, ttl) = grounds::moved(&old, &world);
+        if !plans_moved.is_empty() {
+            let what = cause.or_else(|| moved_by(&events).map(|(what, _)| what));
+            let what = what.unwrap_or_else(|| format!("revision {revision}").into());
+            let moved = Moved { what, swap, subject: None };
+            self.traffic.moved(moved, &plans_moved, ttl, started);
+        }
+        self.traffic.follow(&world.snapshot, &world.state, started);
         let summary = Summary::of(&events);
         events.push(EventKind::Published { plans, took, summary });
         self.write(swap, events);
@@ -297,12 +324,15 @@ impl Control {
     pub fn tick(&mut self) {
         self.publisher.collect();
         let now = self.clock.now();
-        self.traffic.tick(now);
+        let old_answers = self.traffic.tick(now);
+        self.write(self.publisher.world().swap, old_answers);
         self.turn_hand();
+        self.keep_times();
         match self.breaker.wake().is_some_and(|at| at <= now) {
             true => self.heard(),
             false => self.follow(Step::default(), BTreeSet::new(), now),
         }
+        self.look_at_drains();
     }
 
     /// What the breaker makes of one judgement.
@@ -375,11 +405,12 @@ impl Control {
 
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
     pub(super) fn settle(&mut self, old: &World, outcome: Outcome) {
-        let Outcome { mut state, mut touched, mut asked, mut events, since } = outcome;
+        let Outcome { mut state, mut touched, mut asked, mut events, orders, since } = outcome;
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
         asked.extend(failovers);
         touched.extend(self.advance(&old.snapshot, &mut state));
-        let (moved, transitions) = self.step_failovers(&old.snapshot, &mut state, Some(&asked));
+        let (moved, transitions) =
+            self.step_failovers(&old.snapshot, &mut state, Some(&asked), &orders);
         touched.extend(moved);
         events.extend(transitions);
         if *old.state == state {
@@ -403,9 +434,14 @@ impl Control {
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
         self.show();
         self.keep(old);
-        if let Some(what) = moved_by(&events) {
-            self.traffic.moved(what, swap, &old.snapshot, &touched, self.clock.now());
+        let (world, now) = (self.publisher.world(), self.clock.now());
+        if let Some((what, subject)) = moved_by(&events) {
+            let ttls = touched.iter().map(|plan| old.snapshot.plan(*plan).ttl.max.as_secs());
+            let ttl = Duration::from_secs(ttls.max().unwrap_or(0).into());
+            let moved = Moved { what, swap, subject: Some(subject) };
+            self.traffic.moved(moved, &touched, ttl, now);
         }
+        self.traffic.follow(&world.snapshot, &world.state, now);
         // A ramp that only went on by a second is no news; that it began is, and its end.
         if !events.is_empty() || !ramps_on {
             let (plans, summary) = (touched.len(), Summary::of(&events));
@@ -439,16 +475,30 @@ impl Control {
         snapshot: &Snapshot,
         state: &mut State,
         asked: Option<&BTreeSet<FailoverId>>,
+        orders: &Orders,
     ) -> (BTreeSet<PlanId>, Vec<EventKind>) {
         let now = self.clock.now();
         let mut latches = std::mem::take(&mut self.latches);
-        let orders = self.operator.orders(self.operator.effect());
-        let order = |definition: &FailoverDefinition| orders.of(definition);
+        let told = self.operator.told(self.operator.effect());
+        let order = |definition: &FailoverDefinition| told.of(definition);
         let is_up = |key: &str| self.is_up(key);
         let around = Around { moved: state.moved(), is_up: &is_up, order: &order };
-        let Stepped { courses, plans, events } = latches.step(snapshot, &around, asked, now);
-        self.latches = latches;
+        let Stepped { courses, mut plans, mut events } =
+            latches.step(snapshot, &around, asked, now);
         state.courses = courses;
+        if !orders.is_empty() {
+            let around = Around { moved: state.moved(), is_up: &is_up, order: &order };
+            for (id, wish) in orders {
+                // One that refuses stays as it is; whoever ordered it was told before.
+                events.extend(latches.command(snapshot, &around, *id, *wish).unwrap_or_default());
+            }
+            let asked = orders.iter().map(|(id, _)| *id).collect();
+            let after = latches.step(snapshot, &around, Some(&asked), now);
+            plans.extend(after.plans);
+            events.extend(after.events);
+            state.courses = after.courses;
+        }
+        self.latches = latches;
         let runs = |ramp: &RampState| is_running(ramp, snapshot, now);
         let ramps = state.ramps.iter().any(runs).then(|| now.next_second());
         self.wake = self.latches.wake(snapshot, now).into_iter().chain(ramps).min();
@@ -471,7 +521,7 @@ impl Outcome {
     pub(super) fn new(old: &World, since: Moment) -> Outcome {
         let state = (*old.state).clone();
         let (touched, asked) = (BTreeSet::new(), BTreeSet::new());
-        Outcome { state, touched, asked, events: Vec::new(), since }
+        Outcome { state, touched, asked, events: Vec::new(), orders: Orders::new(), since }
     }
 
     /// Turns `slot` and notes the plans that look different then. A probe that failed without
@@ -490,7 +540,7 @@ impl Outcome {
 }
 
 /// What of `events` moved clients, in words; nothing if nothing did.
-fn moved_by(events: &[EventKind]) -> Option<Arc<str>> {
+fn moved_by(events: &[EventKind]) -> Option<(Arc<str>, Subject)> {
     let failovers = || events.iter().filter(|event| matches!(event, EventKind::Failover { .. }));
     let verdicts = || {
         events.iter().filter(|event| match event {
@@ -498,15 +548,21 @@ fn moved_by(events: &[EventKind]) -> Option<Arc<str>> {
             _ => false,
         })
     };
-    let first = match failovers().next().or_else(|| verdicts().next())? {
-        EventKind::Failover { name, from, to, .. } => format!("{name}: {from} → {to}"),
-        EventKind::Verdict { slot, to, .. } => format!("{slot} is {}", to.word()),
+    let (first, subject) = match failovers().next().or_else(|| verdicts().next())? {
+        EventKind::Failover { name, from, to, .. } => {
+            (format!("{name}: {from} → {to}"), Subject::Failover(Arc::clone(name)))
+        }
+        EventKind::Verdict { slot, address, to, .. } => {
+            let subject = Subject::Slot(Arc::clone(slot), Arc::clone(address));
+            (format!("{slot} is {}", to.word()), subject)
+        }
         _ => return None,
     };
-    Some(match failovers().count() + verdicts().count() {
+    let what = match failovers().count() + verdicts().count() {
         1 => first.into(),
         all => format!("{first} and {} more", all - 1).into(),
-    })
+    };
+    Some((what, subject))
 }
 
 /// Whether some plan's answers change with the time while `ramp` lasts.
@@ -516,7 +572,10 @@ fn is_running(ramp: &RampState, snapshot: &Snapshot, now: Moment) -> bool {
 }
 
 /// Each target of `snapshot` with the group it falls with: its region, else its pool.
-fn subjects<'s>(snapshot: &'s Snapshot, unlike: &'s Unlike) -> impl Iterator<Item = Subject> + 's {
+fn subjects<'s>(
+    snapshot: &'s Snapshot,
+    unlike: &'s Unlike,
+) -> impl Iterator<Item = breaker::Subject> + 's {
     let mut seen = HashSet::new();
     let first =
         move |slot: &&Slot| slot.target.as_ref().is_some_and(|key| seen.insert(Arc::clone(key)));
@@ -527,7 +586,7 @@ fn subjects<'s>(snapshot: &'s Snapshot, unlike: &'s Unlike) -> impl Iterator<Ite
             None => format!("pool:{}", slot.name.rsplit_once('/').map_or("", |(pool, _)| pool)),
         };
         let (acts, can_be_asked) = (!unlike.observed.contains(&key), !unlike.pushed.contains(&key));
-        Some(Subject { key, group: group.into(), acts, can_be_asked })
+        Some(breaker::Subject { key, group: group.into(), acts, can_be_asked })
     })
 }
 

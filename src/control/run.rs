@@ -208,6 +208,11 @@ impl Loop {
             }
             Change::Record(kind) => self.control.record(kind),
             Change::Pin(file) => self.control.pin_file(file),
+            Change::Keep { done } => {
+                self.control.keep_all();
+                // Whoever asked may have gone away.
+                let _ = done.send(());
+            }
             Change::Demo { region, up, reply } => {
                 let done = (self.hooks.demo)(&region, up);
                 if done.is_ok() {
@@ -280,6 +285,7 @@ impl Loop {
 
     fn install(&mut self, prepared: Prepared, cause: &str) -> Report {
         let report = prepared.report;
+        self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(prepared.snapshot, report.revision);

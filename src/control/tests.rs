@@ -92,8 +92,9 @@ impl Bench {
     fn events(&mut self) -> Vec<String> {
         let journal = self.control.journal();
         let journal = journal.lock();
-        let new: Vec<_> = journal.since(self.read).collect();
+        let mut new: Vec<_> = journal.since(self.read).collect();
         self.read = new.last().map_or(self.read, |event| event.seq);
+        new.retain(|event| !matches!(event.kind, EventKind::OldAnswers { .. }));
         let words = |kind: &EventKind| match kind {
             EventKind::Published { plans, .. } => format!("published: {plans} plans"),
             EventKind::Verdict { slot, from, to, reason, .. } => {
@@ -697,4 +698,125 @@ fn a_gate_without_a_result_is_shut_and_its_opening_lets_the_move_through() {
     // A gate that shuts behind the clients sends nobody back.
     bench.at(13).observe("down db");
     assert_eq!(bench.answer(0), ["d1"]);
+}
+
+/// A Control over `APP` on a state folder, its keeper, and a clock of its own.
+fn kept(dir: &std::path::Path, clock: &Arc<Hands>) -> (Control, super::store::Keeper) {
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let (keeper, saved, _) = super::store::Keeper::open(dir, Arc::clone(&clock)).unwrap();
+    let mut control = Control::with_saved(clock, saved, keeper.clone());
+    control.install(Arc::new(compiled(APP, &["app"])), 1);
+    (control, keeper)
+}
+
+#[tokio::test]
+async fn a_failback_that_waits_goes_on_where_it_was_after_a_crash_in_quiet_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands::default());
+    let (mut control, keeper) = kept(dir.path(), &clock);
+    let at = |now: u64| clock.0.store(secs(now).0, Ordering::Relaxed);
+    let up = ["i1/4", "d1/4"].map(|key| verdict(key, Standing::Up, secs(1)));
+    control.observe(up.into());
+    control.warm();
+    at(10);
+    control.observe(vec![verdict("i1/4", Standing::Down, secs(10))]);
+    at(100);
+    control.observe(vec![verdict("i1/4", Standing::Up, secs(100))]);
+    assert_eq!(control.wake(), Some(secs(400)));
+    // Nothing happens for nearly five minutes.
+    for now in 101..391 {
+        at(now);
+        control.tick();
+    }
+    keeper.close().await.unwrap();
+    drop(control);
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let left = control.wake().unwrap();
+    assert!(left > secs(0) && left <= secs(20), "{left:?}");
+    keeper.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_override_of_a_newer_version_costs_no_other_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands::default());
+    let override_of = |id: u64, action: &str| {
+        let value = serde_json::json!({
+            "id": id, "target": "pool:iad", "action": { "do": action }, "who": "ana",
+            "made_ms": 0, "written_ms": 0, "turn": id, "elapsed_ms": 0, "starts_in_ms": 0,
+        });
+        super::store::Write::Override { id, value: Some(value) }
+    };
+    let (_, keeper) = kept(dir.path(), &clock);
+    keeper.write(vec![override_of(3, "drain"), override_of(4, "eclipse")]);
+    keeper.close().await.unwrap();
+    let (mut control, keeper) = kept(dir.path(), &clock);
+    let ids = |control: &Control| -> Vec<u64> {
+        control.hand().load().hand.overrides().iter().map(|one| one.id).collect()
+    };
+    assert_eq!(ids(&control), [3]);
+    let alarms = |control: &Control| {
+        let journal = control.journal();
+        let journal = journal.lock();
+        journal.since(0).filter(|e| e.kind.is_alarm()).map(|e| e.kind.to_string()).next()
+    };
+    let alarm = alarms(&control).unwrap();
+    assert!(alarm.starts_with("#4 an override: not understood"), "{alarm}");
+    // The next change of an operator's writes over nothing.
+    let wish = super::hand::Wish::Pin;
+    let command = super::hand::Command {
+        wish,
+        who: "bo".into(),
+        reason: None,
+        begins: None,
+        lasts: None,
+        break_glass: false,
+        dry_run: false,
+        even_if_unknown: false,
+    };
+    control.command(&command, &super::hand::clients::Clients::default()).unwrap();
+    assert_eq!(ids(&control), [3, 5]);
+    keeper.close().await.unwrap();
+    drop(control);
+    let (keeper, saved, _) =
+        super::store::Keeper::open(dir.path(), clock as Arc<dyn Clock>).unwrap();
+    assert_eq!(saved.overrides.keys().copied().collect::<Vec<_>>(), [3, 4, 5]);
+    assert_eq!(saved.overrides[&4]["action"]["do"], "eclipse");
+    keeper.close().await.unwrap();
+}
+
+#[test]
+fn old_answers_are_measured_after_ramps_reloads_and_by_the_pace_before_them() {
+    let telemetry = Arc::new(crate::telemetry::Telemetry::default());
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    bench.control.count_by(Arc::clone(&telemetry));
+    bench.control.install(ramped(), 2);
+    bench.at(10).observe("down n1/4");
+    bench.at(41).control.tick();
+    bench.at(70).observe("up n1/4");
+    let left = |bench: &Bench| {
+        let left = bench.control.moves().left(&telemetry, bench.clock.now());
+        left.into_iter().map(|left| (left.what.to_string(), left.computed)).next().unwrap()
+    };
+    assert_eq!(left(&bench), ("z/n1 is up".into(), 1.0));
+    for now in 71..=80 {
+        bench.at(now).control.tick();
+    }
+    // Ten seconds in which a half still got the old answer on average, of a TTL of thirty.
+    let (_, now) = left(&bench);
+    assert!((now - (1.0 - (10.0 - 4.95) / 30.0)).abs() < 0.02, "{now}");
+    bench.at(95).control.tick();
+    bench.at(111).control.tick();
+    assert_eq!(left(&bench).1, 0.0);
+    let told = bench.control.journal();
+    let told = told.lock().since(0).filter(|e| e.kind.word() == "old_answers").count();
+    assert_eq!(told, 3, "all of the first, half and all of the second");
+    // A reload that answers otherwise is a move; one that does not is none.
+    let before = bench.control.moves().left(&telemetry, bench.clock.now()).len();
+    bench.at(112).control.install(ramped(), 3);
+    assert_eq!(bench.control.moves().left(&telemetry, bench.clock.now()).len(), before);
+    let moved = APP.replace("www = dub nrt", "www = iad nrt");
+    bench.control.install(Arc::new(compiled(&moved, &["app", "www"])), 4);
+    assert_eq!(left(&bench), ("revision 4".into(), 1.0));
 }

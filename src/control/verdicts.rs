@@ -193,6 +193,7 @@ impl Turn<'_> {
             Some(RampState { kind: RampKind::Leaving, since, over: Some(over), .. }) => {
                 let left = over.saturating_sub(since.elapsed(now));
                 let since = Since::resumed(left, now);
+                let since = if self.layers.pinned { since.paused(now) } else { since };
                 Some(RampState { slot, kind: RampKind::Rising, since, over: Some(over) })
             }
             Some(RampState { kind: RampKind::Leaving, .. }) => None,

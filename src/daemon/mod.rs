@@ -265,6 +265,11 @@ async fn start(
     })
     .await
     .context("stopping the datapath")?;
+    let (done, kept) = oneshot::channel();
+    if changes.send(Change::Keep { done }).is_ok() {
+        // A loop that ended has nothing to keep.
+        let _ = timeout(CLOSING, kept).await;
+    }
     minding.iter().for_each(JoinHandle::abort);
     main_loop.abort();
     match timeout(CLOSING, keeper.close()).await {

@@ -152,15 +152,24 @@ impl Group {
 
     /// Gives it `body` to read and waits for its end.
     async fn finish(&mut self, body: Vec<u8>) -> Result<(), Failure> {
-        if let Some(mut stdin) = self.child.stdin.take() {
-            // One that does not read all of it may end well all the same.
-            let _ = stdin.write_all(&body).await;
-        }
-        let mut said = Vec::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            // What cannot be read is not shown.
-            let _ = stderr.take(OUTPUT_MAX).read_to_end(&mut said).await;
-        }
+        let (stdin, stderr) = (self.child.stdin.take(), self.child.stderr.take());
+        let feed = async move {
+            if let Some(mut stdin) = stdin {
+                // One that does not read all of it may end well all the same.
+                let _ = stdin.write_all(&body).await;
+            }
+        };
+        let listen = async {
+            let mut said = Vec::new();
+            if let Some(mut stderr) = stderr {
+                // What cannot be read is not shown; the rest is read all the same, so that nobody
+                // who says much is stopped by a pipe that is full or closed.
+                let _ = (&mut stderr).take(OUTPUT_MAX).read_to_end(&mut said).await;
+                let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+            }
+            said
+        };
+        let ((), said) = tokio::join!(feed, listen);
         let status = self.child.wait().await.map_err(Failure::passing)?;
         if status.success() {
             return Ok(());

@@ -20,7 +20,10 @@ use serde::Serialize;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{runtime::Handle, sync::mpsc, task::AbortHandle};
@@ -88,6 +91,8 @@ pub struct Hooks {
 struct Running {
     def: HookDef,
     line: Arc<Mutex<HookLine>>,
+    /// The newest event that it is done with.
+    told: Arc<AtomicU64>,
     task: AbortHandle,
 }
 
@@ -114,8 +119,11 @@ impl Hooks {
         let mut running = self.lock();
         let mut before = std::mem::take(&mut *running);
         for def in defs {
-            let same = before.remove(&def.name).filter(|known| known.def == *def);
-            let hook = same.unwrap_or_else(|| self.start(def));
+            let hook = match before.remove(&def.name) {
+                Some(known) if known.def == *def => known,
+                // What waits for the hook as it was waits for it as it is.
+                known => self.start(def, known.as_ref()),
+            };
             running.insert(def.name.clone(), hook);
         }
     }
@@ -129,10 +137,13 @@ impl Hooks {
         lines
     }
 
-    fn start(&self, def: &HookDef) -> Running {
-        let line = HookLine { name: def.name.clone(), ..HookLine::default() };
+    fn start(&self, def: &HookDef, before: Option<&Running>) -> Running {
+        let fresh = || HookLine { name: def.name.clone(), ..HookLine::default() };
+        let line = before.map_or_else(fresh, |before| lock(&before.line).clone());
         let line = Arc::new(Mutex::new(line));
-        let seen = *self.journal.newest().borrow();
+        let newest = *self.journal.newest().borrow();
+        let told = before.map_or(newest, |before| before.told.load(Ordering::Relaxed));
+        let (seen, told) = (told, Arc::new(AtomicU64::new(told)));
         let hook = Hook {
             courier: Courier::new(def, &self.dir),
             def: def.clone(),
@@ -141,11 +152,12 @@ impl Hooks {
             pace: self.pace,
             dice: Dice::seeded(seen ^ def.name.len() as u64),
             line: Arc::clone(&line),
+            told: Arc::clone(&told),
             seen,
             is_failing: false,
         };
         let task = self.runtime.spawn(hook.run()).abort_handle();
-        Running { def: def.clone(), line, task }
+        Running { def: def.clone(), line, told, task }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Running>> {
@@ -173,6 +185,8 @@ struct Hook {
     pace: Pace,
     dice: Dice,
     line: Arc<Mutex<HookLine>>,
+    /// The newest event it is done with, for a hook of the same name after it.
+    told: Arc<AtomicU64>,
     /// The newest event it has looked at.
     seen: u64,
     is_failing: bool,
@@ -185,7 +199,9 @@ impl Hook {
             newest.borrow_and_update();
             while let Some(told) = self.next() {
                 self.deliver(&told).await;
+                self.told.store(self.seen, Ordering::Relaxed);
             }
+            self.told.store(self.seen, Ordering::Relaxed);
             // The journal is gone only when the server is.
             if newest.changed().await.is_err() {
                 return;
@@ -203,11 +219,13 @@ impl Hook {
         }
         let mut events = journal.since(self.seen).peekable();
         while let Some(first) = events.peek().map(|event| event.incident) {
-            let (mut lines, mut count, mut wanted) = (Vec::new(), 0, false);
+            let (mut lines, mut count) = (Vec::new(), 0);
+            let (mut wanted, mut alarm) = (false, false);
             while let Some(event) = events.next_if(|event| event.incident == first) {
                 self.seen = event.seq;
                 count += 1;
                 wanted |= self.def.wants(event.kind.word(), event.kind.is_alarm());
+                alarm |= event.kind.is_alarm();
                 if lines.len() < EVENTS_MAX {
                     lines.push(EventLine::from(event));
                 }
@@ -218,7 +236,7 @@ impl Hook {
                     hook: self.def.name.clone(),
                     incident: first,
                     at: line.at.clone(),
-                    alarm: lines.iter().any(|line| line.alarm),
+                    alarm,
                     text: line.text.clone(),
                     count,
                     events: lines,

@@ -208,6 +208,47 @@ async fn a_hook_that_stays_goes_on_and_one_that_left_ends() {
     assert!(bench.hooks.state().is_empty());
 }
 
+#[tokio::test]
+async fn a_program_that_says_much_before_it_reads_is_heard_out() {
+    let bench = Bench::new();
+    let way =
+        script(&bench, "head -c 300000 /dev/zero >&2 || exit 9; cat > read.json; echo well >&2");
+    bench.hooks.update(&[hook(way)]);
+    bench.happens(Standing::Down);
+    let line = bench.until(|line| line.delivered + line.failed == 1).await;
+    assert_eq!((line.delivered, line.last_error), (1, None));
+}
+
+#[tokio::test]
+async fn a_hook_that_is_edited_goes_on_where_it_was() {
+    let bench = Bench::new();
+    let slow = script(&bench, "cat > /dev/null; test -e go || exit 1");
+    let def = HookDef { retries: 10_000, ..hook(slow) };
+    bench.hooks.update(std::slice::from_ref(&def));
+    bench.happens(Standing::Down);
+    bench.happens(Standing::Down);
+    bench.until(|line| line.last_error.is_some()).await;
+    std::fs::write(bench.dir.path().join("go"), "").unwrap();
+    bench.hooks.update(&[HookDef { retries: 9_999, ..def }]);
+    let line = bench.until(|line| line.delivered == 2).await;
+    assert_eq!((line.failed, line.missed), (0, 0));
+}
+
+#[tokio::test]
+async fn an_alarm_beyond_the_first_twenty_events_is_one() {
+    let (bench, (at, mut requests)) = (Bench::new(), server(&[204]).await);
+    std::fs::write(bench.dir.path().join("token"), "secret-token\n").unwrap();
+    bench.hooks.update(&[hook(webhook(at))]);
+    let mut events = vec![EventKind::Demo { region: "us".into(), up: true }; 30];
+    events.push(EventKind::Refused { cause: "SIGHUP".into(), errors: 1 });
+    let stamp = Stamp { at: Moment(1), wall: SystemTime::UNIX_EPOCH, swap: 1, who: None };
+    bench.journal.record_all(stamp, events);
+    let request = requests.recv().await.unwrap();
+    let told: serde_json::Value =
+        serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!((&told["alarm"], &told["count"]), (&true.into(), &31.into()));
+}
+
 #[test]
 fn pauses_double_up_to_the_most_and_half_of_them_is_chance() {
     let (pace, mut dice) = (Pace::default(), Dice::seeded(1));

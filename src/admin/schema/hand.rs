@@ -34,7 +34,7 @@ pub struct HandRequest {
     /// In how long it is to begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_in_ms: Option<u64>,
-    /// When it is to begin, RFC 3339.
+    /// When it is to begin: RFC 3339, or the next time that a clock (UTC) shows `02:00`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     /// For how long.
@@ -78,6 +78,9 @@ pub struct HandReply {
     pub broke: Vec<ViolationLine>,
     /// Records left with nothing that is up: they answer by `all_down`.
     pub last_resort: usize,
+    /// What else there is to know: what it makes wait, what will hide it.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The command lines that undo it.
     pub undo: Vec<String>,
     /// Who would move: of dry runs, proposals and approvals.
@@ -93,7 +96,7 @@ pub struct HandReply {
 pub struct HandList {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// In the order they were made; the last that matches wins.
+    /// In the order they were made; the last to begin that matches wins.
     pub overrides: Vec<OverrideLine>,
     /// Changes that wait for a second person.
     pub proposals: Vec<ProposalLine>,
@@ -149,6 +152,9 @@ pub struct OverrideLine {
     pub hides: Vec<u64>,
     /// Overrides that hide it, wholly or in part.
     pub hidden_by: Vec<u64>,
+    /// Why it never began: the safety rule that forbade it when its time came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// Whether it went over a safety rule.
     pub break_glass: bool,
     /// How far a drain has come.
@@ -160,14 +166,22 @@ pub struct OverrideLine {
 /// How far a drain has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DrainState {
-    /// `draining` or `drained`.
+    /// `draining`, `still-answered` or `drained`.
     pub state: DrainWord,
-    /// The share of answers that still named it lately; absent where it is not counted.
+    /// The share of some record's clients that are sent there now.
+    pub answered_share: f64,
+    /// The share of answers that named its region lately; absent where it is not all of one.
     pub observed_share: Option<f64>,
     /// The share of its clients that resolvers may still send there, by ramp and TTL.
     pub residual_share: f64,
     /// Since when.
     pub since: String,
+    /// What keeps it in the answers, if it is still answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What ends that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// Whether drained endpoints may be taken away.
@@ -176,6 +190,8 @@ pub struct DrainState {
 pub enum DrainWord {
     /// Clients may still come.
     Draining,
+    /// It is answered, and stays so until somebody does something.
+    StillAnswered,
     /// None do.
     Drained,
 }

@@ -19,10 +19,10 @@ Examples:
       Which share of clients would move, from where to where.
 
 Targets: region:NAME pool:ZONE/POOL endpoint:ZONE/POOL/ENDPOINT check:NAME; `*` is anything but /.
-The last override that matches wins; one that hides another says so.
+The last override to begin wins; one that hides another says so.
 
-Exit codes: 0 done · 1 nothing matches · 2 usage · 5 no server answers · 6 a safety rule forbids it ·
-10 proposed: a second person has to confirm it";
+Exit codes: 0 done · 1 nothing matches; with --wait: still answered, and what ends that · 2 usage ·
+5 no server answers · 6 a safety rule forbids it · 10 proposed: a second person has to confirm it";
 
 const UNDRAIN_EXAMPLES: &str = "\
 Examples:
@@ -47,7 +47,7 @@ pub struct DrainArgs {
     /// Let clients leave evenly over this time
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub over: Option<Duration>,
-    /// Wait until no client should come any more
+    /// Wait until no client is sent there and the last answer has run out
     #[arg(long, conflicts_with = "dry_run")]
     pub wait: bool,
     /// When, why, who.
@@ -114,6 +114,9 @@ fn wait(args: &DrainArgs, id: u64, out: &mut Out) -> Exit {
             out.error(format_args!("#{id} is there no more: it was taken away, or ended"), None);
             return Exit::Failed;
         };
+        if let Some(exit) = stuck(&line, out) {
+            return exit;
+        }
         if line.drain.as_ref().is_some_and(|drain| drain.state == DrainWord::Drained) {
             out.progress_ends();
             match out.wants_json() {
@@ -125,6 +128,24 @@ fn wait(args: &DrainArgs, id: u64, out: &mut Out) -> Exit {
         out.progress(&progress(&line));
         thread::sleep(LOOK);
     }
+}
+
+/// That the drain `line` comes to nothing unless somebody does something, if so.
+fn stuck(line: &OverrideLine, out: &mut Out) -> Option<Exit> {
+    if let Some(why) = &line.refused {
+        out.progress_ends();
+        out.error(format_args!("#{} never began: {why}", line.id), None);
+        return Some(Exit::Failed);
+    }
+    let drain = line.drain.as_ref().filter(|drain| drain.state == DrainWord::StillAnswered)?;
+    out.progress_ends();
+    let why = drain.why.as_deref().unwrap_or_default();
+    let share = drain.answered_share * 100.0;
+    out.error(
+        format_args!("not drained: {share:.1} % of clients are still sent there: {why}"),
+        drain.remedy.as_deref(),
+    );
+    Some(Exit::Failed)
 }
 
 fn progress(line: &OverrideLine) -> String {

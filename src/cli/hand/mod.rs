@@ -20,10 +20,14 @@ use super::{
 use crate::{
     admin::schema::hand::{HandReply, HandRequest},
     config::parse_duration,
+    control::hand::command::Begins,
 };
 use clap::Args;
 use hyper::StatusCode;
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 /// What every verb takes.
 #[derive(Args, Clone, Debug, Default)]
@@ -34,7 +38,7 @@ pub struct HandArgs {
     /// End by itself after this time: 30m
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub lasts: Option<Duration>,
-    /// Begin then, or so much later: 2026-11-23T02:00Z, +10m
+    /// Begin then (UTC), or so much later: 2026-11-23T02:00Z, 02:00, +10m
     #[arg(long, value_name = "WHEN")]
     pub at: Option<When>,
     /// Why, for those who read it later
@@ -59,7 +63,7 @@ pub struct HandArgs {
 pub enum When {
     /// `+10m`.
     After(Duration),
-    /// A time of day, RFC 3339.
+    /// A time, with its day or without.
     At(String),
 }
 
@@ -70,10 +74,8 @@ impl FromStr for When {
         if let Some(delay) = text.strip_prefix('+') {
             return parse_duration(delay).map(When::After);
         }
-        match text.parse::<jiff::Timestamp>() {
-            Ok(at) => Ok(When::At(at.to_string())),
-            Err(_) => Err("write 2026-11-23T02:00Z, or +10m for ten minutes from now".to_owned()),
-        }
+        // The server's clock says which day is meant; here it is only read.
+        Begins::at(text, SystemTime::UNIX_EPOCH).map(|_| When::At(text.to_owned()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{refused, show::numbers};
 use crate::{
-    admin::schema::hand::{DrainState, HandList, OverrideLine},
+    admin::schema::hand::{DrainState, DrainWord, HandList, OverrideLine},
     cli::{
         Exit,
         folder::FolderArgs,
@@ -18,8 +18,8 @@ use std::time::Duration;
 const EXAMPLES: &str = "\
 Examples:
   tradewind overrides
-      Every override in the order made (the last that matches wins): what it does now, what it
-      hides, when it ends, and the command line that takes it away. Proposals that wait for a
+      Every override in the order made (the last to begin wins): what it does now, what it hides,
+      when it ends, and the command line that takes it away. Proposals that wait for a
       second person stand below.
 
 Exit codes: 0 well · 5 no server answers";
@@ -75,6 +75,9 @@ fn row(line: &OverrideLine) -> Vec<String> {
     if let Some(starts) = &line.starts {
         does = format!("from {starts}: {does}");
     }
+    if let Some(why) = &line.refused {
+        does = format!("never began: {why}");
+    }
     does += &line.drain.as_ref().map(drain).unwrap_or_default();
     if !line.hides.is_empty() {
         does += &format!("; hides {}", numbers(&line.hides));
@@ -98,8 +101,10 @@ fn row(line: &OverrideLine) -> Vec<String> {
 }
 
 fn drain(state: &DrainState) -> String {
-    match state.residual_share {
-        share if share > 0.0 => format!("; {:.0} % may be left", share * 100.0),
-        _ => String::new(),
+    match (&state.why, state.residual_share) {
+        (Some(why), _) => format!("; still answered: {why}"),
+        (None, share) if share > 0.0 => format!("; {:.0} % may be left", share * 100.0),
+        (None, _) if state.state == DrainWord::Drained => "; drained".to_owned(),
+        (None, _) => String::new(),
     }
 }

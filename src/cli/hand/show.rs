@@ -47,6 +47,9 @@ pub(super) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Ex
     if let Some(preview) = &reply.preview {
         self::preview(preview, out);
     }
+    for note in &reply.notes {
+        out.line(note);
+    }
     for line in &reply.undo {
         out.line(format_args!("undo: {}", with_folder(line, folder)));
     }

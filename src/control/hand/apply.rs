@@ -4,30 +4,33 @@
 //! the files as compiled, since weights are changed in a copy of them.
 
 use super::{
-    Action, Command, Done, Effect, Hand, Now, Override, Refusal, SlotIs, clients::Clients,
-    command::Planned, effect::FailoverHand, pin::PinFile, safety, shares::Standpoint, weights,
-    words,
+    Command, Done, Effect, Hand, Now, Override, Refusal, SlotIs, Stage, clients::Clients,
+    drain::Progress, effect::FailoverHand, foresee::Supposed, kept::Restored, pin::PinFile,
+    shares::Standpoint, tell, weights,
 };
 use crate::{
     clock::Moment,
     control::{
         event::EventKind,
-        latches::{Around, Order},
+        latches::Order,
         publish::{Control, Outcome, Said},
     },
     failover::{self, Wait},
     ids::{FailoverId, RecordId, SlotId},
-    policy::Course,
+    place::LocationTable,
     snapshot::{FailoverDefinition, Snapshot},
     units::Ttl,
     verdict::Standing,
-    world::State,
+    world::{State, World},
 };
 use arc_swap::ArcSwap;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
+
+/// Failovers that are named to whoever makes them wait; more are listed by `approve`.
+const ASKING_NAMED: usize = 5;
 
 /// The hand as it is shown.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +39,8 @@ pub struct ShownHand {
     pub hand: Hand,
     /// `state/PIN`, as it was last seen.
     pub file: Option<PinFile>,
+    /// How far the drains among it have come, by number.
+    pub drains: Arc<BTreeMap<u64, Progress>>,
 }
 
 /// The hand as it is shared with those who show it.
@@ -65,22 +70,62 @@ pub struct Waiting {
 /// What control keeps for the operator's hand.
 #[derive(Debug, Default)]
 pub struct Operator {
-    hand: Hand,
+    pub(super) hand: Hand,
     /// What it decides in the Snapshot in force.
-    effect: Effect,
+    pub(super) effect: Effect,
     /// The Snapshot as compiled, with the weights of the files.
-    files: Arc<Snapshot>,
+    pub(super) files: Arc<Snapshot>,
     /// `state/PIN`, as it was last seen.
     file: Option<PinFile>,
+    /// Clients as they were last counted, and where they are: for rules that speak of shares.
+    clients: Clients,
+    table: Option<Arc<LocationTable>>,
+    drains: Arc<BTreeMap<u64, Progress>>,
     shown: SharedHand,
 }
 
 impl Operator {
     /// Takes newly compiled files; the same with the weights that operators gave.
-    pub(in crate::control) fn install(&mut self, files: Arc<Snapshot>, now: Now) -> Arc<Snapshot> {
+    pub(in crate::control) fn install(
+        &mut self,
+        files: Arc<Snapshot>,
+        now: Moment,
+    ) -> Arc<Snapshot> {
         self.files = files;
-        self.effect = self.hand.effect(&self.files, now.at);
+        self.decide(now);
         weights::patched(&self.files, &self.effect.weights)
+    }
+
+    /// Works out what the hand decides.
+    fn decide(&mut self, now: Moment) {
+        self.effect = self.hand.effect(&self.files, now);
+    }
+
+    /// Lets ramps of drains stand still while everything is pinned; whether that altered any.
+    fn freeze(&mut self, is_pinned: bool, now: Moment) -> bool {
+        let altered = self.hand.freeze(is_pinned, now);
+        if altered {
+            self.decide(now);
+            self.show();
+        }
+        altered
+    }
+
+    /// What operators told the server.
+    pub(in crate::control) fn hand(&self) -> &Hand {
+        &self.hand
+    }
+
+    /// Clients for a rule that speaks of shares. Counting takes 25 ms for each map of files that
+    /// were loaded since somebody last asked, and keeps answers waiting for no longer: it is done
+    /// only when something begins by itself under such a rule.
+    pub(super) fn clients(&mut self) -> &Clients {
+        if let Some(table) = &self.table
+            && self.files.safety.iter().any(|rule| rule.respect_capacity)
+        {
+            self.clients = Clients::count(&self.files, table, &self.clients);
+        }
+        &self.clients
     }
 
     /// The Snapshot as compiled.
@@ -105,7 +150,7 @@ impl Operator {
     }
 
     /// What the machines of failovers are told while the hand decides `effect`.
-    pub(in crate::control) fn orders(&self, effect: &Effect) -> Orders {
+    pub(in crate::control) fn told(&self, effect: &Effect) -> Told {
         let is_pinned = self.file.is_some() || effect.pinned.is_some();
         let order = |hand: &FailoverHand| Order {
             prefer: hand.prefer.map(|(member, _)| member),
@@ -113,27 +158,38 @@ impl Operator {
         };
         let name = |id: &FailoverId| Arc::clone(&self.files.failovers[id.index()].name);
         let by_name = effect.failovers.iter().map(|(id, hand)| (name(id), order(hand))).collect();
-        Orders { by_name, others: Order { prefer: None, held: is_pinned } }
+        Told { by_name, others: Order { prefer: None, held: is_pinned } }
     }
 
-    fn take(&mut self, hand: Hand) {
+    pub(super) fn take(&mut self, hand: Hand) {
         self.hand = hand;
         self.show();
     }
 
+    /// Shows how far drains have come.
+    pub(super) fn show_drains(&mut self, drains: BTreeMap<u64, Progress>) {
+        if *self.drains != drains {
+            self.drains = Arc::new(drains);
+            self.show();
+        }
+    }
+
     fn show(&self) {
-        let (hand, file) = (self.hand.clone(), self.file.clone());
-        self.shown.store(Arc::new(ShownHand { hand, file }));
+        let (hand, file, drains) = (self.hand.clone(), self.file.clone(), Arc::clone(&self.drains));
+        self.shown.store(Arc::new(ShownHand { hand, file, drains }));
     }
 }
 
-/// What the machines of failovers are told.
-pub(in crate::control) struct Orders {
+/// What operators order machines to do, once.
+pub(in crate::control) type Orders = Vec<(FailoverId, failover::Command)>;
+
+/// What the machines of failovers are told for as long as overrides say so.
+pub(in crate::control) struct Told {
     by_name: HashMap<Arc<str>, Order>,
     others: Order,
 }
 
-impl Orders {
+impl Told {
     /// What the one of `definition` is told.
     pub fn of(&self, definition: &FailoverDefinition) -> Order {
         self.by_name.get(&definition.name).copied().unwrap_or(self.others)
@@ -166,10 +222,30 @@ impl Control {
         Arc::clone(&self.operator.shown)
     }
 
-    /// Takes over what operators told a process before.
-    pub fn resume(&mut self, hand: Hand) {
+    /// Weighs clients by where `table` says that they are.
+    pub fn weigh_by(&mut self, table: Arc<LocationTable>) {
+        self.operator.table = Some(table);
+    }
+
+    /// Takes over what operators told a process before. What was to begin meanwhile is due, and
+    /// begins once there are answers.
+    pub fn resume(&mut self, restored: Restored) {
+        let Restored { hand, ended, unread } = restored;
+        let ended = ended.iter().map(|one| {
+            let began = matches!(one.stage, Stage::Begun { .. });
+            let said = match began {
+                true => "its time was over while no server ran",
+                false => "its whole time passed while no server ran: it never took effect",
+            };
+            tell::event(one, "ended", said)
+        });
+        let unread = unread.into_iter().map(tell::unread);
+        let events: Vec<EventKind> = ended.chain(unread).collect();
+        if !events.is_empty() {
+            self.keep_hand(&hand);
+        }
         self.operator.take(hand);
-        self.follow_hand(Vec::new());
+        self.follow_hand(events, Vec::new());
     }
 
     /// Does what an operator wishes, or says why not. `clients` were counted for the Snapshot in
@@ -178,45 +254,53 @@ impl Control {
     /// # Errors
     /// When it cannot be done, or a safety rule forbids it.
     pub fn command(&mut self, command: &Command, clients: &Clients) -> Result<Done, Refusal> {
+        // What is due comes first: it is judged, and this after it.
+        self.turn_hand();
+        self.operator.clients = clients.clone();
         let now = Now { at: self.clock.now(), wall: self.clock.wall() };
         let old = self.publisher.world();
         let planned = self.operator.hand.planned(command, &self.operator.files, now)?;
-        let made = planned.made.and_then(|id| planned.would.find(id));
-        let begins = made.map_or(now.at, |made| made.begins.max(now.at));
-        let effect = planned.would.effect(&self.operator.files, begins);
+        let begins = planned.subject().map_or(now.at, |made| made.begins.max(now.at));
+        let effect = planned.would.by(begins).effect(&self.operator.files, begins);
         let before = Standpoint::from(&*old);
-        let after = self.supposed(&before, &effect, &planned)?;
-        let broke = match planned.only_takes_back() {
-            true => Vec::new(),
-            false => {
-                let hand = &self.operator.hand;
-                let mut broke = safety::waits(hand, &planned, &after.snapshot, now);
-                broke.extend(safety::violations(&before, &after, &planned.records, clients)?);
-                broke
-            }
-        };
+        let Supposed { after, asking } = self.supposed(&before, &effect, &planned.orders)?;
+        let broke = self.broken(&planned, (&before, &after), clients, now)?;
         if !broke.is_empty() && !command.break_glass {
             return Err(Refusal::Unsafe(broke));
         }
         let plans = planned.records.iter().map(|id| old.snapshot.record(*id).plan);
         let ttl = plans.map(|plan| old.snapshot.plan(plan).ttl.max).max();
+        let named = asking.iter().take(ASKING_NAMED);
+        let mut notes: Vec<String> = named.map(|one| self.asks(one)).collect();
+        if let Some(more) = asking.len().checked_sub(ASKING_NAMED).filter(|more| *more > 0) {
+            notes.push(format!("{more} more failovers wait: tradewind approve"));
+        }
+        notes.extend(self.hidden_later(&planned, begins, now));
+        notes.extend(tell::lasting(&planned));
+        if self.pinned && planned.subject().is_some_and(tell::takes_time) {
+            notes.push("all automation is pinned: clients begin to leave once that ends".into());
+        }
+        let mut undo = planned.undo.clone();
+        undo.extend(tell::way_back(&planned, &before, &after));
         let done = Done {
             dry_run: command.dry_run,
-            said: sentence(&planned, &effect, &self.operator.files),
-            hides: planned.made.map(|id| effect.hidden_by(id)).unwrap_or_default(),
+            said: tell::sentence(&planned, &effect, &self.operator.files),
+            hides: planned.subject().map(|one| effect.hidden_by(one.id)).unwrap_or_default(),
             ttl: ttl.unwrap_or(Ttl::from_secs(0)),
             broke,
+            notes,
+            undo,
             before,
             after,
             planned,
         };
         if !command.dry_run {
-            let events = events(&done, command);
+            let events = tell::events(&done, command);
             self.operator.take(done.planned.hand.clone());
             self.keep_hand(&done.planned.hand);
             self.acting = Some(Arc::clone(&command.who));
-            self.follow_hand(events);
-            self.carry_out(&done.planned.orders);
+            // What machines refuse was said before anything was done.
+            self.follow_hand(events, done.planned.orders.clone());
             if done.planned.confirm_falls {
                 self.confirm_falls();
             }
@@ -250,9 +334,9 @@ impl Control {
                 due: pending.due,
                 records: records.map(|(index, _)| RecordId::at(index)).collect(),
                 before: before.clone(),
-                after: approved.map(|courses| Standpoint {
+                after: approved.map(|foreseen| Standpoint {
                     snapshot: Arc::clone(&before.snapshot),
-                    state: Arc::new(State { courses, ..(**state).clone() }),
+                    state: Arc::new(State { courses: foreseen.courses, ..(**state).clone() }),
                 }),
             }
         });
@@ -273,225 +357,58 @@ impl Control {
         };
         self.operator.file = file;
         self.operator.show();
-        self.follow_hand(vec![event]);
+        self.follow_hand(vec![event], Vec::new());
     }
 
-    /// What begins and what is over by now.
-    pub(in crate::control) fn turn_hand(&mut self) {
+    /// Brings the World to what the hand decides now, and machines to what was ordered, in one
+    /// publish.
+    pub(in crate::control) fn follow_hand(&mut self, events: Vec<EventKind>, orders: Orders) {
         let now = self.clock.now();
-        if self.operator.effect.next_change.is_none_or(|at| at > now) {
-            return;
-        }
-        let mut hand = self.operator.hand.clone();
-        let ended = hand.expire(now);
-        let events = ended.iter().map(|one| event(one, "ended", "its time is over")).collect();
-        self.keep_hand(&hand);
-        self.operator.take(hand);
-        self.follow_hand(events);
-    }
-
-    /// Brings the World to what the hand decides now.
-    fn follow_hand(&mut self, events: Vec<EventKind>) {
-        let now = self.clock.now();
-        let effect = self.operator.hand.effect(&self.operator.files, now);
-        let before = std::mem::replace(&mut self.operator.effect, effect);
-        self.hands = self.operator.said();
+        let before = std::mem::take(&mut self.operator.effect);
+        self.operator.decide(now);
         let was_pinned = std::mem::replace(&mut self.pinned, self.operator.is_pinned());
+        if self.operator.freeze(self.pinned, now) {
+            let hand = self.operator.hand.clone();
+            self.keep_hand(&hand);
+        }
+        self.hands = self.operator.said();
         let old = self.publisher.world();
         if self.warming {
             self.write(old.swap, events);
             return;
         }
-        let effect = &self.operator.effect;
-        if before.weights != effect.weights {
-            self.write(old.swap, events);
-            self.install(Arc::clone(&self.operator.files), old.revision);
-            return;
-        }
         let mut outcome = Outcome::new(&old, now);
-        outcome.events = events;
-        let slots: BTreeSet<SlotId> = match was_pinned == self.pinned {
-            true => before.slots.keys().chain(effect.slots.keys()).copied().collect(),
-            false => (0..old.snapshot.slots.len()).map(SlotId::at).collect(),
+        if before.weights != self.operator.effect.weights {
+            let cause = events.first().and_then(|event| event.facts().subject).map(Arc::from);
+            self.write(old.swap, events);
+            self.install_for(Arc::clone(&self.operator.files), old.revision, cause);
+            outcome = Outcome::new(&self.publisher.world(), now);
+        } else {
+            outcome.events = events;
+            self.turn_all(&mut outcome, &old, &before, was_pinned);
+        }
+        outcome.asked.extend(orders.iter().map(|(id, _)| *id));
+        outcome.orders = orders;
+        let old = self.publisher.world();
+        self.settle(&old, outcome);
+        self.look_at_drains();
+    }
+
+    /// Turns what the hand decides otherwise than `before`.
+    fn turn_all(&self, outcome: &mut Outcome, old: &World, before: &Effect, was_pinned: bool) {
+        let effect = &self.operator.effect;
+        let is_all = was_pinned != self.pinned;
+        let slots: BTreeSet<SlotId> = match is_all {
+            false => before.slots.keys().chain(effect.slots.keys()).copied().collect(),
+            true => (0..old.snapshot.slots.len()).map(SlotId::at).collect(),
         };
         let turn = self.turn(old.swap + 1);
         for slot in slots {
             outcome.turn(&old.snapshot, slot, &turn);
         }
-        outcome.asked = match was_pinned == self.pinned {
-            true => before.failovers.keys().chain(effect.failovers.keys()).copied().collect(),
-            false => (0..old.snapshot.failovers.len()).map(FailoverId::at).collect(),
+        outcome.asked = match is_all {
+            false => before.failovers.keys().chain(effect.failovers.keys()).copied().collect(),
+            true => (0..old.snapshot.failovers.len()).map(FailoverId::at).collect(),
         };
-        self.settle(&old, outcome);
-    }
-
-    /// Tells machines what an operator ordered, and publishes what they make of it. What they
-    /// refuse was said before anything was done.
-    fn carry_out(&mut self, orders: &[(FailoverId, failover::Command)]) {
-        if orders.is_empty() || self.warming {
-            return;
-        }
-        let old = self.publisher.world();
-        let mut outcome = Outcome::new(&old, self.clock.now());
-        let mut latches = std::mem::take(&mut self.latches);
-        let told = self.operator.orders(self.operator.effect());
-        let order = |definition: &FailoverDefinition| told.of(definition);
-        let is_up = |key: &str| self.is_up(key);
-        let around = Around { moved: old.state.moved(), is_up: &is_up, order: &order };
-        for (id, wish) in orders {
-            if let Ok(events) = latches.command(&old.snapshot, &around, *id, *wish) {
-                outcome.events.extend(events);
-                outcome.asked.insert(*id);
-            }
-        }
-        self.latches = latches;
-        self.settle(&old, outcome);
-    }
-
-    /// What answers would follow from if the hand decided `effect` and `planned` orders were
-    /// given: machines react, and every ramp is taken to be over.
-    ///
-    /// # Errors
-    /// When no machine obeys.
-    fn supposed(
-        &self,
-        now: &Standpoint,
-        effect: &Effect,
-        planned: &Planned,
-    ) -> Result<Standpoint, Refusal> {
-        let mut state = (*now.state).clone();
-        let before = &self.operator.effect;
-        for &slot in before.slots.keys().chain(effect.slots.keys()) {
-            let Some(verdict) = state.verdicts.get_mut(slot.index()) else { continue };
-            let sight = effect.slot(slot).map_or(verdict.judged, |hand| hand.over(verdict.judged));
-            verdict.sight = sight;
-            state.standings.0[slot.index()] = sight;
-            state.ramps.retain(|ramp| ramp.slot != slot);
-        }
-        let snapshot = match before.weights == effect.weights {
-            true => Arc::clone(&now.snapshot),
-            false => weights::patched(&self.operator.files, &effect.weights),
-        };
-        if !self.warming {
-            state.courses = self.foreseen(&snapshot, &state, effect, &planned.orders)?;
-        }
-        Ok(Standpoint { snapshot, state: Arc::new(state) })
-    }
-
-    /// What failovers would do, once ramps are over.
-    fn foreseen(
-        &self,
-        snapshot: &Snapshot,
-        state: &State,
-        effect: &Effect,
-        orders: &[(FailoverId, failover::Command)],
-    ) -> Result<Vec<Course>, Refusal> {
-        let mut latches = self.latches.clone();
-        let told = self.operator.orders(effect);
-        let order = |definition: &FailoverDefinition| told.of(definition);
-        let is_up = |key: &str| self.is_up(key);
-        let around = Around { moved: state.moved(), is_up: &is_up, order: &order };
-        let now = self.clock.now();
-        let mut courses = latches.step(snapshot, &around, None, now).courses;
-        let mut refused = None;
-        let mut obeyed = orders.is_empty();
-        for (id, wish) in orders {
-            match latches.command(snapshot, &around, *id, *wish) {
-                Ok(_) => obeyed = true,
-                Err(why) => refused = Some((&snapshot.failovers[id.index()].name, why)),
-            }
-        }
-        if let (false, Some((name, why))) = (obeyed, refused) {
-            // Whoever only takes an override away has got what was wished.
-            if before_has(&self.operator.effect, effect) {
-                return Ok(settled(courses));
-            }
-            return Err(Refusal::NothingWaits(format!("{name}: {why}")));
-        }
-        if !orders.is_empty() {
-            courses = latches.step(snapshot, &around, None, now).courses;
-        }
-        Ok(settled(courses))
-    }
-}
-
-/// Whether an override of a failover was there before and is not any more.
-fn before_has(before: &Effect, after: &Effect) -> bool {
-    before.failovers != after.failovers
-}
-
-/// `courses` at the end of their ramps.
-fn settled(mut courses: Vec<Course>) -> Vec<Course> {
-    for course in &mut courses {
-        course.leaving = None;
-    }
-    courses
-}
-
-/// What a plan comes to, in words.
-fn sentence(planned: &Planned, effect: &Effect, snapshot: &Snapshot) -> String {
-    let made = planned.made.and_then(|id| planned.would.find(id));
-    // A proposal is the newest override of the hand that would be.
-    let proposed = planned.proposed.and_then(|_| planned.would.overrides().last());
-    if let Some(made) = made.or(proposed) {
-        return words::does(made, effect, snapshot);
-    }
-    let records = words::count(planned.records.len(), "record");
-    match &planned.removed[..] {
-        [] if planned.confirm_falls => "lets the falls through that were held".into(),
-        [] => records,
-        [one] => format!("takes #{} away; {records}", one.id),
-        several => {
-            let ids: Vec<String> = several.iter().map(|one| format!("#{}", one.id)).collect();
-            format!("takes {} away; {records}", ids.join(", "))
-        }
-    }
-}
-
-/// What happened by `done`, for the journal.
-fn events(done: &Done, command: &Command) -> Vec<EventKind> {
-    let planned = &done.planned;
-    let mut events = Vec::new();
-    let by = match &command.reason {
-        Some(reason) => format!("{}: {reason}", command.who),
-        None => command.who.to_string(),
-    };
-    let said = format!("{}, by {by}", done.said);
-    if let Some(made) = planned.made.and_then(|id| planned.hand.find(id)) {
-        events.push(event(made, "made", &said));
-    }
-    events.extend(planned.removed.iter().map(|one| event(one, "taken away", &said)));
-    let verb = command.wish.verb().word();
-    let plain = |id: u64, became: &str| EventKind::Hand {
-        id,
-        what: verb.into(),
-        became: became.into(),
-        said: said.as_str().into(),
-        alarm: false,
-    };
-    events.extend(planned.proposed.map(|id| plain(id, "proposed")));
-    let withdrawn = planned.settled.as_ref().filter(|_| planned.made.is_none());
-    events.extend(withdrawn.map(|proposal| plain(proposal.id, "settled")));
-    events.extend(done.broke.iter().map(|violation| EventKind::Hand {
-        id: planned.made.unwrap_or_default(),
-        what: verb.into(),
-        became: "over a safety rule".into(),
-        said: format!("{violation}; by {by}").into(),
-        alarm: true,
-    }));
-    events
-}
-
-fn event(one: &Override, became: &str, said: &str) -> EventKind {
-    let what = match (&one.action, &one.target) {
-        (Action::Pin, _) | (_, None) => "pin".to_owned(),
-        (action, Some(target)) => format!("{} {target}", words::verb(action)),
-    };
-    EventKind::Hand {
-        id: one.id,
-        what: what.into(),
-        became: became.into(),
-        said: said.into(),
-        alarm: one.break_glass && became == "made",
     }
 }

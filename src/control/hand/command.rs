@@ -51,6 +51,36 @@ pub enum Begins {
     At(SystemTime),
 }
 
+impl Begins {
+    /// What `text` means at `now`: a time with its day, or the next time that a clock shows it.
+    ///
+    /// # Errors
+    /// When it is no time.
+    pub fn at(text: &str, now: SystemTime) -> Result<Begins, String> {
+        if let Ok(at) = text.parse::<jiff::Timestamp>() {
+            return Ok(Begins::At(at.into()));
+        }
+        let clock = text.strip_suffix('Z').unwrap_or(text).split_once(':');
+        let part = |text: &str, end: u64| {
+            let is_plain = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+            text.parse::<u64>().ok().filter(|&value| is_plain && value < end)
+        };
+        let clock = clock.and_then(|(hour, minute)| Some((part(hour, 24)?, part(minute, 60)?)));
+        let Some((hour, minute)) = clock else {
+            return Err(format!("`{text}` is not a time: {WHEN}"));
+        };
+        const DAY: u64 = 86_400;
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let today = since.as_secs() - since.as_secs() % DAY;
+        let at = Duration::from_secs(today + hour * 3_600 + minute * 60);
+        let at = if at < since { at + Duration::from_secs(DAY) } else { at };
+        Ok(Begins::At(SystemTime::UNIX_EPOCH + at))
+    }
+}
+
+/// How a time is written.
+pub const WHEN: &str = "write 2026-11-23T02:00Z, 02:00 (the next, in UTC), or +10m";
+
 /// What an operator may wish. Targets are as typed: `id:7` is an override by its number, where one
 /// is to be taken away.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,6 +238,8 @@ pub struct Planned {
     pub records: Vec<RecordId>,
     /// The command lines that undo it, in order.
     pub undo: Vec<String>,
+    /// The rules whose second person it goes without, by `--break-glass`.
+    pub alone: Vec<Arc<str>>,
 }
 
 /// Why a wish is not granted.
@@ -217,7 +249,7 @@ pub enum Refusal {
     #[error("{0}")]
     Target(#[from] TargetError),
     /// The verb does not go with that kind of thing.
-    #[error("{verb} does not take {kind}: targets: {takes}")]
+    #[error("{verb} does not take {kind}: its targets are {takes}")]
     Unfit {
         /// What was wished.
         verb: &'static str,
@@ -321,6 +353,10 @@ pub struct Done {
     pub ttl: Ttl,
     /// Safety rules it went over.
     pub broke: Vec<Violation>,
+    /// What else whoever typed it has to know, in sentences.
+    pub notes: Vec<String>,
+    /// The command lines that undo it, in order.
+    pub undo: Vec<String>,
     /// What answers followed from before.
     pub before: Standpoint,
     /// What they follow from now; would, for a dry run or a proposal.
@@ -348,6 +384,13 @@ impl Planned {
             would: hand.clone(),
             records: Vec::new(),
             undo: Vec::new(),
+            alone: Vec::new(),
         }
+    }
+
+    /// The override that is made, or would be once its proposal is confirmed.
+    pub fn subject(&self) -> Option<&Override> {
+        // A proposal has the number that its override will have.
+        self.would.find(self.made.or(self.proposed)?)
     }
 }

@@ -1,7 +1,7 @@
 //! All overrides together: what the hand decides now.
 //!
-//! Overrides are looked at in the order they were made; for each slot, failover and weight the
-//! last one that matches wins. Whoever loses something to another is hidden by it there, and
+//! Overrides are looked at in the order they began; for each slot, failover and weight the last
+//! one that matches wins. Whoever loses something to another is hidden by it there, and
 //! that is told: an operator who forces one endpoint up and then drains its region has to know.
 
 use super::{Action, ForceTo, Hand, Override, Target, weights};
@@ -105,13 +105,14 @@ impl Hand {
     /// What all overrides together decide at `now`.
     pub fn effect(&self, snapshot: &Snapshot, now: Moment) -> Effect {
         let mut merge = Merge::default();
-        for one in self.overrides.iter().filter(|one| one.is_active(now)) {
-            merge.add(one, snapshot);
-        }
-        let times = self.overrides.iter().flat_map(|one| [Some(one.begins), one.until]);
+        let begun = self.overrides.iter().filter_map(|one| Some((one.turn(now)?, one)));
+        let begun: BTreeMap<u64, &Override> = begun.collect();
+        begun.into_values().for_each(|one| merge.add(one, snapshot));
+        // What is due and has not begun is to be looked at now.
+        let due = (!self.due(now).is_empty()).then_some(now);
         let expiries = self.proposals.iter().map(|proposal| proposal.expires);
-        let ahead = times.flatten().chain(expiries).filter(|at| *at > now);
-        merge.effect.next_change = ahead.min();
+        let ahead = self.changes_after(now).into_iter().chain(expiries.filter(|at| *at > now));
+        merge.effect.next_change = ahead.chain(due).min();
         merge.effect
     }
 }
@@ -134,7 +135,7 @@ impl Merge {
         };
         match &one.action {
             Action::Drain { over } => {
-                let is = SlotIs::Drained { since: one.since(), over: *over };
+                let is = SlotIs::Drained { since: one.ran, over: *over };
                 self.slots(one.id, target, is, snapshot);
             }
             Action::Force(ForceTo::Up) => self.slots(one.id, target, SlotIs::Up, snapshot),

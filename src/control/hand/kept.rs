@@ -1,24 +1,38 @@
 //! The hand as it outlives the process: words and durations, no moment of a clock that ends with
 //! it.
 //!
-//! Overrides are kept; proposals and what `wait` rules remember are not: both are about people at
-//! work now, and a restart ends no change that took effect.
+//! Each override is kept by itself, so that one of a newer version, which this one cannot read,
+//! costs no other. Proposals and what `wait` rules remember are not kept: both are about people
+//! at work now, and a restart ends no change that took effect.
 
-use super::{Action, ForceTo, Hand, Now, Override};
-use crate::units::Weight;
+use super::{Action, ForceTo, Hand, Now, Override, Stage};
+use crate::{clock::Since, units::Weight};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
-/// All overrides, and the last number given out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KeptHand {
-    /// Numbers are never given out twice, over restarts too.
-    pub last_id: u64,
-    /// In order.
-    pub overrides: Vec<KeptOverride>,
+/// The last numbers given out: none is given out twice, over restarts too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptNumbers {
+    /// Of overrides and proposals.
+    pub id: u64,
+    /// Of turns.
+    pub turn: u64,
+}
+
+/// What became of overrides that a process before had kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Restored {
+    /// The hand as it goes on.
+    pub hand: Hand,
+    /// What ran out while no server was there.
+    pub ended: Vec<Override>,
+    /// Numbers of those that this version cannot read.
+    pub unread: Vec<u64>,
 }
 
 /// An [`Override`].
@@ -38,8 +52,19 @@ pub struct KeptOverride {
     pub reason: Option<String>,
     /// When it was made, in milliseconds since 1970.
     pub made_ms: u64,
-    /// How long ago it began when this was written; 0 if it had not.
+    /// When this was written, in milliseconds since 1970.
+    pub written_ms: u64,
+    /// Its turn, if it had begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u64>,
+    /// Why it will never begin, if a safety rule forbade it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// For how long it had been in effect when this was written.
     pub elapsed_ms: u64,
+    /// Whether a pin let that stand still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// In how long it was to begin when this was written; 0 if it had.
     pub starts_in_ms: u64,
     /// How long it had left when this was written.
@@ -85,34 +110,42 @@ pub enum KeptAction {
 }
 
 impl Hand {
-    /// What of it is to outlive the process.
-    pub fn kept(&self, now: Now) -> KeptHand {
-        let overrides = self.overrides.iter().map(|one| KeptOverride::of(one, now)).collect();
-        KeptHand { last_id: self.last_id, overrides }
+    /// The overrides as they are to outlive the process.
+    pub fn kept(&self, now: Now) -> Vec<KeptOverride> {
+        self.overrides.iter().map(|one| KeptOverride::of(one, now)).collect()
     }
 
-    /// The hand that was `kept` by a process before, which ended `away` ago: drains went on
-    /// meanwhile, and what ran out has. Overrides that this version cannot read are left out, and
-    /// given back.
-    pub fn restored(kept: &KeptHand, away: Duration, now: Now) -> (Hand, Vec<KeptOverride>) {
-        let mut hand = Hand { last_id: kept.last_id, ..Hand::default() };
-        let mut unread = Vec::new();
-        for one in &kept.overrides {
-            match one.restored(away, now) {
+    /// The numbers that are to outlive it.
+    pub fn numbers(&self) -> KeptNumbers {
+        KeptNumbers { id: self.last_id, turn: self.last_turn }
+    }
+
+    /// The hand that was `kept` by a process before: drains went on meanwhile, what ran out has,
+    /// and what was to begin is due.
+    pub fn restored(numbers: KeptNumbers, kept: &BTreeMap<u64, Value>, now: Now) -> Restored {
+        let (mut hand, mut unread) = (Hand::default(), Vec::new());
+        for (id, value) in kept {
+            let read: Option<KeptOverride> = serde_json::from_value(value.clone()).ok();
+            match read.and_then(|one| one.restored(now)) {
                 Some(one) => hand.overrides.push(one),
-                None => unread.push(one.clone()),
+                None => unread.push(*id),
             }
         }
-        let highest = kept.overrides.iter().map(|one| one.id).max().unwrap_or(0);
-        hand.last_id = hand.last_id.max(highest);
-        hand.expire(now.at);
-        (hand, unread)
+        let turns = hand.overrides.iter().filter_map(|one| one.turn(now.at));
+        hand.last_turn = turns.chain([numbers.turn]).max().unwrap_or(0);
+        hand.last_id = kept.keys().copied().chain([numbers.id]).max().unwrap_or(0);
+        let ended = hand.expire(now.at);
+        Restored { hand, ended, unread }
     }
 }
 
 impl KeptOverride {
     fn of(one: &Override, now: Now) -> KeptOverride {
-        let starts_in = one.starts_in(now.at);
+        let (turn, refused) = match &one.stage {
+            Stage::Waiting => (None, None),
+            Stage::Begun { turn } => (Some(*turn), None),
+            Stage::Refused(why) => (None, Some(why.to_string())),
+        };
         KeptOverride {
             id: one.id,
             target: one.target.as_ref().map(ToString::to_string),
@@ -120,17 +153,29 @@ impl KeptOverride {
             who: one.who.to_string(),
             reason: one.reason.as_deref().map(str::to_owned),
             made_ms: ms(one.made.duration_since(UNIX_EPOCH).unwrap_or_default()),
-            elapsed_ms: if starts_in.is_some() { 0 } else { ms(one.since().elapsed(now.at)) },
-            starts_in_ms: ms(starts_in.unwrap_or_default()),
+            written_ms: ms(now.wall.duration_since(UNIX_EPOCH).unwrap_or_default()),
+            turn,
+            refused,
+            elapsed_ms: ms(one.ran.elapsed(now.at)),
+            stopped: one.ran.is_paused(),
+            starts_in_ms: ms(one.starts_in(now.at).unwrap_or_default()),
             remaining_ms: one.remaining(now.at).map(ms),
             break_glass: one.break_glass,
         }
     }
 
-    fn restored(&self, away: Duration, now: Now) -> Option<Override> {
+    fn restored(&self, now: Now) -> Option<Override> {
+        let written = UNIX_EPOCH + Duration::from_millis(self.written_ms);
+        let away = now.wall.duration_since(written).unwrap_or_default();
         let starts_in = Duration::from_millis(self.starts_in_ms);
-        let remaining = self.remaining_ms.map(Duration::from_millis);
-        let before = Duration::from_millis(self.elapsed_ms) + away;
+        let elapsed = Duration::from_millis(self.elapsed_ms);
+        let begins = now.at.after(starts_in.saturating_sub(away));
+        let gone = match self.stopped {
+            true => elapsed,
+            false => (elapsed + away).saturating_sub(starts_in),
+        };
+        let ran = Since::resumed(gone, begins);
+        let rest = self.remaining_ms.map(Duration::from_millis);
         Some(Override {
             id: self.id,
             target: match &self.target {
@@ -141,9 +186,14 @@ impl KeptOverride {
             who: self.who.as_str().into(),
             reason: self.reason.as_deref().map(Arc::from),
             made: UNIX_EPOCH + Duration::from_millis(self.made_ms),
-            begins: now.at.after(starts_in.saturating_sub(away)),
-            lasted: before.saturating_sub(starts_in),
-            until: remaining.map(|rest| now.at.after(rest.saturating_sub(away))),
+            begins,
+            stage: match (self.turn, &self.refused) {
+                (Some(turn), _) => Stage::Begun { turn },
+                (None, Some(why)) => Stage::Refused(why.as_str().into()),
+                (None, None) => Stage::Waiting,
+            },
+            ran: if self.stopped { ran.paused(now.at) } else { ran },
+            until: rest.map(|rest| now.at.after(rest.saturating_sub(away))),
             break_glass: self.break_glass,
         })
     }

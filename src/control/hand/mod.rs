@@ -10,31 +10,42 @@
 //! | `words` | what an override does, and the command line that undoes it |
 //! | `safety` | `[[safety]]`: what a change would break |
 //! | `clients`, `shares`, `preview` | which share of clients goes where, and who would move |
-//! | `drain` | how far a drain has come |
+//! | `drain`, `watching` | how far drains have come, and what keeps them |
 //! | `kept` | the hand as it outlives the process |
 //! | `pin` | `state/PIN` |
 //! | `apply` | the commands' way into the World |
+//! | `foresee` | what would come of a change, now and later |
+//! | `turning` | what begins and ends with time |
+//! | `tell` | what came of it, in words |
 //!
-//! Everything but `pin` and `apply` is pure: time and Snapshot are arguments. An override is words
-//! and times; it never holds an id, so it means the same after a reload. The last that matches
-//! wins.
+//! Everything but `pin`, `apply`, `foresee`, `turning`
+//! and `watching` is pure: time and Snapshot are arguments. An override is words
+//! and times; it never holds an id, so it means the same after a reload. The last to *begin* that
+//! matches wins: one that was put off comes over what was said meanwhile, as its operator saw it
+//! come; whoever speaks in between is told so.
 
 pub mod apply;
 pub mod clients;
 pub mod command;
 pub mod drain;
 pub mod effect;
+mod foresee;
 pub mod kept;
 pub mod pin;
 mod planning;
 pub mod preview;
 pub mod safety;
+#[cfg(test)]
+mod scenarios;
 pub mod shares;
 pub mod target;
+pub mod tell;
 #[cfg(test)]
 pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
+mod turning;
+pub(super) mod watching;
 pub mod weights;
 pub mod words;
 
@@ -47,6 +58,7 @@ use crate::{
     units::Weight,
 };
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -81,14 +93,31 @@ pub struct Override {
     pub reason: Option<Arc<str>>,
     /// When, for people.
     pub made: SystemTime,
-    /// From when on; may lie ahead.
+    /// From when on it is to be in effect; may lie ahead.
     pub begins: Moment,
-    /// How long it had lasted then, in a process before this one.
-    pub lasted: Duration,
+    /// How far it has come.
+    pub stage: Stage,
+    /// For how long it has been in effect; a pin lets that stand still, and the ramp of a drain
+    /// with it.
+    pub ran: Since,
     /// Until when; for ever without.
     pub until: Option<Moment>,
     /// Whether it went over a safety rule.
     pub break_glass: bool,
+}
+
+/// How far an override has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its time has not come, or nobody has looked since.
+    Waiting,
+    /// It counts. The last to begin has the highest turn, and wins.
+    Begun {
+        /// Counts up.
+        turn: u64,
+    },
+    /// A safety rule forbade it when its time came: it never counts.
+    Refused(Arc<str>),
 }
 
 /// What an override does.
@@ -139,9 +168,17 @@ impl ForceTo {
 }
 
 impl Override {
+    /// Its turn, while it counts.
+    fn turn(&self, now: Moment) -> Option<u64> {
+        match self.stage {
+            Stage::Begun { turn } if !self.is_over(now) => Some(turn),
+            _ => None,
+        }
+    }
+
     /// Whether it counts at `now`.
     pub fn is_active(&self, now: Moment) -> bool {
-        self.begins <= now && !self.is_over(now)
+        self.turn(now).is_some()
     }
 
     /// Whether its time has passed.
@@ -149,14 +186,9 @@ impl Override {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// Since when it counts, once it does.
-    pub fn since(&self) -> Since {
-        Since::resumed(self.lasted, self.begins)
-    }
-
     /// How long until it begins, if it has not.
     pub fn starts_in(&self, now: Moment) -> Option<Duration> {
-        (self.begins > now).then(|| self.begins.since(now))
+        (self.stage == Stage::Waiting).then(|| self.begins.since(now))
     }
 
     /// How long until it ends by itself, if it does.
@@ -179,6 +211,7 @@ pub struct Hand {
     proposals: Vec<Proposal>,
     touched: Vec<Touch>,
     last_id: u64,
+    last_turn: u64,
 }
 
 impl Hand {
@@ -201,6 +234,73 @@ impl Hand {
     pub fn expire(&mut self, now: Moment) -> Vec<Override> {
         self.proposals.retain(|proposal| proposal.expires > now);
         self.overrides.extract_if(.., |one| one.is_over(now)).collect()
+    }
+
+    /// Those whose time has come by `now` and that have not begun, in their order.
+    pub fn due(&self, now: Moment) -> Vec<u64> {
+        let is_due = |one: &&Override| one.stage == Stage::Waiting && one.begins <= now;
+        let mut due: Vec<_> =
+            self.overrides.iter().filter(is_due).map(|one| (one.begins, one.id)).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Lets the override `id` count from here on.
+    pub fn begin(&mut self, id: u64) {
+        self.last_turn += 1;
+        self.set(id, Stage::Begun { turn: self.last_turn });
+    }
+
+    /// Says that the override `id` will never count, and why.
+    pub fn refuse(&mut self, id: u64, why: &str) {
+        self.set(id, Stage::Refused(why.into()));
+    }
+
+    fn set(&mut self, id: u64, stage: Stage) {
+        if let Some(one) = self.overrides.iter_mut().find(|one| one.id == id) {
+            one.stage = stage;
+        }
+    }
+
+    /// The hand as it will be at `then` if nobody says anything more.
+    #[must_use]
+    pub fn by(&self, then: Moment) -> Hand {
+        let mut hand = self.clone();
+        hand.expire(then);
+        hand.due(then).into_iter().for_each(|id| hand.begin(id));
+        hand
+    }
+
+    /// The hand without the override `id`.
+    #[must_use]
+    pub fn without(&self, id: u64) -> Hand {
+        let mut hand = self.clone();
+        hand.overrides.retain(|one| one.id != id);
+        hand
+    }
+
+    /// When overrides begin or end after `now`, in order.
+    pub fn changes_after(&self, now: Moment) -> BTreeSet<Moment> {
+        let times = self.overrides.iter().flat_map(|one| {
+            let begins = (one.stage == Stage::Waiting).then_some(one.begins);
+            [begins, one.until]
+        });
+        times.flatten().filter(|at| *at > now).collect()
+    }
+
+    /// Lets what has begun stand still, or go on; whether that altered anything.
+    pub fn freeze(&mut self, is_frozen: bool, now: Moment) -> bool {
+        let mut altered = false;
+        for one in &mut self.overrides {
+            if matches!(one.stage, Stage::Begun { .. }) && one.ran.is_paused() != is_frozen {
+                altered = true;
+                one.ran = match is_frozen {
+                    true => one.ran.paused(now),
+                    false => Since::resumed(one.ran.elapsed(now), now),
+                };
+            }
+        }
+        altered
     }
 
     /// A number nobody has.

@@ -5,14 +5,14 @@
 //! persons the plan is a proposal, and another's `confirm` plans it again.
 
 use super::{
-    Action, Command, Hand, Now, OVERRIDES_MAX, Override, PROPOSAL_LIFE, Proposal, Refusal, Target,
-    Touch, Wish,
+    Action, Command, Hand, Now, OVERRIDES_MAX, Override, PROPOSAL_LIFE, Proposal, Refusal, Stage,
+    Target, Touch, Wish,
     command::{Begins, Planned},
     target::Kind,
     weights, words,
 };
 use crate::{
-    clock::Moment,
+    clock::{Moment, Since},
     config::nearest,
     failover::Command as Order,
     ids::{FailoverId, RecordId},
@@ -47,7 +47,7 @@ impl Hand {
         let planned = Planning::new(self, command, snapshot, now).plan()?;
         let rules = gates(snapshot, command.wish.verb(), &planned.records);
         if rules.is_empty() || command.break_glass {
-            return Ok(planned);
+            return Ok(Planned { alone: rules, ..planned });
         }
         let mut hand = self.clone();
         let id = hand.next_id();
@@ -213,7 +213,9 @@ impl<'a> Planning<'a> {
 
     fn endpoints(&self, text: &str) -> Result<Target, Refusal> {
         let kinds = [Kind::Region, Kind::Pool, Kind::Endpoint, Kind::Check];
-        self.fit(text, &kinds, "region:, pool:, endpoint: or check: (a record's members are moved by failover and weight)")
+        let takes = "region:, pool:, endpoint: or check:. An endpoint is taken out of every record \
+                     that has it; at one record alone, clients are moved by failover and weight";
+        self.fit(text, &kinds, takes)
     }
 
     fn failover(&self, text: &str) -> Result<Target, Refusal> {
@@ -231,7 +233,9 @@ impl<'a> Planning<'a> {
         weight: Weight,
     ) -> Result<Target, Refusal> {
         let kinds = [Kind::Record, Kind::Policy, Kind::Endpoint];
-        let target = self.fit(text, &kinds, "record:, policy: or endpoint:")?;
+        let takes = "record:, policy: or endpoint:. A pool has no weight of its own: it has one as \
+                     a member of each policy that uses it";
+        let target = self.fit(text, &kinds, takes)?;
         if !self.command.even_if_unknown {
             weights::check(&target, member, weight, self.snapshot)?;
         }
@@ -281,16 +285,20 @@ impl<'a> Planning<'a> {
         let records = records.unwrap_or_default();
         hand.overrides.push(Override {
             id,
+            stage: Stage::Waiting,
+            ran: Since::starting(at),
             target,
             action,
             who: Arc::clone(&self.who),
             reason: self.command.reason.clone(),
             made: self.now.wall,
             begins: at,
-            lasted: Duration::ZERO,
             until: self.command.lasts.map(|lasts| at.after(lasts)),
             break_glass: self.command.break_glass,
         });
+        if at <= self.now.at {
+            hand.begin(id);
+        }
         let undo = hand.find(id).map(|made| words::undo(made, &hand)).into_iter().collect();
         self.touch(&mut hand, &records);
         Ok(Planned { made: Some(id), records, undo, ..Planned::nothing(&hand) })

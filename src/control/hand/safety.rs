@@ -162,6 +162,20 @@ impl<'w> Judge<'w> {
     }
 }
 
+/// The rules that `planned` goes over by itself where they want two persons.
+pub fn alone(planned: &Planned, snapshot: &Snapshot) -> Vec<Violation> {
+    let violation = |rule: &Arc<str>| {
+        let record = planned.records.first().map(|id| Arc::clone(&snapshot.record(*id).id));
+        Violation {
+            rule: Arc::clone(rule),
+            record: record.unwrap_or_else(|| "every record".into()),
+            others: planned.records.len().saturating_sub(1),
+            message: "was changed by one person; two are asked for".into(),
+        }
+    };
+    planned.alone.iter().map(violation).collect()
+}
+
 /// The rules that want more time between `planned` and the change before it.
 pub fn waits(hand: &Hand, planned: &Planned, snapshot: &Snapshot, now: Now) -> Vec<Violation> {
     let mut found = Vec::new();

@@ -6,7 +6,7 @@ use crate::{
     place::SpaceCell,
     policy::{
         Basis, Leaf, Wanted, available, select,
-        tree::{Kind, NodeIx, Pool},
+        tree::{Kind, NodeIx, Pool, Tree},
     },
     snapshot::{Plan, Snapshot},
     world::{State, World},
@@ -120,7 +120,7 @@ pub fn active_regions(plan: &Plan, at: &Standpoint) -> BTreeSet<Option<RegionId>
         let Kind::Failover(failover) = &node.kind else { continue };
         for &member in failover.members.iter().filter(|member| is_available(**member)) {
             // Inside a member what answers first is enough: it is up if anything there is.
-            let up = pools_below(plan, member).into_iter().flat_map(|pool| &pool.endpoints);
+            let up = pools_below(&plan.tree, member).into_iter().flat_map(|pool| &pool.endpoints);
             let up = up.filter(|e| e.target.slots().any(|s| standings.of(s).standing.is_up()));
             regions.extend(up.map(|endpoint| endpoint.region));
         }
@@ -144,13 +144,14 @@ pub fn newly_down(before: &Standpoint, after: &Standpoint, records: &[RecordId])
     records.iter().filter(|id| of(id)).count()
 }
 
-fn pools_below(plan: &Plan, from: NodeIx) -> Vec<&Pool> {
+/// Every pool below `from`, each once.
+pub(super) fn pools_below(tree: &Tree, from: NodeIx) -> Vec<&Pool> {
     let (mut open, mut seen, mut pools) = (vec![from], BTreeSet::new(), Vec::new());
     while let Some(ix) = open.pop() {
         if !seen.insert(ix) {
             continue;
         }
-        match &plan.tree.node(ix).kind {
+        match &tree.node(ix).kind {
             Kind::Pool(pool) => pools.push(pool),
             Kind::Weighted(it) => open.extend(it.members.iter().map(|m| m.node)),
             Kind::Latency(it) => open.extend(it.members.iter().map(|m| m.node)),

@@ -168,6 +168,7 @@ fn wish(words: &[&str], over: Option<Duration>, to: Option<&str>) -> Wish {
         "unhold" => Wish::Unhold { target: target() },
         "pin" => Wish::Pin,
         "unpin" => Wish::Unpin { target: words.get(1).map(|word| (*word).to_owned()) },
+        "confirm" if words.get(1) == Some(&"--falls") => Wish::ConfirmFalls,
         "confirm" => Wish::Confirm { id: words.get(1).map(|id| id.parse().unwrap()) },
         other => panic!("{other}"),
     }
@@ -222,6 +223,11 @@ impl Bench {
             self.clock.0.fetch_add(1_000_000_000, Ordering::Relaxed);
             self.control.tick();
         }
+    }
+
+    /// The number of the World in force.
+    pub(super) fn swap(&self) -> u64 {
+        self.control.world().swap
     }
 
     /// The words of what happened to overrides, oldest first.

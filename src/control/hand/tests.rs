@@ -3,7 +3,7 @@
 use super::{
     Action, ForceTo, Hand, Refusal, SlotIs, Target, TargetError,
     clients::Clients,
-    kept::KeptHand,
+    kept::Restored,
     preview::preview,
     shares::Standpoint,
     testkit::{Bench, SERVER, ZONE, at, command, compiled, snapshot},
@@ -11,6 +11,7 @@ use super::{
     words,
 };
 use crate::{
+    clock::Moment,
     ids::{Class, PlanId, RecordId},
     place::{Continent, Country, embedded},
     snapshot::Snapshot,
@@ -18,6 +19,7 @@ use crate::{
     verdict::Standing,
 };
 use proptest::prelude::*;
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock},
@@ -112,7 +114,7 @@ fn whoever_slips_is_told_what_was_probably_meant() {
 
 /// What the hand says of each slot, by name.
 fn effect(hand: &Hand, secs: u64) -> BTreeMap<String, (Option<Standing>, u64)> {
-    let effect = hand.effect(&FILES, at(secs).at);
+    let effect = hand.by(at(secs).at).effect(&FILES, at(secs).at);
     let slot = |(slot, said): (&crate::ids::SlotId, &super::SlotHand)| {
         let standing = match said.is {
             SlotIs::Drained { .. } => Some(Standing::Drained),
@@ -152,7 +154,7 @@ fn the_last_that_matches_wins_and_says_whom_it_hides() {
 fn overrides_begin_and_end_by_themselves() {
     let mut hand = Hand::default();
     hand.told("drain pool:dub --at +10s --for 5s", &FILES, at(0));
-    let next = |hand: &Hand, secs| hand.effect(&FILES, at(secs).at).next_change;
+    let next = |hand: &Hand, secs| hand.by(at(secs).at).effect(&FILES, at(secs).at).next_change;
     assert_eq!((effect(&hand, 9).len(), next(&hand, 0)), (0, Some(at(10).at)));
     assert_eq!((effect(&hand, 10).len(), next(&hand, 10)), (1, Some(at(15).at)));
     assert_eq!((effect(&hand, 15).len(), next(&hand, 15)), (0, None));
@@ -238,26 +240,40 @@ fn the_hand_outlives_the_process() {
     ] {
         hand.told(text, &FILES, at(0));
     }
-    let kept = hand.kept(at(60));
-    let json = serde_json::to_string(&kept).unwrap();
-    let read: KeptHand = serde_json::from_str(&json).unwrap();
-    assert_eq!(read, kept);
+    let kept = |hand: &Hand| -> BTreeMap<u64, Value> {
+        let kept = hand.kept(at(60)).into_iter();
+        kept.map(|one| (one.id, serde_json::to_value(one).unwrap())).collect()
+    };
     // A new process: its clock begins at 0, and it was away for a minute.
-    let now = super::Now { at: crate::clock::Moment(5), ..at(120) };
-    let (back, unread) = Hand::restored(&read, Duration::from_secs(60), now);
-    assert!(unread.is_empty());
-    let drain = &back.overrides()[0];
-    assert_eq!(drain.since().elapsed(now.at), Duration::from_secs(120));
+    let later = |secs| super::Now { at: Moment(5), ..at(secs) };
+    let numbers = hand.numbers();
+    let back = |rows: &BTreeMap<u64, Value>, now| Hand::restored(numbers, rows, now);
+    let Restored { hand: mut again, ended, unread } = back(&kept(&hand), later(120));
+    assert_eq!((ended.len(), unread.len()), (0, 0));
+    let drain = &again.overrides()[0];
+    let now = later(120);
+    assert_eq!(drain.ran.elapsed(now.at), Duration::from_secs(120));
     assert_eq!(drain.remaining(now.at), Some(Duration::from_secs(28 * 60)));
+    assert_eq!(again.due(now.at), [2], "its time came meanwhile");
     let plain = |hand: &Hand| -> Vec<(u64, Option<Target>, Action)> {
         hand.overrides().iter().map(|o| (o.id, o.target.clone(), o.action.clone())).collect()
     };
-    assert_eq!(plain(&back), plain(&hand));
-    let mut back = back;
-    back.told("pin", &FILES, now);
-    assert_eq!(back.overrides().last().unwrap().id, 8, "numbers are not given out twice");
-    let (back, _) = Hand::restored(&read, Duration::from_secs(31 * 60), now);
-    assert!(back.find(1).is_none(), "it ran out meanwhile");
+    assert_eq!(plain(&again), plain(&hand));
+    again.told("pin", &FILES, now);
+    assert_eq!(again.overrides().last().unwrap().id, 8, "numbers are not given out twice");
+    let gone = back(&kept(&hand), later(60 + 31 * 60));
+    assert!(gone.hand.find(1).is_none() && gone.ended[0].id == 1, "it ran out meanwhile");
+    // What a newer version wrote costs no other, and its number is not given out again.
+    let mut rows = kept(&hand);
+    rows.get_mut(&3).unwrap()["action"] = serde_json::json!({ "do": "eclipse" });
+    rows.insert(9, serde_json::json!({ "id": 9 }));
+    let mut some = back(&rows, later(120));
+    assert_eq!((some.unread.as_slice(), some.hand.overrides().len()), (&[3, 9][..], 6));
+    assert_eq!(some.hand.told("pin", &FILES, later(120)).made, Some(10));
+    // Ramps stand still under a pin, and after it.
+    hand.freeze(true, at(30).at);
+    let still = back(&kept(&hand), later(120)).hand;
+    assert_eq!(still.overrides()[0].ran.elapsed(later(500).at), Duration::from_secs(30));
 }
 
 /// Every answer `plan` can give to every class, with its share.
