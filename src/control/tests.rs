@@ -35,12 +35,6 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    pub fn at(now: Moment) -> Hands {
-        let hands = Hands::default();
-        hands.set(now);
-        hands
-    }
-
     pub fn set(&self, now: Moment) {
         self.now.store(now.0, Ordering::Relaxed);
     }
