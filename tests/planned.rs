@@ -1,19 +1,28 @@
 //! Failovers that wait for people, gates and time, end to end: manual ways there and back with a
-//! preview, a ramp looked at while it runs, trickle, delays, gates.
+//! preview, ramps as clients see them, trickle, delays, gates.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
 use serde_json::Value;
-use std::time::Duration;
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use support::{
     DEADLINE, await_some,
     backend::{Backend, Mood},
     figure,
-    load::{Ask, Stream},
+    load::{Ask, Exchange, Stream},
     scratch::Scratch,
     server::Server,
 };
-use tradewind::clock::{Clock, SystemClock};
+use tradewind::clock::{Clock, Moment, SystemClock};
+
+/// How long the ramps take that are compared with their plan, and how many clients ask meanwhile.
+const RAMP: f64 = 20.0;
+const CLIENTS_A_SECOND: u32 = 2_000;
+/// How far the share may lie from the plan: of the 6,000 draws of three seconds 4.6 standard
+/// deviations, where both sides are equal; of fewer draws as many, too.
+const OFF: f64 = 0.03;
 
 const CHECK: &str = "\
 [web]\ntype = \"http\"\ninterval = \"300ms\"\ntimeout = \"200ms\"\nfall = 2\nrise = 2\n\
@@ -96,16 +105,72 @@ impl Site {
     }
 
     fn stream(&self) -> Stream {
-        let asks = vec![Ask::a("app.gtm.example")];
-        Stream::start(self.server.udp(), self.clock, asks, 500)
+        self.stream_at(500)
     }
+
+    fn stream_at(&self, per_second: u32) -> Stream {
+        let asks = vec![Ask::a("app.gtm.example")];
+        Stream::start(self.server.udp(), self.clock, asks, per_second)
+    }
+
+    /// When the event at this time of day was, on our clock.
+    fn moment(&self, event: &Value) -> Moment {
+        let at: jiff::Timestamp = event["at"].as_str().unwrap().parse().unwrap();
+        let ago = self.clock.wall().duration_since(at.into()).unwrap_or_default();
+        Moment(self.clock.now().0 - ago.as_nanos() as u64)
+    }
+}
+
+/// Holds the share of Washington among all answers, three seconds by three seconds, against
+/// `planned(seconds since begun)`.
+#[track_caller]
+fn assert_as_planned(
+    what: &str,
+    exchanges: &[Exchange],
+    begun: Moment,
+    planned: impl Fn(f64) -> f64,
+) {
+    let mut buckets: BTreeMap<u64, Bucket> = BTreeMap::new();
+    for exchange in exchanges.iter().filter(|e| e.asked > begun) {
+        let at = exchange.asked.since(begun).as_secs_f64();
+        let bucket = buckets.entry(at as u64 / 3).or_default();
+        let is_iad = exchange.answer.address() == IpAddr::from([192, 0, 2, 1]);
+        bucket.all += 1.0;
+        bucket.iad += f64::from(u8::from(is_iad));
+        // It moves when the server's clock shows another second, to where it should be then or
+        // less than half a second ago.
+        bucket.least += planned((at - 1.0).max(0.0));
+        bucket.most += planned(at);
+    }
+    let mut told = Vec::new();
+    for (number, Bucket { all, iad, least, most }) in &buckets {
+        let is = iad / all;
+        told.push(format!("{is:.3}"));
+        let off = OFF.max(2.3 / all.sqrt());
+        let wanted = least / all - off..=most / all + off;
+        assert!(wanted.contains(&is), "{what}, {number}: {is:.3} not in {wanted:.3?} of {all}");
+    }
+    assert!(buckets.len() >= 6, "{what}: {told:?}");
+    let took = exchanges.last().unwrap().asked.since(exchanges[0].asked).as_secs_f64();
+    let rate = exchanges.len() as f64 / took;
+    figure(what, format_args!("by three seconds at {rate:.0} queries/s: {}", told.join(" ")));
+}
+
+/// The answers of three seconds: how many, how many of them Washington, and how many of those at
+/// least and at most as planned.
+#[derive(Default)]
+struct Bucket {
+    all: f64,
+    iad: f64,
+    least: f64,
+    most: f64,
 }
 
 const APP: &str = "record:gtm.example/app";
 
 #[test]
 fn a_manual_failback_waits_shows_who_would_move_and_ramps() {
-    let rules = "members = [\"iad\", \"dub\"]\nfailback = \"manual\"\nramp = { over = \"5s\", start = 0.1 }";
+    let rules = "members = [\"iad\", \"dub\"]\nfailback = \"manual\"\nramp = { over = \"20s\", start = 0.1 }";
     let mut site = Site::start(171, rules);
     let stream = site.stream();
     site.iad.stop();
@@ -127,31 +192,56 @@ fn a_manual_failback_waits_shows_who_would_move_and_ramps() {
     let preview = site.cli("approve", &[APP, "--dry-run"], 0);
     assert!(preview.contains("us") && preview.contains("eu") && preview.contains('%'), "{preview}");
     assert_eq!(site.failover()["phase"], "failback-pending", "a dry run does nothing");
-    site.cli("approve", &[APP, "--reason", "database caught up"], 0);
-    let begun = site.clock.now();
-    let mut seen = Vec::new();
-    while site.clock.now().since(begun) < Duration::from_millis(4_800) {
-        let before = site.clock.now();
-        let (share, ttl) = site.share_of_iad();
-        let after = site.clock.now();
-        // It advances by the second, and asking takes its time.
-        let planned = |at: f64| (0.1 + 0.9 * at / 5.0).min(1.0);
-        let least = planned((before.since(begun).as_secs_f64() - 1.3).max(0.0)) - 0.03;
-        let most = planned(after.since(begun).as_secs_f64() + 0.1) + 0.03;
-        assert!((least..=most).contains(&share), "{share} not in {least}..={most}");
-        assert!(ttl == 5 || share == 1.0, "a ramp that runs has short TTLs: {ttl}");
-        seen.push(share);
-        std::thread::sleep(Duration::from_millis(250));
-    }
-    assert!(seen.is_sorted() && seen[0] < 0.5, "{seen:?}");
-    seen.dedup();
-    figure("ramp", format_args!("{seen:.3?}"));
-    site.await_phase("primary");
-    await_some("all of it", || (site.share_of_iad() == (1.0, 30)).then_some(()));
     assert!(stream.stop().iter().all(|e| !e.answer.addresses.is_empty()));
+    let stream = site.stream_at(CLIENTS_A_SECOND);
+    let before = site.server.last_event();
+    site.cli("approve", &[APP, "--reason", "database caught up"], 0);
+    let moved = site.server.await_event("the move", before, |e| e["event"] == "failover");
+    let begun = site.moment(&moved);
+    let over = begun.after(Duration::from_secs_f64(RAMP + 1.0));
+    stream.await_answer("the end of the ramp", 2 * DEADLINE, |e| e.asked > over);
+    site.await_phase("primary");
+    let ended = site.clock.now();
+    let whole = |e: &Exchange| e.asked > ended && e.answer.ttl == Some(30);
+    stream.await_answer("calm", DEADLINE, whole);
+    let exchanges = stream.stop();
+    let planned = |at: f64| (0.1 + 0.9 * at / RAMP).min(1.0);
+    assert_as_planned("ramp of a failback", &exchanges, begun, planned);
+    let while_it_runs =
+        exchanges.iter().filter(|e| e.asked > begun.after(Duration::from_millis(500)));
+    let mut runs = while_it_runs.take_while(|e| e.asked.since(begun).as_secs_f64() < RAMP - 0.5);
+    assert!(runs.all(|e| e.answer.ttl == Some(5)), "a ramp that runs has short TTLs");
+    assert!(site.share_of_iad() == (1.0, 30));
     let moved = site.server.events(0);
     let moved: Vec<&Value> = moved.iter().filter(|event| event["event"] == "failover").collect();
     assert_eq!(moved.len(), 2, "{moved:#?}");
+}
+
+#[test]
+fn a_member_that_comes_back_takes_its_clients_little_by_little() {
+    let rules = "members = [\"iad\"]\n[policies.both]\npolicy = \"weighted\"\n\
+                 members = [\"iad\", \"dub\"]\n[records.split]\npolicy = \"weighted\"\n\
+                 members = [\"both\"]\nramp = { over = \"20s\", start = 0.1 }";
+    let mut site = Site::start(186, rules);
+    let asks = vec![Ask::a("split.gtm.example")];
+    let stream = Stream::start(site.server.udp(), site.clock, asks, CLIENTS_A_SECOND);
+    let before = site.server.last_event();
+    site.iad.stop();
+    let is = |to: &'static str| {
+        move |e: &Value| {
+            e["event"] == "verdict" && e["to"] == to && e["subject"] == "gtm.example/iad/e"
+        }
+    };
+    site.server.await_event("its fall", before, is("down"));
+    site.iad.restart();
+    let risen = site.server.await_event("its rise", before, is("up"));
+    let begun = site.moment(&risen);
+    let enough = begun.after(Duration::from_secs_f64(RAMP + 1.0));
+    let half_each = stream.await_answer("the end of the ramp", 2 * DEADLINE, |e| e.asked > enough);
+    assert_eq!(half_each.answer.addresses.len(), 1);
+    // Half of the clients that take part in it are its own.
+    let planned = |at: f64| (0.1 + 0.9 * at / RAMP).min(1.0) / 2.0;
+    assert_as_planned("slow start", &stream.stop(), begun, planned);
 }
 
 #[test]
@@ -194,7 +284,7 @@ fn a_failover_with_a_delay_waits_for_it() {
     assert!(waiting["waits"]["due_in_s"].as_f64().is_some_and(|due| due <= 2.0), "{waiting}");
     let down = site.clock.now();
     let moved = stream.await_answer("the standby", DEADLINE, |e| {
-        e.answer.addresses == [std::net::IpAddr::from([192, 0, 2, 2])]
+        e.answer.addresses == [IpAddr::from([192, 0, 2, 2])]
     });
     assert!(moved.asked.since(down) > Duration::from_millis(1_500));
     assert!(stream.stop().iter().all(|e| e.answer.addresses.len() == 1));

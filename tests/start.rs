@@ -7,12 +7,15 @@
 
 mod support;
 
-use hickory_proto::{op::ResponseCode, rr::RecordType};
+use hickory_proto::{
+    op::{Message, ResponseCode},
+    rr::RecordType,
+};
 use std::{
     fmt::Write as _,
     fs,
-    io::Write as _,
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     time::Duration,
 };
 use support::{
@@ -148,6 +151,35 @@ fn first_right_answer(host: u8, hangs: bool, promised: Duration) {
         // The second that steered names waited for the one that hangs.
         assert!(of_static + Duration::from_millis(500) < steered, "static names waited too");
     }
+    all_are_right(listen);
+    if !hangs {
+        again_from_saved_state(server, &folder, &backends);
+    }
+}
+
+/// The same server once more, from what it saved: it waits for no probe at all.
+fn again_from_saved_state(server: Starting, folder: &Scratch, backends: &[Backend]) {
+    // An operator's change is answered when it is durable, and what came before it with it.
+    let target = "endpoint:z0.example/p0/one";
+    for to in ["up", "auto"] {
+        let forced = cli(&["force", "-C", folder.path().to_str().unwrap(), target, to]);
+        assert_eq!(forced.status.code(), Some(0), "{forced:?}");
+    }
+    let listen = server.address;
+    drop(server);
+    backends.iter().for_each(|backend| backend.set(Mood::Hang));
+    let server = Starting::of(folder, listen);
+    let of_static = server.until_answered("ns1.z3.example", Ipv4Addr::new(127, 0, 0, 53));
+    let took = server.until_answered("r499.z19.example", address(RECORDS - 1));
+    support::figure("10,000 records from saved state", format_args!("{took:?}"));
+    server.assert_within(Duration::from_secs(1), took);
+    // Nobody answers a probe, so whoever waited for one would have waited for a second.
+    server.assert_within(of_static, took);
+    all_are_right(listen);
+}
+
+/// The last record of every zone is answered with its own address.
+fn all_are_right(listen: SocketAddr) {
     // Others too, not only that one; with one that hangs taken as up until it is known.
     let last = |zone| Ask::a(&format!("r{}.{}", A_ZONE - 1, apex(zone)));
     let mut right = 0;
@@ -212,9 +244,10 @@ fn steered_names_are_silent_until_health_has_spoken_and_static_ones_are_not() {
     let listen = free_address(Ipv4Addr::LOCALHOST.into());
     let folder = small(listen, backend.address());
     let server = Starting::of(&folder, listen);
-    server.until_answered("ns1.gtm.example", Ipv4Addr::new(127, 0, 0, 53));
+    let of_static = server.until_answered("ns1.gtm.example", Ipv4Addr::new(127, 0, 0, 53));
     // Not an error, not an empty answer: silence, and then the address, since nothing is known.
-    server.until_answered("www.gtm.example", Ipv4Addr::new(192, 0, 2, 1));
+    let steered = server.until_answered("www.gtm.example", Ipv4Addr::new(192, 0, 2, 1));
+    assert!(steered >= of_static + Duration::from_millis(500), "{steered:?} after {of_static:?}");
 }
 
 #[test]
@@ -274,6 +307,75 @@ fn sigterm_stops_a_busy_server_cleanly_within_three_seconds() {
     assert!(!control.exists(), "the control socket is gone");
     let log = std::io::read_to_string(kept).unwrap();
     assert!(log.contains("stopping") && !log.contains("panicked"), "{log}");
+}
+
+/// H-17: what came in before the end is answered before the end.
+#[test]
+fn a_question_over_tcp_that_came_in_before_sigterm_is_answered() {
+    let backend = Backend::start(147);
+    let server = Server::start(small(anywhere(), backend.address()));
+    let question = dns::message("www.gtm.example", RecordType::A);
+    let length = u16::try_from(question.len()).unwrap().to_be_bytes();
+    let connect = |_| {
+        let stream = TcpStream::connect(server.tcp()).unwrap();
+        stream.set_read_timeout(Some(support::DEADLINE)).unwrap();
+        stream
+    };
+    let ask = |stream: &mut TcpStream| stream.write_all(&[&length[..], &question].concat());
+    let reply = |stream: &mut TcpStream| {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut reply = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut reply)?;
+        Ok::<_, io::Error>(Message::from_vec(&reply).unwrap())
+    };
+    let mut streams: Vec<TcpStream> = (0..20).map(connect).collect();
+    // Each is being served, not only in the backlog.
+    for stream in &mut streams {
+        ask(stream).unwrap();
+        reply(stream).unwrap();
+    }
+    // Stopped, so that the signal and the questions are there at once when it goes on.
+    server.signal("STOP");
+    streams.iter_mut().for_each(|stream| ask(stream).unwrap());
+    server.signal("TERM");
+    server.signal("CONT");
+    for stream in &mut streams {
+        let reply = reply(stream).expect("the question was there before the signal");
+        assert_eq!(dns::addresses(&reply).len(), 1);
+    }
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn questions_over_udp_that_wait_when_sigterm_comes_are_answered() {
+    const QUESTIONS: usize = 50;
+    let backend = Backend::start(148);
+    let server = Server::start(small(anywhere(), backend.address()));
+    let question = dns::message("www.gtm.example", RecordType::A);
+    // A socket each, so that every thread has some of them.
+    let sockets: Vec<UdpSocket> = (0..QUESTIONS)
+        .map(|_| {
+            let socket = UdpSocket::bind(anywhere()).unwrap();
+            socket.connect(server.udp()).unwrap();
+            socket.set_read_timeout(Some(support::DEADLINE)).unwrap();
+            socket
+        })
+        .collect();
+    server.signal("STOP");
+    for socket in &sockets {
+        socket.send(&question).unwrap();
+    }
+    server.signal("TERM");
+    server.signal("CONT");
+    let mut buffer = [0; 4096];
+    for (number, socket) in sockets.iter().enumerate() {
+        let length = socket.recv(&mut buffer);
+        let length = length.unwrap_or_else(|e| panic!("no reply to {number}: {e}"));
+        let reply = Message::from_vec(&buffer[..length]).unwrap();
+        assert_eq!(dns::addresses(&reply).len(), 1);
+    }
+    assert_eq!(server.stop().code(), Some(0));
 }
 
 #[test]

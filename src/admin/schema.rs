@@ -262,8 +262,8 @@ pub struct Elsewhere {
 pub struct LastResort {
     /// `zone/record`.
     pub record: String,
-    /// What it answers by, for some of its clients at least: `ignoring-min-healthy`, or
-    /// `all-down` with what that came to.
+    /// What it answers by, for some of its clients at least: `ignoring-min-healthy`,
+    /// `failover-waits`, or `all-down` with what that came to.
     pub basis: String,
 }
 
@@ -512,7 +512,7 @@ pub struct Steered {
     pub scope: u8,
     /// Why it is so.
     pub scope_why: String,
-    /// `healthy`, `ignoring-min-healthy` or `all-down`.
+    /// `healthy`, `ignoring-min-healthy`, `failover-waits` or `all-down`.
     pub basis: String,
 }
 

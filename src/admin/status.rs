@@ -138,11 +138,7 @@ pub fn last_resort(world: &World) -> Vec<LastResort> {
     }
     let grounds = |plan: PlanId| {
         let selections = world.steering.plan(plan).selections().iter();
-        selections.map(|selection| selection.basis).max_by_key(|basis| match basis {
-            Basis::Healthy => 0,
-            Basis::IgnoringMinHealthy => 1,
-            Basis::AllDown(_) => 2,
-        })
+        selections.map(|selection| selection.basis).max_by_key(|basis| basis.badness())
     };
     let records = world.snapshot.records.iter().filter_map(|record| {
         let basis = grounds(record.plan).filter(|basis| *basis != Basis::Healthy)?;

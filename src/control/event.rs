@@ -157,7 +157,8 @@ pub enum EventKind {
     Published {
         /// Plans made anew.
         plans: usize,
-        /// From the first cause to the swap.
+        /// From the result of the probe that decided it, or whatever else was its first cause, to
+        /// the swap: from then on every thread answers anew.
         #[serde(rename = "took_us", with = "spelled::micros")]
         took: Duration,
         /// What stands before it, counted.

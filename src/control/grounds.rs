@@ -104,11 +104,6 @@ fn events(records: &[Record], moved: impl Fn(&Record) -> Option<&'static str>) -
 
 /// The grounds furthest from health on which any class is answered.
 fn worst(plan: &PlanSteering) -> &'static str {
-    let badness = |basis: &Basis| match basis {
-        Basis::Healthy => 0,
-        Basis::IgnoringMinHealthy => 1,
-        Basis::AllDown(_) => 2,
-    };
     let grounds = plan.selections().iter().map(|selection| selection.basis);
-    grounds.max_by_key(badness).map_or(HEALTHY, Basis::word)
+    grounds.max_by_key(|basis| basis.badness()).map_or(HEALTHY, Basis::word)
 }

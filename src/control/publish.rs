@@ -368,6 +368,12 @@ impl Control {
                 self.keep_target(verdict, standing);
             }
         }
+        // A fall that only had to wait for a witness counts from the probe that decided it; one
+        // that was held for longer was held for a reason, and that has been told.
+        let now = self.clock.now();
+        let decided = step.down.iter().filter_map(|key| Some(self.known.get(key)?.at));
+        let decided = decided.filter(|at| now.since(*at) <= breaker::ASKING).min();
+        let since = decided.map_or(since, |at| at.min(since));
         turned.extend(step.down);
         turned.extend(step.back);
         let is_due = self.wake.is_some_and(|at| at <= self.clock.now());

@@ -2,14 +2,17 @@
 
 use super::{
     event::EventKind,
-    hand::pin::PinFile,
+    hand::{self, Wish, clients::Clients, pin::PinFile},
     publish::{Control, TargetVerdict, Unlike},
 };
 use crate::{
     clock::{Clock, Moment},
     failover::breaker,
     ids::{Class, PlanId, SlotId},
-    policy::testing::Given,
+    policy::{
+        rules::{Failback, Mode},
+        testing::Given,
+    },
     snapshot::{Ramp, Region, Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
     units::{Coordinates, Share},
     verdict::{Sight, Standing},
@@ -18,25 +21,43 @@ use crate::{
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A clock that stands still until it is put forward.
+/// A clock that stands still until it is put forward, and a clock on the wall that goes with it
+/// unless somebody sets that.
 #[derive(Default)]
-struct Hands(AtomicU64);
+pub(super) struct Hands {
+    now: AtomicU64,
+    /// Seconds that were added to the wall clock, or taken away.
+    set: AtomicI64,
+}
 
-impl Clock for Hands {
-    fn now(&self) -> Moment {
-        Moment(self.0.load(Ordering::Relaxed))
+impl Hands {
+    pub fn set(&self, now: Moment) {
+        self.now.store(now.0, Ordering::Relaxed);
     }
-    fn wall(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_nanos(self.0.load(Ordering::Relaxed))
+
+    fn set_wall(&self, by: i64) {
+        self.set.fetch_add(by, Ordering::Relaxed);
     }
 }
 
-fn secs(secs: u64) -> Moment {
+impl Clock for Hands {
+    fn now(&self) -> Moment {
+        Moment(self.now.load(Ordering::Relaxed))
+    }
+    fn wall(&self) -> SystemTime {
+        let set = self.set.load(Ordering::Relaxed);
+        let shown = UNIX_EPOCH + Duration::from_nanos(self.now.load(Ordering::Relaxed));
+        let by = Duration::from_secs(set.unsigned_abs());
+        if set < 0 { shown - by } else { shown + by }
+    }
+}
+
+pub(super) fn secs(secs: u64) -> Moment {
     Moment(secs * 1_000_000_000)
 }
 
@@ -71,7 +92,7 @@ impl Bench {
     }
 
     fn at(&mut self, now: u64) -> &mut Bench {
-        self.clock.0.store(secs(now).0, Ordering::Relaxed);
+        self.clock.set(secs(now));
         self
     }
 
@@ -86,6 +107,11 @@ impl Bench {
         let now = self.clock.now();
         let found = keys.split(' ').map(|key| verdict(key, standing, now)).collect();
         self.control.observe(found);
+    }
+
+    /// What an operator wishes.
+    fn tell(&mut self, wish: Wish) -> Result<hand::Done, hand::Refusal> {
+        self.control.command(&command(wish), &Clients::default())
     }
 
     /// What was written down since the last look, without how long it took.
@@ -121,11 +147,24 @@ impl Bench {
     }
 }
 
+pub(super) fn command(wish: Wish) -> hand::Command {
+    hand::Command {
+        wish,
+        who: "ana".into(),
+        reason: None,
+        begins: None,
+        lasts: None,
+        break_glass: false,
+        dry_run: false,
+        even_if_unknown: false,
+    }
+}
+
 fn compiled(text: &str, records: &[&str]) -> Snapshot {
     snapshot(&Given::new(text), records, Rules::default())
 }
 
-fn verdict(key: &str, standing: Standing, at: Moment) -> TargetVerdict {
+pub(super) fn verdict(key: &str, standing: Standing, at: Moment) -> TargetVerdict {
     let sight = Sight { standing, failing: !standing.is_up() };
     TargetVerdict {
         key: key.into(),
@@ -332,7 +371,7 @@ fn a_reload_that_takes_the_active_member_out_says_where_it_went() {
         bench.events(),
         [
             "z/app: dub → iad (its active member is in the files no more)",
-            "z/app: iad → nrt (the active member is not available)",
+            "z/app: iad → nrt (the first that works of those that are left)",
             "published: 1 plans",
         ]
     );
@@ -342,6 +381,29 @@ fn a_reload_that_takes_the_active_member_out_says_where_it_went() {
     bench.at(30).control.install(Arc::new(compiled(&renamed, &["new"])), 3);
     let events = bench.events();
     assert_eq!(events[0], "z/new: iad → dub (the active member is not available)");
+}
+
+#[test]
+fn a_manual_failover_whose_active_member_is_taken_out_does_not_go_to_a_dead_one() {
+    let manual = Rules { failover: Mode::Manual, failback: Failback::Manual, ..Rules::default() };
+    let files = |text: &str| Arc::new(snapshot(&Given::new(text), &["app"], manual));
+    let three = APP.replace("app = iad dub", "app = iad dub nrt");
+    let mut bench = Bench::new(&three, &["app"]);
+    bench.control.install(files(&three), 2);
+    bench.at(10).observe("down i1/4");
+    bench.tell(Wish::Approve { target: "record:z/app".into() }).unwrap();
+    assert_eq!(bench.answer(0), ["d1"]);
+    bench.events();
+    bench.at(20).control.install(files(&three.replace("iad dub nrt", "iad nrt")), 3);
+    assert_eq!(bench.answer(0), ["n1"]);
+    assert_eq!(
+        bench.events(),
+        [
+            "z/app: dub → iad (its active member is in the files no more)",
+            "z/app: iad → nrt (the first that works of those that are left)",
+            "published: 1 plans",
+        ]
+    );
 }
 
 #[test]
@@ -398,13 +460,7 @@ fn a_publish_is_timed_from_the_probe_that_decided_it() {
     let mut bench = Bench::new(APP, &["app"]);
     bench.at(10);
     bench.control.observe(vec![verdict("i1/4", Standing::Down, secs(7))]);
-    let journal = bench.control.journal();
-    let journal = journal.lock();
-    let mut took = journal.since(0).filter_map(|event| match event.kind {
-        EventKind::Published { took, .. } => Some(took),
-        _ => None,
-    });
-    assert_eq!(took.next_back(), Some(Duration::from_secs(3)));
+    assert_eq!(took(&bench), Some(Duration::from_secs(3)));
     let world = bench.world();
     let verdict = world.state.verdict(SlotId(0)).unwrap();
     assert_eq!((verdict.since, verdict.since_wall), (secs(7), UNIX_EPOCH + Duration::from_secs(7)));
@@ -479,6 +535,19 @@ fn without_a_witness_nothing_falls_and_with_one_it_does() {
     bench.at(11).control.heard();
     assert_eq!(bench.answer(0), ["d1"]);
     assert!(!fake.0.lock().unwrap().listens);
+    // What the witness was waited for is part of the time it took.
+    assert_eq!(took(&bench), Some(Duration::from_secs(1)));
+}
+
+/// How long the newest publish took.
+fn took(bench: &Bench) -> Option<Duration> {
+    let journal = bench.control.journal();
+    let journal = journal.lock();
+    let mut took = journal.since(0).filter_map(|event| match event.kind {
+        EventKind::Published { took, .. } => Some(took),
+        _ => None,
+    });
+    took.next_back()
 }
 
 #[test]
@@ -714,7 +783,7 @@ async fn a_failback_that_waits_goes_on_where_it_was_after_a_crash_in_quiet_times
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(Hands::default());
     let (mut control, keeper) = kept(dir.path(), &clock);
-    let at = |now: u64| clock.0.store(secs(now).0, Ordering::Relaxed);
+    let at = |now: u64| clock.now.store(secs(now).0, Ordering::Relaxed);
     let up = ["i1/4", "d1/4"].map(|key| verdict(key, Standing::Up, secs(1)));
     control.observe(up.into());
     control.warm();
@@ -819,4 +888,77 @@ fn old_answers_are_measured_after_ramps_reloads_and_by_the_pace_before_them() {
     let moved = APP.replace("www = dub nrt", "www = iad nrt");
     bench.control.install(Arc::new(compiled(&moved, &["app", "www"])), 4);
     assert_eq!(left(&bench), ("revision 4".into(), 1.0));
+}
+
+/// What an operator sees of a bench: answers, TTL and the next wake-up, then what was written down
+/// (of the hand without the times of day in its sentences).
+fn seen(bench: &mut Bench) -> (Vec<String>, u32, Option<Moment>, Vec<String>) {
+    let ttl = bench.world().steering.plan(PlanId(0)).selection(Class(0)).ttl.as_secs();
+    let (journal, read) = (bench.control.journal(), bench.read);
+    let hand = |kind: &EventKind| match kind {
+        EventKind::Hand { id, what, became, .. } => format!("#{id} {what}: {became}"),
+        _ => String::new(),
+    };
+    let hands: Vec<String> = journal.lock().since(read).map(|e| hand(&e.kind)).collect();
+    let mut events = bench.events();
+    for (event, hand) in events.iter_mut().zip(hands).filter(|(_, hand)| !hand.is_empty()) {
+        *event = hand;
+    }
+    (bench.answer(0), ttl, bench.control.wake(), events)
+}
+
+/// H-10: whatever the clock on the wall is set to, nothing moves earlier, later or differently.
+#[test]
+fn a_wall_clock_that_jumps_changes_nothing() {
+    const YEARS: i64 = 10 * 365 * 86_400;
+    let ramp = Ramp { over: Duration::from_secs(10), start: Share::from_fraction(0.1) };
+    let rules = Rules { ramp: Some(ramp), ..Rules::default() };
+    let day = Duration::from_secs(1_790_000_000);
+    let twin = || {
+        let mut bench = Bench::new(APP, &["app", "www"]);
+        bench.clock.set_wall(day.as_secs() as i64);
+        bench.control.install(Arc::new(snapshot(&Given::new(APP), &["app", "www"], rules)), 2);
+        bench.events();
+        bench
+    };
+    let (mut calm, mut jumpy) = (twin(), twin());
+    let mut jumps = [3_600, -3_600, -3_600, YEARS, 3_600, -YEARS].into_iter().cycle();
+    let lasts = |wish, lasts, begins| hand::Command { lasts, begins, ..command(wish) };
+    let drain = |target: &str| Wish::Drain { target: target.into(), over: None };
+    // What is done at each second; in between, time passes second by second.
+    for now in 10..=700 {
+        for bench in [&mut calm, &mut jumpy] {
+            bench.at(now);
+            let after =
+                Some(hand::command::Begins::At(bench.clock.wall() + Duration::from_secs(60)));
+            let minute = Some(Duration::from_secs(60));
+            let over = Wish::Drain { target: "endpoint:z/i1".into(), over: minute };
+            let wish = match now {
+                10 => {
+                    bench.observe("down i1/4");
+                    None
+                }
+                // Then the failback's five minutes, and its ramp.
+                20 => {
+                    bench.observe("up i1/4");
+                    None
+                }
+                400 => Some(lasts(drain("endpoint:z/d1"), minute, None)),
+                480 => Some(lasts(drain("endpoint:z/i1"), minute, after)),
+                600 => Some(lasts(over, None, None)),
+                _ => None,
+            };
+            if let Some(wish) = wish {
+                bench.control.command(&wish, &Clients::default()).unwrap();
+            }
+            bench.control.tick();
+        }
+        let (a, b) = (seen(&mut calm), seen(&mut jumpy));
+        assert_eq!(a, b, "at {now} s");
+        if now == 545 {
+            assert_eq!(a.0, ["d1"], "the drain that was to begin at a time of day has begun");
+        }
+        jumpy.clock.set_wall(jumps.next().unwrap());
+    }
+    assert_eq!(calm.answer(0), ["d1"], "the long drain is over");
 }

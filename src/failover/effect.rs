@@ -56,6 +56,8 @@ pub enum Cause {
     Operator,
     /// The member that clients were moving to was lost on the way.
     TargetLost,
+    /// The files have the active member no more, and the one that would follow does not work.
+    Removed,
 }
 
 impl Cause {
@@ -67,6 +69,7 @@ impl Cause {
             Cause::Approved => "an operator approved it",
             Cause::Operator => "an operator said so",
             Cause::TargetLost => "the member that clients were moving to is not available",
+            Cause::Removed => "the first that works of those that are left",
         }
     }
 }

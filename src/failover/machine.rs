@@ -29,6 +29,8 @@ pub struct Machine {
     /// That choice was made and has not been reached yet: no rule of failback delays it.
     pub(super) is_wish: bool,
     pub(super) held: bool,
+    /// Its active member was taken out of the files, and nobody was chosen in its place.
+    pub(super) adrift: bool,
     /// When it was stepped last: where its ramp stands still while it is held.
     pub(super) at: Moment,
 }
@@ -113,6 +115,7 @@ impl Machine {
             prefer: None,
             is_wish: false,
             held: false,
+            adrift: false,
             at: Moment::default(),
         }
     }
@@ -197,7 +200,8 @@ impl Machine {
     }
 
     /// The same machine over a new list of members: `places` gives for each new member its
-    /// index in the old list. Where the active member is gone it starts from the first.
+    /// index in the old list. Where the active member is gone the next step chooses another:
+    /// the first that works, and without asking, since there is nobody to stay with.
     #[must_use]
     pub fn carried_over(&self, places: &[Option<usize>]) -> Machine {
         let now_at = |old: u8| {
@@ -209,9 +213,9 @@ impl Machine {
             places.iter().map(|place| old(place).unwrap_or_default()).collect();
         let prefer = self.prefer.and_then(now_at);
         let is_wish = self.is_wish && prefer.is_some();
-        let base =
-            Machine { members, prefer, is_wish, held: self.held, at: self.at, ..Machine::new(0) };
-        let Some(active) = now_at(self.active) else { return base };
+        let (held, at) = (self.held, self.at);
+        let base = Machine { members, prefer, is_wish, held, at, ..Machine::new(0) };
+        let Some(active) = now_at(self.active) else { return Machine { adrift: true, ..base } };
         let leaving = self
             .leaving
             .and_then(|leaving| now_at(leaving.from).map(|from| Leaving { from, ..leaving }));
@@ -231,6 +235,9 @@ impl Machine {
     pub fn step(&mut self, rules: &Rules, seen: &Seen<'_>, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.observe(seen, now);
+        if std::mem::take(&mut self.adrift) {
+            self.land(seen, &mut effects);
+        }
         self.follow_ramp(rules, seen, now, &mut effects);
         if let Decision::Move { to, cause } = self.decision(rules, seen, now)
             && self.may_go(to)
@@ -309,6 +316,18 @@ impl Machine {
             (self.prefer, self.is_wish) = (prefer, prefer.is_some());
         }
         self.is_wish &= self.prefer != Some(self.active);
+    }
+
+    /// Chooses a member in the place of one that the files have no more: not even a hold keeps
+    /// clients there. Gates are for people to see to, so a shut one is not gone through.
+    fn land(&mut self, seen: &Seen<'_>, effects: &mut Vec<Effect>) {
+        let fit = (0..self.members.len()).filter(|&m| seen.is_available(m) && seen.is_allowed(m));
+        let first = fit.min_by_key(|&m| (seen.is_leaving(m), self.rank(m)));
+        let Some(to) = first.map(|m| m as u8).filter(|&to| to != self.active) else { return };
+        let from = std::mem::replace(&mut self.active, to);
+        self.lost = None;
+        self.is_wish &= self.prefer != Some(to);
+        effects.push(Effect::Moved { from, to, cause: Cause::Removed });
     }
 
     /// Ends the ramp when it is over or one of its ends is gone.

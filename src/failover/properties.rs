@@ -12,7 +12,10 @@ use crate::{
     policy::{Wanted, select, testing::Given},
     units::Share,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 const LIVES: u64 = 3_000;
 const EVENTS: usize = 60;
@@ -28,8 +31,12 @@ struct Life {
     /// The operator's choice was not reached since it was made.
     wish: bool,
     held: bool,
+    /// The files just lost the active member.
+    removed: bool,
     /// The ramp as it last was: from, to, share.
     ramp: Option<(u8, u8, Share)>,
+    trickle: f64,
+    all_down: &'static str,
     story: Vec<String>,
 }
 
@@ -64,6 +71,8 @@ impl Life {
                 [pick(3) as usize],
             ramp: [None, Some(Ramp { over: secs(20), start: Ramp::START })][pick(2) as usize],
         };
+        let trickle = [0.0, 0.0, 0.02, 0.5][pick(4) as usize];
+        let all_down = ["last-good", "all", "first", "nodata", "pool:spare"][pick(5) as usize];
         let member = Member { available: true, allowed: true, ..Member::default() };
         Life {
             machine: Machine::new(count),
@@ -74,8 +83,11 @@ impl Life {
             prefer: None,
             wish: false,
             held: false,
+            removed: false,
             ramp: None,
-            story: vec![format!("{count} members, {rules:?}")],
+            trickle,
+            all_down,
+            story: vec![format!("{count} members, {rules:?} {trickle} {all_down}")],
         }
     }
 
@@ -136,6 +148,7 @@ impl Life {
         self.machine = self.machine.carried_over(&places);
         let kept = places.iter().position(|&place| place == Some(usize::from(was)));
         assert_eq!(usize::from(self.machine.active()), kept.unwrap_or(0), "{:#?}", self.story);
+        self.removed = kept.is_none();
         let now_at = |old: u8| places.iter().position(|&p| p == Some(usize::from(old)));
         self.prefer = self.prefer.and_then(now_at).map(|at| at as u8);
         self.wish &= self.prefer.is_some();
@@ -177,6 +190,7 @@ impl Life {
         self.story.push(format!("  {effects:?}"));
         self.check_effects(active, was_moving, &effects, reached);
         self.check_state();
+        self.removed = false;
         let after = self.machine.phase();
         reached.phases.insert(after);
         if before != after {
@@ -223,6 +237,14 @@ impl Life {
         for effect in effects {
             match *effect {
                 Effect::Waiting { wait, .. } => reached.waits.push(wait),
+                Effect::Moved { from, to, cause: Cause::Removed } => {
+                    let found = self.members[usize::from(to)];
+                    let holds = self.removed && found.available && found.allowed;
+                    assert!(holds && from == active && from != to, "{:#?}", self.story);
+                    active = to;
+                    self.wish &= self.prefer != Some(to);
+                    reached.causes.push(Cause::Removed);
+                }
                 Effect::Moved { from, to, cause } => {
                     let (left, found) =
                         (self.members[usize::from(from)], self.members[usize::from(to)]);
@@ -248,7 +270,7 @@ impl Life {
                         Cause::TargetLost => {
                             !left.available && was_moving.is_some_and(|(back, _)| back == to)
                         }
-                        Cause::Approved => false,
+                        Cause::Approved | Cause::Removed => false,
                     };
                     let allowed = gate && found.available && !self.held;
                     assert!(holds && allowed && from == active && from != to, "{:#?}", self.story);
@@ -274,7 +296,8 @@ impl Life {
         let is_free =
             self.rules.failover == Mode::Auto && self.rules.failover_delay.is_zero() && !self.held;
         let could = self.members.iter().enumerate().any(other);
-        assert!(!(is_free && could) || self.members[active].available, "{:#?}", self.story);
+        let must = could && (is_free || self.removed);
+        assert!(!must || self.members[active].available, "{:#?}", self.story);
         let manual = self.rules.failover == Mode::Manual || self.held;
         assert!(course.stays || !manual, "{:#?}", self.story);
     }
@@ -294,12 +317,20 @@ impl Life {
         self.ramp = ramp;
     }
 
-    /// The shares of the active member and the one being left sum to one, and nobody else has
-    /// any while one of the two works.
+    /// Clients get the active member, the one being left and the trickle's, in these very shares
+    /// and nobody else: never two actives. Where none of these works the first that may be gone
+    /// to; where there is none the active member, dead or not, as long as somebody works.
     fn check_answers(&self, course: &Course) {
-        let names: Vec<String> = (0..self.members.len()).map(|i| format!("m{i}")).collect();
+        let count = self.members.len();
+        let names: Vec<String> = (0..count).map(|i| format!("m{i}")).collect();
         let pools: Vec<String> = names.iter().map(|m| format!("pool {m} = e{m}/4\n")).collect();
-        let mut given = Given::new(&format!("{}failover f = {}", pools.concat(), names.join(" ")));
+        let mut given = Given::new(&format!(
+            "pool spare = espare/4\n{}failover f = {} trickle={}\nall_down {}",
+            pools.concat(),
+            names.join(" "),
+            self.trickle,
+            self.all_down
+        ));
         for (name, _) in names.iter().zip(&self.members).filter(|(_, m)| !m.available) {
             given.line(&format!("down e{name}"));
         }
@@ -307,25 +338,51 @@ impl Life {
         let tree = given.tree();
         let decision = select(&tree, Class(0), &given.standings, &given.directives(), ());
         let shares = crate::policy::testing::exact_shares(&decision, Wanted::A);
+        let up = |member: usize| self.members[member].available;
+        let active = usize::from(course.active);
+        let settled = |member: usize, of: f64| {
+            let mut next = member + 1..count;
+            match next.find(|&next| up(next) && !course.barred.contains(next)) {
+                Some(next) => vec![(member, of * (1.0 - self.trickle)), (next, of * self.trickle)],
+                None => vec![(member, of)],
+            }
+        };
+        let other = (0..count).find(|&m| up(m) && !course.stays && !course.barred.contains(m));
+        let leaving = course.leaving.map(|(from, moved)| (usize::from(from), moved));
+        let wanted = match (leaving.filter(|(from, _)| up(*from)), other) {
+            (Some((from, moved)), _) if up(active) => {
+                [settled(active, moved.as_fraction()), vec![(from, moved.rest().as_fraction())]]
+                    .concat()
+            }
+            (Some((from, _)), _) => vec![(from, 1.0)],
+            _ if up(active) => settled(active, 1.0),
+            (None, Some(other)) => settled(other, 1.0),
+            // It waits, and so do its clients.
+            (None, None) if (0..count).any(up) => settled(active, 1.0),
+            (None, None) => return self.check_last_resort(&shares),
+        };
+        let mut expected: BTreeMap<String, f64> = BTreeMap::new();
+        for (member, share) in wanted {
+            *expected.entry(format!("em{member}")).or_default() += share;
+        }
+        expected.retain(|_, share| *share > 0.0);
+        assert!(expected.keys().eq(shares.keys()), "{shares:?} {expected:?} {:#?}", self.story);
+        for (name, share) in &expected {
+            assert!((shares[name] - share).abs() < 1e-9, "{shares:?} {:#?}", self.story);
+        }
+    }
+
+    /// Nobody works: an empty answer only where the operator wrote it, and the pool they named.
+    fn check_last_resort(&self, shares: &BTreeMap<String, f64>) {
+        let wanted = match self.all_down {
+            "nodata" => Some("nodata"),
+            "pool:spare" => Some("espare"),
+            _ => None,
+        };
+        let is_right = |name: &str| wanted.map_or(name.starts_with("em"), |wanted| name == wanted);
+        assert!(shares.keys().all(|name| is_right(name)), "{shares:?} {:#?}", self.story);
         let sum: f64 = shares.values().sum();
         assert!((sum - 1.0).abs() < 1e-9, "{shares:?} {:#?}", self.story);
-        let share = |member: usize| shares.get(&format!("em{member}")).copied().unwrap_or(0.0);
-        let up = |member: u8| self.members[usize::from(member)].available;
-        let wanted = match course.leaving {
-            Some((from, moved)) if up(from) && up(course.active) => {
-                vec![(course.active, moved.as_fraction()), (from, moved.rest().as_fraction())]
-            }
-            Some((from, _)) if up(from) => vec![(from, 1.0)],
-            _ if up(course.active) => vec![(course.active, 1.0)],
-            _ => Vec::new(),
-        };
-        for (member, part) in wanted {
-            assert!(
-                (share(usize::from(member)) - part).abs() < 1e-9,
-                "{shares:?} {:#?}",
-                self.story
-            );
-        }
     }
 
     /// Nothing happens before the moment it says, and nothing ever if it says none.
@@ -346,6 +403,9 @@ impl Life {
     /// With all well and every wish granted it comes home.
     fn end(&mut self, reached: &mut Reached) {
         (self.held, self.prefer, self.wish) = (false, None, false);
+        // What was rejected is asked again once something has changed.
+        self.members.iter_mut().for_each(|member| member.available = false);
+        self.step(reached);
         for member in &mut self.members {
             *member = Member { available: true, allowed: true, ..*member };
             member.leaving = false;
@@ -375,8 +435,8 @@ fn whatever_happens_what_must_hold_holds() {
     for wait in [Wait::Delay, Wait::Approval, Wait::Gate, Wait::Hold] {
         assert!(reached.waits.contains(&wait), "{wait:?}");
     }
-    use Cause::{Approved, Failback, Lost, Operator, TargetLost};
-    for cause in [Lost, Failback, Approved, Operator, TargetLost] {
+    use Cause::{Approved, Failback, Lost, Operator, Removed, TargetLost};
+    for cause in [Lost, Failback, Approved, Operator, TargetLost, Removed] {
         assert!(reached.causes.contains(&cause), "{cause:?}");
     }
 }

@@ -69,6 +69,7 @@ impl Machine {
             prefer: prefer.map(|(prefer, _)| prefer),
             is_wish: prefer.is_some_and(|(_, is_wish)| is_wish),
             held: false,
+            adrift: false,
             at: now,
         }
     }

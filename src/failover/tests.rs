@@ -380,8 +380,35 @@ fn a_reload_that_reorders_members_keeps_the_active_one_and_its_times() {
 }
 
 #[test]
-fn a_reload_that_removes_the_active_member_starts_from_the_first() {
-    let mut bench = bench(AFTER, 2);
-    bench.see(0, "-+");
-    assert_eq!(bench.machine.carried_over(&[Some(0), None]).active(), 0);
+fn a_reload_that_removes_the_active_member_goes_to_the_first_that_works() {
+    // The active member was the second; of those that are left, as they look to the next step.
+    for (members, effects, active) in [
+        ("+++", "", 0),
+        ("-++", "0→1 Removed, 0? Delay", 1),
+        ("-g+", "0→2 Removed, 1? Gate", 2),
+        ("~-+", "0→2 Removed", 2),
+        ("-g-", "1? Gate", 0),
+        ("---", "", 0),
+    ] {
+        for failover in [Mode::Auto, Mode::Manual] {
+            for held in [false, true] {
+                let mut bench = bench(Rules { failover, ..AFTER }, 3);
+                bench.see(0, "+++");
+                bench.machine.active = 1;
+                bench.see(0, "+++");
+                bench.held = held;
+                bench.machine = bench.machine.carried_over(&[Some(0), None, Some(2)]);
+                let said = bench.see(1, members);
+                let moved = effects.split(',').next().filter(|effect| effect.contains('→'));
+                let context = format!("{members} {failover:?} {held}: {said}");
+                assert_eq!(said.split(", ").find(|e| e.contains('→')), moved, "{context}");
+                assert_eq!(bench.machine.active(), active, "{context}");
+                // Chosen once: whoever is lost after that is left as the rules say.
+                let waits = failover == Mode::Manual || held;
+                if active == 2 && waits {
+                    assert!(!bench.see(2, "++-").contains('→'), "{context}");
+                }
+            }
+        }
+    }
 }

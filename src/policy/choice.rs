@@ -26,6 +26,8 @@ pub enum Basis {
     Healthy,
     /// Too few are up for `min_healthy`, but an up one beats a dead one.
     IgnoringMinHealthy,
+    /// A failover answers a member that is not available, because leaving it waits.
+    FailoverWaits,
     /// Nothing is up.
     AllDown(AllDown),
 }
@@ -36,8 +38,24 @@ impl Basis {
         match self {
             Basis::Healthy => "healthy",
             Basis::IgnoringMinHealthy => "ignoring-min-healthy",
+            Basis::FailoverWaits => "failover-waits",
             Basis::AllDown(_) => "all-down",
         }
+    }
+
+    /// How far from health it is: of several grounds the furthest one is told.
+    pub const fn badness(self) -> u8 {
+        match self {
+            Basis::Healthy => 0,
+            Basis::IgnoringMinHealthy => 1,
+            Basis::FailoverWaits => 2,
+            Basis::AllDown(_) => 3,
+        }
+    }
+
+    /// Whether some clients are given what is known not to be available.
+    pub const fn is_last_resort(self) -> bool {
+        matches!(self, Basis::FailoverWaits | Basis::AllDown(_))
     }
 }
 
@@ -164,6 +182,13 @@ impl<'t> Choice<'t> {
                 }
             }
         }
+    }
+
+    /// `basis`, unless a failover keeps some of it against health.
+    pub(crate) fn grounds(&self, basis: Basis) -> Basis {
+        let mut kept = false;
+        self.leaves(&mut |_, leaf| kept |= leaf.is_some_and(|leaf| leaf.kept));
+        if kept { Basis::FailoverWaits } else { basis }
     }
 
     /// Calls `visit` for each leaf with its exact probability.

@@ -8,7 +8,6 @@ use super::{
     Context,
     choice::Choice,
     directives::{Directives, RampKind},
-    failover,
     leaf::{Candidate, Leaf},
     trace::Trace,
     tree::{Endpoint, EndpointTarget, Kind, MinHealthy, Node, NodeIx, Pool, Tree},
@@ -33,6 +32,8 @@ pub(crate) struct View<'v> {
     pub directives: Directives<'v>,
     pub ignore_min_healthy: bool,
     pub assumed: Assumed,
+    /// A failover keeps what is looked at although it is not available.
+    pub kept: bool,
     /// The clients looked at are those whose number is this or above: what ramps takes part if
     /// its share is larger.
     pub from: Share,
@@ -56,6 +57,7 @@ impl<'v> View<'v> {
             directives: *directives,
             ignore_min_healthy: false,
             assumed: Assumed::None,
+            kept: false,
             from: Share::NONE,
             below_failover: false,
         }
@@ -166,8 +168,14 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         self.trace.endpoints(depth + 1, pool, &|slot| view.up(slot));
         is_available.then(|| {
             let candidates = pool.endpoints.iter().map(|e| view.candidate(pool, e)).collect();
-            Choice::Leaf(Leaf { candidates, answers: pool.answers })
+            Choice::Leaf(Leaf { candidates, answers: pool.answers, kept: view.kept })
         })
+    }
+
+    /// Whether `ix` is available to this class, without a word about it.
+    pub(super) fn is_available(&self, ix: NodeIx) -> bool {
+        let mut silent = Context { tree: self.tree, class: self.class, view: self.view, trace: () };
+        silent.evaluate(ix, None, 0).is_some()
     }
 }
 
@@ -180,7 +188,8 @@ fn counted(kind: RampKind, share: Share) -> Share {
 }
 
 /// Whether the member `ix` of a failover is available to *some* client: what its state machine
-/// asks, since it is one for all classes. A failover below it is where `directives` say.
+/// asks, since it is one for all classes. A failover below it is available as long as one of its
+/// members is, wherever it stands: while it waits it answers.
 pub fn available(
     tree: &Tree,
     ix: NodeIx,
@@ -202,10 +211,7 @@ fn available_in(tree: &Tree, ix: NodeIx, view: &View<'_>) -> bool {
             let up: Vec<_> = absorbing.map(|m| (u64::from(m.weight.get()), is(&m.node))).collect();
             view.reached(weighted.min_healthy, up.into_iter())
         }
-        Kind::Failover(it) => {
-            let course = view.directives.course(it.id);
-            failover::ways(it, &course).any(|(_, member)| is(&member))
-        }
+        Kind::Failover(it) => it.members.iter().any(is),
         Kind::Geo(geo) => geo.rules.iter().any(|rule| rule.members.iter().any(is)),
         Kind::Latency(latency) => latency.members.iter().any(|m| is(&m.node)),
         Kind::Multivalue(multivalue) => {

@@ -2,7 +2,8 @@
 //!
 //! Which one is active is decided elsewhere ([`crate::failover`]) and comes as a directive, the
 //! [`Course`]. Unless that says that the active member is kept, a dead one never waits for the
-//! decision: leaving it is immediate.
+//! decision: leaving it is immediate. One that is kept answers, dead or not, as long as another
+//! member is available: the wait neither empties a name nor gives its clients away.
 
 use super::{
     Context,
@@ -45,21 +46,30 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             let name = self.member_name(met, active);
             self.trace.note(met.depth, || format!("`{name}` is the active member"));
         }
-        let kept = match left(met.failover, &course) {
+        let found = match left(met.failover, &course) {
             Some((from, moved)) => self.moving(met, active, from, moved),
             None => self.settled(met, active),
         };
-        if kept.is_some() {
-            return kept;
-        }
-        if course.stays {
-            let name = self.member_name(met, active);
-            let why = || format!("`{name}` is kept although it is down: leaving it waits");
-            self.trace.note(met.depth, why);
-            return None;
+        if found.is_some() {
+            return found;
         }
         let others = ways(met.failover, &course).filter(|(index, _)| *index != active);
-        others.map(|(index, _)| index).find_map(|index| self.settled(met, index))
+        let mut others = others.map(|(index, _)| index);
+        others.find_map(|index| self.settled(met, index)).or_else(|| self.keep(met, active))
+    }
+
+    /// The active member although it is down, if another one is available: that one may not be
+    /// gone to yet, and until it may nothing moves, neither here nor at the parent or the root.
+    fn keep(&mut self, met: Met<'t, '_>, active: usize) -> Option<Choice<'t>> {
+        let mut members = met.failover.members.iter();
+        if !members.any(|&member| self.is_available(member)) {
+            return None;
+        }
+        let name = self.member_name(met, active);
+        let why = || format!("`{name}` is kept although it is down: leaving it waits");
+        self.trace.note(met.depth, why);
+        let choice = self.kept(met.failover.members[active], met.above, met.depth + 1);
+        self.trickled(met, active, choice)
     }
 
     /// What clients get while `from` is left for `active`: those below `moved` have followed.
@@ -87,6 +97,16 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     /// the trickle to the next one.
     fn settled(&mut self, met: Met<'t, '_>, index: usize) -> Option<Choice<'t>> {
         let choice = self.member(met, index)?;
+        self.trickled(met, index, choice)
+    }
+
+    /// `choice`, what the member with this index answers, but for the trickle to the next one.
+    fn trickled(
+        &mut self,
+        met: Met<'t, '_>,
+        index: usize,
+        choice: Choice<'t>,
+    ) -> Option<Choice<'t>> {
         let trickle = met.failover.trickle;
         if trickle == Share::NONE {
             return Some(choice);

@@ -1,7 +1,8 @@
 //! When nothing is available to a class, even ignoring `min_healthy`: what is answered all the
 //! same (DESIGN §5, Availability).
 //!
-//! Every way out looks at the same tree with some dead addresses taken for living ones, so a
+//! A failover that keeps a dead member answers the same way, for that member alone. Every way out
+//! looks at the same tree with some dead addresses taken for living ones, so a
 //! fence and the exact shares of members that do not absorb hold here as on any other day.
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     failover,
     trace::Trace,
     tree::{AllDown, Kind, NodeIx, WeightedMember},
-    weighted,
+    weighted::{self, Above},
 };
 
 impl<'t, T: Trace> Context<'t, '_, T> {
@@ -20,7 +21,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         let said = self.tree.all_down;
         self.trace.note(0, || format!("everything is down: all_down = \"{}\"", said.word()));
         let choice = match said {
-            AllDown::LastGood => self.last_good(),
+            AllDown::LastGood => self.last_good(self.tree.root, None, 0),
             AllDown::All => self.all(),
             // A fence holds under all_down too: never a pool from outside it.
             AllDown::Pool(_) if self.is_fenced(self.tree.root) => self.all(),
@@ -31,11 +32,28 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         Decision { choice, basis: Basis::AllDown(said) }
     }
 
-    /// What was up just before the newest change without which there would be an answer.
+    /// What `ix`, a failover's active member, answers although it is not available: the least
+    /// that has to be assumed for it to have an answer.
+    pub(super) fn kept(
+        &mut self,
+        ix: NodeIx,
+        above: Option<&Above<'t, '_>>,
+        depth: u8,
+    ) -> Choice<'t> {
+        let view = self.view;
+        (self.view.kept, self.view.ignore_min_healthy) = (true, true);
+        let choice = self.evaluate(ix, above, depth);
+        let choice = choice.unwrap_or_else(|| self.last_good(ix, above, depth));
+        self.view = view;
+        choice
+    }
+
+    /// What `ix` answered with what was up just before the newest change without which there
+    /// would be an answer.
     ///
     /// That is the change which left none. Later falls can only have been of members that do
     /// not absorb: they too count as up, so that nothing moves.
-    fn last_good(&mut self) -> Choice<'t> {
+    fn last_good(&mut self, ix: NodeIx, above: Option<&Above<'t, '_>>, depth: u8) -> Choice<'t> {
         let tree = self.tree;
         let slots = tree.pools().flat_map(|pool| &pool.endpoints).flat_map(|e| e.target.slots());
         let mut falls: Vec<u64> = slots.map(|slot| self.view.directives.fell(slot)).collect();
@@ -44,20 +62,18 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         falls.dedup();
         // The longer ago the change, the more counts as up: once there is an answer, there is
         // one for every earlier change too.
-        let newer = falls.partition_point(|&change| self.is_unanswered_before(change));
-        let Some(&change) = falls.get(newer) else {
-            self.trace.note(0, || "nothing is remembered to have been up: all".into());
-            return self.all();
+        let newer = falls.partition_point(|&change| {
+            self.view.assumed = Assumed::FellSince(change);
+            !self.is_available(ix)
+        });
+        self.view.assumed = match falls.get(newer) {
+            Some(&change) => Assumed::FellSince(change),
+            None => {
+                self.trace.note(depth, || "nothing is remembered to have been up: all".into());
+                Assumed::All
+            }
         };
-        self.view.assumed = Assumed::FellSince(change);
-        self.evaluate(tree.root, None, 0).expect("this very change was found to have an answer")
-    }
-
-    fn is_unanswered_before(&self, change: u64) -> bool {
-        let mut view = self.view;
-        view.assumed = Assumed::FellSince(change);
-        let mut silent = Context { tree: self.tree, class: self.class, view, trace: () };
-        silent.evaluate(self.tree.root, None, 0).is_none()
+        self.evaluate(ix, above, depth).expect("it has an answer with all of it up, or before that")
     }
 
     fn all(&mut self) -> Choice<'t> {

@@ -13,10 +13,12 @@ use std::hash::{Hash, Hasher};
 /// The endpoints of a chosen pool, or of several that were merged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Leaf<'t> {
-    /// All of them; at least one is up.
+    /// All of them; at least one is up, or taken to be.
     pub candidates: Vec<Candidate<'t>>,
     /// How many one answer carries.
     pub answers: u16,
+    /// Not available, and answered because a failover above may not leave it yet.
+    pub kept: bool,
 }
 
 /// An endpoint as one evaluation sees it.

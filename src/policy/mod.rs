@@ -54,7 +54,8 @@ pub(crate) struct Context<'t, 'v, T> {
 /// What clients of `class` get while addresses stand as `standings` says.
 ///
 /// Never empty-handed: when nothing is available the answer is found again ignoring
-/// `min_healthy`, then as the record's `all_down` says (DESIGN §5, Availability).
+/// `min_healthy`, then as the record's `all_down` says (DESIGN §5, Availability). A failover that
+/// waits is available as long as one of its members is, so it never comes to that.
 pub fn select<'t, T: Trace>(
     tree: &'t Tree,
     class: Class,
@@ -64,12 +65,12 @@ pub fn select<'t, T: Trace>(
 ) -> Decision<'t> {
     let mut context = Context { tree, class, view: View::new(standings, directives), trace };
     if let Some(choice) = context.ramped() {
-        return Decision { choice, basis: Basis::Healthy };
+        return Decision { basis: choice.grounds(Basis::Healthy), choice };
     }
     context.trace.note(0, || "nothing is available: asked again ignoring min_healthy".into());
     context.view.ignore_min_healthy = true;
     if let Some(choice) = context.evaluate(tree.root, None, 0) {
-        return Decision { choice, basis: Basis::IgnoringMinHealthy };
+        return Decision { basis: choice.grounds(Basis::IgnoringMinHealthy), choice };
     }
     context.all_down()
 }

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How the world looks, or is taken to look, to the clients of some range of numbers.
+#[derive(Clone)]
 struct World<'a> {
     tree: &'a Tree,
     class: Class,
@@ -23,6 +24,18 @@ struct World<'a> {
     /// Up, but on their way back and not yet for these clients; below a failover they count.
     rising: BTreeSet<SlotId>,
     min_healthy_counts: bool,
+    /// What is looked at is down and kept by a failover.
+    kept: bool,
+}
+
+/// An endpoint of an outcome, as it was looked at when it got there.
+#[derive(Clone, Debug, PartialEq)]
+struct Found {
+    pool: NodeIx,
+    endpoint: usize,
+    /// Its slots that counted as up.
+    up: Vec<SlotId>,
+    kept: bool,
 }
 
 /// Where in the tree something stands.
@@ -35,8 +48,8 @@ struct At {
 
 const ROOT: At = At { below_failover: false, number: None };
 
-/// The endpoints (node, endpoint, below a failover) one answer is drawn from; `None` is NODATA.
-type Outcome = Option<(Vec<(NodeIx, usize, bool)>, u16)>;
+/// The endpoints one answer is drawn from; `None` is NODATA.
+type Outcome = Option<(Vec<Found>, u16)>;
 
 type Shares = Vec<(f64, Outcome)>;
 
@@ -92,13 +105,7 @@ impl World<'_> {
                 self.enough(m.min_healthy, &all)
             }
             Kind::Failover(failover) => {
-                let course = self.given.courses[failover.id.index()];
-                (0..failover.members.len()).any(|i| {
-                    let is_end = i == usize::from(course.active)
-                        || course.leaving.is_some_and(|(from, _)| usize::from(from) == i);
-                    let is_open = !course.stays && !course.barred.contains(i);
-                    (is_end || is_open) && self.available(failover.members[i], true)
-                })
+                failover.members.iter().any(|&member| self.available(member, true))
             }
             Kind::Latency(latency) => latency.members.iter().any(|m| self.available(m.node, below)),
             Kind::Geo(geo) => {
@@ -115,8 +122,11 @@ impl World<'_> {
         match &self.tree.node(ix).kind {
             Kind::Empty => vec![(1.0, None)],
             Kind::Pool(pool) => {
-                let all = 0..pool.endpoints.len();
-                let all = all.map(|endpoint| (ix, endpoint, at.below_failover)).collect();
+                let found = |(endpoint, it): (usize, &super::tree::Endpoint)| {
+                    let up = it.target.slots().filter(|&s| self.slot_up(s, at.below_failover));
+                    Found { pool: ix, endpoint, up: up.collect(), kept: self.kept }
+                };
+                let all = pool.endpoints.iter().enumerate().map(found).collect();
                 vec![(1.0, Some((all, pool.answers)))]
             }
             Kind::Failover(failover) => self.failover(failover, at),
@@ -195,14 +205,19 @@ impl World<'_> {
 
     /// Every endpoint that `members` give to clients with one number, each once.
     fn together(&self, members: &[NodeIx], answers: u16, at: At) -> Outcome {
-        let mut all: Vec<(NodeIx, usize, bool)> = Vec::new();
-        for (share, outcome) in members.iter().flat_map(|&member| self.outcomes(member, at)) {
-            for found in outcome.into_iter().flat_map(|(all, _)| all) {
-                if share > 1e-12
-                    && !all.iter().any(|known| (known.0, known.1) == (found.0, found.1))
-                {
-                    all.push(found);
-                }
+        let outcomes = members.iter().flat_map(|&member| self.outcomes(member, at));
+        let outcomes = outcomes.filter(|(share, _)| *share > 1e-12);
+        let mut whole: Vec<Found> =
+            outcomes.filter_map(|(_, outcome)| outcome).flat_map(|(all, _)| all).collect();
+        // Who is only kept stands beside nobody who works.
+        if whole.iter().any(|found| !found.kept) {
+            whole.retain(|found| !found.kept);
+        }
+        let mut all: Vec<Found> = Vec::new();
+        for found in whole {
+            let is = |known: &Found| (known.pool, known.endpoint) == (found.pool, found.endpoint);
+            if !all.iter().any(is) {
+                all.push(found);
             }
         }
         (!all.is_empty()).then_some((all, answers))
@@ -220,13 +235,14 @@ impl World<'_> {
             };
             scaled(below, share).chain(scaled(above, 1.0 - share)).collect()
         };
-        let settled = |i: usize| {
+        let with_trickle = |i: usize, choice: Shares| {
             let mut next = i + 1..failover.members.len();
             match next.find(|&next| !course.barred.contains(next) && up(next)) {
-                Some(next) => part(failover.trickle.as_fraction(), whole(next), whole(i)),
-                None => whole(i),
+                Some(next) => part(failover.trickle.as_fraction(), whole(next), choice),
+                None => choice,
             }
         };
+        let settled = |i: usize| with_trickle(i, whole(i));
         let active = usize::from(course.active);
         match course.leaving.map(|(from, moved)| (usize::from(from), moved.as_fraction())) {
             Some((from, moved)) if up(from) && up(active) => {
@@ -236,8 +252,30 @@ impl World<'_> {
             _ if up(active) => return settled(active),
             _ => {}
         }
-        let mut others = 0..failover.members.len();
-        settled(others.find(|&i| !course.barred.contains(i) && up(i)).unwrap())
+        let mut others = (0..failover.members.len()).filter(|i| !course.barred.contains(*i));
+        match others.find(|&i| !course.stays && up(i)) {
+            Some(other) => settled(other),
+            // Another works and may not be gone to: the active member is kept, as it was.
+            None => {
+                let member = failover.members[active];
+                with_trickle(active, self.kept(member).outcomes(member, at))
+            }
+        }
+    }
+
+    /// The world in which `member`, although it is down, has an answer: with as little assumed as
+    /// that takes.
+    fn kept(&self, member: NodeIx) -> World<'_> {
+        let mut world = World { kept: true, min_healthy_counts: false, ..self.clone() };
+        let mut falls: Vec<u64> = self.given.fell.clone();
+        falls.retain(|&change| change > 0);
+        falls.sort_unstable();
+        while !world.available(member, true) {
+            let slots = (0..self.given.slots.len()).map(SlotId::at);
+            let newest = falls.pop().unwrap_or(0);
+            world.up.extend(slots.filter(|s| self.given.fell[s.index()] >= newest));
+        }
+        world
     }
 
     fn mixed(
@@ -261,8 +299,8 @@ impl World<'_> {
         let mut leaders: BTreeMap<String, f64> = BTreeMap::new();
         for (share, outcome) in outcomes.into_iter().filter(|(share, _)| *share > 1e-12) {
             let mut drawn: Vec<(f64, String)> = Vec::new();
-            for (pool, endpoint, below) in outcome.into_iter().flat_map(|(all, _)| all) {
-                drawn.extend(self.weigh(pool, endpoint, below, wanted));
+            for found in outcome.into_iter().flat_map(|(all, _)| all) {
+                drawn.extend(self.weigh(&found, wanted));
             }
             // Keep the best kind: living regulars, living reserves, dead regulars, dead ones.
             let kind = |weight: f64| (weight / 1000.0).floor();
@@ -281,23 +319,17 @@ impl World<'_> {
     }
 
     /// 1000 × how good a kind it is + its weight, for an endpoint that has what is wanted.
-    fn weigh(
-        &self,
-        pool: NodeIx,
-        endpoint: usize,
-        below: bool,
-        wanted: Wanted,
-    ) -> Option<(f64, String)> {
-        let endpoint = self.endpoint(pool, endpoint);
+    fn weigh(&self, found: &Found, wanted: Wanted) -> Option<(f64, String)> {
+        let endpoint = self.endpoint(found.pool, found.endpoint);
         let slot = match (&endpoint.target, wanted) {
             (EndpointTarget::Cname { slot, .. }, _) => *slot,
             (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.as_ref()?.1,
             (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.as_ref()?.1,
             (EndpointTarget::Addresses { .. }, Wanted::Other) => return None,
         };
-        let living = self.slot_up(slot, below);
+        let living = found.up.contains(&slot);
         let regular = endpoint.weight.get() > 0;
-        let up: Vec<SlotId> = endpoint.target.slots().filter(|&s| self.slot_up(s, below)).collect();
+        let up = &found.up;
         let degraded = |s: &SlotId| self.given.standings.of(*s).standing == Standing::Degraded;
         let half = if !up.is_empty() && up.iter().all(degraded) { 0.5 } else { 1.0 };
         let weight = if regular { f64::from(endpoint.weight.get()) * half } else { 1.0 };
@@ -315,6 +347,7 @@ fn world<'a>(given: &'a Given, tree: &'a Tree, class: Class, from: f64) -> World
         up: BTreeSet::new(),
         rising: BTreeSet::new(),
         min_healthy_counts: true,
+        kept: false,
     };
     for slot in (0..given.slots.len()).map(SlotId::at) {
         let standing = given.standings.of(slot).standing;

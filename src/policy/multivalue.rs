@@ -44,25 +44,28 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     }
 }
 
-/// The endpoints of all `members` as one pool, as clients see them whose number is `u`.
+/// The endpoints of all `members` as one pool, as clients see them whose number is `u`. What a
+/// failover only keeps stands beside nobody who works: everybody is in the answer anyway.
 fn merged<'c, 't: 'c>(
     members: impl Iterator<Item = &'c Choice<'t>>,
     u: Share,
     answers: u16,
 ) -> Choice<'t> {
+    let mut leaves: Vec<&Leaf<'t>> = Vec::new();
+    for choice in members {
+        choice.leaves_at(u, &mut |leaf| leaves.push(leaf));
+    }
+    let kept = leaves.iter().all(|leaf| leaf.kept);
+    leaves.retain(|leaf| leaf.kept == kept);
     let mut candidates: Vec<Candidate<'t>> = Vec::new();
     let mut known: HashSet<(&str, &str)> = HashSet::new();
-    for choice in members {
-        choice.leaves_at(u, &mut |leaf| {
-            for candidate in &leaf.candidates {
-                if known.insert((candidate.pool, &candidate.endpoint.name)) {
-                    candidates.push(Candidate { merged: true, ..candidate.clone() });
-                }
-            }
-        });
+    for candidate in leaves.iter().flat_map(|leaf| &leaf.candidates) {
+        if known.insert((candidate.pool, &candidate.endpoint.name)) {
+            candidates.push(Candidate { merged: true, ..candidate.clone() });
+        }
     }
     match candidates.is_empty() {
         true => Choice::Nodata,
-        false => Choice::Leaf(Leaf { candidates, answers }),
+        false => Choice::Leaf(Leaf { candidates, answers, kept }),
     }
 }

@@ -61,14 +61,32 @@ fn a_member_that_is_kept_is_kept_dead_or_not() {
          stays app=0
          down i1
          fell i1@3 d1@9
-         get - → all-down: i1 100%
+         get - → failover-waits: i1 100%
          fell i1@0 d1@9
+         get - → failover-waits: i1 100%
+         all_down all
+         get - → failover-waits: i1 100%
+         stays app=1
+         up i1
+         down d1
+         all_down first
+         get - → failover-waits: d1 100%
+         all_down nodata
+         get - → failover-waits: d1 100%
+         all_down pool:nrt
+         get - → failover-waits: d1 100%"));
+}
+
+#[test]
+fn where_no_member_works_all_down_decides_and_a_member_that_is_kept_stays_so() {
+    check(&app("failover app = iad dub
+         stays app=0
+         down i1 d1
+         fell i1@3 d1@9
          get - → all-down: i1 100%
          all_down all
          get - → all-down: i1 100%
          stays app=1
-         up i1
-         down d1
          all_down first
          get - → all-down: d1 100%
          all_down nodata
@@ -78,15 +96,76 @@ fn a_member_that_is_kept_is_kept_dead_or_not() {
 }
 
 #[test]
-fn the_parent_does_without_a_failover_that_keeps_a_dead_member() {
+fn no_parent_takes_the_clients_of_a_failover_that_waits() {
     check(&app("failover app = iad dub
          weighted www = app*9 nrt*1
          stays app=0
          down i1
+         get - → failover-waits: i1 90% n1 10%
+         down d1
          get - → healthy: n1 100%
          down n1
-         fell i1@7 n1@5
+         fell i1@7 n1@5 d1@4
          get - → all-down: i1 100%"));
+    check(&app("failover app = iad dub
+         failover top = app nrt
+         stays app=0
+         down i1
+         get - → failover-waits: i1 100%
+         down d1
+         get - → healthy: n1 100%"));
+    check(&app("failover app = iad dub
+         geo www = DE:app *:nrt
+         client de www=DE
+         client us
+         stays app=0
+         down i1
+         get de → failover-waits: i1 100%
+         get us → healthy: n1 100%"));
+}
+
+#[test]
+fn of_a_member_that_is_kept_the_least_is_assumed_that_gives_an_answer() {
+    check(
+        "pool iad = i1 i2 i3 i4 min=0.5
+         pool dub = d1
+         failover app = iad dub
+         stays app=0
+         down i1 i2 i3
+         fell i1@3 i2@5 i3@5
+         get - → failover-waits: i4 100%
+         down i4
+         fell i4@6
+         get - → failover-waits: i4 100%
+         fell i4@5
+         get - → failover-waits: i2 33.333% i3 33.333% i4 33.333%
+         fell i1@0 i2@0 i3@0 i4@0
+         get - → failover-waits: i1 25% i2 25% i3 25% i4 25%
+         down d1
+         all_down nodata
+         get - → all-down: nodata 100%",
+    );
+}
+
+#[test]
+fn a_wait_moves_nobody_who_was_kept_at_the_standby_by_a_trickle() {
+    check(&app("failover app = iad dub trickle=0.02
+         stays app=0
+         down i1
+         get - → failover-waits: d1 2% i1 98%
+         barred app=1
+         get - → failover-waits: i1 100%"));
+}
+
+#[test]
+fn a_member_that_is_only_kept_stands_in_no_answer_beside_those_that_work() {
+    check(&app("failover app = iad dub
+         multivalue www = app nrt answers=8
+         stays app=0
+         down i1
+         get - → healthy: n1 100%
+         down n1
+         get - → failover-waits: i1 100%"));
 }
 
 #[test]
@@ -98,7 +177,7 @@ fn nobody_goes_to_a_member_whose_gate_is_shut() {
          get - → healthy: n1 100%
          down n1
          fell i1@2 n1@1 d1@9
-         get - → all-down: i1 100%"));
+         get - → failover-waits: i1 100%"));
 }
 
 #[test]
@@ -206,7 +285,7 @@ fn an_explanation_tells_of_ramps_trickle_and_waits() {
         ]
     );
     assert_eq!(
-        notes(&app("failover app = iad dub\nstays app=0\ndown i1 d1"))[..2],
+        notes(&app("failover app = iad dub\nstays app=0\ndown i1"))[..2],
         ["`app`, failover:", "`iad` is kept although it is down: leaving it waits"]
     );
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::{DEADLINE, await_some};
 use hickory_proto::{
-    op::Message,
+    op::{Message, MessageType, OpCode, Query},
     rr::{
         Name, RData, RecordType,
         rdata::opt::{EdnsCode, EdnsOption},
@@ -28,6 +28,13 @@ pub fn question(owner: &str, rtype: RecordType, client: &str) -> Question {
         "" => question,
         network => question.for_client(network.parse().unwrap()),
     }
+}
+
+/// The bytes of a question without EDNS.
+pub fn message(owner: &str, rtype: RecordType) -> Vec<u8> {
+    let mut message = Message::new(77, MessageType::Query, OpCode::Query);
+    message.add_query(Query::query(name(owner), rtype));
+    message.to_vec().unwrap()
 }
 
 /// Asks once, over UDP.

@@ -49,12 +49,23 @@ pub fn of_class<'w>(
     class: Class,
     at: &Standpoint,
 ) -> (BTreeMap<Spot<'w>, f64>, Basis) {
+    of_leaves(plan, class, at, |_| true)
+}
+
+/// The same of those leaves alone that `count`.
+fn of_leaves<'w>(
+    plan: &'w Plan,
+    class: Class,
+    at: &Standpoint,
+    count: impl Fn(&Leaf<'w>) -> bool,
+) -> (BTreeMap<Spot<'w>, f64>, Basis) {
     let moved = at.state.moved();
     let decision = select(&plan.tree, class, moved.standings, &moved.directives, ());
     let mut shares: BTreeMap<Spot<'w>, f64> = BTreeMap::new();
     decision.choice.leaves(&mut |share, leaf| match leaf {
         None => *shares.entry(NOWHERE).or_default() += share,
-        Some(leaf) => lead(leaf, share, &mut shares),
+        Some(leaf) if count(leaf) => lead(leaf, share, &mut shares),
+        Some(_) => {}
     });
     (shares, decision.basis)
 }
@@ -104,7 +115,8 @@ pub fn of_pools<'w>(
 pub fn active_regions(plan: &Plan, at: &Standpoint) -> BTreeSet<Option<RegionId>> {
     let mut regions = BTreeSet::new();
     for class in (0..plan.tree.classes.classes()).map(Class::at) {
-        let (shares, basis) = of_class(plan, class, at);
+        // What a failover keeps although it is down answers nobody well.
+        let (shares, basis) = of_leaves(plan, class, at, |leaf| !leaf.kept);
         if matches!(basis, Basis::AllDown(_)) {
             continue;
         }
@@ -134,7 +146,7 @@ pub fn newly_down(before: &Standpoint, after: &Standpoint, records: &[RecordId])
     let is_down = |plan: PlanId, at: &Standpoint| {
         let plan = at.snapshot.plan(plan);
         let mut classes = (0..plan.tree.classes.classes()).map(Class::at);
-        classes.any(|class| matches!(of_class(plan, class, at).1, Basis::AllDown(_)))
+        classes.any(|class| of_class(plan, class, at).1.is_last_resort())
     };
     let mut known: HashMap<(PlanId, PlanId), bool> = HashMap::new();
     let mut of = |id: &&RecordId| {

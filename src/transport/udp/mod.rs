@@ -73,7 +73,7 @@ impl UdpServer {
         Ok(server)
     }
 
-    /// Ends all threads once the batches in hand are answered, and waits for them.
+    /// Ends all threads once what has come in is answered, and waits for them.
     pub fn stop(self) {
         drop(self);
     }

@@ -56,6 +56,22 @@ fn ten_thousand_pipelined_queries_are_all_answered() {
 }
 
 #[test]
+fn what_has_come_in_before_the_end_is_answered() {
+    // More than a batch holds, fewer than what the client's receive buffer does.
+    const WAITING: u32 = 200;
+    let sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], 1, 1).unwrap();
+    let client = client(sockets.addresses[0]);
+    for i in 0..WAITING {
+        client.send(&i.to_be_bytes()).unwrap();
+    }
+    start(sockets, &Telemetry::default()).0.stop();
+    let mut reply = [0; 16];
+    for _ in 0..WAITING {
+        assert_eq!(client.recv(&mut reply).unwrap(), 4);
+    }
+}
+
+#[test]
 fn a_wildcard_bind_answers_from_the_address_asked() {
     let telemetry = Telemetry::default();
     let (_server, addresses) = start(sockets(&["0.0.0.0:0", "[::]:0"]), &telemetry);
