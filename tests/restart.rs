@@ -170,8 +170,9 @@ impl Site {
              ramp = {{ over = \"60s\", start = 0.1 }}\n",
             regions.map(pool).concat()
         );
-        let gate =
-            CHECK.replace("web", "db") + &format!("target = \"{}\"\n", self.database.address());
+        // Slow to fall: what goes within its detection time goes at once, for the breaker.
+        let gate = CHECK.replace("web", "db").replace("fall = 2", "fall = 10")
+            + &format!("target = \"{}\"\n", self.database.address());
         Scratch::with(&[
             ("tradewind.toml", &format!("{SERVER}[regions.ap]\ncloud = \"aws:ap-northeast-1\"\n")),
             ("healthchecks/web.toml", &format!("{CHECK}{gate}")),
@@ -313,8 +314,8 @@ const MIDDLES: &[Middle] = &[
         rules: BOTH,
         drive: |site, server| {
             lose(site, server);
-            // Long enough after the first loss for the second to be no part of a mass failure.
             await_phase(server, "standby");
+            // It may come soon enough after the first loss to be held as a mass failure.
             let confirm = || server.cli("confirm", &["--falls"]).status.code();
             site.dub.set(Mood::ill());
             await_some("Dublin to be down", || {
@@ -328,6 +329,19 @@ const MIDDLES: &[Middle] = &[
         },
         phase: "standby",
         answers: &[DUB],
+    },
+    Middle {
+        what: "in a mass failure that is held",
+        rules: BOTH,
+        drive: |site, server| {
+            site.dub.set(Mood::ill());
+            await_verdict(server, "dub", "down");
+            site.iad.set(Mood::ill());
+            let held = server.await_event("the alarm", 0, |event| event["event"] == "breaker");
+            assert!(held["text"].as_str().unwrap().contains("mass failure: 2 of 3"), "{held}");
+        },
+        phase: "primary",
+        answers: &[IAD],
     },
 ];
 
@@ -349,6 +363,10 @@ fn assert_goes_on(middle: &Middle) {
     let answers: BTreeSet<IpAddr> = all_answers(&server).into_iter().collect();
     let allowed: BTreeSet<IpAddr> = middle.answers.iter().map(|ip| IpAddr::from(*ip)).collect();
     assert_eq!(answers, allowed, "{}", middle.what);
+    // Everything was judged anew since.
+    for backend in [&site.iad, &site.dub, &site.nrt] {
+        backend.await_hits(backend.hits() + 4, DEADLINE);
+    }
     await_phase(&server, middle.phase);
     let after = stand(&server);
     let elapsed = clock.now().since(looked).as_secs_f64();

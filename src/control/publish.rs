@@ -242,7 +242,7 @@ impl Control {
         let inherited = self.inherited();
         if inherited.is_some() {
             let down = self.known.values().filter(|v| v.sight.standing == Standing::Down);
-            down.for_each(|verdict| self.breaker.is_down_since_before(&verdict.key));
+            down.for_each(|verdict| self.breaker.is_down_since_before(&verdict.key, started));
         }
         let inherited = inherited.as_ref();
         let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot, inherited);

@@ -40,7 +40,7 @@ impl Hands {
         self.now.store(now.0, Ordering::Relaxed);
     }
 
-    fn set_wall(&self, by: i64) {
+    pub fn set_wall(&self, by: i64) {
         self.set.fetch_add(by, Ordering::Relaxed);
     }
 }
@@ -771,11 +771,54 @@ fn a_gate_without_a_result_is_shut_and_its_opening_lets_the_move_through() {
 
 /// A Control over `APP` on a state folder, its keeper, and a clock of its own.
 fn kept(dir: &std::path::Path, clock: &Arc<Hands>) -> (Control, super::store::Keeper) {
+    kept_over(Arc::new(compiled(APP, &["app"])), dir, clock)
+}
+
+/// The same over `files`.
+fn kept_over(
+    files: Arc<Snapshot>,
+    dir: &std::path::Path,
+    clock: &Arc<Hands>,
+) -> (Control, super::store::Keeper) {
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     let (keeper, saved, _) = super::store::Keeper::open(dir, Arc::clone(&clock)).unwrap();
     let mut control = Control::with_saved(clock, saved, keeper.clone());
-    control.install(Arc::new(compiled(APP, &["app"])), 1);
+    control.install(files, 1);
     (control, keeper)
+}
+
+/// One region fell, the next is held as one too many; whoever restarts then judges it again, with
+/// the first one counted, however long ago that fell.
+#[tokio::test]
+async fn a_restart_in_the_middle_of_a_held_failure_lets_nothing_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept_over(apart(), dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.at(1).observe("up i1/4 d1/4 n1/4");
+    bench.control.warm();
+    bench.at(10).observe("down d1/4");
+    bench.at(11).observe("down i1/4");
+    for now in 12..100 {
+        bench.at(now).control.tick();
+    }
+    let before = (bench.answer(0), bench.answer(1));
+    assert_eq!(before, (vec!["i1".into()], vec!["n1".into()]));
+    assert_eq!(bench.control.held().mass.map(|(_, falls)| falls), Some(1));
+    drop(bench);
+    keeper.close().await.unwrap();
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept_over(apart(), dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    let answer = |bench: &Bench| (bench.answer(0), bench.answer(1));
+    assert_eq!(answer(&bench), before);
+    bench.at(20).observe("down i1/4");
+    assert_eq!(answer(&bench), before);
+    assert_eq!(bench.control.held().mass, Some((secs(140), 1)));
+    bench.control.confirm_falls();
+    assert!(!bench.world().state.standings.of(SlotId(0)).standing.is_up());
+    drop(bench);
+    keeper.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -234,7 +234,8 @@ struct Group {
     targets: Vec<Arc<str>>,
     /// How many of them act and are not down.
     up: usize,
-    /// When the last of them went, while none is up; none if it was never seen up.
+    /// When the last of them went, while none is up (the restart, if that was before it); none if
+    /// it was never seen up.
     lost: Option<Moment>,
     hastened: Option<Moment>,
 }
@@ -337,11 +338,17 @@ impl Breaker {
         self.settings = settings;
     }
 
-    /// A target known to be down from before this process: nothing that falls now.
-    pub fn is_down_since_before(&mut self, key: &Arc<str>) {
-        if self.targets.get(key).is_some_and(|target| target.acts && target.state == State::Up) {
-            self.put(key, State::Down { since: Moment(0), was_up: false });
-        }
+    /// A target known to be down from before this process: nothing that falls now, and never taken
+    /// back. But nobody knows since when, and the run before may have held what else it saw of the
+    /// same failure: its group counts as lost `now`, so that what is judged again is held again.
+    pub fn is_down_since_before(&mut self, key: &Arc<str>, now: Moment) {
+        let Some(target) = self.targets.get(key).filter(|t| t.acts && t.state == State::Up) else {
+            return;
+        };
+        let place = target.group;
+        self.put(key, State::Down { since: now, was_up: false });
+        let group = &mut self.groups[place];
+        group.lost = (group.up == 0).then_some(now);
     }
 
     /// Health judges `key` to be up, or to be worth answering at all.

@@ -444,3 +444,38 @@ mod properties {
         }
     }
 }
+
+/// After a restart nobody knows since when those who are down have been: they count as lost with
+/// what falls next, though they fell before this process began.
+#[test]
+fn what_is_down_since_before_a_restart_counts_with_what_falls_after_it() {
+    let mut bench = Bench::over(&["a/1", "a/2", "b/1", "c/1"]);
+    bench.answer("c/1", 90_000);
+    for key in ["a/1", "a/2"] {
+        bench.breaker.is_down_since_before(&key.into(), ms(1));
+    }
+    let step = bench.fell("b/1", 1_000, 3_000);
+    assert!(step.down.is_empty() && step.back.is_empty(), "{step:?}");
+    assert_eq!(bench.breaker.held_as("b/1"), Some(Held::Mass));
+    assert_eq!(step.news, [News::Mass { lost: 2, groups: 3, hold: Duration::from_secs(120) }]);
+}
+
+#[test]
+fn a_group_of_which_one_was_down_before_a_restart_is_not_lost() {
+    let mut bench = Bench::over(&["a/1", "a/2", "b/1", "c/1"]);
+    bench.answer("c/1", 90_000);
+    bench.breaker.is_down_since_before(&"a/1".into(), ms(1));
+    assert_eq!(keys(&bench.fell("b/1", 1_000, 3_000).down), ["b/1"]);
+    // The last of it is one group too many, and those of it who were dead before stay so.
+    let step = bench.fell("a/2", 2_000, 4_000);
+    assert_eq!(bench.breaker.held_as("a/2"), Some(Held::Mass));
+    assert!(step.down.is_empty() && step.back.is_empty(), "{step:?}");
+}
+
+#[test]
+fn long_after_a_restart_one_region_more_falls_at_once() {
+    let mut bench = Bench::over(&["a/1", "b/1", "c/1"]);
+    bench.answer("c/1", 90_000);
+    bench.breaker.is_down_since_before(&"a/1".into(), ms(1));
+    assert_eq!(keys(&bench.fell("b/1", 40_000, 42_000).down), ["b/1"]);
+}
