@@ -10,6 +10,8 @@ mod kept;
 mod latches;
 mod locations;
 pub mod overview;
+#[cfg(test)]
+mod properties;
 pub mod publish;
 pub mod reload;
 pub mod residual;

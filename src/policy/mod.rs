@@ -64,42 +64,47 @@ pub fn select<'t, T: Trace>(
     trace: T,
 ) -> Decision<'t> {
     let mut context = Context { tree, class, view: View::new(standings, directives), trace };
-    if let Some(choice) = context.ramped() {
-        return Decision { basis: choice.grounds(Basis::Healthy), choice };
-    }
-    context.trace.note(0, || "nothing is available: asked again ignoring min_healthy".into());
-    context.view.ignore_min_healthy = true;
-    if let Some(choice) = context.evaluate(tree.root, None, 0) {
-        return Decision { basis: choice.grounds(Basis::IgnoringMinHealthy), choice };
-    }
-    context.all_down()
+    context.living().unwrap_or_else(|| context.all_down())
 }
 
 impl<'t, T: Trace> Context<'t, '_, T> {
-    /// The answer of the whole tree, parted where something ramps.
+    /// The answer of the whole tree as long as anything is up, parted where something ramps.
     ///
     /// The clients of each part see what has a larger share than where their part begins. The
-    /// fewer take part the less is available; where nothing is any more, clients get what those
-    /// just below them get: a ramp never empties an answer.
-    fn ramped(&mut self) -> Option<Choice<'t>> {
-        let root = self.tree.root;
+    /// fewer take part the less is available. Where nothing is, `min_healthy` is ignored, for
+    /// these clients alone: what comes back is given no more than its ramp says. Where nothing is
+    /// even then, clients get what those just below them get: a ramp never empties an answer.
+    fn living(&mut self) -> Option<Decision<'t>> {
         let thresholds = self.view.thresholds();
-        if thresholds.is_empty() {
-            return self.evaluate(root, None, 0);
-        }
+        let (is_parted, mut basis) = (!thresholds.is_empty(), Basis::Healthy);
         let mut parts = Vec::with_capacity(thresholds.len() + 1);
         for below in thresholds.into_iter().chain([Share::ONE]) {
-            let from = self.view.from;
-            self.trace.note(0, || format!("ramp: clients from {from} to {below} of all:"));
-            let Some(choice) = self.evaluate(root, None, 0) else {
-                self.trace.note(0, || "nothing is available to them: they get the same".into());
+            if is_parted {
+                let from = self.view.from;
+                self.trace.note(0, || format!("ramp: clients from {from} to {below} of all:"));
+            }
+            let mut choice = self.evaluate(self.tree.root, None, 0);
+            if choice.is_none() && !self.view.ignore_min_healthy {
+                let note = "nothing is available: asked again ignoring min_healthy";
+                self.trace.note(0, || note.into());
+                self.view.ignore_min_healthy = true;
+                if parts.is_empty() {
+                    basis = Basis::IgnoringMinHealthy;
+                }
+                choice = self.evaluate(self.tree.root, None, 0);
+            }
+            let Some(choice) = choice else {
+                if !parts.is_empty() {
+                    self.trace.note(0, || "nothing is available to them: they get the same".into());
+                }
                 break;
             };
             parts.push((below, choice));
             self.view.from = below;
         }
         self.view.from = Share::NONE;
-        Choice::split(Drawn::Ramp, "", parts)
+        let choice = Choice::split(Drawn::Ramp, "", parts)?;
+        Some(Decision { basis: choice.grounds(basis), choice })
     }
 
     /// What `ix` answers, or `None` when it is not available and the parent must do without.

@@ -374,8 +374,9 @@ fn model(given: &Given, tree: &Tree, class: Class, wanted: Wanted) -> BTreeMap<S
     let mut all: BTreeMap<String, f64> = BTreeMap::new();
     let mut last = None;
     for pair in bounds.windows(2).filter(|pair| pair[0] < pair[1]) {
-        let world = world(given, tree, class, pair[0]);
-        // Who has nothing gets what those just below get.
+        let mut world = world(given, tree, class, pair[0]);
+        world.min_healthy_counts = world.available(tree.root, false);
+        // Who has nothing even so gets what those just below get.
         if world.available(tree.root, false) {
             last = Some(world.leaders(world.outcomes(tree.root, ROOT), wanted));
         }
@@ -390,9 +391,6 @@ fn last_resort(given: &Given, tree: &Tree, class: Class, wanted: Wanted) -> BTre
     let slots = (0..given.slots.len()).map(SlotId::at);
     let mut world = world(given, tree, class, 0.0);
     world.min_healthy_counts = false;
-    if world.available(tree.root, false) {
-        return world.leaders(world.outcomes(tree.root, ROOT), wanted);
-    }
     let changes: BTreeSet<u64> = given.fell.iter().copied().filter(|&n| n > 0).collect();
     let living = world.up.clone();
     if tree.all_down == AllDown::LastGood {
