@@ -13,6 +13,7 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
+use tradewind::clock::{Clock, Moment, SystemClock};
 
 /// What a running backend does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,9 @@ struct Shared {
     stopping: AtomicBool,
     connections: AtomicU64,
     hits: AtomicU64,
+    clock: SystemClock,
+    /// When each request was read.
+    read: Mutex<Vec<Moment>>,
     /// The connections in hand by number, to be cut when it stops.
     open: Mutex<HashMap<u64, TcpStream>>,
 }
@@ -78,6 +82,8 @@ impl Backend {
                 stopping: AtomicBool::new(false),
                 connections: AtomicU64::new(0),
                 hits: AtomicU64::new(0),
+                clock: SystemClock::default(),
+                read: Mutex::default(),
                 open: Mutex::default(),
             }),
             listener: None,
@@ -99,6 +105,13 @@ impl Backend {
     /// How many requests it has read.
     pub fn hits(&self) -> u64 {
         self.shared.hits.load(SeqCst)
+    }
+
+    /// The times between requests, of all it has read since the first `after`.
+    pub fn gaps(&self, after: u64) -> Vec<Duration> {
+        let mut read = self.shared.read.lock().unwrap().clone();
+        read.sort_unstable();
+        read[after as usize..].windows(2).map(|pair| pair[1].since(pair[0])).collect()
     }
 
     /// How many connections it has accepted, with those that never asked anything.
@@ -174,6 +187,7 @@ impl Shared {
                 return Ok(()); // A client that only connects, as tcp probes do.
             }
         }
+        self.read.lock().unwrap().push(self.clock.now());
         let hits = self.hits.fetch_add(1, SeqCst);
         let mood = self.mood.lock().unwrap().clone();
         match mood {

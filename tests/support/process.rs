@@ -41,18 +41,9 @@ impl Process {
         self.child.id()
     }
 
-    /// For how long its threads have been ready to run while others had the processors: what a
-    /// promise in wall-clock time has to allow for on a machine that is busy with other things.
+    /// [`kept_waiting`], of this one.
     pub fn kept_waiting(&self) -> Duration {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.id())) else {
-            return Duration::ZERO;
-        };
-        // Time on a processor, time waiting for one, both in ns; kernels may be built without.
-        let waited = tasks.flatten().filter_map(|task| {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split(' ').nth(1)?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(waited.sum())
+        kept_waiting(self.id())
     }
 
     /// What it wrote so far.
@@ -91,6 +82,20 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// For how long the threads of a process have been ready to run while others had the processors:
+/// what a promise in wall-clock time has to allow for on a machine that is busy with other things.
+pub fn kept_waiting(id: u32) -> Duration {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{id}/task")) else {
+        return Duration::ZERO;
+    };
+    // Time on a processor, time waiting for one, both in ns; kernels may be built without.
+    let waited = tasks.flatten().filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').nth(1)?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(waited.sum())
 }
 
 /// kill(1) rather than kill(2): the tests need no `unsafe`.

@@ -25,7 +25,12 @@ pub struct Server {
 impl Server {
     /// Serves `folder` and returns once it answers. Let its files say port 0.
     pub fn start(folder: Scratch) -> Self {
-        let mut process = launch(&folder);
+        Server::under(&[], folder)
+    }
+
+    /// The same as an argument of the command `under`, which must become it.
+    pub fn under(under: &[&str], folder: Scratch) -> Self {
+        let mut process = launch_under(under, &folder);
         let ready_file = folder.path().join("ready.json");
         // Written whole by a rename once the server answers, so what is read is all of it.
         let ready = process.await_some("ready file of the server", || {
@@ -139,8 +144,13 @@ impl Server {
 
 /// Starts to serve `folder`; says in `ready.json` once it answers, and logs to `server.log`.
 pub fn launch(folder: &Scratch) -> Process {
-    let mut command = Command::new(BINARY);
-    command.arg("serve").arg("-C").arg(folder.path());
+    launch_under(&[], folder)
+}
+
+fn launch_under(under: &[&str], folder: &Scratch) -> Process {
+    let words = [under, &[BINARY]].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg("serve").arg("-C").arg(folder.path());
     command.arg("--ready-file").arg(folder.path().join("ready.json"));
     Process::start(&command, &folder.path().join("server.log"))
 }
