@@ -161,6 +161,10 @@ impl Files {
         }
     }
 
+    fn asks_for_many(&self) -> bool {
+        self.pools.iter().chain(&self.policies).any(|line| line.contains(" min="))
+    }
+
     fn compiled(&self) -> Arc<Snapshot> {
         let text = [&self.pools[..], &self.policies, &self.rest].concat().join("\n");
         let records: Vec<&str> = self.records.iter().map(String::as_str).collect();
@@ -324,7 +328,11 @@ impl Life {
 
     fn reload(&mut self) {
         self.snapshot = self.files.compiled();
-        self.story.push(format!("{:?}\n{}", self.files.rules, self.files.policies.join("\n")));
+        self.story.push(format!(
+            "{:?}\n{}",
+            self.files.rules,
+            [&self.files.pools[..], &self.files.policies, &self.files.rest].concat().join("\n")
+        ));
         self.control.install(Arc::clone(&self.snapshot), self.before.revision + 1);
         self.look(What::Reload);
     }
@@ -434,7 +442,8 @@ impl Life {
         self.story.extend(events.iter().map(|event| format!("  {event}")));
         let availability = self.remember(&world);
         self.check_moves(&events, &availability);
-        self.check_ramps(&world, what);
+        let has_said = events.iter().any(|event| matches!(event, EventKind::Hand { became, .. } if matches!(&**became, "begins" | "ended")));
+        self.check_ramps(&world, has_said || matches!(what, What::Command | What::Restart));
         if world.swap != before.swap {
             self.check_answers(&world);
         }
@@ -511,8 +520,8 @@ impl Life {
     }
 
     /// Ramps go one way as long as nobody says otherwise.
-    fn check_ramps(&mut self, world: &World, what: What) {
-        if matches!(what, What::Command | What::Restart) {
+    fn check_ramps(&mut self, world: &World, anew: bool) {
+        if anew {
             self.ramps.clear();
         }
         let (snapshot, state) = (&world.snapshot, &world.state);
@@ -593,6 +602,11 @@ impl Life {
     /// While nothing happens but a ramp's next second, a client that leaves an endpoint does not
     /// come back to it: those who are on one side are nested sets.
     fn check_sticky(&mut self, world: &World, only_time: bool) {
+        // A pool that falls below its `min_healthy`, or reaches it, takes its clients with it both
+        // ways; the model of `select()` holds what they get then.
+        if self.files.asks_for_many() {
+            return;
+        }
         if !only_time {
             self.got.clear();
         }

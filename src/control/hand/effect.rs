@@ -3,13 +3,16 @@
 //! Overrides are looked at in the order they began; for each slot, failover and weight the last
 //! one that matches wins. Whoever loses something to another is hidden by it there, and
 //! that is told: an operator who forces one endpoint up and then drains its region has to know.
+//! A drain that takes over from another of the same length, or from one by which everybody has
+//! left, goes on where that got to; one with a pace of its own starts by that.
 
 use super::{Action, ForceTo, Hand, Override, Target, weights};
 use crate::{
     clock::{Moment, Since},
     ids::{FailoverId, RecordId, SlotId},
-    policy::tree::NodeIx,
+    policy::{RampKind, tree::NodeIx},
     snapshot::Snapshot,
+    steering::RampState,
     verdict::{Sight, Standing},
 };
 use std::{
@@ -70,6 +73,20 @@ pub struct FailoverHand {
     pub held: Option<u64>,
 }
 
+impl SlotIs {
+    const fn is_drained(self) -> bool {
+        matches!(self, SlotIs::Drained { .. })
+    }
+
+    /// How long the clients of a drain may take.
+    const fn over(self) -> Option<Duration> {
+        match self {
+            SlotIs::Drained { over, .. } => over,
+            SlotIs::Up | SlotIs::Down => None,
+        }
+    }
+}
+
 impl SlotHand {
     /// What steering is to see of a slot that probes see as `sight`. (A drain that takes its time
     /// counts as drained here; how its clients leave is a ramp.)
@@ -104,7 +121,7 @@ impl Effect {
 impl Hand {
     /// What all overrides together decide at `now`.
     pub fn effect(&self, snapshot: &Snapshot, now: Moment) -> Effect {
-        let mut merge = Merge::default();
+        let mut merge = Merge { now, ..Merge::default() };
         let begun = self.overrides.iter().filter_map(|one| Some((one.turn(now)?, one)));
         let begun: BTreeMap<u64, &Override> = begun.collect();
         begun.into_values().for_each(|one| merge.add(one, snapshot));
@@ -120,6 +137,7 @@ impl Hand {
 #[derive(Default)]
 struct Merge {
     effect: Effect,
+    now: Moment,
     /// Which override gave a weight last.
     endpoints: BTreeMap<SlotId, u64>,
     members: BTreeMap<(RecordId, NodeIx, Arc<str>), u64>,
@@ -150,10 +168,26 @@ impl Merge {
 
     fn slots(&mut self, by: u64, target: &Target, is: SlotIs, snapshot: &Snapshot) {
         for slot in target.slots(snapshot) {
-            if let Some(before) = self.effect.slots.insert(slot, SlotHand { is, by }) {
+            let before = self.effect.slots.get(&slot).copied();
+            let goes_on = before.map(|before| before.is).filter(|before| {
+                let same = before.over() == is.over();
+                is.is_drained()
+                    && before.is_drained()
+                    && (same || self.has_left(*before, slot, snapshot))
+            });
+            self.effect.slots.insert(slot, SlotHand { is: goes_on.unwrap_or(is), by });
+            if let Some(before) = before {
                 self.hide(by, before.by);
             }
         }
+    }
+
+    /// Whether all clients have left `slot` by a drain: one that takes over brings nobody back.
+    fn has_left(&self, drain: SlotIs, slot: SlotId, snapshot: &Snapshot) -> bool {
+        let SlotIs::Drained { since, over } = drain else { return false };
+        let ramp = RampState { slot, kind: RampKind::Leaving, since, over };
+        let mut plans = snapshot.plans_of_slot[slot.index()].iter();
+        plans.all(|plan| ramp.share(snapshot.plan(*plan), self.now).is_none())
     }
 
     fn weight(

@@ -6,7 +6,11 @@ use super::{
     drain::{DrainStage, KeptBy},
     testkit::{Bench, SERVER, ZONE, at, compiled, snapshot},
 };
-use crate::{clock::Moment, ids::PlanId, verdict::Standing};
+use crate::{
+    clock::Moment,
+    ids::{PlanId, SlotId},
+    verdict::Standing,
+};
 use std::time::Duration;
 
 /// One failover of two regions; `rules` are its own.
@@ -108,6 +112,30 @@ fn the_last_to_begin_wins_and_whoever_speaks_before_that_is_told() {
     let back = Hand::restored(hand.numbers(), &rows, at(0)).hand;
     let files = bench.control.world().snapshot.clone();
     assert_eq!(back.effect(&files, at(0).at).hidden_by(1), [2]);
+}
+
+#[test]
+fn a_drain_that_takes_over_brings_nobody_back() {
+    for (first, next, is_left) in [
+        // Everybody has left by the first, whatever the next one's pace.
+        ("drain pool:stable --over 60s", "drain region:us --over 30s", false),
+        ("drain pool:stable", "drain region:us --over 30s", false),
+        // The same pace goes on.
+        ("drain pool:stable --over 2m", "drain region:us --over 2m", true),
+    ] {
+        let mut bench = pair("");
+        bench.tell(first).unwrap();
+        bench.pass(70);
+        let left = |bench: &Bench| {
+            let world = bench.control.world();
+            let ramp = world.state.ramp(SlotId(0)).unwrap();
+            ramp.share(world.snapshot.plan(PlanId(0)), world.state.now).map(|ramp| ramp.share)
+        };
+        let before = left(&bench);
+        assert_eq!(before.is_some(), is_left, "{first}");
+        bench.tell(next).unwrap();
+        assert_eq!(left(&bench), before, "{next}");
+    }
 }
 
 const ONE_LEFT: &str =
