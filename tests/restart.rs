@@ -205,7 +205,10 @@ fn stand(server: &Server) -> Stand {
         let share = |answer: &Value| {
             (answer["records"][0].as_str().unwrap().to_owned(), answer["share"].as_f64().unwrap())
         };
-        answers.iter().map(share).collect()
+        // By address: equal shares come in any order.
+        let mut shares: Vec<(String, f64)> = answers.iter().map(share).collect();
+        shares.sort_by(|a, b| a.0.cmp(&b.0));
+        shares
     });
     Stand {
         phase: failover["phase"].clone(),

@@ -137,7 +137,7 @@ impl Files {
         let mut rest = of(&["client"]);
         let all_down = ["last-good", "all", "first", "nodata", "pool:p0"];
         rest.push(format!("all_down {}", all_down[dice.roll() as usize % 5]));
-        let (slow_start, gated) = (dice.roll() % 2 == 0, dice.roll() % 4 == 0);
+        let (slow_start, gated) = (dice.roll().is_multiple_of(2), dice.roll().is_multiple_of(4));
         Files { pools, policies, rest, records, rules: rules(dice), slow_start, gated }
     }
 
@@ -151,12 +151,12 @@ impl Files {
                 body.split(' ').partition(|word| word.contains('='));
             let at = dice.roll() as usize % members.len();
             members.rotate_left(at);
-            if members.len() > 1 && dice.roll() % 4 == 0 {
+            if members.len() > 1 && dice.roll().is_multiple_of(4) {
                 members.pop();
             }
             *line = format!("{head} = {}", [members, options].concat().join(" "));
         }
-        if dice.roll() % 3 == 0 {
+        if dice.roll().is_multiple_of(3) {
             self.rules = rules(dice);
         }
     }
@@ -617,7 +617,7 @@ impl Life {
             for class in 0..plan.tree.classes.classes() {
                 let selection = world.steering.plan(PlanId::at(index)).selection(Class::at(class));
                 for client in 0..CLIENTS {
-                    let key = || Key::new(client << 64 | 7 * client, 0);
+                    let key = || Key::new((client << 64) | (7 * client), 0);
                     let variant = selection.a.draw(&mut Dice::seeded(0), key);
                     let rdatas = selection.variants[variant].rdatas.as_ref();
                     let leader = rdatas.and_then(|rdatas| rdatas.iter(None).next());
