@@ -142,8 +142,9 @@ fn a_drain_moves_clients_is_listed_and_undone_as_printed() {
     let list = json(&server.cli("overrides", &["--json"]));
     assert_eq!(list["overrides"], serde_json::json!([]));
     let events: Vec<Value> = server.events(0);
-    let hand = events.iter().filter(|event| event["event"] == "hand").count();
-    assert_eq!(hand, 4, "{events:?}");
+    let hand = events.iter().filter(|event| event["event"] == "hand");
+    let became: Vec<&str> = hand.map(|event| event["to"].as_str().unwrap()).collect();
+    assert_eq!(became, ["made", "made", "still answered", "taken away", "taken away"]);
 }
 
 #[test]
