@@ -22,7 +22,7 @@ use std::{
 use tradewind::{
     clock::{Clock, SystemClock},
     compile::{Compiled, Input, Memory, compile},
-    config::Sources,
+    config::{Progress, Sources},
     control::publish::{Control, TargetVerdict},
     ids::CounterSlot,
     place::embedded,
@@ -124,6 +124,7 @@ fn compiled(zone: impl Fn(usize) -> String) -> Compiled {
         locations: Some(&embedded::table()),
         serials: &HashMap::new(),
         token: &|_| Err("there are no tokens here".into()),
+        progress: &Progress::default(),
         counter: &mut |_| CounterSlot(0),
     };
     let compiled = compile(input, &mut Memory::default()).unwrap();

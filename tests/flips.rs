@@ -24,7 +24,7 @@ use support::{
 use tradewind::{
     clock::{Clock, Moment, SystemClock},
     compile::{Input, Memory, compile},
-    config::sources::Sources,
+    config::{Progress, Sources},
     control::publish::{Control, TargetVerdict},
     engine::Desk,
     ids::CounterSlot,
@@ -103,6 +103,7 @@ fn ten_thousand_flips_under_load_lose_mix_and_empty_no_answer() {
         last_good: &BTreeMap::new(),
         locations: None,
         serials: &HashMap::new(),
+        progress: &Progress::default(),
         counter: &mut |_| CounterSlot(0),
         token: &|_| Err("there are no tokens here".into()),
     };

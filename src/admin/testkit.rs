@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     compile::{CounterName, Input, Memory, compile},
-    config::Sources,
+    config::{Progress, Sources},
     control::revisions::Manifest,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
     ids::CounterSlot,
@@ -75,6 +75,7 @@ pub(super) fn snapshot() -> Snapshot {
         locations: Some(&embedded::table()),
         serials: &HashMap::new(),
         token: &|_| Err("there are no tokens here".into()),
+        progress: &Progress::default(),
         counter: &mut counter,
     };
     let compiled = compile(input, &mut Memory::default()).unwrap();

@@ -4,12 +4,13 @@
 use super::{
     Exit,
     delegation::{DelegationArgs, DelegationFacts},
+    loading,
     output::Out,
 };
 use crate::{
     compile::{Compiled, CounterName, Input, Memory, compile},
     config::{
-        Problems,
+        Problems, Progress,
         sources::{Sources, SourcesError},
     },
     control::{reload::Locations, tokens},
@@ -43,7 +44,12 @@ impl Folder {
     /// # Errors
     /// When it cannot be read at all.
     pub fn read(dir: &Path) -> Result<Folder, SourcesError> {
-        let sources = Sources::read(dir)?;
+        let progress = Progress::default();
+        loading::shown(&progress, || Self::compile(dir, &progress))
+    }
+
+    fn compile(dir: &Path, progress: &Progress) -> Result<Folder, SourcesError> {
+        let sources = Sources::read(dir, progress)?;
         let mut problems = Problems::default();
         let mut places = Locations::new(&dir.join("geoip"));
         places.refresh(&mut problems);
@@ -56,6 +62,7 @@ impl Folder {
             locations: Some(&locations),
             serials: &HashMap::new(),
             token: &|file| tokens::read(dir, file),
+            progress,
             counter: &mut counter,
         };
         let compiled = match compile(input, &mut Memory::default()) {

@@ -21,7 +21,7 @@ use ipnet::IpNet;
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     hash::Hash,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 /// What a client-dependent node depends on.
@@ -50,38 +50,43 @@ pub(super) struct CompiledMap {
 }
 
 /// More classes than a map can hold.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct TooManyClasses;
 
-/// Maps by what they are made from.
+/// A map that is made by whoever wants it first, while others wait for it alone.
+type Cell = Arc<OnceLock<Result<Arc<CompiledMap>, TooManyClasses>>>;
+
+/// Maps by what they are made from; zones that are drafted at once share it.
 #[derive(Debug, Default)]
-pub(super) struct MapCache(HashMap<Vec<DependentKey>, Arc<CompiledMap>>);
+pub(super) struct MapCache(Mutex<HashMap<Vec<DependentKey>, Cell>>);
 
 impl MapCache {
     /// The map for a tree with these nodes.
     pub fn get(
-        &mut self,
+        &self,
         server: &Server,
         locations: Option<&LocationTable>,
         nodes: Vec<DependentKey>,
     ) -> Result<Arc<CompiledMap>, TooManyClasses> {
-        match self.0.entry(nodes) {
-            Entry::Occupied(known) => Ok(known.get().clone()),
-            Entry::Vacant(free) => {
-                let compiled = Arc::new(compile(server, locations, free.key())?);
-                Ok(free.insert(compiled).clone())
-            }
-        }
+        let cell = self.lock().entry(nodes.clone()).or_default().clone();
+        cell.get_or_init(|| compile(server, locations, &nodes).map(Arc::new)).clone()
     }
 
     /// Drops the maps that no draft uses any more.
-    pub fn forget_unused(&mut self, served: &[Served]) {
+    pub fn forget_unused(&self, served: &[Served]) {
         let drafts = served.iter().filter_map(|served| served.draft.as_ref());
         let used: HashSet<*const CompiledMap> = drafts
             .flat_map(|draft| &draft.plans)
             .filter_map(|plan| plan.map.as_ref().map(Arc::as_ptr))
             .collect();
-        self.0.retain(|_, map| used.contains(&Arc::as_ptr(map)));
+        self.lock().retain(|_, cell| match cell.get() {
+            Some(Ok(map)) => used.contains(&Arc::as_ptr(map)),
+            _ => false,
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Vec<DependentKey>, Cell>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

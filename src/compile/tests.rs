@@ -2,7 +2,7 @@
 
 use super::{Compiled, CounterName, Input, Memory, compile};
 use crate::{
-    config::{Problems, Sources, ZoneSources},
+    config::{Problems, Progress, Sources, ZoneSources},
     ids::{Class, CounterSlot},
     place::{LocationTable, embedded},
     policy::{Directives, select, tree::Kind},
@@ -78,6 +78,7 @@ fn compiled(
         locations: Some(&locations),
         serials: &HashMap::new(),
         token: &|_| Err("there are no tokens here".into()),
+        progress: &Progress::default(),
         counter: &mut counter,
     };
     compile(input, memory)

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     compile::{Compiled, CounterName, Input, Memory, compile},
     config::{
-        Problem, Problems, Severity,
+        Problem, Problems, Progress, Severity,
         render::ProblemJson,
         server::ServerSection,
         sources::{Files, SERVER_FILE, Sources, ZoneSources},
@@ -120,6 +120,7 @@ pub struct Loader {
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
     locations: Locations,
+    progress: Arc<Progress>,
     memory: Memory,
     /// The set in force.
     accepted: Option<Sources>,
@@ -146,6 +147,7 @@ impl Loader {
             clock,
             telemetry,
             locations: Locations::new(&dir.join("geoip")),
+            progress: Arc::default(),
             memory: Memory::default(),
             accepted: None,
             revision: 0,
@@ -154,6 +156,11 @@ impl Loader {
             serials: HashMap::new(),
             names: BTreeMap::new(),
         }
+    }
+
+    /// How far loads come.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     /// Loads what `wish` asks for. `cause` is kept with the revision.
@@ -201,15 +208,16 @@ impl Loader {
     /// Keeps the set in force, unless it is kept already; if it cannot be, `report` says so.
     /// Waits for the disk, milliseconds a file, so it is for after the set was published.
     pub fn keep(&mut self, report: &mut Report) {
-        let Some(((cause, when), accepted)) = self.unkept.take().zip(self.accepted.as_ref()) else {
-            return;
-        };
-        if let Err(error) = self.revisions.keep(self.revision, accepted, &cause, when) {
+        let Some(accepted) = &mut self.accepted else { return };
+        if let Some((cause, when)) = self.unkept.take()
+            && let Err(error) = self.revisions.keep(self.revision, accepted, &cause, when)
+        {
             let mut problems = Problems::default();
             problems.push(not_kept(&error));
             report.problems.extend(problems.to_json(accepted));
             report.rendered += &problems.render(accepted, false);
         }
+        self.revisions.stand_in_for(accepted);
     }
 
     /// The report of a load that panicked: nothing changes, and nothing half-made is used again.
@@ -241,7 +249,8 @@ impl Loader {
     }
 
     fn read(&self) -> Result<Sources, Box<Report>> {
-        Sources::read(&self.dir).map_err(|problem| self.cannot(&problem.to_string()))
+        Sources::read(&self.dir, &self.progress)
+            .map_err(|problem| self.cannot(&problem.to_string()))
     }
 
     fn compile(
@@ -264,6 +273,7 @@ impl Loader {
             locations: Some(&locations),
             serials: &self.serials,
             token: &|file| tokens::read(&self.dir, file),
+            progress: &self.progress,
             counter: &mut counter,
         };
         compile(input, &mut self.memory)

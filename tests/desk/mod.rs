@@ -17,7 +17,7 @@ use std::{
 };
 use tradewind::{
     compile::{Input, Memory, compile},
-    config::Sources,
+    config::{Progress, Sources},
     engine::Desk,
     ids::CounterSlot,
     place::embedded,
@@ -94,6 +94,7 @@ impl Server {
             locations: Some(&embedded::table()),
             serials: &HashMap::new(),
             token: &|_| Err("there are no tokens here".into()),
+            progress: &Progress::default(),
             counter: &mut |_| CounterSlot(0),
         };
         let compiled = match compile(input, &mut Memory::default()) {

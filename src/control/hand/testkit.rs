@@ -4,7 +4,7 @@ use super::{Command, Done, Hand, Now, Refusal, Wish, clients::Clients, command::
 use crate::{
     clock::{Clock, Moment},
     compile::{CounterName, Input, Memory, compile},
-    config::Sources,
+    config::{Progress, Sources},
     control::publish::Control,
     ids::CounterSlot,
     place::embedded,
@@ -84,6 +84,7 @@ pub(super) fn compiled(server: &str, zones: &[&str]) -> Arc<Snapshot> {
         last_good: &BTreeMap::new(),
         locations: Some(&embedded::table()),
         serials: &HashMap::new(),
+        progress: &Progress::default(),
         counter: &mut counter,
         token: &|_| Err("there are no tokens here".into()),
     };
