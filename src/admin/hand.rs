@@ -25,7 +25,7 @@ use crate::{
         safety::Violation,
         shares, words,
     },
-    place::LocationTable,
+    place::LazyTable,
     snapshot::{Plan, Snapshot},
     units::Weight,
     world::{Viewer, World},
@@ -46,7 +46,7 @@ const REASON_CHARS: usize = 500;
 pub(super) struct Hands {
     pub viewer: Viewer,
     pub shown: SharedHand,
-    pub locations: Arc<ArcSwap<LocationTable>>,
+    pub locations: Arc<ArcSwap<LazyTable>>,
     pub clock: Arc<dyn Clock>,
     /// As last counted.
     pub clients: Mutex<Arc<Clients>>,

@@ -21,7 +21,7 @@ use crate::{
         Problem, Problems, Severity, Spanned, ZoneSources,
         zone::{self as config, SoaDef, ZoneFile},
     },
-    place::LocationTable,
+    place::LazyTable,
     snapshot::safety::Capacity,
     units::Ttl,
     wire::{
@@ -100,7 +100,7 @@ pub(super) fn defined_twice(main: &Arc<Path>, other: &Path) -> Problem {
 
 /// What all drafts are made with.
 pub(super) struct Ground<'a> {
-    pub locations: Option<&'a LocationTable>,
+    pub locations: Option<&'a LazyTable>,
     pub maps: &'a mut MapCache,
 }
 
