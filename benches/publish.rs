@@ -25,7 +25,7 @@ use tradewind::{
     config::{Progress, Sources},
     control::publish::{Control, TargetVerdict},
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
     verdict::{Sight, Standing},
 };
 
@@ -121,7 +121,7 @@ fn compiled(zone: impl Fn(usize) -> String) -> Compiled {
     let input = Input {
         sources: &sources,
         last_good: &BTreeMap::new(),
-        locations: Some(&embedded::table()),
+        locations: Some(&LazyTable::embedded()),
         serials: &HashMap::new(),
         token: &|_| Err("there are no tokens here".into()),
         progress: &Progress::default(),

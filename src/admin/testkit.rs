@@ -10,7 +10,7 @@ use crate::{
     control::revisions::Manifest,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
     snapshot::Snapshot,
     world::World,
 };
@@ -72,7 +72,7 @@ pub(super) fn snapshot() -> Snapshot {
     let input = Input {
         sources: &sources,
         last_good: &BTreeMap::new(),
-        locations: Some(&embedded::table()),
+        locations: Some(&LazyTable::embedded()),
         serials: &HashMap::new(),
         token: &|_| Err("there are no tokens here".into()),
         progress: &Progress::default(),

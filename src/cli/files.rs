@@ -15,7 +15,7 @@ use crate::{
     },
     control::{reload::Locations, tokens},
     ids::CounterSlot,
-    place::LocationTable,
+    place::LazyTable,
     wire::{Name, Rdatas, types::Rtype},
     zone::Zone,
 };
@@ -31,7 +31,7 @@ pub struct Folder {
     /// The files.
     pub sources: Sources,
     /// Where clients are.
-    pub locations: Arc<LocationTable>,
+    pub locations: Arc<LazyTable>,
     /// What they compile to; nothing if what all zones share does not.
     pub compiled: Option<Compiled>,
     /// Everything that is wrong.
@@ -52,7 +52,7 @@ impl Folder {
         let sources = Sources::read(dir, progress)?;
         let mut problems = Problems::default();
         let mut places = Locations::new(&dir.join("geoip"));
-        places.refresh(&mut problems);
+        places.refresh();
         let locations = places.table();
         // Nothing is counted here, so that all may share one place.
         let mut counter = |_: CounterName<'_>| CounterSlot(0);
@@ -75,6 +75,7 @@ impl Folder {
                 None
             }
         };
+        places.news(&mut problems);
         Ok(Folder { sources, locations, compiled, problems })
     }
 }

@@ -25,6 +25,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod trees;
+mod unmatched;
 mod zones;
 
 pub use checks::CheckFacts;
@@ -34,7 +35,7 @@ use crate::{
     checkplan::{CheckPlan, Token},
     config::{ContentHash, Problems, Progress, Sources, ZoneSources, server::ServerSection},
     ids::CounterSlot,
-    place::LocationTable,
+    place::LazyTable,
     snapshot::Snapshot,
     spread,
     wire::Name,
@@ -53,7 +54,7 @@ pub struct Input<'a> {
     /// Zones as they were last accepted: each stands in for one that does not compile.
     pub last_good: &'a BTreeMap<Arc<Path>, ZoneSources>,
     /// Where clients are.
-    pub locations: Option<&'a LocationTable>,
+    pub locations: Option<&'a LazyTable>,
     /// The serials served last, below which no zone may fall.
     pub serials: &'a HashMap<Name, u32>,
     /// Reads what heartbeats must carry.
@@ -168,6 +169,7 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
     }
     memory.forget_unused(&apexes, &served);
     lint::shared(&server, &served, &mut problems);
+    unmatched::shared(&server, &served, input.sources, input.locations, &mut problems);
     problems.sort();
     if server.is_broken {
         return Err(problems);
@@ -189,7 +191,7 @@ impl Memory {
     fn prepare(&mut self, input: &Input<'_>) {
         let ground = Ground {
             server: input.sources.server.hash(),
-            locations: input.locations.map(|table| table.info.sha256.clone()),
+            locations: input.locations.map(|locations| locations.identity().to_owned()),
         };
         if self.made_from.as_ref() != Some(&ground) {
             let mut zones = std::mem::take(&mut self.zones);

@@ -20,7 +20,7 @@ use crate::{
         Content, Problem, Problems, Progress, Severity, Spanned, ZoneSources,
         zone::{self as config, SoaDef, ZoneFile},
     },
-    place::LocationTable,
+    place::LazyTable,
     snapshot::safety::Capacity,
     units::Ttl,
     wire::{
@@ -103,7 +103,7 @@ pub(super) fn defined_twice(main: &Arc<Path>, other: &Path) -> Problem {
 #[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
     pub server: &'a Server,
-    pub locations: Option<&'a LocationTable>,
+    pub locations: Option<&'a LazyTable>,
     pub serials: &'a HashMap<Name, u32>,
     pub maps: &'a MapCache,
     pub progress: &'a Progress,

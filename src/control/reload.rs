@@ -19,7 +19,7 @@ use crate::{
         server::ServerSection,
         sources::{Files, SERVER_FILE, Sources, ZoneSources},
     },
-    place::LocationTable,
+    place::LazyTable,
     snapshot::Snapshot,
     telemetry::{AnswerName, Telemetry},
     wire::Name,
@@ -98,9 +98,9 @@ pub struct Prepared {
     /// How the process runs; only the first load's counts for what is bound.
     pub server: ServerSection,
     /// Where clients are.
-    pub locations: Arc<LocationTable>,
+    pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
-    pub found: Option<Found>,
+    pub found: Vec<Found>,
     /// What to tell whoever asked.
     pub report: Report,
 }
@@ -110,7 +110,7 @@ struct Accepted {
     /// The files that all zones share.
     server: Files,
     compiled: Compiled,
-    found: Option<Found>,
+    found: Vec<Found>,
 }
 
 /// Reads and compiles the operator's files; remembers what is in force.
@@ -170,7 +170,7 @@ impl Loader {
     pub fn load(&mut self, wish: &Wish, cause: &str) -> Result<Prepared, Box<Report>> {
         let mut alarms = Problems::default();
         let sources = self.sources(wish)?;
-        let found = self.locations.refresh(&mut alarms);
+        self.locations.refresh();
         let mut last_good = self.accepted.as_ref().map(|a| a.zones.clone()).unwrap_or_default();
         let mut kept = None;
         if *wish == Wish::Start {
@@ -185,6 +185,7 @@ impl Loader {
         }
         match self.compile(&sources, &last_good) {
             Ok(compiled) => {
+                let found = self.locations.news(&mut alarms);
                 let server = sources.server.clone();
                 self.accept(wish, cause, &sources, Accepted { server, compiled, found }, alarms)
             }
@@ -198,6 +199,7 @@ impl Loader {
                     return Err(self.refused(&problems, &sources));
                 };
                 compiled.problems = problems;
+                let found = self.locations.news(&mut alarms);
                 let cause = format!("{cause} (server files of revision {revision})");
                 let accepted = Accepted { server: stand_in.server, compiled, found };
                 self.accept(wish, &cause, &sources, accepted, alarms)
@@ -320,7 +322,7 @@ impl Loader {
             accepted: true,
             revision: self.revision,
             // The same texts under another location database are another set of answers.
-            unchanged: unchanged && !found.as_ref().is_some_and(|found| found.taken),
+            unchanged: unchanged && !found.iter().any(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
             zones: snapshot.zones.len(),
             records: snapshot.records.len(),

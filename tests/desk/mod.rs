@@ -20,7 +20,7 @@ use tradewind::{
     config::{Progress, Sources},
     engine::Desk,
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
     steering::Steering,
     telemetry::{Telemetry, Via},
     verdict::{Sight, Standing, Standings},
@@ -91,7 +91,7 @@ impl Server {
         let input = Input {
             sources: &sources,
             last_good: &BTreeMap::new(),
-            locations: Some(&embedded::table()),
+            locations: Some(&LazyTable::embedded()),
             serials: &HashMap::new(),
             token: &|_| Err("there are no tokens here".into()),
             progress: &Progress::default(),

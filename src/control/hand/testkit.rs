@@ -7,7 +7,7 @@ use crate::{
     config::{Progress, Sources},
     control::publish::Control,
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
     snapshot::Snapshot,
     units::Weight,
 };
@@ -82,7 +82,7 @@ pub(super) fn compiled(server: &str, zones: &[&str]) -> Arc<Snapshot> {
     let input = Input {
         sources: &sources,
         last_good: &BTreeMap::new(),
-        locations: Some(&embedded::table()),
+        locations: Some(&LazyTable::embedded()),
         serials: &HashMap::new(),
         progress: &Progress::default(),
         counter: &mut counter,
@@ -210,7 +210,7 @@ impl Bench {
         let mut control = Control::new(Arc::clone(&clock) as Arc<dyn Clock>);
         control.install(Arc::clone(snapshot), 1);
         control.warm();
-        let clients = Clients::count(snapshot, &embedded::table(), &Clients::default());
+        let clients = Clients::count(snapshot, &LazyTable::embedded(), &Clients::default());
         Bench { control, clock, clients }
     }
 
