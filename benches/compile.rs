@@ -12,7 +12,7 @@ use tradewind::{
     compile::{Input, Memory, compile},
     config::{Progress, Sources},
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
 };
 
 const NAMES: usize = 100_000;
@@ -66,7 +66,7 @@ fn compiling(c: &mut Criterion) {
                 let input = Input {
                     sources: &sources,
                     last_good: &BTreeMap::new(),
-                    locations: Some(&embedded::table()),
+                    locations: Some(&LazyTable::embedded()),
                     serials: &HashMap::new(),
                     token: &|_| Err("there are no tokens here".into()),
                     progress: &Progress::default(),

@@ -4,6 +4,9 @@
 //! `CITY_DATABASE=…/GeoLite2-City.mmdb` names a real one; without it one is generated, a tenth as
 //! large.
 
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
+#![expect(clippy::print_stdout, reason = "sizes stand beside the times")]
+
 #[path = "../tests/support/mmdb_writer.rs"]
 mod mmdb_writer;
 #[path = "../tests/support/regions.rs"]

@@ -52,8 +52,10 @@ fn draw(progress: &Progress, waiting: &Receiver<()>) {
 fn rest(reached: &Reached) -> String {
     let file = reached.file.iter().map(|file| format!(", {}", file.display()));
     let mut digits = reached.records.to_string();
-    for place in
-        (1..digits.len()).rev().filter(|place| (digits.len() - place) % 3 == 0).collect::<Vec<_>>()
+    for place in (1..digits.len())
+        .rev()
+        .filter(|place| (digits.len() - place).is_multiple_of(3))
+        .collect::<Vec<_>>()
     {
         digits.insert(place, ',');
     }

@@ -70,7 +70,6 @@ impl<'r> Entries<'r> {
     ///
     /// # Errors
     /// When reading fails; nothing comes behind that.
-    #[expect(clippy::type_complexity, reason = "an entry may be broken, a file may be unreadable")]
     pub(super) fn next(&mut self) -> io::Result<Option<Result<Entry<'_>, (Broken, Place)>>> {
         self.fill()?;
         while self.is_resuming && self.at < self.held.len() {
