@@ -5,6 +5,7 @@
 //! over 5 % more fails here, and whoever means it writes the new figure down and says why in the commit.
 
 #![expect(missing_docs, reason = "what the macros make has none")]
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 #[path = "../tests/desk/mod.rs"]
 mod desk;

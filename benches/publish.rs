@@ -22,10 +22,10 @@ use std::{
 use tradewind::{
     clock::{Clock, SystemClock},
     compile::{Compiled, Input, Memory, compile},
-    config::Sources,
+    config::{Progress, Sources},
     control::publish::{Control, TargetVerdict},
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
     verdict::{Sight, Standing},
 };
 
@@ -121,9 +121,10 @@ fn compiled(zone: impl Fn(usize) -> String) -> Compiled {
     let input = Input {
         sources: &sources,
         last_good: &BTreeMap::new(),
-        locations: Some(&embedded::table()),
+        locations: Some(&LazyTable::embedded()),
         serials: &HashMap::new(),
         token: &|_| Err("there are no tokens here".into()),
+        progress: &Progress::default(),
         counter: &mut |_| CounterSlot(0),
     };
     let compiled = compile(input, &mut Memory::default()).unwrap();

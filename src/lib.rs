@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod spread;
 pub mod units;
 
 pub mod wire;

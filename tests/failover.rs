@@ -194,7 +194,9 @@ fn lose_and_restore(host: u8, lose: fn(&mut Backend), restore: fn(&mut Backend))
             if *asked > restoring && *asked < restoring.after(INTERVAL_MIN + delay) {
                 assert_eq!(at, dub, "back before `rise` and the failback delay");
             }
-            if *asked > restored.after(INTERVAL * 2 + TIMEOUT + delay + MARGIN + late) {
+            // Coming back is promised to nobody to the millisecond: the backends, too, are threads
+            // of this program that a busy machine keeps waiting.
+            if *asked > restored.after(INTERVAL * 2 + TIMEOUT + delay + MARGIN * 4 + late) {
                 assert_eq!(at, iad, "{:?} after it was restored", asked.since(restored));
             }
         }

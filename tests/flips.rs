@@ -1,4 +1,6 @@
 //! H-2: ten thousand changes of verdict under load; every answer is of one World, of the newest
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 //! one on every thread, and that within milliseconds of the probe that decided it.
 
 mod support;
@@ -24,7 +26,7 @@ use support::{
 use tradewind::{
     clock::{Clock, Moment, SystemClock},
     compile::{Input, Memory, compile},
-    config::sources::Sources,
+    config::{Progress, Sources},
     control::publish::{Control, TargetVerdict},
     engine::Desk,
     ids::CounterSlot,
@@ -103,6 +105,7 @@ fn ten_thousand_flips_under_load_lose_mix_and_empty_no_answer() {
         last_good: &BTreeMap::new(),
         locations: None,
         serials: &HashMap::new(),
+        progress: &Progress::default(),
         counter: &mut |_| CounterSlot(0),
         token: &|_| Err("there are no tokens here".into()),
     };

@@ -375,6 +375,74 @@ fn a_location_database_is_taken_while_running_and_a_broken_one_is_not() {
     await_some("the embedded table", || (place(client) == "192.0.2.1").then_some(()));
 }
 
+/// A database of 8,192 places, all of another country in every other version; one of its networks
+/// is ours.
+fn large_city(client: &str, version: u32) -> Vec<u8> {
+    let (country, part) = if version.is_multiple_of(2) { ("DE", "HE") } else { ("US", "CA") };
+    let record = |latitude: f64| {
+        json!({
+            "country": { "iso_code": country },
+            "subdivisions": [{ "iso_code": part }],
+            "location": { "latitude": latitude, "longitude": 8.7 },
+        })
+    };
+    let mut database = Database::v6().with(client, record(50.1));
+    for n in 0..8_192_u32 {
+        let net = format!("11.{}.{}.0/24", n / 256, n % 256);
+        database = database.with(&net, record(f64::from(n) / 128.0));
+    }
+    database.bytes()
+}
+
+#[test]
+fn a_location_database_reloaded_under_load_loses_and_delays_no_question() {
+    let client = "198.51.100.0/24";
+    let folder = Scratch::with(&[
+        ("tradewind.toml", SERVER),
+        ("zones/gtm.example.toml", geo_zone()),
+        ("geoip/README", "databases go here"),
+    ]);
+    let geoip = folder.path().join("geoip");
+    let put = |version: u32| {
+        fs::write(geoip.join("draft"), large_city(client, version)).unwrap();
+        fs::rename(geoip.join("draft"), geoip.join("city.mmdb")).unwrap();
+    };
+    put(0);
+    let server = Server::start(folder);
+    let clock = SystemClock::default();
+    let asks = vec![Ask::new("shop.gtm.example", RecordType::A, client), Ask::a("ns1.gtm.example")];
+    let places = [ip("192.0.2.2"), ip("192.0.2.3")];
+    let stream = Stream::start(server.udp(), clock, asks, 2_000);
+    stream.await_answer("Germany", DEADLINE, |e| e.ask == 0 && e.answer.addresses == places[..1]);
+    let mut windows = Vec::new();
+    for version in 1..=4_u32 {
+        let new = places[version as usize % 2];
+        let written = clock.now();
+        put(version);
+        let seen = stream.await_answer("the new data", DEADLINE, |exchange| {
+            exchange.ask == 0 && exchange.asked >= written && exchange.answer.addresses == [new]
+        });
+        windows.push((written, seen.answered));
+    }
+    // Stopping finds that nothing was lost.
+    let exchanges = stream.stop();
+    for exchange in &exchanges {
+        let Exchange { ask, answer, .. } = exchange;
+        let right = match *ask {
+            0 => places.contains(&answer.address()),
+            _ => answer.addresses == [ip("127.0.0.53")],
+        };
+        assert!(right, "{exchange:?}");
+    }
+    // While one is read and compiled, the others are answered as before: nobody waits.
+    for (written, seen) in windows {
+        let within = exchanges.iter().filter(|e| e.asked >= written && e.answered <= seen).count();
+        let most = seen.since(written).as_millis() as usize * 2;
+        println!("{within} of {most} questions while a database was taken");
+        assert!(within >= most / 4, "{within} of {most}");
+    }
+}
+
 /// Five hundred static names and five steered ones; the TXT record is the version.
 fn busy_zone(version: u32, iad: SocketAddr, dub: SocketAddr) -> String {
     let mut names = String::new();

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("ids", &[]),
     ("clock", &[]),
+    ("spread", &[]),
     ("wire", &["units", "ids", "clock"]),
     ("zone", &["wire"]),
     ("place", &["zone"]),
@@ -31,7 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["units", "ids", "clock"]),
     ("engine", &["world", "telemetry"]),
     ("transport", &["engine"]),
-    ("config", &["units", "ids", "clock"]),
+    ("config", &["units", "ids", "clock", "spread"]),
     ("compile", &["config", "snapshot"]),
     ("failover", &["policy"]),
     ("control", &["world", "failover", "compile", "telemetry"]),
@@ -71,13 +72,13 @@ impl Source {
     }
 }
 
-/// All `.rs` files under `folders`.
+/// All `.rs` files under `folders`, but those of a crate of its own.
 fn sources(folders: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut left: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
     let mut sources = Vec::new();
     while let Some(path) = left.pop() {
-        if path.is_dir() {
+        if path.is_dir() && !path.join("Cargo.toml").exists() {
             left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();

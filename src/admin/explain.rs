@@ -20,7 +20,7 @@ use crate::{
     clock::Dice,
     engine::steer::{Client, draw_for, network, steer, steers},
     ids::{Class, SlotId},
-    place::{ClassMask, LocationTable, fold, fold_net},
+    place::{ClassMask, LazyTable, fold, fold_net},
     policy::{
         Branch, Choice, Part, Split, Wanted, select,
         sticky::{Drawn, Key, name_hash, number, pick},
@@ -104,7 +104,7 @@ impl Ask {
 /// When a supposition concerns nothing.
 pub fn explain(
     world: &Arc<World>,
-    locations: Option<&LocationTable>,
+    locations: Option<&LazyTable>,
     ask: &Ask,
 ) -> Result<Explanation, SuppositionError> {
     let supposed = suppose(world, &ask.suppositions)?;
@@ -180,7 +180,7 @@ fn shown(net: IpNet) -> String {
 /// One question in one zone.
 struct About<'a> {
     world: &'a World,
-    locations: Option<&'a LocationTable>,
+    locations: Option<&'a LazyTable>,
     ask: &'a Ask,
     zone: &'a Zone,
 }
@@ -279,7 +279,8 @@ impl About<'_> {
         let Some(map) = plan.map else { return (Plan::ONLY_CLASS, None) };
         let map = &self.world.snapshot.maps[map.index()];
         let hit = map.lookup_net(ip, len);
-        let found = self.locations.and_then(|table| table.lookup(fold(ip)));
+        let table = self.locations.map(LazyTable::table);
+        let found = table.and_then(|table| table.lookup(fold(ip)));
         let mut networks: Vec<&IpNet> =
             map.nets().iter().filter(|net| net.contains(&fold_net(ip, len).ip)).collect();
         networks.sort_by_key(|net| std::cmp::Reverse(net.prefix_len()));
@@ -289,9 +290,7 @@ impl About<'_> {
             prefix: row.map_or_else(|_| ip.to_string(), |row| row.trunc().to_string()),
             location: found.map(|(_, location)| location.to_string()),
             location_prefix: found.map(|(net, _)| net.to_string()),
-            database: self
-                .locations
-                .map(|table| format!("{}, {}", table.info.source, table.info.date)),
+            database: table.map(|table| table.sources_of(fold(ip))),
             networks: networks.iter().map(|net| net.to_string()).collect(),
             class: hit.class.0,
             classes: plan.tree.classes.classes(),
@@ -540,14 +539,13 @@ mod tests {
     use super::{super::testkit, *};
     use crate::{
         engine::Desk,
-        place::embedded,
         telemetry::{Telemetry, Via},
         wire::testing::Packet,
     };
 
     fn explained(name: &str, rtype: &str, client: &str, what_if: &[&str]) -> Explanation {
         let ask = Ask::read(name, rtype, client, what_if.iter().copied()).unwrap();
-        explain(&testkit::world(&[]), Some(&embedded::table()), &ask).unwrap()
+        explain(&testkit::world(&[]), Some(&LazyTable::embedded()), &ask).unwrap()
     }
 
     fn steered(name: &str, client: &str, what_if: &[&str]) -> Steered {

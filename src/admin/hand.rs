@@ -27,7 +27,7 @@ use crate::{
         tell::failover_target,
         words,
     },
-    place::LocationTable,
+    place::LazyTable,
     snapshot::Snapshot,
     units::Weight,
     world::{Viewer, World},
@@ -48,7 +48,7 @@ const REASON_CHARS: usize = 500;
 pub(super) struct Hands {
     pub viewer: Viewer,
     pub shown: SharedHand,
-    pub locations: Arc<ArcSwap<LocationTable>>,
+    pub locations: Arc<ArcSwap<LazyTable>>,
     pub clock: Arc<dyn Clock>,
     /// As last counted.
     pub clients: Mutex<Arc<Clients>>,

@@ -30,7 +30,7 @@ use crate::{
         overview::SharedOverview,
         residual::Moves,
     },
-    place::LocationTable,
+    place::LazyTable,
     telemetry::{Metrics, Telemetry},
     world::Viewer,
 };
@@ -76,7 +76,7 @@ pub struct Context {
     journal: SharedJournal,
     events: Arc<Events>,
     report: Receiver<Arc<Report>>,
-    locations: Arc<ArcSwap<LocationTable>>,
+    locations: Arc<ArcSwap<LazyTable>>,
     moves: Moves,
     overview: SharedOverview,
     hands: Arc<Hands>,
@@ -486,9 +486,7 @@ impl IntoResponse for Refused {
 #[cfg(test)]
 mod tests {
     use super::{super::testkit, *};
-    use crate::{
-        clock::SystemClock, control::publish::Control, place::embedded, telemetry::Telemetry,
-    };
+    use crate::{clock::SystemClock, control::publish::Control, telemetry::Telemetry};
     use tokio::{
         io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
         net::TcpStream,
@@ -525,7 +523,7 @@ mod tests {
                 reader: control.reader(),
                 journal: control.journal(),
                 report: reports,
-                locations: Arc::new(ArcSwap::new(embedded::table())),
+                locations: Arc::new(ArcSwap::new(Arc::new(LazyTable::embedded()))),
                 moves: control.moves(),
                 overview: control.overview(),
                 hand: control.hand(),

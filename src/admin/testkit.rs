@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     compile::{CounterName, Input, Memory, compile},
-    config::Sources,
+    config::{Progress, Sources},
     control::revisions::Manifest,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
     snapshot::Snapshot,
     world::World,
 };
@@ -72,9 +72,10 @@ pub(super) fn snapshot() -> Snapshot {
     let input = Input {
         sources: &sources,
         last_good: &BTreeMap::new(),
-        locations: Some(&embedded::table()),
+        locations: Some(&LazyTable::embedded()),
         serials: &HashMap::new(),
         token: &|_| Err("there are no tokens here".into()),
+        progress: &Progress::default(),
         counter: &mut counter,
     };
     let compiled = compile(input, &mut Memory::default()).unwrap();

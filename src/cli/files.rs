@@ -4,17 +4,18 @@
 use super::{
     Exit,
     delegation::{DelegationArgs, DelegationFacts},
+    loading,
     output::Out,
 };
 use crate::{
     compile::{Compiled, CounterName, Input, Memory, compile},
     config::{
-        Problems,
+        Problems, Progress,
         sources::{Sources, SourcesError},
     },
     control::{reload::Locations, tokens},
     ids::CounterSlot,
-    place::LocationTable,
+    place::LazyTable,
     wire::{Name, Rdatas, types::Rtype},
     zone::Zone,
 };
@@ -30,7 +31,7 @@ pub struct Folder {
     /// The files.
     pub sources: Sources,
     /// Where clients are.
-    pub locations: Arc<LocationTable>,
+    pub locations: Arc<LazyTable>,
     /// What they compile to; nothing if what all zones share does not.
     pub compiled: Option<Compiled>,
     /// Everything that is wrong.
@@ -43,10 +44,15 @@ impl Folder {
     /// # Errors
     /// When it cannot be read at all.
     pub fn read(dir: &Path) -> Result<Folder, SourcesError> {
-        let sources = Sources::read(dir)?;
+        let progress = Progress::default();
+        loading::shown(&progress, || Self::compile(dir, &progress))
+    }
+
+    fn compile(dir: &Path, progress: &Progress) -> Result<Folder, SourcesError> {
+        let sources = Sources::read(dir, progress)?;
         let mut problems = Problems::default();
         let mut places = Locations::new(&dir.join("geoip"));
-        places.refresh(&mut problems);
+        places.refresh();
         let locations = places.table();
         // Nothing is counted here, so that all may share one place.
         let mut counter = |_: CounterName<'_>| CounterSlot(0);
@@ -56,6 +62,7 @@ impl Folder {
             locations: Some(&locations),
             serials: &HashMap::new(),
             token: &|file| tokens::read(dir, file),
+            progress,
             counter: &mut counter,
         };
         let compiled = match compile(input, &mut Memory::default()) {
@@ -68,6 +75,7 @@ impl Folder {
                 None
             }
         };
+        places.news(&mut problems);
         Ok(Folder { sources, locations, compiled, problems })
     }
 }

@@ -101,14 +101,16 @@ pub fn run(args: &GeoipArgs, out: &mut Out) -> Exit {
 fn lookup(args: &LookupArgs, out: &mut Out) -> Exit {
     let mut problems = Problems::default();
     let mut places = Locations::new(&args.folder.path().join("geoip"));
-    places.refresh(&mut problems);
+    places.refresh();
+    let places_now = places.table();
+    let table = places_now.table();
+    places.news(&mut problems);
     for problem in problems.iter() {
         out.error(format_args!("{}: {}", problem.file.display(), problem.message), None);
     }
-    let table = places.table();
     let ip = fold(args.address);
     let found = table.lookup(ip);
-    let database = format!("{}, {}", table.info.source, table.info.date);
+    let database = table.sources_of(ip);
     if out.wants_json() {
         let location = found.as_ref().map(|(_, location)| location);
         out.schema(&Found {

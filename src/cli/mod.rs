@@ -15,6 +15,7 @@ pub mod files;
 pub mod folder;
 pub mod geoip;
 pub mod hand;
+pub mod loading;
 pub mod output;
 mod parse;
 mod present;

@@ -6,17 +6,18 @@ use super::{
     safety,
     server::Server,
     trees::{endpoints, reachable},
+    unmatched,
     zones::Served,
 };
 use crate::{
     config::{
         Problem, Problems,
-        policy::{Matcher, PolicyBody, PolicyKind},
+        policy::PolicyBody,
         pool::{EndpointDef, PoolDef},
         zone::{RecordDef, ZoneFile},
     },
     ids::Class,
-    place::LocationTable,
+    place::LazyTable,
     policy::{
         Directives, select,
         tree::{AllDown, Dependent, EndpointTarget, Kind, MinHealthy, Node},
@@ -44,7 +45,7 @@ pub(super) struct Remarks {
 /// Looks over one zone.
 pub(super) fn zone(
     server: &Server,
-    locations: Option<&LocationTable>,
+    locations: Option<&LazyTable>,
     file: &ZoneFile,
     steered: &Steered,
     problems: &mut Problems,
@@ -202,8 +203,7 @@ impl<'s> Lint<'s, '_> {
     }
 
     /// Matchers that no loaded database can match.
-    fn unmatched(&mut self, locations: Option<&LocationTable>) {
-        let kind = locations.map(LocationTable::kind).unwrap_or_default();
+    fn unmatched(&mut self, locations: Option<&LazyTable>) {
         let file = self.file;
         let records = file.records.iter().filter_map(|record: &RecordDef| {
             Some((record.name.get_ref().as_str(), record.body.as_ref()?))
@@ -212,26 +212,12 @@ impl<'s> Lint<'s, '_> {
             .policies
             .iter()
             .filter_map(|policy| Some((policy.name.get_ref().as_str(), policy.body.as_ref()?)));
+        let zone = file.zone.as_ref().map_or("", |zone| zone.get_ref().as_str());
         for (name, body) in records.chain(policies) {
-            let PolicyKind::Geo(Some(rules)) = &body.kind else {
-                continue;
-            };
-            for matcher in rules.get_ref().iter().flat_map(|rule| &rule.matchers) {
-                let needs = match matcher.get_ref() {
-                    Matcher::Asn(_) if !kind.has_asn => "AS numbers",
-                    Matcher::Subdivision(_) if !kind.has_subdivisions => "subdivisions",
-                    Matcher::Country(_) | Matcher::Continent(_) if locations.is_none() => {
-                        "countries"
-                    }
-                    _ => continue,
-                };
-                let text = matcher.get_ref();
-                let message = format!("`{text}` can match nobody: no loaded database has {needs}");
-                let help = "put one that does into geoip/";
-                self.warn(matcher.span(), message, help);
-                let zone = file.zone.as_ref().map_or("", |zone| zone.get_ref().as_str());
-                self.remarks.unmatched.push(format!("{zone}/{name}: {text}"));
-            }
+            let found = unmatched::rules(&file.file, body, locations, self.problems);
+            self.remarks
+                .unmatched
+                .extend(found.iter().map(|text| format!("{zone}/{name}: {text}")));
         }
     }
 

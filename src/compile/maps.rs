@@ -11,8 +11,9 @@ use crate::{
     config::policy::Matcher,
     ids::{Class, RegionId},
     place::{
-        ClientMap, Continent, Country, Location, LocationTable, Subdivision,
+        ClientMap, Continent, Country, LazyTable, Location, LocationTable, Subdivision,
         distance::{position, score},
+        latency::Client,
     },
     policy::tree::{ClassTable, Dependent, Rank},
     units::TenthMs,
@@ -21,7 +22,7 @@ use ipnet::IpNet;
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     hash::Hash,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 /// What a client-dependent node depends on.
@@ -50,38 +51,47 @@ pub(super) struct CompiledMap {
 }
 
 /// More classes than a map can hold.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct TooManyClasses;
 
-/// Maps by what they are made from.
+/// A map that is made by whoever wants it first, while others wait for it alone.
+type Cell = Arc<OnceLock<Result<Arc<CompiledMap>, TooManyClasses>>>;
+
+/// Maps by what they are made from; zones that are drafted at once share it.
 #[derive(Debug, Default)]
-pub(super) struct MapCache(HashMap<Vec<DependentKey>, Arc<CompiledMap>>);
+pub(super) struct MapCache(Mutex<HashMap<Vec<DependentKey>, Cell>>);
 
 impl MapCache {
     /// The map for a tree with these nodes.
     pub fn get(
-        &mut self,
+        &self,
         server: &Server,
-        locations: Option<&LocationTable>,
+        locations: Option<&LazyTable>,
         nodes: Vec<DependentKey>,
     ) -> Result<Arc<CompiledMap>, TooManyClasses> {
-        match self.0.entry(nodes) {
-            Entry::Occupied(known) => Ok(known.get().clone()),
-            Entry::Vacant(free) => {
-                let compiled = Arc::new(compile(server, locations, free.key())?);
-                Ok(free.insert(compiled).clone())
-            }
-        }
+        let cell = self.lock().entry(nodes.clone()).or_default().clone();
+        let make = || {
+            let table = locations.map(|locations| &**locations.table());
+            compile(server, table, &nodes).map(Arc::new)
+        };
+        cell.get_or_init(make).clone()
     }
 
     /// Drops the maps that no draft uses any more.
-    pub fn forget_unused(&mut self, served: &[Served]) {
+    pub fn forget_unused(&self, served: &[Served]) {
         let drafts = served.iter().filter_map(|served| served.draft.as_ref());
         let used: HashSet<*const CompiledMap> = drafts
             .flat_map(|draft| &draft.plans)
             .filter_map(|plan| plan.map.as_ref().map(Arc::as_ptr))
             .collect();
-        self.0.retain(|_, map| used.contains(&Arc::as_ptr(map)));
+        self.lock().retain(|_, cell| match cell.get() {
+            Some(Ok(map)) => used.contains(&Arc::as_ptr(map)),
+            _ => false,
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Vec<DependentKey>, Cell>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,6 +101,8 @@ fn compile(
     keys: &[DependentKey],
 ) -> Result<CompiledMap, TooManyClasses> {
     let nets = nets(server, keys);
+    let places = locations.filter(|_| !asks_for_asn(server, keys)).map(LocationTable::without_asn);
+    let locations = places.as_ref().or(locations);
     let nodes: Vec<NodeRules<'_>> = keys.iter().map(|key| NodeRules::new(server, key)).collect();
     let mut classes = Classes::new(nodes);
     // Class 0 is for those nobody can place.
@@ -101,6 +113,17 @@ fn compile(
     };
     let map = ClientMap::build(locations, &nets, &mut class_of, default)?;
     Ok(CompiledMap { map: Arc::new(map), classes: Arc::new(classes.finish()) })
+}
+
+/// Whether some rule or measurement speaks of AS numbers.
+fn asks_for_asn(server: &Server, keys: &[DependentKey]) -> bool {
+    let is_asn = |matcher: &Matcher| matches!(matcher, Matcher::Asn(_));
+    let mut measured = server.latency.iter().flat_map(|(_, table)| table.rows());
+    let measures_asn = measured.any(|row| matches!(row.client, Client::AsnIn(..)));
+    keys.iter().any(|key| match key {
+        DependentKey::Geo(rules) => rules.iter().flat_map(|(matchers, _)| matchers).any(is_asn),
+        DependentKey::Latency { .. } => measures_asn,
+    })
 }
 
 /// The networks that some rule or measurement names, each once.
@@ -117,7 +140,7 @@ fn nets(server: &Server, keys: &[DependentKey]) -> Vec<IpNet> {
                 ));
             }
             DependentKey::Latency { .. } => {
-                nets.extend(server.latency.iter().flat_map(|table| table.nets()));
+                nets.extend(server.latency.iter().flat_map(|(_, table)| table.nets()));
             }
         }
     }
@@ -252,7 +275,7 @@ impl LatencyRules<'_> {
         let to_region = |region: &RegionId| {
             let region = &self.server.regions[region.index()];
             let mut tables = self.server.latency.iter();
-            let measured = tables.find_map(|table| table.score(location, nets, &region.name));
+            let measured = tables.find_map(|(_, table)| table.score(location, nets, &region.name));
             let estimated = || Some(score(position(location?)?, region.at));
             measured.or_else(estimated).unwrap_or(TenthMs(0))
         };
@@ -337,5 +360,34 @@ impl<T: Clone + Eq + Hash> Interned<T> {
                 *free.insert(self.list.len() - 1)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_classes_than_ids_are_refused() {
+        // Three policies of 41 rules: 68,921 combinations.
+        const RULES: u32 = 41;
+        let net = |node: u32, rule: u32| -> IpNet {
+            let first = std::net::Ipv4Addr::from_bits(10 << 24 | node << 16 | rule << 8);
+            IpNet::new(first.into(), 24).unwrap()
+        };
+        let node = |node: u32| {
+            let rules = (0..RULES).map(|rule| (vec![Matcher::Subnet(net(node, rule))], false));
+            let rules: Vec<(Vec<Matcher>, bool)> = rules.collect();
+            NodeRules::Geo(Box::new(GeoRules::new(&rules)))
+        };
+        let mut classes = Classes::new(vec![node(0), node(1), node(2)]);
+        let combinations = (0..RULES.pow(3))
+            .map(|n| [net(0, n % RULES), net(1, n / RULES % RULES), net(2, n / RULES / RULES)]);
+        let given: Vec<usize> = combinations
+            .map_while(|nets| classes.class(None, &nets).ok())
+            .map(Class::index)
+            .collect();
+        assert_eq!(given.len(), ClientMap::CLASSES_MAX);
+        assert!(given.iter().copied().eq(0..ClientMap::CLASSES_MAX));
     }
 }

@@ -9,7 +9,7 @@
 //! [`checks`] says what is probed, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
-//! Must not know verdicts, clocks or sockets, and reads no file: all texts are in memory.
+//! Must not know verdicts, clocks or sockets, and opens no file but through the [`crate::config::Content`] it is given.
 
 mod checks;
 mod link;
@@ -25,6 +25,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod trees;
+mod unmatched;
 mod zones;
 
 pub use checks::CheckFacts;
@@ -32,10 +33,11 @@ pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 
 use crate::{
     checkplan::{CheckPlan, Token},
-    config::{ContentHash, Problems, Sources, ZoneSources, server::ServerSection},
+    config::{ContentHash, Problems, Progress, Sources, ZoneSources, server::ServerSection},
     ids::CounterSlot,
-    place::LocationTable,
+    place::LazyTable,
     snapshot::Snapshot,
+    spread,
     wire::Name,
 };
 use std::{
@@ -52,11 +54,13 @@ pub struct Input<'a> {
     /// Zones as they were last accepted: each stands in for one that does not compile.
     pub last_good: &'a BTreeMap<Arc<Path>, ZoneSources>,
     /// Where clients are.
-    pub locations: Option<&'a LocationTable>,
+    pub locations: Option<&'a LazyTable>,
     /// The serials served last, below which no zone may fall.
     pub serials: &'a HashMap<Name, u32>,
     /// Reads what heartbeats must carry.
     pub token: TokenReader<'a>,
+    /// Told how much of the zones' text was read.
+    pub progress: &'a Progress,
     /// Gives out counters by stable name.
     pub counter: &'a mut dyn FnMut(CounterName<'_>) -> CounterSlot,
 }
@@ -115,6 +119,7 @@ struct Ground {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Footing {
     files: ContentHash,
+    /// Of a zone with a serial to give out; none of a plain one, which nothing but its text makes.
     modified: Option<std::time::SystemTime>,
 }
 
@@ -131,12 +136,13 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
         return Err(problems);
     };
     memory.prepare(&input);
+    let mut drafts = memory.drafts(&server, &input, &mut problems).into_iter();
     let mut held = Vec::new();
     let mut accepted = BTreeMap::new();
     let mut served: Vec<zones::Served> = Vec::new();
     let mut apexes: HashMap<Name, Arc<Path>> = HashMap::new();
     for (path, zone) in &input.sources.zones {
-        let mut drafted = memory.draft(&server, zone, &input, &mut problems);
+        let mut drafted = drafts.next().flatten();
         if let Some(other) = drafted.as_ref().and_then(|draft| apexes.get(&draft.apex)) {
             problems.push(zones::defined_twice(path, other));
             drafted = None;
@@ -163,6 +169,7 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
     }
     memory.forget_unused(&apexes, &served);
     lint::shared(&server, &served, &mut problems);
+    unmatched::shared(&server, &served, input.sources, input.locations, &mut problems);
     problems.sort();
     if server.is_broken {
         return Err(problems);
@@ -180,15 +187,49 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
 }
 
 impl Memory {
-    /// Forgets everything that was made from other ground.
+    /// Forgets everything that was made from other ground. Plain zones stand on none.
     fn prepare(&mut self, input: &Input<'_>) {
         let ground = Ground {
             server: input.sources.server.hash(),
-            locations: input.locations.map(|table| table.info.sha256.clone()),
+            locations: input.locations.map(|locations| locations.identity().to_owned()),
         };
         if self.made_from.as_ref() != Some(&ground) {
-            *self = Memory { made_from: Some(ground), ..Memory::default() };
+            let mut zones = std::mem::take(&mut self.zones);
+            zones.retain(|_, (footing, _)| footing.modified.is_none());
+            *self = Memory { made_from: Some(ground), zones, ..Memory::default() };
         }
+    }
+
+    /// The drafts of all zones in their order: those from memory, and over all cores those that
+    /// are to be made.
+    fn drafts(
+        &mut self,
+        server: &server::Server,
+        input: &Input<'_>,
+        problems: &mut Problems,
+    ) -> Vec<Option<Arc<ZoneDraft>>> {
+        let zones: Vec<&ZoneSources> = input.sources.zones.values().collect();
+        let ground = self.ground(server, input);
+        let made = spread::map(&zones, |zone| {
+            let mut found = Problems::default();
+            let draft = self.known(zone, input.serials).or_else(|| make(ground, zone, &mut found));
+            (draft, found)
+        });
+        let mut drafts = Vec::with_capacity(zones.len());
+        for (zone, (draft, found)) in zones.into_iter().zip(made) {
+            problems.append(found);
+            drafts.push(draft.inspect(|draft| self.remember(zone, draft, problems)));
+        }
+        drafts
+    }
+
+    fn ground<'m, 'i: 'm>(
+        &'m self,
+        server: &'m server::Server,
+        input: &Input<'i>,
+    ) -> zones::Ground<'m> {
+        let Input { locations, serials, progress, .. } = *input;
+        zones::Ground { server, locations, serials, maps: &self.maps, progress }
     }
 
     /// What is served of a zone that does not compile: its last good version, else its apex
@@ -217,28 +258,43 @@ impl Memory {
         input: &Input<'_>,
         problems: &mut Problems,
     ) -> Option<Arc<ZoneDraft>> {
-        let footing = Footing { files: zone.files.hash(), modified: zone.files.newest() };
-        let is_current = |on: &Footing, draft: &ZoneDraft| {
-            let served = input.serials.get(&draft.apex);
-            *on == footing && draft.serial.is_none_or(|serial| served.is_none_or(|s| *s <= serial))
-        };
-        let known = self.zones.get(&zone.main);
-        let draft = match known.filter(|(on, draft)| is_current(on, draft)) {
-            Some((_, draft)) => draft.clone(),
-            None => {
-                let draft = zones::draft(server, zone, input, &mut self.maps, problems)?;
-                let draft = Arc::new(draft);
-                let entry = (footing, draft.clone());
-                self.zones.insert(zone.main.clone(), entry);
-                draft
-            }
-        };
-        problems.extend(draft.warnings.iter().cloned());
+        let known = self.known(zone, input.serials);
+        let draft = known.or_else(|| make(self.ground(server, input), zone, problems))?;
+        self.remember(zone, &draft, problems);
         Some(draft)
+    }
+
+    /// The draft of `zone` if it was made before.
+    fn known(&self, zone: &ZoneSources, serials: &HashMap<Name, u32>) -> Option<Arc<ZoneDraft>> {
+        let (footing, draft) = self.zones.get(&zone.main)?;
+        let served = serials.get(&draft.apex);
+        let is_current = *footing == Footing::of(zone)
+            && draft.serial.is_none_or(|serial| served.is_none_or(|s| *s <= serial));
+        is_current.then(|| draft.clone())
+    }
+
+    fn remember(&mut self, zone: &ZoneSources, draft: &Arc<ZoneDraft>, problems: &mut Problems) {
+        self.zones.insert(zone.main.clone(), (Footing::of(zone), draft.clone()));
+        problems.extend(draft.warnings.iter().cloned());
     }
 
     fn forget_unused(&mut self, apexes: &HashMap<Name, Arc<Path>>, served: &[zones::Served]) {
         self.zones.retain(|path, (_, draft)| apexes.get(&draft.apex) == Some(path));
         self.maps.forget_unused(served);
     }
+}
+
+impl Footing {
+    fn of(zone: &ZoneSources) -> Self {
+        let modified = if zone.is_plain() { None } else { zone.files.newest() };
+        Footing { files: zone.files.hash(), modified }
+    }
+}
+
+fn make(
+    ground: zones::Ground<'_>,
+    zone: &ZoneSources,
+    problems: &mut Problems,
+) -> Option<Arc<ZoneDraft>> {
+    zones::draft(ground, zone, problems).map(Arc::new)
 }

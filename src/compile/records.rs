@@ -25,7 +25,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 /// How long answers of a record may be kept when nobody says.
@@ -79,7 +79,7 @@ pub(super) struct Steered {
 
 /// Compiles the records of `zone`. Trees are made only of definitions without error.
 pub(super) fn compile(
-    ground: &mut Ground<'_>,
+    ground: Ground<'_>,
     scope: &Scope<'_>,
     zone: &ZoneFile,
     apex: &Name,
@@ -106,14 +106,8 @@ pub(super) fn compile(
         if !can_build {
             continue;
         }
-        let mut context = Context {
-            ground: &mut *ground,
-            scope,
-            zone,
-            apex,
-            failovers: &failovers,
-            problems: &mut *problems,
-        };
+        let mut context =
+            Context { ground, scope, zone, apex, failovers: &failovers, problems: &mut *problems };
         let Some(plan) = context.plan(record, &owner, &mut steered) else {
             continue;
         };
@@ -197,7 +191,7 @@ fn warn_of_doubled_zone(zone: &ZoneFile, record: &RecordDef, apex: &Name, proble
 
 /// Where a record is compiled.
 struct Context<'s, 'a, 'g> {
-    ground: &'s mut Ground<'g>,
+    ground: Ground<'g>,
     scope: &'s Scope<'a>,
     zone: &'a ZoneFile,
     apex: &'s Name,
@@ -223,7 +217,7 @@ impl<'a> Context<'_, 'a, '_> {
             true => None,
             false => Some(self.map(record, dependents)?),
         };
-        tree.classes = EMPTY.with(Arc::clone);
+        tree.classes = EMPTY.clone();
         let ttl = levels
             .find(|s| s.ttl.as_ref())
             .map_or(TtlRange { max: TTL, min: TTL }, |ttl| *ttl.get_ref());
@@ -302,8 +296,7 @@ impl<'a> Context<'_, 'a, '_> {
             return None;
         }
         let all_down = all_down(&mut builder, levels)?;
-        let tree =
-            Tree { nodes: builder.nodes.into(), root, all_down, classes: EMPTY.with(Arc::clone) };
+        let tree = Tree { nodes: builder.nodes.into(), root, all_down, classes: EMPTY.clone() };
         Some((tree, builder.dependents))
     }
 
@@ -343,8 +336,8 @@ impl<'a> Context<'_, 'a, '_> {
         record: &RecordDef,
         dependents: Vec<DependentKey>,
     ) -> Option<Arc<CompiledMap>> {
-        let Ground { locations, maps, .. } = &mut *self.ground;
-        match maps.get(self.scope.server, *locations, dependents) {
+        let Ground { server, locations, maps, .. } = self.ground;
+        match maps.get(server, locations, dependents) {
             Ok(map) => Some(map),
             Err(_) => {
                 let message = format!(
@@ -362,10 +355,8 @@ impl<'a> Context<'_, 'a, '_> {
     }
 }
 
-thread_local! {
-    /// The table of a tree that depends on nobody: one for all, compared by content anyway.
-    static EMPTY: Arc<ClassTable> = Arc::default();
-}
+/// The table of a tree that depends on nobody: one for all, compared by content anyway.
+static EMPTY: LazyLock<Arc<ClassTable>> = LazyLock::new(Arc::default);
 
 /// Where a record's settings may be written, from the outside in.
 struct Levels<'a> {

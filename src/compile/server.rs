@@ -35,7 +35,8 @@ pub(super) struct Server {
     pub checks: BTreeMap<String, CheckSpec>,
     /// Names of checks that have problems of their own.
     pub broken_checks: BTreeSet<String>,
-    pub latency: Vec<LatencyTable>,
+    /// With the file each stands in.
+    pub latency: Vec<(Arc<Path>, LatencyTable)>,
     pub deny: Vec<IpNet>,
     pub guards: Vec<SocketAddr>,
     pub breaker: BreakerSettings,
@@ -159,7 +160,7 @@ impl Server {
             match LatencyTable::parse(text) {
                 Ok(table) => {
                     self.check_rows(path, text, &table, problems);
-                    self.latency.push(table);
+                    self.latency.push((path.clone(), table));
                 }
                 Err(found) => problems.extend(found.into_iter().map(|problem| {
                     let span = names::place(text, problem.line, problem.column);

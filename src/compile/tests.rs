@@ -2,9 +2,9 @@
 
 use super::{Compiled, CounterName, Input, Memory, compile};
 use crate::{
-    config::{Problems, Sources, ZoneSources},
+    config::{Problems, Progress, Sources, ZoneSources},
     ids::{Class, CounterSlot},
-    place::{LocationTable, embedded},
+    place::LazyTable,
     policy::{Directives, select, tree::Kind},
     snapshot::{Failback, Mode, Ramp, Rules, safety::Verb},
     units::Share,
@@ -56,16 +56,12 @@ region = "eu-west-1"
 endpoints = [{ name = "two-1", ipv4 = "192.0.2.2", ipv6 = "2001:db8::2" }]
 "#;
 
-fn locations() -> Arc<LocationTable> {
-    embedded::table()
-}
-
 fn compiled(
     sources: &Sources,
     last_good: &BTreeMap<Arc<Path>, ZoneSources>,
     memory: &mut Memory,
 ) -> Result<Compiled, Problems> {
-    let locations = locations();
+    let locations = LazyTable::embedded();
     let mut given: HashMap<String, u32> = HashMap::new();
     let mut counter = |name: CounterName<'_>| {
         let next = given.len() as u32;
@@ -78,6 +74,7 @@ fn compiled(
         locations: Some(&locations),
         serials: &HashMap::new(),
         token: &|_| Err("there are no tokens here".into()),
+        progress: &Progress::default(),
         counter: &mut counter,
     };
     compile(input, memory)
@@ -727,4 +724,64 @@ proptest::proptest! {
         let rest = end.and_then(|end| ZONE.get(end..)).unwrap_or("");
         lines(&sources(&[&ZONE[..start], &put, rest].concat()));
     }
+}
+
+#[test]
+fn shared_rules_and_measurements_that_nobody_can_match_are_warned_about() {
+    let server = format!(
+        "{SERVER}[policies.near]\npolicy = \"geo\"\nrules = [\n  \
+         {{ match = [\"asn:64500\"], use = \"one\" }},\n  {{ match = [\"*\"], use = \"two\" }},\n]\n"
+    );
+    let measured = "client,region,rtt_ms\ncountry:DE,us-east-1,90\nasn:64500/US,us-east-1,12\n\
+                    asn:64501/US,us-east-1,13\nsubdivision:US-CA,us-east-1,14\n";
+    let lines = |record: &str| {
+        let zone = format!("{HEAD}{record}");
+        lines(&Sources::in_memory([
+            ("tradewind.toml", server.as_str()),
+            ("geoip/measured.csv", measured),
+            ("zones/a.example.toml", zone.as_str()),
+        ]))
+    };
+    let told = lines("[records.x]\npolicy = \"failover\"\nmembers = [\"near\", \"one\"]\n");
+    for want in [
+        "`asn:64500` can match nobody: no loaded database has AS numbers",
+        "geoip/measured.csv:3:1: `asn:64500/US` can match nobody, nor can 1 more rows: no loaded \
+         database has AS numbers",
+        "geoip/measured.csv:5:1: `subdivision:US-CA` can match nobody: no loaded database has \
+         subdivisions",
+    ] {
+        assert!(told.contains(want), "{want}\nis not in\n{told}");
+    }
+    // Where no record looks at the client, none of it matters.
+    let told = lines("[records.x]\nuse = \"one\"\n");
+    assert!(!told.contains("can match nobody"), "{told}");
+}
+
+#[test]
+fn a_record_that_tells_very_many_clients_apart_is_warned_about() {
+    // Two policies with `sides` rules each; every pair of rules has a network of its own.
+    let zone = |sides: usize| {
+        let policy = |name: &str, is_first: bool| {
+            let rule = |rule: usize| {
+                let nets = (0..sides).map(|other| {
+                    let (a, b) = if is_first { (rule, other) } else { (other, rule) };
+                    format!("\"subnet:10.{a}.{b}.0/24\"")
+                });
+                let nets: Vec<String> = nets.collect();
+                format!("{{ match = [{}], use = \"one\" }},\n", nets.join(", "))
+            };
+            let rules: String = (0..sides).map(rule).collect();
+            format!(
+                "[policies.{name}]\npolicy = \"geo\"\nrules = [\n{rules}\
+                 {{ match = [\"*\"], use = \"two\" }},\n]\n"
+            )
+        };
+        let (a, b) = (policy("a", true), policy("b", false));
+        format!("{a}{b}[records.x]\npolicy = \"weighted\"\nmembers = [\"a\", \"b\"]\n")
+    };
+    let told_of = |sides: usize| told(&zone(sides));
+    assert!(!told_of(63).contains("classes"));
+    let told = told_of(64);
+    let want = "clients fall into 4097 classes here";
+    assert!(told.contains(want), "{told}");
 }

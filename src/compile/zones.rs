@@ -5,7 +5,6 @@
 //! behind, and one that did not change need not be compiled again.
 
 use super::{
-    Input,
     lint::{self, Remarks},
     maps::MapCache,
     names::{self, Lines, Scope},
@@ -18,10 +17,10 @@ use super::{
 };
 use crate::{
     config::{
-        Problem, Problems, Severity, Spanned, ZoneSources,
+        Content, Problem, Problems, Progress, Severity, Spanned, ZoneSources,
         zone::{self as config, SoaDef, ZoneFile},
     },
-    place::LocationTable,
+    place::LazyTable,
     snapshot::safety::Capacity,
     units::Ttl,
     wire::{
@@ -43,6 +42,8 @@ use std::{
 const GENERATED_TTL: Ttl = Ttl::from_secs(3_600);
 /// How long absence may be remembered when nobody says: as long as a minute of outage.
 const NEGATIVE_TTL: Ttl = Ttl::from_secs(60);
+/// Records are told to whoever waits by so many: often enough for an eye.
+const COUNTED_AT_ONCE: u64 = 4_096;
 /// For secondaries that are not there yet: the usual hour, quarter of an hour and fortnight.
 const REFRESH: Ttl = Ttl::from_secs(3_600);
 const RETRY: Ttl = Ttl::from_secs(900);
@@ -98,27 +99,29 @@ pub(super) fn defined_twice(main: &Arc<Path>, other: &Path) -> Problem {
     Problem::of_file(main, message).help("a zone has one file: move one of them out of zones/")
 }
 
-/// What all drafts are made with.
+/// What all drafts are made with, many at once.
+#[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
-    pub locations: Option<&'a LocationTable>,
-    pub maps: &'a mut MapCache,
+    pub server: &'a Server,
+    pub locations: Option<&'a LazyTable>,
+    pub serials: &'a HashMap<Name, u32>,
+    pub maps: &'a MapCache,
+    pub progress: &'a Progress,
 }
 
 /// Compiles a zone; nothing, with problems, if it has an error. Warnings go into the draft.
 pub(super) fn draft(
-    server: &Server,
+    ground: Ground<'_>,
     sources: &ZoneSources,
-    input: &Input<'_>,
-    maps: &mut MapCache,
     problems: &mut Problems,
 ) -> Option<ZoneDraft> {
     let mut found = Problems::default();
     sources.files.problems(&mut found);
-    let mut drafting = Drafting { server, sources, input, problems: &mut found, is_partial: false };
-    let mut ground = Ground { locations: input.locations, maps };
+    let (is_partial, opened) = (false, None);
+    let mut drafting = Drafting { ground, sources, problems: &mut found, is_partial, opened };
     let drafted = match sources.is_plain() {
         true => drafting.plain(),
-        false => drafting.steered(&mut ground),
+        false => drafting.steered(),
     };
     match drafted {
         Some(draft) if !found.has_errors() => {
@@ -131,20 +134,21 @@ pub(super) fn draft(
     }
 }
 
-struct Drafting<'s, 'i> {
-    server: &'s Server,
+struct Drafting<'s> {
+    ground: Ground<'s>,
     sources: &'s ZoneSources,
-    input: &'s Input<'i>,
     problems: &'s mut Problems,
     /// Whether some text could not be read, so that records are missing.
     is_partial: bool,
+    /// The file with the last problem, if its text was not in memory.
+    opened: Option<(Arc<Path>, Content)>,
 }
 
-impl Drafting<'_, '_> {
+impl<'s> Drafting<'s> {
     /// `zones/X.zone`: RFC 1035 text with origin X.
     fn plain(&mut self) -> Option<ZoneDraft> {
         let main = &self.sources.main;
-        let text = self.sources.files.text(main)?;
+        let content = self.sources.files.content(main)?;
         let stem = self.sources.stem();
         let apex = match Name::parse(&stem) {
             Ok(apex) => apex,
@@ -157,34 +161,37 @@ impl Drafting<'_, '_> {
         };
         let at = At { file: main.clone(), line: 1 };
         let mut builder = ZoneBuilder::new(apex.clone(), at.clone());
-        let source = Source { path: main.clone(), first_line: 1, text };
-        self.read(&source, &apex, None, &mut |record| builder.add(record));
+        self.read_file(main, content, &apex, None, &mut |record| builder.add(record));
         let zone = self.build(builder, &at, &HashMap::new())?;
         Some(self.finish(apex, zone, None, Steered::default(), Remarks::default()))
     }
 
     /// `zones/*.toml`.
-    fn steered(&mut self, ground: &mut Ground<'_>) -> Option<ZoneDraft> {
+    fn steered(&mut self) -> Option<ZoneDraft> {
         let main = &self.sources.main;
         let text = self.sources.files.text(main)?;
         let file = config::read(main, text, self.problems)?;
         let zone_key = file.zone.as_ref()?;
         let apex = self.domain_name(main, zone_key)?;
-        let steered = self.compile_records(ground, &file, &apex);
+        let steered = self.compile_records(&file, &apex);
 
         let mut places = Places { file: main, lines: Lines::new(text), spans: HashMap::new() };
         let at = places.at(&zone_key.span());
         let mut builder = ZoneBuilder::new(apex.clone(), at.clone());
-        let mut records = self.static_records(&file, &apex, &places.lines);
-        let serial = self.authority(&file, &apex, &mut places, &mut records);
-        records.into_iter().for_each(|record| builder.add(record));
+        let mut own = OwnAuthority::default();
+        self.static_records(&file, &apex, &places.lines, &mut |record| {
+            own.note(&record, &apex);
+            builder.add(record);
+        });
+        let serial = self.authority(&file, own, &mut places, &mut builder);
         for (index, record) in steered.records.iter().enumerate() {
             // A CNAME at the apex has been refused, with better advice than the zone has.
             let has_cname = steered.plans[record.plan].has_cname && record.owner != apex;
             builder.steer(&record.owner, index as u32, has_cname, places.at(&record.span));
         }
         let zone = self.build(builder, &at, &places.spans);
-        let remarks = lint::zone(self.server, self.input.locations, &file, &steered, self.problems);
+        let Ground { server, locations, .. } = self.ground;
+        let remarks = lint::zone(server, locations, &file, &steered, self.problems);
         let capacities = safety::of_pools(&format!("{apex}/"), &file.pools).collect();
         let draft = self.finish(apex, zone?, serial, steered, remarks);
         Some(ZoneDraft { capacities, ..draft })
@@ -195,30 +202,27 @@ impl Drafting<'_, '_> {
     fn authority(
         &mut self,
         file: &ZoneFile,
-        apex: &Name,
+        own: OwnAuthority,
         places: &mut Places<'_>,
-        records: &mut Vec<Record>,
+        builder: &mut ZoneBuilder,
     ) -> Option<u32> {
-        let of_apex = |rtype| records.iter().find(move |r| r.rtype == rtype && r.owner == *apex);
-        let has_soa = of_apex(Rtype::SOA).is_some();
-        let own_ns = of_apex(Rtype::NS).and_then(|ns| Name::from_wire(&ns.rdata).ok());
-        let mut servers = Vec::new();
+        let apex = builder.apex().clone();
+        let mut first = None;
         for name in file.ns.iter().flat_map(|ns| ns.get_ref()) {
             if let Some(server) = self.domain_name(&file.file, name) {
                 let at = places.at(&name.span());
-                records.push(generated(apex, Rtype::NS, server.as_wire(), at));
-                servers.push(server);
+                builder.add(generated(&apex, Rtype::NS, server.as_wire(), at));
+                first.get_or_insert(server);
             }
         }
-        if has_soa && file.soa.span.is_none() {
+        if own.has_soa && file.soa.span.is_none() {
             return None;
         }
-        let serial = self.serial(&file.soa, apex);
-        let first = servers.into_iter().next().or(own_ns);
-        let rdata = self.soa(file, apex, first, serial);
+        let serial = self.serial(&file.soa, &apex);
+        let rdata = self.soa(file, &apex, first.or(own.server), serial);
         let zone_key = file.zone.as_ref().map(Spanned::span);
         let span = file.soa.span.clone().or(zone_key).unwrap_or_default();
-        records.push(generated(apex, Rtype::SOA, &rdata, places.at(&span)));
+        builder.add(generated(&apex, Rtype::SOA, &rdata, places.at(&span)));
         Some(serial)
     }
 
@@ -233,13 +237,8 @@ impl Drafting<'_, '_> {
         }
     }
 
-    fn compile_records(
-        &mut self,
-        ground: &mut Ground<'_>,
-        file: &ZoneFile,
-        apex: &Name,
-    ) -> Steered {
-        let scope = Scope::zone(self.server, file, self.problems);
+    fn compile_records(&mut self, file: &ZoneFile, apex: &Name) -> Steered {
+        let scope = Scope::zone(self.ground.server, file, self.problems);
         names::check_record_settings(&scope, &file.file, &file.settings, self.problems);
         for pool in &file.pools {
             pools::check(&scope, pool, self.problems);
@@ -248,22 +247,23 @@ impl Drafting<'_, '_> {
             policies::check_definition(&scope, policy, self.problems);
         }
         policies::check_loops(&scope, &file.policies, self.problems);
-        records::compile(ground, &scope, file, apex, self.problems)
+        records::compile(self.ground, &scope, file, apex, self.problems)
     }
 
     /// The records of the zone's RFC 1035 text: its own and that of the files it includes.
-    fn static_records(&mut self, file: &ZoneFile, apex: &Name, lines: &Lines) -> Vec<Record> {
-        let ttl = file.settings.ttl.as_ref().or(self.server.file.defaults.ttl.as_ref());
+    fn static_records(
+        &mut self,
+        file: &ZoneFile,
+        apex: &Name,
+        lines: &Lines,
+        sink: &mut dyn FnMut(Record),
+    ) {
+        let ttl = file.settings.ttl.as_ref().or(self.ground.server.file.defaults.ttl.as_ref());
         let ttl = ttl.map_or(GENERATED_TTL, |ttl| ttl.get_ref().max);
-        let mut records = Vec::new();
         if let Some(written) = &file.static_text {
             let start = written.start.unwrap_or(written.span.start);
-            let source = Source {
-                path: file.file.clone(),
-                first_line: lines.line(start),
-                text: &written.text,
-            };
-            self.read(&source, apex, Some(ttl), &mut |record| records.push(record));
+            let source = Source::held(file.file.clone(), lines.line(start), &written.text);
+            self.read(source, apex, Some(ttl), sink);
         }
         let sources = self.sources;
         for written in &file.include {
@@ -277,30 +277,58 @@ impl Drafting<'_, '_> {
                 );
                 continue;
             };
-            if let Ok(text) = &found.content {
-                let source = Source { path: path.clone(), first_line: 1, text };
-                self.read(&source, apex, Some(ttl), &mut |record| records.push(record));
+            if let Ok(content) = &found.content {
+                self.read_file(path, content, apex, Some(ttl), sink);
             }
         }
-        records
     }
 
-    fn read(
+    fn read_file(
         &mut self,
-        source: &Source<'_>,
+        path: &Arc<Path>,
+        content: &Content,
         apex: &Name,
         ttl: Option<Ttl>,
         sink: &mut dyn FnMut(Record),
     ) {
-        let files = &self.sources.files;
+        match content.open() {
+            Ok(text) => {
+                let text = self.ground.progress.count(path, text);
+                let source = Source { path: path.clone(), first_line: 1, text };
+                self.read(source, apex, ttl, sink);
+            }
+            Err(error) => {
+                self.is_partial = true;
+                self.problems.push(Problem::of_file(path, format!("cannot be read: {error}")));
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        source: Source<'_>,
+        apex: &Name,
+        ttl: Option<Ttl>,
+        sink: &mut dyn FnMut(Record),
+    ) {
+        let (files, progress) = (&self.sources.files, self.ground.progress);
         let loader = |path: &Path| match files.resolve(path) {
-            Some((_, file)) => match &file.content {
-                Ok(text) => Ok(text.to_string()),
+            Some((path, file)) => match &file.content {
+                Ok(content) => Ok(progress.count(path, content.open()?)),
                 Err(why) => Err(io::Error::other(why.to_string())),
             },
             None => Err(io::ErrorKind::NotFound.into()),
         };
-        for problem in zone::read(source, &loader, apex, ttl, sink) {
+        let mut counted = 0;
+        let problems = zone::read(source, &loader, apex, ttl, &mut |record| {
+            counted += 1;
+            if counted % COUNTED_AT_ONCE == 0 {
+                progress.records(COUNTED_AT_ONCE);
+            }
+            sink(record);
+        });
+        progress.records(counted % COUNTED_AT_ONCE);
+        for problem in problems {
             self.is_partial = true;
             self.zone_problem(problem, &HashMap::new());
         }
@@ -327,13 +355,13 @@ impl Drafting<'_, '_> {
     /// A zone's problem with the bytes it is about: those at `spans` for what stands in a line
     /// of the main file, else the line.
     fn zone_problem(&mut self, problem: ZoneProblem, spans: &HashMap<u32, Range<usize>>) {
-        let resolved = self.sources.files.resolve(&problem.file);
+        let sources = self.sources;
+        let resolved = sources.files.resolve(&problem.file);
         let file = resolved.map_or(&problem.file, |(path, _)| path);
         let known = spans.get(&problem.line).filter(|_| *file == self.sources.main);
-        let text = self.sources.files.text(file).unwrap_or_default();
         let span = match known {
             Some(span) if problem.column <= 1 => span.clone(),
-            _ => names::place(text, problem.line, problem.column),
+            _ => names::place(self.text(file), problem.line, problem.column),
         };
         self.problems.push(Problem {
             severity: match problem.severity {
@@ -345,13 +373,26 @@ impl Drafting<'_, '_> {
         });
     }
 
+    /// The text of `file`, in memory or not; nothing if it is not what it was any more.
+    fn text(&mut self, file: &Arc<Path>) -> &str {
+        let sources = self.sources;
+        let Some(content) = sources.files.content(file) else { return "" };
+        if let Some(text) = content.text() {
+            return text;
+        }
+        if self.opened.as_ref().is_none_or(|(path, _)| path != file) {
+            self.opened = content.hold().map(|content| (file.clone(), content));
+        }
+        self.opened.as_ref().and_then(|(_, content)| content.text()).unwrap_or_default()
+    }
+
     /// `soa.serial`, else the time of the newest file; never below the one served last
     /// (DESIGN §5, Reload).
     fn serial(&self, soa: &SoaDef, apex: &Name) -> u32 {
         let newest = self.sources.files.newest().unwrap_or(SystemTime::UNIX_EPOCH);
         let newest = newest.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
         let written = soa.serial.as_ref().map(|serial| *serial.get_ref());
-        let served = self.input.serials.get(apex).copied().unwrap_or(0);
+        let served = self.ground.serials.get(apex).copied().unwrap_or(0);
         written.unwrap_or(newest).max(served)
     }
 
@@ -404,6 +445,26 @@ impl Drafting<'_, '_> {
             capacities: Vec::new(),
             warnings: Vec::new(),
             remarks,
+        }
+    }
+}
+
+/// What the zone's own text says of who serves it.
+#[derive(Default)]
+struct OwnAuthority {
+    has_soa: bool,
+    /// The first of its NS records.
+    server: Option<Name>,
+}
+
+impl OwnAuthority {
+    fn note(&mut self, record: &Record, apex: &Name) {
+        match record.rtype {
+            Rtype::SOA if record.owner == *apex => self.has_soa = true,
+            Rtype::NS if self.server.is_none() && record.owner == *apex => {
+                self.server = Name::from_wire(&record.rdata).ok();
+            }
+            _ => {}
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Which files belong to a set: those in the known folders, and what a zone's text includes.
 //!
-//! Only *finds* includes, by a look at lines and one key; what they mean, and that one is
+//! Only *finds* includes, as [`Content`] noted them and by one key; what they mean, and that one is
 //! missing, is for those who parse the text to say.
 
-use super::sources::{Files, SourceFile, SourcesError, ZoneSources};
+use super::{
+    content::{Content, is_zone_text},
+    sources::{Files, SourceFile, SourcesError, ZoneSources},
+};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -19,7 +22,7 @@ const ZONE_FILES_MAX: usize = 1_000;
 const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// Where files come from.
-pub(super) trait Folder {
+pub(super) trait Folder: Sync {
     /// The files directly in `sub`; none if there is no such folder.
     fn list(&self, sub: &str) -> io::Result<Vec<PathBuf>>;
     /// The file at `path`, if there is one.
@@ -44,14 +47,14 @@ impl Folder for OnDisk<'_> {
         let (modified, content) = match fs::metadata(&full) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => (SystemTime::UNIX_EPOCH, Err(error.to_string())),
-            Ok(meta) => (meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), text(&full, &meta)),
+            Ok(meta) => (meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), content(&full, &meta)),
         };
-        Some(SourceFile { modified, content: content.map(Into::into).map_err(Into::into) })
+        Some(SourceFile { modified, content: content.map_err(Into::into) })
     }
 }
 
-/// The text of the file at `path`, or why it has none.
-fn text(path: &Path, meta: &fs::Metadata) -> Result<String, String> {
+/// What the file at `path` holds, or why that cannot be known.
+fn content(path: &Path, meta: &fs::Metadata) -> Result<Content, String> {
     if !meta.is_file() {
         return Err("is not a regular file".into());
     }
@@ -59,12 +62,7 @@ fn text(path: &Path, meta: &fs::Metadata) -> Result<String, String> {
         let (has, may) = (meta.len() >> 20, FILE_BYTES_MAX >> 20);
         return Err(format!("has {has} MiB; {may} MiB is the most a file may have"));
     }
-    let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        format!("is not UTF-8 text: line {line} has a byte that belongs to no character")
-    })
+    Content::read(path, meta.len(), path)
 }
 
 /// Files kept elsewhere.
@@ -105,10 +103,10 @@ pub(super) fn zone(folder: &dyn Folder, main: &Path) -> Option<ZoneSources> {
     let mut files = BTreeMap::from([(main.clone(), folder.load(&main)?)]);
     let mut unread: Vec<Arc<Path>> = vec![main.clone()];
     while let Some(path) = unread.pop() {
-        let Ok(text) = files[&path].content.clone() else {
+        let Ok(content) = files[&path].content.clone() else {
             continue;
         };
-        for written in includes(&text, &path) {
+        for written in includes(&content, &path) {
             let mut candidates = candidates(&written, &path);
             let known = |path: &PathBuf| files.contains_key(path.as_path());
             if files.len() >= ZONE_FILES_MAX || candidates.clone().any(|path| known(&path)) {
@@ -140,28 +138,15 @@ fn plain(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
-/// The files `text` includes: by `$INCLUDE` lines, and by a zone file's `include` key.
-fn includes(text: &str, path: &Path) -> Vec<String> {
-    let mut written: Vec<String> = text.lines().filter_map(dollar_include).collect();
-    if path.extension().is_some_and(|e| e == "toml") && text.contains("include") {
+/// The files `content` includes: by `$INCLUDE` lines, and by a zone file's `include` key.
+fn includes(content: &Content, path: &Path) -> Vec<String> {
+    let mut written: Vec<String> = content.includes().iter().map(ToString::to_string).collect();
+    let text = content.text().filter(|text| !is_zone_text(path) && text.contains("include"));
+    if let Some(text) = text {
         let table = DeTable::parse_recoverable(text).0.into_inner();
         let values = table.get("include").and_then(|v| v.get_ref().as_array());
         let paths = values.into_iter().flat_map(|array| array.iter());
         written.extend(paths.filter_map(|path| Some(path.get_ref().as_str()?.to_owned())));
     }
     written
-}
-
-/// The file name of a `$INCLUDE` line (RFC 1035 §5.1).
-fn dollar_include(line: &str) -> Option<String> {
-    let (word, rest) = line.trim_start().split_once([' ', '\t'])?;
-    if !word.eq_ignore_ascii_case("$INCLUDE") {
-        return None;
-    }
-    let rest = rest.trim_start();
-    let name = match rest.strip_prefix('"') {
-        Some(quoted) => quoted.split('"').next(),
-        None => rest.split([' ', '\t', ';']).next(),
-    };
-    name.filter(|name| !name.is_empty()).map(str::to_owned)
 }

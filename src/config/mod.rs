@@ -6,11 +6,12 @@
 //! [`crate::compile`]'s to find. Nothing here stops at the first mistake: a reader drops what it
 //! cannot read, says why, and goes on, so that an operator mends a file in one go.
 //!
-//! [`sources`] holds the files, [`server`], [`checks`] and [`zone`] (with [`policy`] and
+//! [`sources`] holds the files (their texts as [`Content`]), [`server`], [`checks`] and [`zone`] (with [`policy`] and
 //! [`pool`]) read them through [`reader`] and [`scalar`], and [`problem`] and [`render`] say
 //! what is wrong with them.
 
 pub mod checks;
+mod content;
 mod discover;
 pub mod hooks;
 mod nearest;
@@ -18,6 +19,7 @@ mod pattern;
 pub mod policy;
 pub mod pool;
 pub mod problem;
+mod progress;
 mod reader;
 pub mod render;
 pub mod safety;
@@ -29,9 +31,11 @@ pub mod sources;
 mod tests;
 pub mod zone;
 
+pub use content::Content;
 pub use nearest::nearest;
 pub use pattern::Pattern;
 pub use problem::{Problem, Problems, Severity};
+pub use progress::{Progress, Reached};
 pub use scalar::parse_duration;
 pub use sources::{ContentHash, Files, SourceFile, Sources, SourcesError, ZoneSources};
 pub use toml::Spanned;

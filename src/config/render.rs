@@ -8,7 +8,7 @@ use annotate_snippets::{
     AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
 };
 use serde::Serialize;
-use std::{ops::Range, path::Path};
+use std::{collections::BTreeSet, ops::Range, path::Path};
 
 /// A problem as `--json` prints it; part of the CLI's promise.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +36,7 @@ pub struct ProblemJson {
 impl Problems {
     /// Draws all of them, ended by a line that counts them; nothing if there is none.
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
+        let sources = &sources.with_texts(self.files());
         let mut out = String::new();
         for problem in self.iter() {
             out.push_str(&problem.render(sources, colour));
@@ -46,7 +47,15 @@ impl Problems {
 
     /// All of them for machines.
     pub fn to_json(&self, sources: &Sources) -> Vec<ProblemJson> {
+        let sources = &sources.with_texts(self.files());
         self.iter().map(|problem| problem.to_json(sources)).collect()
+    }
+
+    /// The files they are about.
+    fn files(&self) -> BTreeSet<&Path> {
+        let related = self.iter().flat_map(|problem| &problem.related);
+        let files = self.iter().map(|problem| &problem.file);
+        files.chain(related.map(|related| &related.file)).map(|file| &**file).collect()
     }
 }
 

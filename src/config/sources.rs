@@ -1,17 +1,20 @@
-//! The operator's files as they stood at one moment, in memory.
+//! The operator's files as they stood at one moment.
 //!
-//! Plain data: path → text and time of last change, kept apart by what fails together. A zone
+//! Plain data: path → text (in memory, or known by its hash) and time of last change, kept apart by what fails together. A zone
 //! is the unit of failure on reload, so each has its own files, includes and all; everything
 //! else (server file, checks, tables) holds everything back. A set can be written down file by
 //! file and put together again, so that an accepted revision can be kept and gone back to.
-//! Nothing here reads a file twice or knows what is in it; [`super::discover`] finds them.
+//! Nothing here knows what is in a file; [`super::discover`] finds them.
 
 use super::{
-    Problem, Problems,
+    Problem, Problems, Progress,
+    content::{Content, is_zone_text},
     discover::{self, Folder, InMemory, OnDisk},
 };
+use crate::spread;
 use ring::digest;
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
@@ -28,7 +31,7 @@ pub struct SourceFile {
     /// When it was last changed.
     pub modified: SystemTime,
     /// Its text, or why there is none: it cannot be read or is not UTF-8.
-    pub content: Result<Arc<str>, Arc<str>>,
+    pub content: Result<Content, Arc<str>>,
 }
 
 /// Files which stand or fall together, by path relative to the operator's folder.
@@ -54,7 +57,7 @@ pub struct ZoneSources {
     pub files: Files,
 }
 
-/// SHA-256 over the paths and contents of some files.
+/// SHA-256 of a text, or over the paths and contents of some files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub [u8; 32]);
 
@@ -81,13 +84,17 @@ pub enum SourcesError {
 }
 
 impl Sources {
-    /// Reads everything under `dir`.
+    /// Reads everything under `dir`; tells `progress` how much text of zones there is.
     ///
     /// # Errors
     /// When there is no server file or a folder cannot be listed. A single file that cannot be
     /// read is a [`Problem`] of that file: see [`Files::problems`].
-    pub fn read(dir: &Path) -> Result<Self, SourcesError> {
+    pub fn read(dir: &Path, progress: &Progress) -> Result<Self, SourcesError> {
         let sources = Self::gather(&OnDisk(dir))?;
+        let files = sources.zones.values().flat_map(|zone| &zone.files.0);
+        let texts = files.filter(|(path, _)| is_zone_text(path));
+        let texts = texts.filter_map(|(_, file)| file.content.as_ref().ok());
+        progress.found(texts.map(Content::bytes).sum());
         match sources.server.0.contains_key(Path::new(SERVER_FILE)) {
             true => Ok(sources),
             false => Err(SourcesError::NoServerFile { dir: dir.to_owned() }),
@@ -101,8 +108,8 @@ impl Sources {
 
     /// A set of texts that stand nowhere on disk, unchanged since the epoch.
     pub fn in_memory<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
-        let file =
-            |text: &str| SourceFile { modified: SystemTime::UNIX_EPOCH, content: Ok(text.into()) };
+        let modified = SystemTime::UNIX_EPOCH;
+        let file = |text: &str| SourceFile { modified, content: Ok(Content::held(text)) };
         let files = files.into_iter();
         Self::restore(files.map(|(path, text)| (path.into(), file(text))).collect())
     }
@@ -119,16 +126,29 @@ impl Sources {
                 }
             }
         }
-        let mut zones = BTreeMap::new();
-        for path in discover::listed(folder, "zones", &["toml", "zone"])? {
-            if let Some(zone) = discover::zone(folder, &path) {
-                zones.insert(zone.main.clone(), zone);
-            }
-        }
-        Ok(Sources { server, zones })
+        let mains = discover::listed(folder, "zones", &["toml", "zone"])?;
+        let zones = spread::map(&mains, |main| discover::zone(folder, main));
+        let zones = zones.into_iter().flatten().map(|zone| (zone.main.clone(), zone));
+        Ok(Sources { server, zones: zones.collect() })
     }
 
-    /// The text of `path`, wherever it belongs.
+    /// The same with the texts of `paths` in memory, as far as they still are what they were.
+    pub fn with_texts<'p>(&self, paths: impl IntoIterator<Item = &'p Path>) -> Cow<'_, Self> {
+        let mut with = Cow::Borrowed(self);
+        for path in paths {
+            let zones = with.zones.iter();
+            let in_zones = zones.filter(|(_, zone)| zone.files.is_elsewhere(path));
+            let in_zones: Vec<_> = in_zones.map(|(main, _)| main.clone()).collect();
+            for main in in_zones {
+                if let Some(zone) = with.to_mut().zones.get_mut(&main) {
+                    zone.files.hold(path);
+                }
+            }
+        }
+        with
+    }
+
+    /// The text of `path`, wherever it belongs, if it is in memory.
     pub fn text(&self, path: &Path) -> Option<&str> {
         let zones = self.zones.values();
         let included = || zones.clone().find_map(|zone| zone.files.text(path));
@@ -142,6 +162,12 @@ impl Sources {
         all.map(|(path, file)| (&**path, file)).collect()
     }
 
+    /// The texts of zones, to be found elsewhere.
+    pub fn zone_contents_mut(&mut self) -> impl Iterator<Item = &mut Content> {
+        let files = self.zones.values_mut().flat_map(|zone| zone.files.0.values_mut());
+        files.filter_map(|file| file.content.as_mut().ok())
+    }
+
     /// The hash of everything: equal for equal contents, whenever they were written.
     pub fn hash(&self) -> ContentHash {
         hash(self.files().into_iter())
@@ -149,9 +175,27 @@ impl Sources {
 }
 
 impl Files {
-    /// The text of `path`, if it is one of these and can be read.
+    /// What `path` holds, if it is one of these and can be read.
+    pub fn content(&self, path: &Path) -> Option<&Content> {
+        self.0.get(path)?.content.as_ref().ok()
+    }
+
+    /// The text of `path`, if it is one of these and in memory.
     pub fn text(&self, path: &Path) -> Option<&str> {
-        self.0.get(path)?.content.as_deref().ok()
+        self.content(path)?.text()
+    }
+
+    /// Whether `path` is one of these and its text is not in memory.
+    fn is_elsewhere(&self, path: &Path) -> bool {
+        self.content(path).is_some_and(|content| content.text().is_none())
+    }
+
+    fn hold(&mut self, path: &Path) {
+        let content = self.0.get_mut(path).and_then(|file| file.content.as_mut().ok());
+        if let Some((content, held)) = content.and_then(|content| content.hold().zip(Some(content)))
+        {
+            *held = content;
+        }
     }
 
     /// The file an include names: relative to the operator's folder, else beside the file
@@ -219,16 +263,26 @@ impl ZoneSources {
 fn hash<'f>(files: impl Iterator<Item = (&'f Path, &'f SourceFile)>) -> ContentHash {
     let mut context = digest::Context::new(&digest::SHA256);
     for (path, file) in files {
-        let content = file.content.as_deref().unwrap_or_else(|why| why);
-        for part in [path.as_os_str().as_encoded_bytes(), content.as_bytes()] {
+        let content = match &file.content {
+            Ok(content) => &content.hash().0,
+            Err(why) => why.as_bytes(),
+        };
+        for part in [path.as_os_str().as_encoded_bytes(), content] {
             // Each part with its length, so that no two sets run together to the same bytes.
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }
     }
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(context.finish().as_ref());
-    ContentHash(bytes)
+    ContentHash::of(context)
+}
+
+impl ContentHash {
+    /// The hash of what `context` has seen.
+    pub(super) fn of(context: digest::Context) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        ContentHash(bytes)
+    }
 }
 
 impl fmt::Display for ContentHash {
@@ -270,7 +324,7 @@ mod tests {
             ("deep/b.inc", b"$INCLUDE a.inc\n$INCLUDE nowhere.inc\n"),
             ("zones/b.example.zone", b"@ IN NS ns1\n"),
         ]);
-        let sources = Sources::read(dir.path()).unwrap();
+        let sources = Sources::read(dir.path(), &Progress::default()).unwrap();
         assert_eq!(
             paths(&sources.server),
             ["geoip/table.csv", "healthchecks/web.toml", "tradewind.toml"]
@@ -288,7 +342,7 @@ mod tests {
     #[test]
     fn a_folder_without_server_file_says_how_to_make_one() {
         let dir = folder(&[]);
-        let error = Sources::read(dir.path()).unwrap_err().to_string();
+        let error = Sources::read(dir.path(), &Progress::default()).unwrap_err().to_string();
         assert!(error.contains("there is no tradewind.toml in "), "{error}");
         assert!(error.contains("an empty file will do"), "{error}");
     }
@@ -297,7 +351,7 @@ mod tests {
     fn a_file_that_is_no_text_is_a_problem_with_its_place() {
         let dir =
             folder(&[("tradewind.toml", b"# fine\n# \xff\n"), ("healthchecks/dir.toml/x", b"")]);
-        let sources = Sources::read(dir.path()).unwrap();
+        let sources = Sources::read(dir.path(), &Progress::default()).unwrap();
         let mut problems = Problems::default();
         sources.server.problems(&mut problems);
         let lines: Vec<String> = problems.iter().map(|p| p.line(&sources)).collect();
@@ -321,11 +375,31 @@ mod tests {
         let server = kept.get_mut(Path::new(SERVER_FILE)).unwrap();
         server.modified += std::time::Duration::from_secs(1);
         assert_eq!(Sources::restore(kept.clone()).hash(), sources.hash());
-        kept.get_mut(Path::new(SERVER_FILE)).unwrap().content = Ok("c".into());
+        kept.get_mut(Path::new(SERVER_FILE)).unwrap().content = Ok(Content::held("c"));
         let changed = Sources::restore(kept);
         assert_ne!(changed.hash(), sources.hash());
         let zone = Path::new("zones/b.zone");
         assert_eq!(changed.zones[zone].files.hash(), sources.zones[zone].files.hash());
         assert_eq!(sources.hash().to_string().len(), 64);
+    }
+
+    #[test]
+    fn long_texts_of_zones_are_read_when_they_are_wanted() {
+        let long = format!("{}bad\n", "n IN A 192.0.2.1\n".repeat(5_000));
+        let dir = folder(&[
+            ("tradewind.toml", b""),
+            ("zones/a.example.zone", long.as_bytes()),
+            ("zones/b.example.toml", b"zone = 'b.example'\ninclude = ['b.inc']\n"),
+            ("zones/b.inc", long.as_bytes()),
+        ]);
+        let progress = Progress::default();
+        let sources = Sources::read(dir.path(), &progress).unwrap();
+        assert_eq!(progress.now().bytes, 2 * long.len() as u64);
+        let plain = Path::new("zones/a.example.zone");
+        assert_eq!(sources.text(plain), None);
+        let with = sources.with_texts([plain, Path::new("zones/b.example.toml")]);
+        assert_eq!(with.text(plain), Some(&*long));
+        assert_eq!(with.text(Path::new("zones/b.inc")), None);
+        assert_eq!((with.hash(), &*with), (sources.hash(), &sources));
     }
 }

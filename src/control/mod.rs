@@ -28,7 +28,7 @@ mod verdicts;
 pub use change::Change;
 pub use reload::Report;
 
-use crate::{place::LocationTable, world::Reader};
+use crate::{place::LazyTable, world::Reader};
 use arc_swap::ArcSwap;
 use hand::apply::SharedHand;
 use journal::SharedJournal;
@@ -49,7 +49,7 @@ pub struct Handle {
     /// What operators told the server.
     pub hand: SharedHand,
     /// Where clients are.
-    pub locations: Arc<ArcSwap<LocationTable>>,
+    pub locations: Arc<ArcSwap<LazyTable>>,
     /// Changes whose old answers may still be kept somewhere.
     pub moves: residual::Moves,
     /// What is held and what waits.

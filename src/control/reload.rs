@@ -14,12 +14,12 @@ use crate::{
     clock::Clock,
     compile::{Compiled, CounterName, Input, Memory, compile},
     config::{
-        Problem, Problems, Severity,
+        Problem, Problems, Progress, Severity,
         render::ProblemJson,
         server::ServerSection,
         sources::{Files, SERVER_FILE, Sources, ZoneSources},
     },
-    place::LocationTable,
+    place::LazyTable,
     snapshot::Snapshot,
     telemetry::{AnswerName, Telemetry},
     wire::Name,
@@ -98,9 +98,9 @@ pub struct Prepared {
     /// How the process runs; only the first load's counts for what is bound.
     pub server: ServerSection,
     /// Where clients are.
-    pub locations: Arc<LocationTable>,
+    pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
-    pub found: Option<Found>,
+    pub found: Vec<Found>,
     /// What to tell whoever asked.
     pub report: Report,
 }
@@ -110,7 +110,7 @@ struct Accepted {
     /// The files that all zones share.
     server: Files,
     compiled: Compiled,
-    found: Option<Found>,
+    found: Vec<Found>,
 }
 
 /// Reads and compiles the operator's files; remembers what is in force.
@@ -120,6 +120,7 @@ pub struct Loader {
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
     locations: Locations,
+    progress: Arc<Progress>,
     memory: Memory,
     /// The set in force.
     accepted: Option<Sources>,
@@ -146,6 +147,7 @@ impl Loader {
             clock,
             telemetry,
             locations: Locations::new(&dir.join("geoip")),
+            progress: Arc::default(),
             memory: Memory::default(),
             accepted: None,
             revision: 0,
@@ -156,6 +158,11 @@ impl Loader {
         }
     }
 
+    /// How far loads come.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     /// Loads what `wish` asks for. `cause` is kept with the revision.
     ///
     /// # Errors
@@ -163,7 +170,7 @@ impl Loader {
     pub fn load(&mut self, wish: &Wish, cause: &str) -> Result<Prepared, Box<Report>> {
         let mut alarms = Problems::default();
         let sources = self.sources(wish)?;
-        let found = self.locations.refresh(&mut alarms);
+        self.locations.refresh();
         let mut last_good = self.accepted.as_ref().map(|a| a.zones.clone()).unwrap_or_default();
         let mut kept = None;
         if *wish == Wish::Start {
@@ -178,6 +185,7 @@ impl Loader {
         }
         match self.compile(&sources, &last_good) {
             Ok(compiled) => {
+                let found = self.locations.news(&mut alarms);
                 let server = sources.server.clone();
                 self.accept(wish, cause, &sources, Accepted { server, compiled, found }, alarms)
             }
@@ -191,6 +199,7 @@ impl Loader {
                     return Err(self.refused(&problems, &sources));
                 };
                 compiled.problems = problems;
+                let found = self.locations.news(&mut alarms);
                 let cause = format!("{cause} (server files of revision {revision})");
                 let accepted = Accepted { server: stand_in.server, compiled, found };
                 self.accept(wish, &cause, &sources, accepted, alarms)
@@ -201,15 +210,16 @@ impl Loader {
     /// Keeps the set in force, unless it is kept already; if it cannot be, `report` says so.
     /// Waits for the disk, milliseconds a file, so it is for after the set was published.
     pub fn keep(&mut self, report: &mut Report) {
-        let Some(((cause, when), accepted)) = self.unkept.take().zip(self.accepted.as_ref()) else {
-            return;
-        };
-        if let Err(error) = self.revisions.keep(self.revision, accepted, &cause, when) {
+        let Some(accepted) = &mut self.accepted else { return };
+        if let Some((cause, when)) = self.unkept.take()
+            && let Err(error) = self.revisions.keep(self.revision, accepted, &cause, when)
+        {
             let mut problems = Problems::default();
             problems.push(not_kept(&error));
             report.problems.extend(problems.to_json(accepted));
             report.rendered += &problems.render(accepted, false);
         }
+        self.revisions.stand_in_for(accepted);
     }
 
     /// The report of a load that panicked: nothing changes, and nothing half-made is used again.
@@ -241,7 +251,8 @@ impl Loader {
     }
 
     fn read(&self) -> Result<Sources, Box<Report>> {
-        Sources::read(&self.dir).map_err(|problem| self.cannot(&problem.to_string()))
+        Sources::read(&self.dir, &self.progress)
+            .map_err(|problem| self.cannot(&problem.to_string()))
     }
 
     fn compile(
@@ -264,6 +275,7 @@ impl Loader {
             locations: Some(&locations),
             serials: &self.serials,
             token: &|file| tokens::read(&self.dir, file),
+            progress: &self.progress,
             counter: &mut counter,
         };
         compile(input, &mut self.memory)
@@ -310,7 +322,7 @@ impl Loader {
             accepted: true,
             revision: self.revision,
             // The same texts under another location database are another set of answers.
-            unchanged: unchanged && !found.as_ref().is_some_and(|found| found.taken),
+            unchanged: unchanged && !found.iter().any(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
             zones: snapshot.zones.len(),
             records: snapshot.records.len(),

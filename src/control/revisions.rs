@@ -5,13 +5,12 @@
 //! beside their place and renamed, so that a crash or a full disk leaves the last ones whole.
 //! The newest [`KEPT`] revisions stay. Never needed to answer.
 
-use crate::config::sources::{SourceFile, Sources};
-use ring::digest;
+use crate::config::{Content, SourceFile, Sources};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
-    io::Write,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -112,11 +111,12 @@ impl Revisions {
         fs::create_dir_all(&objects).map_err(|cause| io_error(&objects, cause))?;
         let mut files = Vec::new();
         for (path, file) in sources.files() {
-            let Ok(text) = &file.content else { continue };
-            let object = hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+            let Ok(content) = &file.content else { continue };
+            let object = content.hash().to_string();
             let place = objects.join(&object);
             if !place.exists() {
-                write_whole(&place, text.as_bytes())?;
+                let text = content.open().map_err(|cause| io_error(path, cause))?;
+                write_whole(&place, text)?;
             }
             files.push(Kept { path: path.to_owned(), object, modified: seconds(file.modified) });
         }
@@ -129,7 +129,7 @@ impl Revisions {
             files,
         };
         let text = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
-        write_whole(&self.manifest_path(revision), &text)?;
+        write_whole(&self.manifest_path(revision), text.as_slice())?;
         self.forget();
         Ok(())
     }
@@ -149,15 +149,26 @@ impl Revisions {
         for kept in manifest.files {
             let place = self.dir.join("objects").join(&kept.object);
             let damaged = |why: String| RevisionError::Damaged { path: place.clone(), why };
-            let bytes = fs::read(&place).map_err(|cause| io_error(&place, cause))?;
-            if hex(digest::digest(&digest::SHA256, &bytes).as_ref()) != kept.object {
+            let bytes = fs::metadata(&place).map_err(|cause| io_error(&place, cause))?.len();
+            let content = Content::read(&place, bytes, &kept.path).map_err(damaged)?;
+            if content.hash().to_string() != kept.object {
                 return Err(damaged("its content does not have the hash it is named by".into()));
             }
-            let text = String::from_utf8(bytes).map_err(|_| damaged("it is not UTF-8".into()))?;
             let modified = UNIX_EPOCH + Duration::from_secs(kept.modified);
-            files.insert(kept.path, SourceFile { modified, content: Ok(text.into()) });
+            files.insert(kept.path, SourceFile { modified, content: Ok(content) });
         }
         Ok(Sources::restore(files))
+    }
+
+    /// Lets the texts of `sources` that are not in memory be read from here, as far as they are
+    /// kept: the operator's files may change at any time.
+    pub fn stand_in_for(&self, sources: &mut Sources) {
+        for content in sources.zone_contents_mut().filter(|content| content.text().is_none()) {
+            let place = self.dir.join("objects").join(content.hash().to_string());
+            if place.exists() {
+                content.stands_at(place.into());
+            }
+        }
     }
 
     /// The newest kept revision that can be brought back whole.
@@ -221,11 +232,11 @@ fn read_manifest(path: &Path) -> Result<Manifest, RevisionError> {
 }
 
 /// Writes beside, flushes, renames: readers see the old file or the new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RevisionError> {
+fn write_whole(path: &Path, mut text: impl Read) -> Result<(), RevisionError> {
     let beside = path.with_extension("part");
-    let write = || {
+    let mut write = || {
         let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
+        io::copy(&mut text, &mut file)?;
         file.sync_all()?;
         fs::rename(&beside, path)
     };
@@ -241,10 +252,6 @@ fn io_error(path: &Path, cause: io::Error) -> RevisionError {
 
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

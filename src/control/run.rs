@@ -17,7 +17,7 @@ use crate::{
     clock::{Clock, Moment},
     config::hooks::HookDef,
     failover::breaker,
-    place::LocationTable,
+    place::LazyTable,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -64,7 +64,7 @@ pub struct Shown {
     /// The outcome of the newest load.
     pub report: watch::Sender<Arc<Report>>,
     /// Where clients are.
-    pub locations: Arc<ArcSwap<LocationTable>>,
+    pub locations: Arc<ArcSwap<LazyTable>>,
 }
 
 /// The loop's own state.
@@ -289,7 +289,7 @@ impl Loop {
         self.shown.locations.store(prepared.locations);
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(prepared.snapshot, report.revision);
-        if let Some(Found { what, taken }) = prepared.found {
+        for Found { what, taken } in prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
         }
         (self.hooks.notify)(&prepared.server.hooks);

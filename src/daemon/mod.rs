@@ -17,7 +17,7 @@ mod watch;
 use crate::{
     admin::{self, ControlSocket, Running, schema::HookLine},
     checkplan::CheckPlan,
-    cli::Exit,
+    cli::{Exit, loading},
     clock::{Clock, Moment, SystemClock, mix},
     config::{Problems, server, sources::SERVER_FILE},
     control::{
@@ -107,7 +107,8 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
     let watched = watch::Folder::open(&options.dir);
     let state = options.dir.join(state_folder(&options.dir));
     let mut loader = Loader::new(&options.dir, &state, Arc::clone(&clock), Arc::clone(&telemetry));
-    let prepared = match loader.load(&Wish::Start, "start") {
+    let progress = loader.progress();
+    let prepared = match loading::shown(&progress, || loader.load(&Wish::Start, "start")) {
         Ok(prepared) => prepared,
         Err(report) => {
             complain(&report.rendered);

@@ -4,11 +4,12 @@
 use super::{
     codec,
     mmdb::{self, MmdbProblem},
-    table::{LocationTable, kind_of},
+    table::{Clash, Database, LocationTable, TableInfo},
 };
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The packed table's file name.
@@ -110,24 +111,27 @@ pub fn build_table(
     out_dir: &Path,
     source: SourceInfo,
 ) -> Result<Manifest, BuildProblem> {
-    let mut tables = Vec::new();
+    let mut table = LocationTable::default();
+    let mut hashes = Vec::new();
     for path in inputs {
-        let table = mmdb::read(path)
-            .map_err(|problem| BuildProblem::Input { path: path.to_path_buf(), problem })?;
-        tables.push((*path, table));
+        let of_input = |problem| BuildProblem::Input { path: path.to_path_buf(), problem };
+        let database = mmdb::read(path).map_err(of_input)?;
+        let bytes = fs::read(path).map_err(|error| of_input(error.into()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        hashes.push((name, super::sha256_hex(&bytes)));
+        let overlap =
+            |Clash { family, .. }| BuildProblem::Overlap { path: path.to_path_buf(), family };
+        table.add(Arc::new(database)).map_err(overlap)?;
     }
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let hashes = tables.iter().map(|(path, table)| (name(path), table.info.sha256.clone()));
-    let inputs = hashes.collect();
-    let table = described(joined(tables)?, &source);
+    let table = described(&table, &source, &hashes)?;
     let packed = codec::pack(&table);
     let manifest = Manifest {
         source,
         date: table.info.date.clone(),
-        inputs,
+        inputs: hashes,
         sha256: super::sha256_hex(&packed),
         bytes: packed.len(),
-        locations: table.locations.len(),
+        locations: table.locations().len(),
         runs: table.run_counts(),
     };
     fs::create_dir_all(out_dir)
@@ -137,38 +141,24 @@ pub fn build_table(
     Ok(manifest)
 }
 
-/// One table of several that do not overlap; dates and sums are of the first and of all.
-fn joined(tables: Vec<(&Path, LocationTable)>) -> Result<LocationTable, BuildProblem> {
-    let mut tables = tables.into_iter();
-    let (_, mut all) = tables.next().ok_or(BuildProblem::NoInput)?;
-    for (path, table) in tables {
-        let overlap = |family| BuildProblem::Overlap { path: path.to_path_buf(), family };
-        let first = all.locations.len() as u32;
-        if !table.v4.knows_nothing() {
-            if !all.v4.knows_nothing() {
-                return Err(overlap("IPv4"));
-            }
-            all.v4 = table.v4.mapped(|place| place + first);
-        }
-        if !table.v6.knows_nothing() {
-            if !all.v6.knows_nothing() {
-                return Err(overlap("IPv6"));
-            }
-            all.v6 = table.v6.mapped(|place| place + first);
-        }
-        all.locations.extend(table.locations);
-        all.info.sha256 += " ";
-        all.info.sha256 += &table.info.sha256;
-    }
-    all.unite_equal_locations();
-    Ok(all)
-}
-
-fn described(mut table: LocationTable, source: &SourceInfo) -> LocationTable {
-    table.info.source = format!("{} {}", source.source, source.version);
-    table.info.licence = source.licence.clone();
-    table.info.kind = kind_of(&table.locations);
-    table
+/// All of `table` in one database. Its date is that of the first input, its sum those of all.
+fn described(
+    table: &LocationTable,
+    source: &SourceInfo,
+    hashes: &[(String, String)],
+) -> Result<Database, BuildProblem> {
+    let spaces = table.spaces().ok_or(BuildProblem::NoInput)?.into_owned();
+    let first = table.databases().first().ok_or(BuildProblem::NoInput)?;
+    let hashes: Vec<&str> = hashes.iter().map(|(_, hash)| hash.as_str()).collect();
+    let info = TableInfo {
+        source: format!("{} {}", source.source, source.version),
+        date: first.info.date.clone(),
+        licence: source.licence.clone(),
+        sha256: hashes.join(" "),
+    };
+    let mut database = Database::new(spaces, info);
+    database.unite_equal_locations();
+    Ok(database)
 }
 
 fn write(path: PathBuf, bytes: &[u8]) -> Result<(), BuildProblem> {
@@ -196,7 +186,8 @@ mod tests {
         let out = dir.path().join("new/folder");
         let manifest = build_table(&[&v4, &v6], &out, info()).unwrap();
         let packed = fs::read(out.join(TABLE_FILE)).unwrap();
-        let table = codec::unpack(&packed).unwrap();
+        let mut table = LocationTable::default();
+        table.add(Arc::new(codec::unpack(&packed).unwrap())).unwrap();
         for (ip, net, country) in [
             ("192.0.2.77", "192.0.2.0/24", "DE"),
             ("198.51.100.1", "198.51.100.0/25", "JP"),
@@ -206,7 +197,7 @@ mod tests {
             assert_eq!((found.to_string(), at.to_string()), (net.into(), country.into()));
         }
         assert_eq!(table.lookup("198.51.100.128".parse().unwrap()), None);
-        assert_eq!((table.locations.len(), manifest.locations), (2, 2));
+        assert_eq!((table.databases()[0].locations().len(), manifest.locations), (2, 2));
         assert_eq!(manifest.sha256, crate::place::sha256_hex(&packed));
 
         let written = fs::read_to_string(out.join(MANIFEST_FILE)).unwrap();

@@ -1,4 +1,4 @@
-//! The compact form of a [`LocationTable`]: what is embedded in the program.
+//! The compact form of a [`Database`]: what is embedded in the program.
 //!
 //! `TWLT`, a version byte, then deflated: the table's info, its locations, and for each family
 //! its runs. A run is three numbers, kept in three columns because like packs well beside like:
@@ -7,7 +7,7 @@
 
 use super::{
     locate::{Accuracy, Continent, Country, Location, Subdivision},
-    table::{Key, LocationTable, NOWHERE, Runs, RunsBuilder, TableInfo, kind_of},
+    table::{Database, Key, NOWHERE, Runs, RunsBuilder, Spaces, TableInfo},
 };
 use crate::units::Coordinates;
 
@@ -27,23 +27,24 @@ pub(super) enum CodecProblem {
 }
 
 /// Packs `table`.
-pub(super) fn pack(table: &LocationTable) -> Vec<u8> {
+pub(super) fn pack(table: &Database) -> Vec<u8> {
     let mut out = Writer(Vec::new());
     let info = &table.info;
     for text in [&info.source, &info.date, &info.licence, &info.sha256] {
         out.text(text);
     }
-    out.number(table.locations.len() as u64);
-    table.locations.iter().for_each(|l| out.location(l));
-    out.runs(&table.v4);
-    out.runs(&table.v6);
+    let Spaces { v4, v6, locations } = &table.spaces;
+    out.number(locations.len() as u64);
+    locations.iter().for_each(|l| out.location(l));
+    out.runs(v4);
+    out.runs(v6);
     let mut bytes = MAGIC.to_vec();
     bytes.extend(miniz_oxide::deflate::compress_to_vec(&out.0, DEFLATE_LEVEL));
     bytes
 }
 
 /// The table packed in `bytes`.
-pub(super) fn unpack(bytes: &[u8]) -> Result<LocationTable, CodecProblem> {
+pub(super) fn unpack(bytes: &[u8]) -> Result<Database, CodecProblem> {
     let packed = bytes.strip_prefix(MAGIC).ok_or(CodecProblem::NotATable)?;
     let plain = miniz_oxide::inflate::decompress_to_vec_with_limit(packed, UNPACKED_BYTES_MAX)
         .map_err(|_| CodecProblem::Damaged)?;
@@ -97,19 +98,18 @@ impl Writer {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn table(&mut self) -> Option<LocationTable> {
-        let mut info = TableInfo {
+    fn table(&mut self) -> Option<Database> {
+        let info = TableInfo {
             source: self.text()?.to_owned(),
             date: self.text()?.to_owned(),
             licence: self.text()?.to_owned(),
             sha256: self.text()?.to_owned(),
-            ..TableInfo::default()
         };
         let count = self.number()?;
         let locations = (0..count).map(|_| self.location()).collect::<Option<Vec<_>>>()?;
-        info.kind = kind_of(&locations);
         let (v4, v6) = (self.runs(locations.len())?, self.runs(locations.len())?);
-        self.0.is_empty().then_some(LocationTable { v4, v6, locations, info })
+        let spaces = Spaces { v4, v6, locations };
+        self.0.is_empty().then(|| Database::new(spaces, info))
     }
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
@@ -187,35 +187,34 @@ const _: () = assert!(NOWHERE.wrapping_add(1) == 0, "nowhere is written as zero"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::table::tests::table;
+    use crate::place::table::tests::database;
 
-    fn sample() -> LocationTable {
-        let mut sample = table(&[
+    fn sample() -> Database {
+        let Database { mut spaces, .. } = database(&[
             ("1.0.0.0/24", "AU"),
             ("1.0.1.0/32", "CN"),
             ("128.0.0.0/1", "US"),
             ("2001:db8::/32", "DE"),
             ("ffff:ffff:ffff:ffff::/64", "FR"),
         ]);
-        let city = &mut sample.locations[0];
+        let city = &mut spaces.locations[0];
         city.subdivision = Subdivision::parse("NSW");
         city.at = Some(Coordinates { lat: -33.9, lon: 151.2 });
         city.accuracy = Accuracy::City;
         city.asn = Some(64500);
-        sample.info = TableInfo {
+        let info = TableInfo {
             source: "sample".into(),
             date: "2026-01-02".into(),
             licence: "none".into(),
             sha256: "00".into(),
-            kind: kind_of(&sample.locations),
         };
-        sample
+        Database::new(spaces, info)
     }
 
     #[test]
     fn what_is_packed_unpacks_the_same() {
         assert_eq!(unpack(&pack(&sample())), Ok(sample()));
-        let nothing = table(&[]);
+        let nothing = database(&[]);
         assert_eq!(unpack(&pack(&nothing)), Ok(nothing));
     }
 

@@ -2,19 +2,29 @@
 //! with no download. `embedded/manifest.toml` says what it was made from, `embedded/README.md`
 //! credits every source.
 
-use super::{codec, table::LocationTable};
+use super::{
+    codec,
+    table::{Database, LocationTable},
+};
 use std::sync::{Arc, OnceLock};
 
 const PACKED: &[u8] = include_bytes!("embedded/country.table");
 
-/// The table, unpacked at the first call and kept.
-pub fn table() -> Arc<LocationTable> {
-    static TABLE: OnceLock<Arc<LocationTable>> = OnceLock::new();
-    Arc::clone(TABLE.get_or_init(|| Arc::new(unpack())))
+/// The database, unpacked at the first call and kept.
+pub fn database() -> Arc<Database> {
+    static DATABASE: OnceLock<Arc<Database>> = OnceLock::new();
+    Arc::clone(DATABASE.get_or_init(|| Arc::new(unpack())))
 }
 
-/// A copy of its own, unpacked anew: what the first call of [`table`] costs.
-pub fn unpack() -> LocationTable {
+/// What is known of addresses where it is the only database.
+pub fn table() -> Arc<LocationTable> {
+    let mut table = LocationTable::default();
+    table.fill(database());
+    Arc::new(table)
+}
+
+/// A copy of its own, unpacked anew: what the first call of [`database`] costs.
+pub fn unpack() -> Database {
     codec::unpack(PACKED).expect("a test unpacks the bytes compiled in")
 }
 
@@ -30,10 +40,10 @@ mod tests {
     fn the_embedded_table_is_the_one_its_manifest_speaks_of() {
         let manifest: toml::Table = MANIFEST.parse().unwrap();
         assert_eq!(manifest["table"]["sha256"].as_str(), Some(&*sha256_hex(PACKED)));
-        let (v4, v6) = table().run_counts();
+        let (v4, v6) = database().run_counts();
         let runs = |family: &str| manifest["table"][family].as_integer().unwrap() as usize;
         assert_eq!((v4, v6), (runs("runs_ipv4"), runs("runs_ipv6")));
-        assert_eq!(manifest["date"].as_str(), Some(&*table().info.date));
+        assert_eq!(manifest["date"].as_str(), Some(&*database().info.date));
         assert!(PACKED.len() <= 1_000_000);
     }
 
@@ -57,8 +67,8 @@ mod tests {
 
     #[test]
     fn every_country_in_the_table_has_a_continent() {
-        let table = table();
-        let lost: Vec<_> = table.locations().iter().filter(|l| l.continent.is_none()).collect();
+        let database = database();
+        let lost: Vec<_> = database.locations().iter().filter(|l| l.continent.is_none()).collect();
         assert!(lost.is_empty(), "{lost:?}");
     }
 }

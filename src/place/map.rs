@@ -16,7 +16,7 @@ use super::{
     fold::{self, HIDINGS},
     nets::{self, ClassOf, ClassRun, Classes, Span},
     sets::{CLASSES_MAX, ClassMask, NONE, SetId, Sets, SetsBuilder},
-    table::LocationTable,
+    table::{LocationTable, Spaces},
 };
 use crate::ids::Class;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -73,10 +73,12 @@ impl ClientMap {
     ) -> Result<ClientMap, E> {
         let nets: Vec<IpNet> = nets.iter().map(|net| fold::fold_rule(*net)).collect();
         let (spans_v4, spans_v6) = spans(&nets);
-        let mut classes = Classes::new(table, class_of);
+        let spaces = table.and_then(|table| table.spaces());
+        let spaces: Option<&Spaces> = spaces.as_deref();
+        let mut classes = Classes::new(spaces, class_of);
         let (places_v4, places_v6) = (
-            table.into_iter().flat_map(|t| t.v4.iter()),
-            table.into_iter().flat_map(|t| t.v6.iter()),
+            spaces.into_iter().flat_map(|spaces| spaces.v4.iter()),
+            spaces.into_iter().flat_map(|spaces| spaces.v6.iter()),
         );
         let runs_v4 = nets::overlay(places_v4, &spans_v4, &mut classes)?;
         let runs_v6 = nets::overlay(places_v6, &spans_v6, &mut classes)?;

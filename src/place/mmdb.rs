@@ -1,27 +1,28 @@
-//! Reads a vendor's `.mmdb` into a [`LocationTable`]: the MaxMind City and Country schemas
-//! (MaxMind, DB-IP) and the flat ones (IPinfo, ip-location-db).
+//! Reads a vendor's `.mmdb` into a [`Database`]. `mmdb/format.rs` knows the format,
+//! `mmdb/record.rs` what vendors write into it.
 //!
-//! The file is read whole, never mapped: an updater may truncate it under us (SIGBUS). It is
-//! decoded once, each distinct record once, and dropped; nothing here is used by a query. A
-//! broken file is an error, never a panic: the tree is walked with a budget, since the links
-//! of a damaged one may lead in circles.
+//! The file is read whole, never mapped: an updater may truncate it under us (SIGBUS). Its tree
+//! is walked once, each distinct record is decoded once, and the bytes are dropped; nothing here
+//! is used by a query. A broken file is an error, never a panic: the tree is walked with a
+//! budget, since the links of a damaged one may lead in circles.
+//!
+//! Our own reader and not a library's, because a City database has three million leaves and a
+//! hundred thousand records: walked and decoded one by one through serde they took four fifths
+//! of the time a start needs.
+
+mod format;
+mod record;
 
 use super::{
-    distance,
-    locate::{Accuracy, Continent, Country, Identity, Location, Subdivision},
-    table::{self, LocationTable, NOWHERE, RunsBuilder, TableInfo},
+    locate::{Identity, Location},
+    table::{Database, Key, NOWHERE, RunsBuilder, Spaces, TableInfo},
 };
-use crate::units::Coordinates;
-use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
-use serde::{Deserialize, Deserializer, de};
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    net::IpAddr,
-    path::Path,
-};
+use format::{File, Look, Side, Value};
+use record::{Record, Records};
+use std::{collections::HashMap, path::Path};
 
-/// The largest file read: ten times the largest location database sold today.
+/// The largest file read: ten times the largest location database sold today. Offsets into it
+/// fit 32 bits.
 const FILE_BYTES_MAX: u64 = 2 << 30;
 
 /// Why a location database was refused.
@@ -38,20 +39,28 @@ pub enum MmdbProblem {
     },
     /// Not an MMDB file, or one that was cut short.
     #[error("is not a whole MMDB file (was the download cut short?): {0}")]
-    NotMmdb(String),
+    NotMmdb(&'static str),
     /// The header is fine, the content is not.
     #[error("is damaged: {0}")]
-    Damaged(String),
+    Damaged(&'static str),
     /// It knows no country, continent, or AS number of any address.
-    #[error("holds no locations (its type is `{0}`); use a Country or City database")]
-    NoLocations(String),
+    #[error(
+        "holds no locations: its type is `{kind}`, its records have {fields}; \
+         use a City, Country or ASN database"
+    )]
+    NoLocations {
+        /// What it calls itself.
+        kind: String,
+        /// The fields of its first record.
+        fields: String,
+    },
 }
 
 /// Reads the database at `path`.
 ///
 /// # Errors
 /// When the file cannot be read or is not a sound location database.
-pub fn read(path: &Path) -> Result<LocationTable, MmdbProblem> {
+pub fn read(path: &Path) -> Result<Database, MmdbProblem> {
     let bytes = std::fs::metadata(path)?.len();
     if bytes > FILE_BYTES_MAX {
         return Err(MmdbProblem::TooLarge { bytes });
@@ -63,28 +72,28 @@ pub fn read(path: &Path) -> Result<LocationTable, MmdbProblem> {
 ///
 /// # Errors
 /// When they are not a sound location database.
-pub fn parse(bytes: Vec<u8>) -> Result<LocationTable, MmdbProblem> {
-    let sha256 = super::sha256_hex(&bytes);
-    let reader = Reader::from_source(bytes).map_err(|e| MmdbProblem::NotMmdb(e.to_string()))?;
-    let kind = reader.metadata().database_type.clone();
-    let mut walk = Walk::default();
-    walk.run(&reader).map_err(|e| MmdbProblem::Damaged(e.to_string()))?;
-    let places = Places::of(&walk.records);
-    if places.locations.is_empty() {
-        return Err(MmdbProblem::NoLocations(kind));
+pub fn parse(bytes: Vec<u8>) -> Result<Database, MmdbProblem> {
+    let file = File::new(bytes).map_err(MmdbProblem::NotMmdb)?;
+    let mut walk = Walk::new(&file);
+    let (v4, v6) = walk.run().ok_or(MmdbProblem::Damaged("its search tree is no tree"))?;
+    let found = walk.found.ranked();
+    let mut records = Records::new(file.values());
+    let records: Option<Vec<Record>> =
+        found.offsets().map(|at| records.read(at as usize)).collect();
+    let records = records.ok_or(MmdbProblem::Damaged("a record cannot be read"))?;
+    let distinct = Distinct::of(&records);
+    if distinct.locations.is_empty() {
+        let fields = fields(&file, found.offsets().next());
+        return Err(MmdbProblem::NoLocations { kind: file.kind, fields });
     }
-    Ok(LocationTable {
-        v4: walk.v4.finish().mapped(|record| places.of_record(record)),
-        v6: walk.v6.finish().mapped(|record| places.of_record(record)),
-        info: TableInfo {
-            source: kind,
-            date: day(reader.metadata().build_epoch),
-            licence: String::new(),
-            sha256,
-            kind: table::kind_of(&places.locations),
-        },
-        locations: places.locations,
-    })
+    let place = |at: u32| distinct.by_record[found.rank(at)];
+    let spaces = Spaces {
+        v4: v4.finish().mapped(place),
+        v6: v6.finish().mapped(place),
+        locations: distinct.locations,
+    };
+    let info = TableInfo { date: day(file.built), source: file.kind, ..TableInfo::default() };
+    Ok(Database::new(spaces, info))
 }
 
 /// The day of a Unix time, `YYYY-MM-DD`.
@@ -94,130 +103,161 @@ fn day(epoch: u64) -> String {
         .map_or_else(|_| String::from("unknown"), |at| at.strftime("%Y-%m-%d").to_string())
 }
 
-/// One pass over the search tree: runs of record numbers, and every distinct record decoded.
-struct Walk {
-    v4: RunsBuilder<u32>,
-    v6: RunsBuilder<u64>,
-    by_offset: HashMap<usize, u32>,
-    records: Vec<Record>,
+/// The names of the fields of the record at `at`, for whoever gave us the wrong database.
+fn fields(file: &File, at: Option<u32>) -> String {
+    let mut names = Vec::new();
+    let values = file.values();
+    if let Some(Value::Map(fields)) = at.and_then(|at| values.at(at as usize)) {
+        // Every record was read before, so this one can be.
+        let _ = fields.each(|key, _| {
+            names.extend(values.text(key).map(String::from_utf8_lossy));
+            Some(Look::On)
+        });
+    }
+    if names.is_empty() { "no fields".into() } else { names.join(", ") }
 }
 
-impl Default for Walk {
-    fn default() -> Self {
-        Walk {
-            v4: RunsBuilder::new(),
-            v6: RunsBuilder::new(),
-            by_offset: HashMap::new(),
-            records: Vec::new(),
-        }
-    }
+/// One pass over the search tree: runs of record offsets, and every offset met.
+struct Walk<'f> {
+    file: &'f File,
+    found: Offsets,
+    /// Nodes that may still be visited. A tree of n nodes has n; three times that leaves room
+    /// for writers that share branches.
+    budget: u64,
 }
 
-impl Walk {
-    fn run(&mut self, reader: &Reader<Vec<u8>>) -> Result<(), MaxMindDbError> {
-        // A tree of n nodes has n + 1 leaves; three times that leaves room for writers that
-        // share branches, as the library's own verifier does. Leaves without data are asked
-        // for too, so that every turn of a walk in circles is counted.
-        let budget = (reader.metadata().node_count as usize).saturating_mul(3) + 1;
-        let options = WithinOptions::default().include_networks_without_data();
-        for (count, found) in reader.networks(options)?.enumerate() {
-            if count > budget {
-                return Err(MaxMindDbError::InvalidDatabase {
-                    message: "its search tree leads in circles".into(),
-                    offset: None,
-                });
-            }
-            let found = found?;
-            if let Some(offset) = found.offset() {
-                let record = self.record(offset, &found)?;
-                let net = found.network()?;
-                self.add(net.ip(), net.prefix(), record);
-            }
-        }
-        Ok(())
+impl<'f> Walk<'f> {
+    fn new(file: &'f File) -> Self {
+        let budget = 3 * u64::from(file.node_count());
+        Walk { file, found: Offsets::up_to(file.value_bytes()), budget }
     }
 
-    fn record(
+    /// Both families; `None` if the tree leads in circles or out of the file.
+    fn run(&mut self) -> Option<(RunsBuilder<u32>, RunsBuilder<u64>)> {
+        if !self.file.is_v6 {
+            let v4 = self.family(Side::Node(0), 32, None)?;
+            return Some((v4, RunsBuilder::new()));
+        }
+        // IPv4 is at ::/96, and again, by the same nodes, wherever IPv4 hides in IPv6: those
+        // clients are looked up as IPv4 (super::fold).
+        let mut top = Side::Node(0);
+        for _ in 0..96 {
+            let Side::Node(node) = top else { break };
+            [top, _] = self.file.node(node)?;
+        }
+        let aliased = match top {
+            Side::Node(node) => Some(node),
+            _ => None,
+        };
+        Some((self.family(top, 32, None)?, self.family(Side::Node(0), 128, aliased)?))
+    }
+
+    /// What is below `top`, where addresses have `end` bits, without the node `skipped`.
+    fn family<K: Key>(
         &mut self,
-        offset: usize,
-        found: &LookupResult<'_, Vec<u8>>,
-    ) -> Result<u32, MaxMindDbError> {
-        if let Some(&known) = self.by_offset.get(&offset) {
-            return Ok(known);
-        }
-        let id = self.records.len() as u32;
-        self.records.push(found.decode::<Raw<'_>>()?.unwrap_or_default().record());
-        self.by_offset.insert(offset, id);
-        Ok(id)
+        top: Side,
+        end: u32,
+        skipped: Option<u32>,
+    ) -> Option<RunsBuilder<K>> {
+        let mut descent = Descent { walk: self, runs: RunsBuilder::new(), end, skipped };
+        descent.enter(top, 0, 0)?;
+        Some(descent.runs)
     }
+}
 
-    fn add(&mut self, first: IpAddr, len: u8, record: u32) {
-        let ones = |bits: u32| u64::MAX.checked_shr(64 - bits + u32::from(len)).unwrap_or(0);
-        match first {
-            IpAddr::V4(ip) => {
-                let first = u64::from(ip.to_bits());
-                self.v4.add(first, first | ones(32), record);
+/// The walk over one family.
+struct Descent<'w, 'f, K> {
+    walk: &'w mut Walk<'f>,
+    runs: RunsBuilder<K>,
+    end: u32,
+    skipped: Option<u32>,
+}
+
+impl<K: Key> Descent<'_, '_, K> {
+    /// Takes what `side` leads to, which the first `len` bits of the key `first` led to.
+    fn enter(&mut self, side: Side, first: u64, len: u32) -> Option<()> {
+        match side {
+            Side::Empty => {}
+            Side::Value(offset) => {
+                self.walk.found.insert(offset);
+                let rest = K::MAX.checked_shr(len).unwrap_or(0);
+                self.runs.add(first, first | rest, offset);
             }
-            IpAddr::V6(ip) => {
-                let first = (ip.to_bits() >> 64) as u64;
-                self.v6.add(first, first | ones(64), record);
+            Side::Node(node) if self.skipped == Some(node) => {}
+            Side::Node(node) => {
+                self.walk.budget = self.walk.budget.checked_sub(1)?;
+                if len == self.end {
+                    return None;
+                }
+                let [left, right] = self.walk.file.node(node)?;
+                // Zero beyond the bits of a key: there, the first of several leaves counts.
+                let bit = (K::MAX - (K::MAX >> 1)).checked_shr(len).unwrap_or(0);
+                self.enter(left, first, len + 1)?;
+                self.enter(right, first | bit, len + 1)?;
             }
         }
+        Some(())
     }
 }
 
-/// A record, cut down to what steering uses.
-#[derive(Clone, Debug, Default)]
-struct Record {
-    country: Option<Country>,
-    continent: Option<Continent>,
-    subdivision: Option<Subdivision>,
-    has_city: bool,
-    at: Option<Coordinates>,
-    asn: Option<u32>,
-}
+/// A set of offsets as a bit each: what is met three million times must cost nothing to look up.
+struct Offsets(Vec<u64>);
 
-impl Record {
-    /// Placed no finer than a country: any point it gives is the country's default point.
-    fn is_country_level(&self) -> bool {
-        self.subdivision.is_none() && !self.has_city
+impl Offsets {
+    fn up_to(len: usize) -> Self {
+        Offsets(vec![0; len.div_ceil(64)])
     }
-    /// Whether it says anything at all.
-    fn is_empty(&self) -> bool {
-        self.country.is_none() && self.continent.is_none() && self.asn.is_none()
+    fn insert(&mut self, offset: u32) {
+        // The file has checked that every offset is below its length.
+        self.0[offset as usize / 64] |= 1 << (offset % 64);
     }
-    fn location(&self, default_points: &HashSet<(u32, u32)>) -> Location {
-        let own =
-            |at: &Coordinates| !self.is_country_level() && !default_points.contains(&bits(*at));
-        let at = self.at.filter(own);
-        let facts = self.country.and_then(distance::country);
-        Location {
-            country: self.country,
-            continent: self.continent.or(facts.map(|facts| facts.continent)),
-            subdivision: self.subdivision,
-            at,
-            accuracy: Accuracy::of(at, self.subdivision),
-            asn: self.asn,
+    fn ranked(self) -> RankedOffsets {
+        let mut before = Vec::with_capacity(self.0.len());
+        let mut count = 0;
+        for word in &self.0 {
+            before.push(count);
+            count += word.count_ones();
         }
+        RankedOffsets { words: self.0, before }
     }
 }
 
-fn bits(at: Coordinates) -> (u32, u32) {
-    (at.lat.to_bits(), at.lon.to_bits())
+/// The set when it is complete: each offset has a number, in their order.
+struct RankedOffsets {
+    words: Vec<u64>,
+    /// How many offsets are in earlier words.
+    before: Vec<u32>,
+}
+
+impl RankedOffsets {
+    fn rank(&self, offset: u32) -> usize {
+        let word = offset as usize / 64;
+        let lower = self.words[word] & ((1 << (offset % 64)) - 1);
+        (self.before[word] + lower.count_ones()) as usize
+    }
+    fn offsets(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..).zip(&self.words).flat_map(|(index, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                rest &= rest - 1;
+                Some(index * 64 + bit)
+            })
+        })
+    }
 }
 
 /// Distinct locations, and which record is which.
-struct Places {
+struct Distinct {
     locations: Vec<Location>,
     by_record: Vec<u32>,
 }
 
-impl Places {
+impl Distinct {
     fn of(records: &[Record]) -> Self {
         // The trap (DESIGN §5, Latency): GeoLite2 gives 37.751, -97.822 to most of the United
         // States. Whatever point a country-level record has is a default, whoever shares it.
-        let country_level = records.iter().filter(|r| r.is_country_level());
-        let default_points = country_level.filter_map(|r| r.at.map(bits)).collect();
+        let default_points = records.iter().filter_map(Record::default_point).collect();
         let mut known = HashMap::new();
         let mut locations = Vec::new();
         let by_record = records.iter().map(|record| {
@@ -231,129 +271,7 @@ impl Places {
             })
         });
         let by_record = by_record.collect();
-        Places { locations, by_record }
-    }
-    fn of_record(&self, record: u32) -> u32 {
-        self.by_record.get(record as usize).copied().unwrap_or(NOWHERE)
-    }
-}
-
-/// A record as vendors write it; what is absent in one schema is present in another.
-#[derive(Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Raw<'a> {
-    country: Loose<'a>,
-    registered_country: Loose<'a>,
-    continent: Loose<'a>,
-    country_code: Loose<'a>,
-    continent_code: Loose<'a>,
-    subdivisions: Loose<'a>,
-    city: Loose<'a>,
-    location: Loose<'a>,
-    #[serde(alias = "lat")]
-    latitude: Loose<'a>,
-    #[serde(alias = "lng")]
-    longitude: Loose<'a>,
-    autonomous_system_number: Loose<'a>,
-    asn: Loose<'a>,
-}
-
-impl Raw<'_> {
-    fn record(&self) -> Record {
-        let lat = self.location.lat.or_else(|| self.latitude.number());
-        let lon = self.location.lon.or_else(|| self.longitude.number());
-        let countries = [&self.country_code, &self.country, &self.registered_country];
-        let continents = [&self.continent_code, &self.continent];
-        Record {
-            country: countries.iter().find_map(|c| Country::parse(c.text?)).map(distance::current),
-            continent: continents.iter().find_map(|c| Continent::parse(c.text?)),
-            subdivision: self.subdivisions.text.and_then(Subdivision::parse),
-            has_city: self.city.says_something,
-            at: lat.zip(lon).and_then(|(lat, lon)| distance::checked_coordinates(lat, lon)),
-            asn: self.autonomous_system_number.asn().or_else(|| self.asn.asn()),
-        }
-    }
-}
-
-/// Any value, seen with a vendor's eyes half shut: MaxMind nests codes and coordinates in
-/// maps, others write them bare, and numbers as text.
-#[derive(Clone, Copy, Default)]
-struct Loose<'a> {
-    /// Bare text, or the `iso_code` or `code` of a map, or of the first entry of a list.
-    text: Option<&'a str>,
-    number: Option<f64>,
-    lat: Option<f64>,
-    lon: Option<f64>,
-    says_something: bool,
-}
-
-impl Loose<'_> {
-    fn number(&self) -> Option<f64> {
-        self.number.or_else(|| self.text?.parse().ok())
-    }
-    /// `15169` or `AS15169`.
-    fn asn(&self) -> Option<u32> {
-        let written = self.text.map(|t| t.strip_prefix("AS").unwrap_or(t));
-        let given = self.number.filter(|n| (0.0..=f64::from(u32::MAX)).contains(n));
-        written.and_then(|t| t.parse().ok()).or(given.map(|n| n as u32))
-    }
-    fn of_number(number: f64) -> Self {
-        Loose { number: Some(number), says_something: true, ..Loose::default() }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(LooseVisitor)
-    }
-}
-
-struct LooseVisitor;
-
-impl<'de> de::Visitor<'de> for LooseVisitor {
-    type Value = Loose<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text, a number, a map or a list")
-    }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Loose<'de>, E> {
-        Ok(Loose { text: Some(text), says_something: !text.is_empty(), ..Loose::default() })
-    }
-    fn visit_f64<E>(self, number: f64) -> Result<Loose<'de>, E> {
-        Ok(Loose::of_number(number))
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<Loose<'de>, E> {
-        Ok(Loose::of_number(number as f64))
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<Loose<'de>, E> {
-        Ok(Loose::of_number(number as f64))
-    }
-    fn visit_u128<E>(self, _: u128) -> Result<Loose<'de>, E> {
-        Ok(Loose::default())
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<Loose<'de>, E> {
-        Ok(Loose::default())
-    }
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<Loose<'de>, E> {
-        Ok(Loose::default())
-    }
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Loose<'de>, A::Error> {
-        let mut found = Loose::default();
-        while let Some(key) = map.next_key::<&str>()? {
-            found.says_something = true;
-            match key {
-                "iso_code" | "code" => found.text = map.next_value::<Loose<'_>>()?.text,
-                "latitude" => found.lat = map.next_value::<Loose<'_>>()?.number(),
-                "longitude" => found.lon = map.next_value::<Loose<'_>>()?.number(),
-                _ => drop(map.next_value::<de::IgnoredAny>()?),
-            }
-        }
-        Ok(found)
-    }
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Loose<'de>, A::Error> {
-        let first = list.next_element()?.unwrap_or_default();
-        while list.next_element::<de::IgnoredAny>()?.is_some() {}
-        Ok(first)
+        Distinct { locations, by_record }
     }
 }
 

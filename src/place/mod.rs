@@ -1,7 +1,8 @@
 //! Where a client is: from an address to what steering may know of it.
 //!
-//! [`mmdb`] and [`embedded`] each give a [`LocationTable`]; [`map`] compiles one, with the
-//! networks operators write, into a [`ClientMap`], the only thing here a query touches.
+//! [`mmdb`] and [`embedded`] each give a [`Database`]; those that say different things make a
+//! [`LocationTable`], which [`map`] compiles, with the networks operators write, into a
+//! [`ClientMap`], the only thing here a query touches.
 //! [`fold()`] sees through IPv4 hidden in IPv6, [`distance`] and [`latency`] say how far a region
 //! is, [`space()`] how much of the address space each class has, and [`build`] makes the table that is
 //! embedded. The room must not know policies,
@@ -14,6 +15,7 @@ pub mod distance;
 pub mod embedded;
 pub mod fold;
 pub mod latency;
+mod lazy;
 pub mod locate;
 pub mod map;
 pub mod mmdb;
@@ -27,12 +29,13 @@ mod space;
 mod table;
 
 pub use fold::{fold, fold_net};
+pub use lazy::LazyTable;
 pub use locate::{Continent, Country, Location, Subdivision};
 pub use map::{ClientMap, Hit};
 pub use nets::ClassOf;
 pub use sets::ClassMask;
 pub use space::{SpaceCell, space};
-pub use table::{LocationTable, TableInfo, TableKind};
+pub use table::{Clash, Database, LocationTable, TableInfo, TableKind};
 
 /// SHA-256 of `bytes`, in lower-case hex.
 fn sha256_hex(bytes: &[u8]) -> String {

@@ -8,7 +8,7 @@ use super::{
     fold::Hiding,
     locate::Location,
     sets::{NONE, SetId},
-    table::{LocationTable, NOWHERE},
+    table::{NOWHERE, Spaces},
 };
 use crate::ids::Class;
 use ipnet::IpNet;
@@ -66,29 +66,30 @@ pub(super) fn overlay<E>(
     let mut stack: Vec<&Span> = Vec::new();
     let mut runs: Vec<ClassRun> = Vec::new();
     let mut place = NOWHERE;
+    // One turn for each stretch within one stack of networks.
     let mut next = Some(0);
     while let Some(at) = next {
-        let before = stack.len();
         stack.retain(|span| span.last() >= at);
-        let mut moved = before != stack.len();
         while let Some(span) = spans.next_if(|span| span.start == at) {
             stack.push(span);
-            moved = true;
         }
+        classes.enter(stack.iter().rev().map(|span| span.net));
+        let leave = stack.last().and_then(|span| span.last().checked_add(1));
+        let enter = spans.peek().map(|span| span.start);
+        next = leave.into_iter().chain(enter).min();
         while let Some((_, here)) = places.next_if(|(start, _)| *start <= at) {
             place = here;
         }
-        if moved {
-            classes.enter(stack.iter().rev().map(|span| span.net));
+        let mut start = at;
+        loop {
+            let set = classes.of(place)?;
+            if runs.last().is_none_or(|run| run.set != set) {
+                runs.push(ClassRun { start, set });
+            }
+            let is_here = |(start, _): &(u128, u32)| next.is_none_or(|next| *start < next);
+            let Some(turn) = places.next_if(is_here) else { break };
+            (start, place) = turn;
         }
-        let set = classes.of(place)?;
-        if runs.last().is_none_or(|run| run.set != set) {
-            runs.push(ClassRun { start: at, set });
-        }
-        let leave = stack.last().and_then(|span| span.last().checked_add(1));
-        let enter = spans.peek().map(|span| span.start);
-        let turn = places.peek().map(|(start, _)| *start);
-        next = [leave, enter, turn].into_iter().flatten().min();
     }
     classes.enter([].into_iter());
     Ok(runs)
@@ -99,7 +100,7 @@ pub type ClassOf<'f, E> = dyn FnMut(Option<&Location>, &[u32]) -> Result<Class, 
 
 /// Asks the map's maker for the class of a location in a stack of networks, once for each.
 pub(super) struct Classes<'t, 'f, E> {
-    table: Option<&'t LocationTable>,
+    spaces: Option<&'t Spaces>,
     class_of: &'f mut ClassOf<'f, E>,
     stack: Vec<u32>,
     stack_id: u32,
@@ -113,15 +114,15 @@ pub(super) struct Classes<'t, 'f, E> {
 }
 
 impl<'t, 'f, E> Classes<'t, 'f, E> {
-    pub(super) fn new(table: Option<&'t LocationTable>, class_of: &'f mut ClassOf<'f, E>) -> Self {
+    pub(super) fn new(spaces: Option<&'t Spaces>, class_of: &'f mut ClassOf<'f, E>) -> Self {
         Classes {
-            table,
+            spaces,
             class_of,
             stack: Vec::new(),
             stack_id: 0,
             stacks: HashMap::from([(Vec::new(), 0)]),
             known: HashMap::new(),
-            plain: vec![None; table.map_or(0, |table| table.locations().len())],
+            plain: vec![None; spaces.map_or(0, |spaces| spaces.locations.len())],
             given: Vec::new(),
         }
     }
@@ -130,14 +131,19 @@ impl<'t, 'f, E> Classes<'t, 'f, E> {
         let fresh = self.stacks.len() as u32;
         self.stack_id = *self.stacks.entry(self.stack.clone()).or_insert(fresh);
     }
+    #[inline]
     fn of(&mut self, place: u32) -> Result<SetId, E> {
         if place == NOWHERE && self.stack.is_empty() {
             return Ok(NONE);
         }
-        if let Some(known) = self.recall(place) {
-            return Ok(known.0);
+        match self.recall(place) {
+            Some(known) => Ok(known.0),
+            None => self.ask(place),
         }
-        let location = self.table.and_then(|table| table.location(place));
+    }
+    #[cold]
+    fn ask(&mut self, place: u32) -> Result<SetId, E> {
+        let location = self.spaces.and_then(|spaces| spaces.location(place));
         let class = (self.class_of)(location, &self.stack)?;
         match self.plain.get_mut(place as usize) {
             Some(plain) if self.stack.is_empty() => *plain = Some(class),

@@ -30,10 +30,11 @@ pub fn space(map: Option<&ClientMap>, table: &LocationTable) -> Vec<SpaceCell> {
     let mut add = |class, country, addresses| {
         *found.entry((class, country)).or_default() += addresses;
     };
-    let starts = table.v4.iter_keys().skip(1).map(|(start, _)| start);
+    let Some((runs, locations)) = table.places_v4() else { return Vec::new() };
+    let starts = runs.iter_keys().skip(1).map(|(start, _)| start);
     let ends = starts.chain([1 << 32]);
-    for ((start, place), end) in table.v4.iter_keys().zip(ends) {
-        let Some(location) = table.location(place) else { continue };
+    for ((start, place), end) in runs.iter_keys().zip(ends) {
+        let Some(location) = locations.get(place as usize) else { continue };
         let Some(map) = map else {
             add(Class(0), location.country, end - start);
             continue;

@@ -33,7 +33,7 @@ pub enum RdataProblem {
 }
 
 /// The rdata of one RRset, ready to be copied into a reply: never empty, without duplicates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rdatas {
     rtype: Rtype,
     count: u16,
@@ -45,7 +45,7 @@ pub struct Rdatas {
 
 /// The bytes of a set, in one block or in none, because a server holds millions of these: a
 /// name with one address costs no allocation, 32 bytes less, and one cache miss less to answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Data {
     /// Few bytes, zeros behind them.
     Here {

@@ -12,7 +12,7 @@ use super::lookup::{APEX, Zone};
 use super::names::Names;
 use super::problem::{At, Severity, ZoneProblem};
 use super::rrset::{NONE, Owned, Rrset};
-use super::{check, link};
+use super::{check, link, share};
 use crate::units::Ttl;
 use crate::wire::types::{Rclass, Rtype};
 use crate::wire::{Name, Rdatas};
@@ -60,6 +60,11 @@ impl ZoneBuilder {
             steered: Vec::new(),
             problems: Vec::new(),
         }
+    }
+
+    /// The zone's own name.
+    pub fn apex(&self) -> &Name {
+        &self.apex
     }
 
     /// Adds a record. Only data of class IN at or below the apex belongs into a zone
@@ -114,11 +119,15 @@ impl ZoneBuilder {
         link::link_tree(&mut draft);
         check::check(&mut draft);
         link::link_companions(&mut draft);
-        let Draft { mut zone, mut problems, .. } = draft;
+        let (mut zone, mut problems) = draft.finish();
         problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        zone.names.shrink();
         let sound = problems.iter().all(|problem| problem.severity < Severity::Error);
-        (sound.then_some(zone), problems)
+        if !sound {
+            return (None, problems);
+        }
+        share::share(&mut zone);
+        zone.names.shrink();
+        (Some(zone), problems)
     }
 
     /// The node of `owner`, made if need be; `None`, with a problem noted, if it lies outside.
@@ -183,7 +192,7 @@ impl ZoneBuilder {
             owned.rrset_count += 1;
             owned.has_dname |= rrset.rtype() == Rtype::DNAME;
             rrsets.push(rrset);
-            draft.ends.push((range.start, range.end));
+            draft.ends.push((range.start as u32, range.end as u32));
         }
         draft.zone.rrsets = rrsets.into();
         draft.held = self.held;
@@ -202,7 +211,7 @@ pub(super) struct Draft {
     pub steered: Vec<(u32, At)>,
     held: Vec<Held>,
     /// For each RRset of the zone, which of `held` it is made of: first, and one past the last.
-    ends: Vec<(usize, usize)>,
+    ends: Vec<(u32, u32)>,
     rdata: Vec<u8>,
     files: Vec<Arc<Path>>,
 }
@@ -233,6 +242,11 @@ impl Draft {
         }
     }
 
+    /// What is left when nothing needs to be looked up any more.
+    fn finish(self) -> (Zone, Vec<ZoneProblem>) {
+        (self.zone, self.problems)
+    }
+
     fn held_at(&self, held: &Held) -> At {
         At { file: self.files[held.file as usize].clone(), line: held.line }
     }
@@ -244,7 +258,7 @@ impl Draft {
     /// The records of the zone's RRset at `index`: rdata and place.
     pub(super) fn records(&self, index: usize) -> impl Iterator<Item = (&[u8], At)> {
         let (start, end) = self.ends[index];
-        let held = self.held[start..end].iter();
+        let held = self.held[start as usize..end as usize].iter();
         held.map(|held| (self.held_rdata(held), self.held_at(held)))
     }
 
@@ -257,7 +271,7 @@ impl Draft {
 
     /// Where the RRset at `index` begins.
     pub(super) fn rrset_at(&self, index: usize) -> At {
-        self.held_at(&self.held[self.ends[index].0])
+        self.held_at(&self.held[self.ends[index].0 as usize])
     }
 
     /// Where anything of `node` was written; the zone's own place for an empty node.

@@ -8,7 +8,7 @@
 //! of the place it is included at; behind it origin and owner are what they were before, while a
 //! `$TTL` in it stays (RFC 2308 §4: "all resource records appearing after the directive").
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -31,14 +31,20 @@ const INCLUDE_DEPTH_MAX: usize = 8;
 const PROBLEMS_MAX: usize = 1_000;
 
 /// A text and where it stands.
-#[derive(Clone, Debug)]
 pub struct Source<'t> {
     /// The file; includes are relative to its folder.
     pub path: Arc<Path>,
     /// The line of the file on which the text begins, from 1; not 1 for text inside a TOML file.
     pub first_line: u32,
-    /// The text.
-    pub text: &'t str,
+    /// The text, read as it is needed.
+    pub text: Text<'t>,
+}
+
+impl<'t> Source<'t> {
+    /// A text that is in memory.
+    pub fn held(path: Arc<Path>, first_line: u32, text: &'t str) -> Self {
+        Source { path, first_line, text: Box::new(text.as_bytes()) }
+    }
 }
 
 /// One resource record as written.
@@ -58,8 +64,11 @@ pub struct Record {
     pub at: At,
 }
 
-/// Opens the file at a path for reading it whole.
-pub type Loader<'l> = dyn Fn(&Path) -> io::Result<String> + 'l;
+/// A text that is read from its beginning to its end, once.
+pub type Text<'t> = Box<dyn Read + 't>;
+
+/// Opens the file at a path.
+pub type Loader<'l> = dyn Fn(&Path) -> io::Result<Text<'l>> + 'l;
 
 /// Reads all records of `source` and of what it includes into `sink`, and returns everything
 /// that is wrong with them. A broken entry is left out and reading goes on behind it.
@@ -67,7 +76,7 @@ pub type Loader<'l> = dyn Fn(&Path) -> io::Result<String> + 'l;
 /// Names are relative to `origin`. A record without a TTL gets that of the last `$TTL`, which
 /// `default_ttl` stands in for, else that of the record before it (RFC 1035 §5.1).
 pub fn read(
-    source: &Source<'_>,
+    source: Source<'_>,
     loader: &Loader<'_>,
     origin: &Name,
     default_ttl: Option<Ttl>,
@@ -88,8 +97,8 @@ pub fn read(
 }
 
 /// What one entry, and the next, depend on.
-struct Reader<'r> {
-    loader: &'r Loader<'r>,
+struct Reader<'r, 'l> {
+    loader: &'r Loader<'l>,
     sink: &'r mut dyn FnMut(Record),
     problems: Vec<ZoneProblem>,
     origin: Origin,
@@ -106,26 +115,36 @@ struct Reader<'r> {
 /// Why an entry was left out, and the byte of it to point at.
 type Refusal = BadData;
 
-impl Reader<'_> {
-    fn file(&mut self, source: &Source<'_>) {
-        self.open.push(source.path.clone());
-        for entry in Entries::new(source.text) {
-            let (place, refusal) = match entry {
-                Ok(entry) => match self.entry(source, &entry) {
-                    Ok(()) => continue,
-                    Err(refusal) => (entry.place(refusal.offset), refusal),
-                },
-                Err((broken, place)) => (place, BadData::new(0, broken.to_string())),
+impl Reader<'_, '_> {
+    fn file(&mut self, Source { path, first_line, text }: Source<'_>) {
+        self.open.push(path.clone());
+        let start = At { file: path, line: first_line };
+        let mut entries = Entries::new(text);
+        let mut last_line = 0;
+        while !self.is_hopeless() {
+            let (place, refusal) = match entries.next() {
+                Ok(None) => break,
+                Ok(Some(Ok(entry))) => {
+                    last_line = entry.line;
+                    match self.entry(&start, &entry) {
+                        Ok(()) => continue,
+                        Err(refusal) => (entry.place(refusal.offset), refusal),
+                    }
+                }
+                Ok(Some(Err((broken, place)))) => (place, BadData::new(0, broken.to_string())),
+                Err(error) => {
+                    let at = At { line: start.line + last_line, ..start };
+                    let message = format!("cannot be read any further: {error}");
+                    self.problems.push(ZoneProblem::error(&at, message));
+                    break;
+                }
             };
-            let at = At { file: source.path.clone(), line: source.first_line + place.line };
+            let at = At { line: start.line + place.line, ..start.clone() };
             let problem = ZoneProblem::error(&at, refusal.message).column(place.column + 1);
             self.problems.push(ZoneProblem { help: refusal.help, ..problem });
             if self.problems.len() >= PROBLEMS_MAX {
                 let message = format!("gave up after {PROBLEMS_MAX} problems");
                 self.problems.push(ZoneProblem::error(&at, message));
-            }
-            if self.is_hopeless() {
-                break;
             }
         }
         self.open.pop();
@@ -135,7 +154,8 @@ impl Reader<'_> {
         self.problems.len() > PROBLEMS_MAX
     }
 
-    fn entry(&mut self, source: &Source<'_>, entry: &Entry<'_>) -> Result<(), Refusal> {
+    /// An entry of the file that begins at `start`.
+    fn entry(&mut self, start: &At, entry: &Entry<'_>) -> Result<(), Refusal> {
         let mut tokens = entry.tokens();
         let first = match tokens.clone().next() {
             None => return Ok(()),
@@ -143,22 +163,22 @@ impl Reader<'_> {
         };
         if !first.quoted && first.text.starts_with('$') {
             tokens.next();
-            return self.directive(source, entry, first, tokens);
+            return self.directive(start, entry, first, tokens);
         }
-        let at = At { file: source.path.clone(), line: source.first_line + entry.line };
+        let at = At { line: start.line + entry.line, ..start.clone() };
         self.record(entry, at, false)
     }
 
     fn directive(
         &mut self,
-        source: &Source<'_>,
+        start: &At,
         entry: &Entry<'_>,
         name: Token<'_>,
         mut tokens: Tokens<'_>,
     ) -> Result<(), Refusal> {
         let word = name.text.to_ascii_uppercase();
         if word == "$GENERATE" {
-            return self.generate(source, entry, name, tokens);
+            return self.generate(start, entry, name, tokens);
         }
         let missing = || BadData::new(name.start, format!("`{word}` needs an argument"));
         match word.as_str() {
@@ -176,7 +196,7 @@ impl Reader<'_> {
                 let file = tokens.next().ok_or_else(missing)?;
                 let origin = tokens.next().map(|token| self.name(token)).transpose()?;
                 end(tokens)?;
-                self.include(source, file, origin)?;
+                self.include(start, file, origin)?;
             }
             _ => {
                 let message = format!("`{}` is not a directive", name.text);
@@ -189,12 +209,12 @@ impl Reader<'_> {
 
     fn include(
         &mut self,
-        source: &Source<'_>,
+        start: &At,
         file: Token<'_>,
         origin: Option<Name>,
     ) -> Result<(), Refusal> {
         let refuse = |message: String| Err(BadData::new(file.start, message));
-        let folder = source.path.parent().unwrap_or(Path::new(""));
+        let folder = start.file.parent().unwrap_or(Path::new(""));
         let path: Arc<Path> = folder.join(file.text).into();
         if self.open.contains(&path) {
             return refuse(format!("`{}` includes itself", path.display()));
@@ -210,14 +230,14 @@ impl Reader<'_> {
         if let Some(origin) = origin {
             self.origin = Origin::new(origin);
         }
-        self.file(&Source { path, first_line: 1, text: &text });
+        self.file(Source { path, first_line: 1, text });
         (self.origin, self.owner) = before;
         Ok(())
     }
 
     fn generate(
         &mut self,
-        source: &Source<'_>,
+        start: &At,
         entry: &Entry<'_>,
         name: Token<'_>,
         mut tokens: Tokens<'_>,
@@ -228,7 +248,7 @@ impl Reader<'_> {
         };
         let refuse = |why: BadGenerate| BadData::new(range.start, why.to_string());
         let template = Template::parse(&without_comments(entry, tokens)).map_err(refuse)?;
-        let at = At { file: source.path.clone(), line: source.first_line + entry.line };
+        let at = At { line: start.line + entry.line, ..start.clone() };
         let mut text = String::new();
         for number in Range::parse(range.text).map_err(refuse)?.numbers() {
             template.fill(number, &mut text).map_err(refuse)?;

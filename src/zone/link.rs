@@ -1,6 +1,8 @@
 //! How the nodes of a zone bear on each other: empty non-terminals, wildcards, zone cuts, and
 //! the addresses that go with an RRset. Worked out once, so that a lookup only follows indices.
 
+use std::collections::HashMap;
+
 use arrayvec::ArrayVec;
 
 use super::build::Draft;
@@ -98,13 +100,18 @@ fn row<'k>(rows: &'k mut Vec<Kin>, owned: &mut Owned) -> &'k mut Kin {
 /// Finds the addresses that go with each RRset whose records point to names.
 pub(super) fn link_companions(draft: &mut Draft) {
     let mut table = Vec::new();
+    let mut rows: HashMap<Companions, u32> = HashMap::new();
     for node in 0..draft.zone.names.len() as u32 {
         for index in draft.rrset_indices(node) {
             let companions = companions(draft, node, index);
-            if !companions.nodes.is_empty() {
-                draft.zone.rrsets[index].companions = table.len() as u32;
-                table.push(companions);
+            if companions.nodes.is_empty() {
+                continue;
             }
+            let row = *rows.entry(companions).or_insert_with_key(|companions| {
+                table.push(companions.clone());
+                table.len() as u32 - 1
+            });
+            draft.zone.rrsets[index].companions = row;
         }
     }
     draft.zone.companions = table.into();

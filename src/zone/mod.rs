@@ -3,7 +3,8 @@
 //! [`read`] turns text into [`Record`]s (`file`, with `text`, `scan` and `generate`);
 //! [`ZoneBuilder`] turns records and steered names into a [`Zone`] or says everything that is
 //! wrong with them (`build`, with `check` and `link`); [`Zone::lookup`] is RFC 1034 §4.3.2
-//! (`lookup`, on the table in `names` and what is in `rrset`); [`Zones`] finds the zone first.
+//! (`lookup`, on the table in `names` and `slots` and what is in `rrset`, of which equal parts
+//! stand once: `share`); [`Zones`] finds the zone first.
 //!
 //! A Zone never changes: reloading builds another. Lookups allocate nothing and take no lock.
 //! Must not know clients, policies, packets or sockets; a steered name is only marked here.
@@ -20,13 +21,15 @@ mod names;
 mod problem;
 mod rrset;
 mod scan;
+mod share;
+mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
 mod zones;
 
 pub use build::ZoneBuilder;
-pub use file::{Loader, Record, Source, read};
+pub use file::{Loader, Record, Source, Text, read};
 pub use lookup::{Lookup, Node, Zone};
 pub use problem::{At, Severity, ZoneProblem};
 pub use rrset::{Rrset, Steered};

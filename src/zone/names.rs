@@ -4,17 +4,14 @@
 //! labels in front of its apex, so that the apex itself is the empty key. Each key has a value
 //! and an index that never changes. Must not know what the values mean.
 //!
-//! Sizes: a slot has 8 bytes at a load of 3/4 at most, an entry 16 bytes and its value; keys of
-//! more than [`INLINE_MAX`] bytes stand in an arena. A lookup touches one slot's cache line and
-//! one entry's; the hash's upper half in the slot keeps others' entries out of it.
+//! Sizes: a slot has 8 bytes at a load of 3/4, an entry 16 bytes and its value; keys of more than
+//! [`INLINE_MAX`] bytes stand in an arena. A lookup touches one slot's cache line and one entry's.
 
+use super::slots::{EMPTY, Slots};
 use crate::wire::hash;
 
 /// The longest key that stands in the entry itself: `host123456`, or two short labels.
 const INLINE_MAX: usize = 15;
-
-/// A slot that holds nothing; so there are fewer entries than this.
-const EMPTY: u32 = u32::MAX;
 
 /// A table is full: 2³² entries, or 4 GiB of long names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,18 +21,10 @@ pub(super) struct TableFull;
 /// A map from names to `T`.
 #[derive(Clone, Debug)]
 pub(super) struct Names<T> {
-    /// A power of two of them, or none.
-    slots: Vec<Slot>,
+    slots: Slots,
     entries: Vec<Entry<T>>,
     /// The keys that are too long for their entry.
     arena: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    /// The upper half of the key's hash; the lower half chose the slot.
-    tag: u32,
-    entry: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +37,7 @@ struct Entry<T> {
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Names { slots: Vec::new(), entries: Vec::new(), arena: Vec::new() }
+        Names { slots: Slots::default(), entries: Vec::new(), arena: Vec::new() }
     }
 }
 
@@ -72,32 +61,13 @@ impl<T> Names<T> {
     /// The key at an index that this table gave out.
     #[inline]
     pub(super) fn key(&self, index: u32) -> &[u8] {
-        let entry = &self.entries[index as usize];
-        let len = usize::from(entry.key_len);
-        if len <= INLINE_MAX {
-            return &entry.key[..len];
-        }
-        let [a, b, c, d, ..] = entry.key;
-        let start = u32::from_le_bytes([a, b, c, d]) as usize;
-        &self.arena[start..start + len]
+        self.entries[index as usize].key(&self.arena)
     }
 
     /// The index of `key`, if it is in the table.
     #[inline]
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
-        let hash = hash(key);
-        let mask = self.slots.len().checked_sub(1)?;
-        let mut at = hash as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot.entry == EMPTY {
-                return None;
-            }
-            if slot.tag == tag(hash) && self.key(slot.entry) == key {
-                return Some(slot.entry);
-            }
-            at = (at + 1) & mask;
-        }
+        self.slots.find(hash(key), |index| self.key(index) == key)
     }
 
     /// The index of `key`, put into the table with `value` if it was not there.
@@ -125,40 +95,31 @@ impl<T> Names<T> {
             key: inline,
             value,
         });
-        if self.entries.len() * 4 > self.slots.len() * 3 {
-            self.grow();
-        } else {
-            self.occupy(hash(key), index);
-        }
+        let Names { slots, entries, arena } = self;
+        slots.insert(hash(key), index, |index| hash(entries[index as usize].key(arena)));
         Ok(index)
     }
 
     /// Gives back the memory that growing has left over.
     pub(super) fn shrink(&mut self) {
-        self.entries.shrink_to_fit();
-        self.arena.shrink_to_fit();
-    }
-
-    fn grow(&mut self) {
-        let empty = Slot { tag: 0, entry: EMPTY };
-        self.slots = vec![empty; (self.slots.len() * 2).max(4)];
-        for index in 0..self.entries.len() as u32 {
-            self.occupy(hash(self.key(index)), index);
-        }
-    }
-
-    fn occupy(&mut self, hash: u64, entry: u32) {
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        while self.slots[at].entry != EMPTY {
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = Slot { tag: tag(hash), entry };
+        let Names { slots, entries, arena } = self;
+        slots.shrink(|index| hash(entries[index as usize].key(arena)));
+        entries.shrink_to_fit();
+        arena.shrink_to_fit();
     }
 }
 
-fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
+impl<T> Entry<T> {
+    #[inline]
+    fn key<'k>(&'k self, arena: &'k [u8]) -> &'k [u8] {
+        let len = usize::from(self.key_len);
+        if len <= INLINE_MAX {
+            return &self.key[..len];
+        }
+        let [a, b, c, d, ..] = self.key;
+        let start = u32::from_le_bytes([a, b, c, d]) as usize;
+        &arena[start..start + len]
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +136,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_as_small_as_the_header_says() {
-        assert_eq!(size_of::<Slot>(), 8);
         assert_eq!(size_of::<Entry<[u32; 4]>>(), 32);
     }
 

@@ -11,7 +11,7 @@ use crate::wire::types::Rtype;
 pub(super) const NONE: u32 = u32::MAX;
 
 /// One RRset: the records of a name that have one type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rrset {
     /// How long it may be kept, the same for all its records (RFC 2181 §5.2).
     pub ttl: Ttl,
@@ -30,7 +30,7 @@ impl Rrset {
 }
 
 /// The nodes whose addresses belong into the additional section of a reply with some RRset.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Companions {
     /// Those without which a referral is of no use stand first.
     pub nodes: Box<[u32]>,
@@ -50,7 +50,7 @@ pub struct Steered {
 /// What a node owns, as the table of names keeps it: 16 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owned {
-    /// The first of its RRsets.
+    /// The first of its RRsets, which it may share with others.
     pub rrsets: u32,
     /// How many RRsets it has; sorted by type.
     pub rrset_count: u16,

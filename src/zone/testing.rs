@@ -26,9 +26,9 @@ pub(crate) fn build_bare(texts: &[(&str, u32)]) -> (Option<Zone>, Vec<ZoneProble
     let mut builder = ZoneBuilder::new(apex.clone(), at(0));
     let mut steered = 0;
     for &(text, first_line) in texts {
-        let source = Source { path: Path::new("zone").into(), first_line, text };
+        let source = Source::held(Path::new("zone").into(), first_line, text);
         let loader = |_: &Path| Err(io::ErrorKind::NotFound.into());
-        let problems = read(&source, &loader, &apex, None, &mut |record: Record| {
+        let problems = read(source, &loader, &apex, None, &mut |record: Record| {
             if record.rtype == Rtype(65400) {
                 let answers_cname = *record.rdata == [1];
                 builder.steer(&record.owner, steered, answers_cname, record.at);

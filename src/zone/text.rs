@@ -5,8 +5,13 @@
 //! where their tokens stand, so that a complaint points at one. It must not know what a token
 //! means; [`super::file`] does.
 
+use std::io::{self, Read};
+
 /// The longest entry: 64 KiB of rdata written as `\DDD` escapes, with room for comments.
 const ENTRY_BYTES_MAX: usize = 512 * 1024;
+
+/// How much is read at once: twice the longest entry, so that at most a third of it is moved.
+const READ_BYTES: u64 = 2 * ENTRY_BYTES_MAX as u64;
 
 /// One entry of a text: a line, or several held together by parentheses.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +33,8 @@ pub(super) enum Broken {
     StrayParenthesis,
     #[error("this entry is longer than {ENTRY_BYTES_MAX} bytes")]
     TooLong,
+    #[error("this is not UTF-8 text")]
+    NotText,
 }
 
 /// A place in a text: line and column, both from 0; the column counts bytes.
@@ -37,50 +44,85 @@ pub(super) struct Place {
     pub column: u32,
 }
 
-/// Cuts a text into entries. After an error it goes on at the next line.
-#[derive(Clone, Debug)]
-pub(super) struct Entries<'t> {
-    text: &'t str,
+/// Cuts a text into entries as it is read, so that no file need stand in memory whole. After an
+/// error it goes on at the next line.
+pub(super) struct Entries<'r> {
+    reader: Box<dyn Read + 'r>,
+    /// What was read and is not given out yet, from `at` on.
+    held: Vec<u8>,
     at: usize,
+    /// The line at `at`.
     line: u32,
+    /// The rest of the line at `at` belongs to an entry that was refused.
+    is_resuming: bool,
+    /// Nothing stands behind what is held.
+    is_at_end: bool,
 }
 
-impl<'t> Entries<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
-        Entries { text: text.strip_prefix('\u{feff}').unwrap_or(text), at: 0, line: 0 }
+impl<'r> Entries<'r> {
+    /// The entries of what `reader` gives.
+    pub(super) fn new(reader: Box<dyn Read + 'r>) -> Self {
+        let (held, at, line) = (Vec::new(), 0, 0);
+        Entries { reader, held, at, line, is_resuming: false, is_at_end: false }
     }
 
-    /// Leaves `at` behind the first line end at or after `from`.
-    fn resume_after(&mut self, from: usize) {
-        let rest = &self.text.as_bytes()[from..];
-        let skipped = rest.iter().position(|&b| b == b'\n');
-        self.at = skipped.map_or(self.text.len(), |n| from + n + 1);
-    }
-}
-
-impl<'t> Iterator for Entries<'t> {
-    type Item = Result<Entry<'t>, (Broken, Place)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (start, line) = (self.at, self.line);
-        if start >= self.text.len() {
-            return None;
+    /// The next entry, or why there is none at some place; `None` behind the last.
+    ///
+    /// # Errors
+    /// When reading fails; nothing comes behind that.
+    pub(super) fn next(&mut self) -> io::Result<Option<Result<Entry<'_>, (Broken, Place)>>> {
+        self.fill()?;
+        while self.is_resuming && self.at < self.held.len() {
+            self.resume();
+            self.fill()?;
         }
-        let rest = &self.text[start..];
-        match entry_length(rest.as_bytes()) {
-            Ok(length) => {
-                let text = &rest[..length];
-                self.at = start + length + 1;
+        let (start, line) = (self.at, self.line);
+        let rest = &self.held[start..];
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let length = entry_length(rest);
+        let text = match length {
+            Ok(length) => str::from_utf8(&rest[..length]).map_err(|_| (Broken::NotText, 0)),
+            Err(broken) => Err(broken),
+        };
+        Ok(Some(match text {
+            Ok(text) => {
+                self.at = (start + text.len() + 1).min(self.held.len());
                 self.line += 1 + newlines(text);
-                Some(Ok(Entry { text, line }))
+                Ok(Entry { text, line })
             }
             Err((why, offset)) => {
-                let place = Entry { text: rest, line }.place(offset);
-                self.resume_after(start + offset);
-                self.line = place.line + 1;
-                Some(Err((why, place)))
+                let place = place(rest, line, offset);
+                (self.at, self.line, self.is_resuming) = (start + offset, place.line, true);
+                Err((why, place))
             }
+        }))
+    }
+
+    /// Reads on until the longest entry there may be is held whole.
+    fn fill(&mut self) -> io::Result<()> {
+        if self.is_at_end || self.held.len() - self.at > ENTRY_BYTES_MAX + 1 {
+            return Ok(());
         }
+        let is_first = self.held.is_empty() && self.line == 0;
+        self.held.drain(..self.at);
+        self.at = 0;
+        let read = self.reader.by_ref().take(READ_BYTES).read_to_end(&mut self.held)?;
+        self.is_at_end = (read as u64) < READ_BYTES;
+        if is_first && self.held.starts_with("\u{feff}".as_bytes()) {
+            self.at = "\u{feff}".len();
+        }
+        Ok(())
+    }
+
+    /// Skips what is held of a line that was refused.
+    fn resume(&mut self) {
+        let rest = &self.held[self.at..];
+        let end = rest.iter().position(|&b| b == b'\n');
+        self.at = end.map_or(self.held.len(), |end| self.at + end + 1);
+        self.line += u32::from(end.is_some());
+        self.is_resuming = end.is_none();
     }
 }
 
@@ -96,10 +138,8 @@ fn entry_length(text: &[u8]) -> Result<usize, (Broken, usize)> {
                 open.pop().ok_or((Broken::StrayParenthesis, at))?;
             }
             b'"' => at = quote_end(text, at).ok_or((Broken::OpenQuote, at))?,
-            b';' => {
-                at = line_end(text, at);
-                continue;
-            }
+            // The line end itself is for the next turn.
+            b';' => at = line_end(text, at) - 1,
             b'\\' if text.get(at + 1).is_some_and(|&next| next != b'\n') => at += 1,
             _ => {}
         }
@@ -157,11 +197,16 @@ impl<'t> Entry<'t> {
 
     /// Line and column of a byte of the entry.
     pub(super) fn place(&self, offset: usize) -> Place {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
-        let lines = before.iter().filter(|&&b| b == b'\n').count();
-        Place { line: self.line + lines as u32, column: (before.len() - line_start) as u32 }
+        place(self.text.as_bytes(), self.line, offset)
     }
+}
+
+/// Line and column of the byte at `offset` of a `text` that begins on `line`.
+fn place(text: &[u8], line: u32, offset: usize) -> Place {
+    let before = &text[..offset.min(text.len())];
+    let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
+    let lines = before.iter().filter(|&&b| b == b'\n').count();
+    Place { line: line + lines as u32, column: (before.len() - line_start) as u32 }
 }
 
 /// A word of an entry.
@@ -257,7 +302,12 @@ mod tests {
             }
             Err((why, at)) => format!("{}:{} {why:?}", at.line, at.column),
         };
-        Entries::new(text).map(show).collect()
+        let mut entries = Entries::new(Box::new(text.as_bytes()));
+        let mut shown = Vec::new();
+        while let Some(entry) = entries.next().unwrap() {
+            shown.push(show(entry));
+        }
+        shown
     }
 
     #[test]
@@ -282,5 +332,39 @@ mod tests {
     #[test]
     fn byte_order_mark_and_carriage_returns_are_white_space() {
         assert_eq!(cut("\u{feff}a b\r\nc\r\n"), ["0:a|b", "1:c"]);
+    }
+
+    /// A text that comes a few bytes at a time.
+    struct Trickle<'t>(&'t [u8]);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            let most = to.len().min(7);
+            self.0.read(&mut to[..most])
+        }
+    }
+
+    #[test]
+    fn entries_are_whole_wherever_reading_was_cut() {
+        let line = |n: usize| format!("name{n:06} IN TXT ( \"{}\"\n ) ; {n}\n", "x".repeat(n % 90));
+        let text: String = (0..40_000).map(line).collect();
+        assert!(text.len() as u64 > 2 * READ_BYTES);
+        let mut entries = Entries::new(Box::new(Trickle(text.as_bytes())));
+        for n in 0..40_000 {
+            let entry = entries.next().unwrap().unwrap().unwrap();
+            assert_eq!((entry.line, format!("{}\n", entry.text)), (2 * n as u32, line(n)));
+        }
+        assert!(entries.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_entry_without_end_is_refused_and_its_line_skipped() {
+        let long = "y".repeat(4 * READ_BYTES as usize);
+        for (start, blamed) in
+            [("a ", "1:0 TooLong"), ("a ;", "1:0 TooLong"), ("a (", "1:2 OpenParenthesis")]
+        {
+            let text = format!("first\n{start}{long}\nlast\n");
+            assert_eq!(cut(&text), ["0:first", blamed, "2:last"], "{start}");
+        }
     }
 }

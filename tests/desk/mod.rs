@@ -17,10 +17,10 @@ use std::{
 };
 use tradewind::{
     compile::{Input, Memory, compile},
-    config::Sources,
+    config::{Progress, Sources},
     engine::Desk,
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
     steering::Steering,
     telemetry::{Telemetry, Via},
     verdict::{Sight, Standing, Standings},
@@ -91,9 +91,10 @@ impl Server {
         let input = Input {
             sources: &sources,
             last_good: &BTreeMap::new(),
-            locations: Some(&embedded::table()),
+            locations: Some(&LazyTable::embedded()),
             serials: &HashMap::new(),
             token: &|_| Err("there are no tokens here".into()),
+            progress: &Progress::default(),
             counter: &mut |_| CounterSlot(0),
         };
         let compiled = match compile(input, &mut Memory::default()) {

@@ -152,10 +152,14 @@ fn unsigned(out: &mut Vec<u8>, kind: u8, number: u64) {
 
 /// Type and size; types above 7 need a second byte.
 fn control(out: &mut Vec<u8>, kind: u8, size: usize) {
-    assert!(size < 29, "the short form of a size is enough for tests");
+    assert!(size < 285, "sizes of one byte more are enough for tests");
+    let short = size.min(29) as u8;
     if kind > 7 {
-        out.extend([size as u8, kind - 7]);
+        out.extend([short, kind - 7]);
     } else {
-        out.push(kind << 5 | size as u8);
+        out.push(kind << 5 | short);
+    }
+    if size >= 29 {
+        out.push((size - 29) as u8);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     failover::{self, Wait},
     ids::{FailoverId, RecordId, SlotId},
-    place::LocationTable,
+    place::LazyTable,
     snapshot::{FailoverDefinition, Snapshot},
     units::Ttl,
     verdict::Standing,
@@ -79,7 +79,7 @@ pub struct Operator {
     file: Option<PinFile>,
     /// Clients as they were last counted, and where they are: for rules that speak of shares.
     clients: Clients,
-    table: Option<Arc<LocationTable>>,
+    table: Option<Arc<LazyTable>>,
     drains: Arc<BTreeMap<u64, Progress>>,
     shown: SharedHand,
 }
@@ -223,7 +223,7 @@ impl Control {
     }
 
     /// Weighs clients by where `table` says that they are.
-    pub fn weigh_by(&mut self, table: Arc<LocationTable>) {
+    pub fn weigh_by(&mut self, table: Arc<LazyTable>) {
         self.operator.table = Some(table);
     }
 

@@ -7,7 +7,7 @@
 
 use crate::{
     ids::MapId,
-    place::{ClientMap, Country, LocationTable, SpaceCell, space},
+    place::{ClientMap, Country, LazyTable, SpaceCell, space},
     snapshot::Snapshot,
 };
 use std::sync::Arc;
@@ -18,23 +18,23 @@ type Map = Option<Arc<ClientMap>>;
 /// The address space of every map of one Snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
-    /// SHA-256 of the table it was counted in.
-    table: String,
+    /// The identity of the location data it was counted in.
+    data: Box<str>,
     /// Maps by identity; the one without a map is that of plans that do not depend on the client.
     spaces: Vec<(Map, Arc<[SpaceCell]>)>,
 }
 
 impl Clients {
     /// Counts for the maps of `snapshot`; what `known` has need not be counted again.
-    pub fn count(snapshot: &Snapshot, table: &LocationTable, known: &Clients) -> Clients {
-        let known = (known.table == table.info.sha256).then_some(known);
+    pub fn count(snapshot: &Snapshot, locations: &LazyTable, known: &Clients) -> Clients {
+        let known = (*known.data == *locations.identity()).then_some(known);
         let maps = snapshot.maps.iter().map(|map| Some(Arc::clone(map))).chain([None]);
         let of = |map: Map| {
             let before = known.and_then(|known| known.find(map.as_ref()));
-            let cells = before.unwrap_or_else(|| space(map.as_deref(), table).into());
+            let cells = before.unwrap_or_else(|| space(map.as_deref(), locations.table()).into());
             (map, cells)
         };
-        Clients { table: table.info.sha256.clone(), spaces: maps.map(of).collect() }
+        Clients { data: locations.identity().into(), spaces: maps.map(of).collect() }
     }
 
     /// The address space of the map `id` of `snapshot`; nothing if that map was not counted.

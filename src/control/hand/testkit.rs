@@ -4,10 +4,10 @@ use super::{Command, Done, Hand, Now, Refusal, Wish, clients::Clients, command::
 use crate::{
     clock::{Clock, Moment},
     compile::{CounterName, Input, Memory, compile},
-    config::Sources,
+    config::{Progress, Sources},
     control::publish::Control,
     ids::CounterSlot,
-    place::embedded,
+    place::LazyTable,
     snapshot::Snapshot,
     units::Weight,
 };
@@ -82,8 +82,9 @@ pub(super) fn compiled(server: &str, zones: &[&str]) -> Arc<Snapshot> {
     let input = Input {
         sources: &sources,
         last_good: &BTreeMap::new(),
-        locations: Some(&embedded::table()),
+        locations: Some(&LazyTable::embedded()),
         serials: &HashMap::new(),
+        progress: &Progress::default(),
         counter: &mut counter,
         token: &|_| Err("there are no tokens here".into()),
     };
@@ -209,7 +210,7 @@ impl Bench {
         let mut control = Control::new(Arc::clone(&clock) as Arc<dyn Clock>);
         control.install(Arc::clone(snapshot), 1);
         control.warm();
-        let clients = Clients::count(snapshot, &embedded::table(), &Clients::default());
+        let clients = Clients::count(snapshot, &LazyTable::embedded(), &Clients::default());
         Bench { control, clock, clients }
     }
 

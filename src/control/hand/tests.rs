@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Moment,
     ids::{Class, PlanId, RecordId},
-    place::{Continent, Country, embedded},
+    place::{Continent, Country, LazyTable, embedded},
     snapshot::Snapshot,
     steering::PlanSteering,
     verdict::Standing,
@@ -563,7 +563,7 @@ fn a_rule_may_want_time_between_changes_but_not_before_an_undo() {
 #[test]
 fn a_preview_counts_clients_by_address_space() {
     let table = embedded::table();
-    let clients = Clients::count(&FILES, &table, &Clients::default());
+    let clients = Clients::count(&FILES, &LazyTable::embedded(), &Clients::default());
     let bench = Bench::over(&FILES);
     let before = Standpoint::from(&*bench.control.world());
     let after_of = |text: &str| {
@@ -598,7 +598,8 @@ fn a_preview_counts_clients_by_address_space() {
     let european: u64 = cells
         .iter()
         .filter(|cell| {
-            let at = table.locations().iter().find(|l| l.country == cell.country);
+            let mut known = table.databases().iter().flat_map(|database| database.locations());
+            let at = known.find(|l| l.country == cell.country);
             at.is_some_and(|l| l.continent == Some(Continent::Europe))
         })
         .map(|cell| cell.addresses)

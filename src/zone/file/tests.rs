@@ -10,12 +10,13 @@ use std::fmt::Write as _;
 fn show_files(files: &HashMap<&str, &str>, default_ttl: Option<Ttl>) -> String {
     let loader = |path: &Path| {
         let text = path.to_str().and_then(|path| files.get(path));
-        text.map(|text| text.to_string()).ok_or(io::Error::from(io::ErrorKind::NotFound))
+        let text = text.map(|text| -> Text<'_> { Box::new(text.as_bytes()) });
+        text.ok_or(io::Error::from(io::ErrorKind::NotFound))
     };
     let mut shown = String::new();
-    let source = Source { path: Path::new("main").into(), first_line: 1, text: files["main"] };
+    let source = Source::held(Path::new("main").into(), 1, files["main"]);
     let origin = Name::parse("example").unwrap();
-    let problems = read(&source, &loader, &origin, default_ttl, &mut |record| {
+    let problems = read(source, &loader, &origin, default_ttl, &mut |record| {
         let data: Vec<_> = record
             .rdata
             .iter()
@@ -129,9 +130,9 @@ fn types_without_a_text_form_are_refused_with_the_way_out() {
     let mut problems = Vec::new();
     let text =
         "a LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m\nb 1 EUI48 00-00-5e-00-53-2a\n";
-    let source = Source { path: Path::new("z").into(), first_line: 10, text };
+    let source = Source::held(Path::new("z").into(), 10, text);
     let loader = |_: &Path| Err(io::ErrorKind::NotFound.into());
-    problems.extend(read(&source, &loader, &Name::root(), Some(Ttl::from_secs(1)), &mut |_| ()));
+    problems.extend(read(source, &loader, &Name::root(), Some(Ttl::from_secs(1)), &mut |_| ()));
     assert_eq!(problems[0].to_string(), "z:10:3: the data of `LOC` cannot be written as text here");
     assert!(problems[0].help.as_ref().unwrap().contains(r"`LOC \# "));
     assert_eq!(

@@ -170,14 +170,12 @@ fn rfc2308_3_negative_ttl_is_the_lesser_of_ttl_and_minimum() {
 #[test]
 fn the_root_can_be_a_zone() {
     let mut builder = crate::zone::ZoneBuilder::new(Name::root(), crate::zone::testing::at(0));
-    let source = crate::zone::Source {
-        path: std::path::Path::new("root").into(),
-        first_line: 1,
-        text: ". 9 SOA a b 1 2 3 4 5\n. 9 NS a\na 9 A 192.0.2.1\ncom 9 NS x.com\nx.com 9 A 192.0.2.1",
-    };
+    let text =
+        ". 9 SOA a b 1 2 3 4 5\n. 9 NS a\na 9 A 192.0.2.1\ncom 9 NS x.com\nx.com 9 A 192.0.2.1";
+    let source = crate::zone::Source::held(std::path::Path::new("root").into(), 1, text);
     let loader = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let add = &mut |record| builder.add(record);
-    assert_eq!(crate::zone::read(&source, &loader, &Name::root(), None, add), []);
+    assert_eq!(crate::zone::read(source, &loader, &Name::root(), None, add), []);
     let (zone, problems) = builder.build();
     assert_eq!(problems, []);
     let cases =

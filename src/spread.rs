@@ -1,0 +1,51 @@
+//! One piece of work for each of many things, over all cores.
+//!
+//! Results come back in the order of the things, whichever was done first, so that what is made
+//! of them does not depend on chance. Must not know what the work is.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+/// What `work` makes of each of `things`, in their order. Runs on this thread and as many others
+/// as there are cores to spare.
+///
+/// # Panics
+/// When `work` does.
+pub fn map<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        while let Some((index, thing)) = numbered(things, next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((index, work(thing)));
+        }
+        done
+    };
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (1..cores.min(things.len())).map(|_| scope.spawn(take)).collect();
+        let mut done = take();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn numbered<T>(things: &[T], index: usize) -> Option<(usize, &T)> {
+    things.get(index).map(|thing| (index, thing))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn results_stand_in_the_order_of_the_things() {
+        let things: Vec<u64> = (0..1_000).collect();
+        let squares = super::map(&things, |n| n * n);
+        assert!(squares.iter().zip(&things).all(|(square, n)| *square == n * n));
+        assert_eq!((squares.len(), super::map(&[], |n: &u64| *n).len()), (1_000, 0));
+    }
+}

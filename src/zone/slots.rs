@@ -1,0 +1,128 @@
+//! Hash → index: open addressing in slots of eight bytes, whatever it is that the indices stand
+//! for.
+//!
+//! At most three slots in four are taken; any number of slots will do, so that a finished table
+//! has no more than it needs ([`Slots::shrink`]) where powers of two would waste up to half. A
+//! probe touches one cache line, nearly always; half of the hash stands in the slot and keeps
+//! what does not match out of it. Must not know keys: whoever asks compares them.
+
+/// A slot that holds nothing; so every index is below this.
+pub(super) const EMPTY: u32 = u32::MAX;
+
+/// Slots of a table that grows from nothing.
+const FEWEST: usize = 4;
+
+/// Where things stand in a table, by the hash of what they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    taken: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// The lower half of the hash; the upper half chose the slot.
+    tag: u32,
+    index: u32,
+}
+
+impl Slots {
+    /// Slots for `count` things.
+    pub(super) fn with_capacity(count: usize) -> Self {
+        Slots { slots: vec![Slot { tag: 0, index: EMPTY }; slots_for(count)], taken: 0 }
+    }
+
+    /// The index with this `hash` for which `is_it` holds.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        let mut at = self.home(hash);
+        loop {
+            let slot = self.slots[at];
+            if slot.index == EMPTY {
+                return None;
+            }
+            if slot.tag == hash as u32 && is_it(slot.index) {
+                return Some(slot.index);
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// Adds `index`, which is not there yet; `hash_of` gives the hash of any that is.
+    pub(super) fn insert(&mut self, hash: u64, index: u32, hash_of: impl Fn(u32) -> u64) {
+        if (self.taken + 1) * 4 > self.slots.len() * 3 {
+            self.resize((self.slots.len() * 2).max(FEWEST), hash_of);
+        }
+        self.occupy(hash, index);
+    }
+
+    /// Gives back the slots that growing has left over.
+    pub(super) fn shrink(&mut self, hash_of: impl Fn(u32) -> u64) {
+        let enough = slots_for(self.taken);
+        if enough < self.slots.len() {
+            self.resize(enough, hash_of);
+        }
+    }
+
+    fn resize(&mut self, count: usize, hash_of: impl Fn(u32) -> u64) {
+        let empty = Slot { tag: 0, index: EMPTY };
+        let old = std::mem::replace(&mut self.slots, vec![empty; count]);
+        self.taken = 0;
+        for slot in old.iter().filter(|slot| slot.index != EMPTY) {
+            self.occupy(hash_of(slot.index), slot.index);
+        }
+    }
+
+    /// Adds `index`, which is not there yet, to a table that was made large enough for it.
+    pub(super) fn occupy(&mut self, hash: u64, index: u32) {
+        let mut at = self.home(hash);
+        while self.slots[at].index != EMPTY {
+            at = self.next(at);
+        }
+        self.slots[at] = Slot { tag: hash as u32, index };
+        self.taken += 1;
+    }
+
+    /// Where the search for a hash begins: its upper half, scaled to the number of slots.
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        (((hash >> 32) * self.slots.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        if at + 1 == self.slots.len() { 0 } else { at + 1 }
+    }
+}
+
+/// A third more than `count`, and one: a search ends at an empty slot.
+fn slots_for(count: usize) -> usize {
+    if count == 0 { 0 } else { count + count / 3 + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::hash;
+
+    #[test]
+    fn a_finished_table_has_a_third_more_slots_than_things() {
+        let hash_of = |index: u32| hash(&index.to_be_bytes());
+        for count in [0, 1, 3, 1_000, 100_001] {
+            let mut slots = Slots::default();
+            for index in 0..count {
+                slots.insert(hash_of(index), index, hash_of);
+            }
+            slots.shrink(hash_of);
+            assert!(slots.slots.len() * 3 <= count as usize * 4 + 3, "{count}");
+            for index in 0..count {
+                assert_eq!(slots.find(hash_of(index), |found| found == index), Some(index));
+            }
+            assert_eq!(slots.find(hash_of(count), |_| true), None, "{count}");
+        }
+        assert_eq!(size_of::<Slot>(), 8);
+    }
+}
