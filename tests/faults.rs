@@ -212,10 +212,11 @@ fn is_left_in_time(
         site.regions[0].set(Mood::well());
         site.regions[0].restart();
         let late = site.server.kept_waiting().saturating_sub(waited) * 2;
+        assert!(moved <= bound + late, "{what}: {moved:?}, bound {bound:?}, {late:?} late");
+        // What was measured while others had the processors is no figure.
         if late > KEPT_WAITING_MAX {
             continue;
         }
-        assert!(moved <= bound + late, "{what}: {moved:?}, bound {bound:?}, {late:?} late");
         (quiet, worst) = (quiet + 1, worst.max(moved));
         if quiet == 3 {
             break;

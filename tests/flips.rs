@@ -1,7 +1,7 @@
 //! H-2: ten thousand changes of verdict under load; every answer is of one World, of the newest
+//! one on every thread, and that within milliseconds of the probe that decided it.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-//! one on every thread, and that within milliseconds of the probe that decided it.
 
 mod support;
 

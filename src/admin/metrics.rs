@@ -100,17 +100,16 @@ pub fn unsettled(metrics: &mut Metrics, overview: &SharedOverview, hand: &Shared
 /// Adds how many clients may still be on the answers before each change.
 pub fn old_answers(metrics: &mut Metrics, moves: &Moves, clock: &Arc<dyn Clock>) {
     let (moves, clock, telemetry) = (moves.clone(), Arc::clone(clock), metrics.telemetry());
-    let help = "Share of clients that may still be on the answer before a change, by TTL and time \
-                (computed) and by the queries that came since (observed)";
+    let help = "Share of clients that may still be on the answer before the latest changes, the \
+                largest of any change: by TTL and time (computed), and by the queries that came \
+                since (observed)";
     metrics.add(Kind::Gauge, "old_answers", help, move |samples| {
-        for left in moves.left(&telemetry, clock.now()) {
-            let swap = left.swap.to_string();
-            let mut put = |by, share: f64| {
-                samples.put(&[("change", &*left.what), ("swap", &*swap), ("by", by)], share);
-            };
-            put("computed", left.computed);
-            left.observed.into_iter().for_each(|share| put("observed", share));
-        }
+        let left = moves.left(&telemetry, clock.now());
+        let largest = |shares: &mut dyn Iterator<Item = f64>| shares.fold(0.0, f64::max);
+        let computed = largest(&mut left.iter().map(|left| left.computed));
+        let observed = largest(&mut left.iter().filter_map(|left| left.observed));
+        samples.put(&[("by", "computed")], computed);
+        samples.put(&[("by", "observed")], observed);
     });
 }
 

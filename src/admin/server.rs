@@ -446,7 +446,9 @@ fn refused_with(refusal: &HandRefusal) -> StatusCode {
         | HandRefusal::NeedsReason
         | HandRefusal::Past(_)
         | HandRefusal::Once(_) => StatusCode::BAD_REQUEST,
-        HandRefusal::NothingWaits(_) | HandRefusal::Conflict(_) => StatusCode::CONFLICT,
+        HandRefusal::NothingWaits(_) | HandRefusal::NotYet | HandRefusal::Conflict(_) => {
+            StatusCode::CONFLICT
+        }
         HandRefusal::SamePerson { .. } | HandRefusal::Unsafe(_) => StatusCode::FORBIDDEN,
     }
 }

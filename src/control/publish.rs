@@ -412,9 +412,10 @@ impl Control {
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
     pub(super) fn settle(&mut self, old: &World, outcome: Outcome) {
         let Outcome { mut state, mut touched, mut asked, mut events, orders, since } = outcome;
+        touched.extend(self.advance(&old.snapshot, &mut state));
+        // Of a ramp that ended, too: who was drained by it is gone from here on.
         let failovers = touched.iter().flat_map(|plan| &old.snapshot.plan(*plan).failovers);
         asked.extend(failovers);
-        touched.extend(self.advance(&old.snapshot, &mut state));
         let (moved, transitions) =
             self.step_failovers(&old.snapshot, &mut state, Some(&asked), &orders);
         touched.extend(moved);

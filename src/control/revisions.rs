@@ -160,13 +160,16 @@ impl Revisions {
         Ok(Sources::restore(files))
     }
 
-    /// Lets the texts of `sources` that are not in memory be read from here, as far as they are
-    /// kept: the operator's files may change at any time.
+    /// Lets the texts of `sources` that are not in memory be read from here, and takes into memory
+    /// what is not kept (a full disk, two versions of one file in two zones): the operator's files
+    /// may change at any time, and what is in force must be there to be compiled again.
     pub fn stand_in_for(&self, sources: &mut Sources) {
         for content in sources.zone_contents_mut().filter(|content| content.text().is_none()) {
             let place = self.dir.join("objects").join(content.hash().to_string());
             if place.exists() {
                 content.stands_at(place.into());
+            } else if let Some(held) = content.hold() {
+                *content = held;
             }
         }
     }
@@ -257,9 +260,24 @@ fn seconds(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Progress;
 
     fn sources(text: &str) -> Sources {
         Sources::in_memory([("tradewind.toml", ""), ("zones/a.example.zone", text)])
+    }
+
+    #[test]
+    fn a_long_text_that_is_not_kept_is_taken_into_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (name, text) = (Path::new("zones/long.zone"), "n IN A 192.0.2.1\n".repeat(10_000));
+        fs::create_dir(dir.path().join("zones")).unwrap();
+        fs::write(dir.path().join("tradewind.toml"), "").unwrap();
+        fs::write(dir.path().join(name), &text).unwrap();
+        let mut sources = Sources::read(dir.path(), &Progress::default()).unwrap();
+        assert_eq!(sources.text(name), None);
+        Revisions::new(&dir.path().join("state")).stand_in_for(&mut sources);
+        fs::write(dir.path().join(name), "edited").unwrap();
+        assert_eq!(sources.text(name), Some(&*text));
     }
 
     #[test]

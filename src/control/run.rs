@@ -36,6 +36,8 @@ use tokio::{
 const COALESCE: Duration = Duration::from_millis(1);
 /// Replaced Worlds are looked after this often: datapath threads refresh once a second.
 const COLLECT: Duration = Duration::from_secs(1);
+/// The soonest that time is looked at again: below what anybody waits for, above a spin.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// An operator's change is answered when it is durable, or after this.
 const KEPT_WITHIN: Duration = Duration::from_secs(1);
@@ -80,6 +82,8 @@ pub struct Loop {
     /// What the first load came to, until [`Loop::run`] has it kept.
     begun: Option<Report>,
     published: Option<Moment>,
+    /// When time was last looked at.
+    ticked: Moment,
 }
 
 /// A load that was asked for.
@@ -109,7 +113,8 @@ impl Loop {
     ) -> Loop {
         control.watch_from(Arc::clone(&hooks.vantage));
         let (loader, queue) = (Some(loader), VecDeque::new());
-        Loop { control, loader, clock, hooks, shown, queue, begun: None, published: None }
+        let ticked = clock.now();
+        Loop { control, loader, clock, hooks, shown, queue, begun: None, published: None, ticked }
     }
 
     /// Publishes what the first load prepared. Steered names wait for [`Change::Warm`].
@@ -126,6 +131,10 @@ impl Loop {
             if job.is_none() {
                 job = self.next_load();
             }
+            // Looked at first: what comes in without a pause must not keep time from passing.
+            if self.until_tick().is_zero() {
+                self.tick();
+            }
             let pause = self.until_tick();
             tokio::select! {
                 change = changes.recv() => match change {
@@ -135,7 +144,7 @@ impl Loop {
                 },
                 done = finished(&mut job) => job = self.done(done),
                 () = heard.notified() => self.control.heard(),
-                () = sleep(pause) => self.control.tick(),
+                () = sleep(pause) => {}
             }
         }
     }
@@ -305,9 +314,19 @@ impl Loop {
         report
     }
 
+    fn tick(&mut self) {
+        self.ticked = self.clock.now();
+        self.control.tick();
+    }
+
+    /// How long until time alone has something to do: what control waits for, or a second after
+    /// it was last looked at. A wake-up that is overdue although it was just looked at waits for
+    /// something else, and is looked at again in a moment.
     fn until_tick(&self) -> Duration {
-        let wake = self.control.wake().map(|at| at.since(self.clock.now()));
-        wake.unwrap_or(COLLECT).min(COLLECT)
+        let now = self.clock.now();
+        let regular = self.ticked.after(COLLECT);
+        let wake = self.control.wake().map(|at| at.max(self.ticked.after(AGAIN)));
+        wake.unwrap_or(regular).min(regular).since(now)
     }
 }
 

@@ -397,7 +397,8 @@ impl Breaker {
         self.looked = now;
         let failures = proof.failures();
         if self.waiting.is_empty() {
-            (self.cut_off, self.mass) = (None, None);
+            step.news.extend(self.cut_off.take().map(|_| News::Reconnected));
+            step.news.extend(self.mass.take().map(|_| News::Recovered));
             return step;
         }
         if let Some(since) = self.cut_off

@@ -32,6 +32,10 @@ use std::{
 /// Failovers that are named to whoever makes them wait; more are listed by `approve`.
 const ASKING_NAMED: usize = 5;
 
+/// Failovers that wait of which it is worked out what would follow: for each all machines are
+/// stepped, on the thread that publishes. More are listed without.
+const FORESEEN: usize = 20;
+
 /// The hand as it is shown.
 #[derive(Clone, Debug, Default)]
 pub struct ShownHand {
@@ -260,6 +264,9 @@ impl Control {
         let now = Now { at: self.clock.now(), wall: self.clock.wall() };
         let old = self.publisher.world();
         let planned = self.operator.hand.planned(command, &self.operator.files, now)?;
+        if self.warming && !planned.orders.is_empty() {
+            return Err(Refusal::NotYet);
+        }
         let begins = planned.subject().map_or(now.at, |made| made.begins.max(now.at));
         let effect = planned.would.by(begins).effect(&self.operator.files, begins);
         let before = Standpoint::from(&*old);
@@ -318,11 +325,13 @@ impl Control {
         let old = self.publisher.world();
         let before = Standpoint::from(&*old);
         let effect = &self.operator.effect;
-        let waiting = self.latches.pending(&old.snapshot).map(|(id, active, pending)| {
+        let pending = self.latches.pending(&old.snapshot).enumerate();
+        let waiting = pending.map(|(nth, (id, active, pending))| {
             let definition = &old.snapshot.failovers[id.index()];
             let orders = [(id, failover::Command::Approve)];
             let state = &before.state;
-            let approved = self.foreseen(&old.snapshot, state, effect, &orders).ok();
+            let foreseen = || self.foreseen(&old.snapshot, state, effect, &orders).ok();
+            let approved = (nth < FORESEEN).then(foreseen).flatten();
             let plans = &old.snapshot.plans_of_failover[id.index()];
             let records = old.snapshot.records.iter().enumerate();
             let records = records.filter(|(_, record)| plans.contains(&record.plan));

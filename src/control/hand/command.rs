@@ -280,6 +280,9 @@ pub enum Refusal {
     /// It waits for nobody.
     #[error("{0}")]
     NothingWaits(String),
+    /// Failovers do nothing before the first results of health checks are in.
+    #[error("failovers wait for the first results of health checks; try again in a second")]
+    NotYet,
     /// `--break-glass` says nothing of why.
     #[error("--break-glass needs a --reason: it goes over safety rules, and people will ask")]
     NeedsReason,

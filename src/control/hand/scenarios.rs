@@ -223,6 +223,22 @@ fn a_failback_that_takes_an_override_away_is_one_publish() {
     assert_eq!(bench.control.world().state.courses[0].active, 0);
 }
 
+/// A drain over time ends where one at once begins: the failover has moved, and comes back by its
+/// own rule only.
+#[test]
+fn a_failover_moves_when_the_ramp_of_a_drain_is_over() {
+    let mut bench = pair("failback = \"manual\"");
+    bench.tell("drain pool:stable --over 60s").unwrap();
+    let active = |bench: &Bench| bench.control.world().state.courses[0].active;
+    bench.pass(59);
+    assert_eq!(active(&bench), 0);
+    bench.pass(2);
+    assert_eq!(active(&bench), 1);
+    bench.tell("undrain pool:stable").unwrap();
+    bench.pass(600);
+    assert_eq!(active(&bench), 1, "it waits for approval");
+}
+
 #[test]
 fn a_pin_lets_the_ramp_of_a_drain_stand_still() {
     let mut bench = pair("");

@@ -235,8 +235,10 @@ fn a_new_plan_keeps_what_is_known_and_forgets_who_left() {
     assert_eq!(bench.breaker.held_as("b/1"), Some(Held::Mass));
     let step = bench.rose("a/1");
     assert!(step.news.is_empty());
+    // What was held is gone: so is the alarm, with a word.
     bench.breaker.arrange([subject("c/1")], Settings::default());
-    assert_eq!(bench.step(200_000), Step::default());
+    assert_eq!(bench.step(200_000).news, [News::Recovered]);
+    assert_eq!(bench.step(200_001), Step::default());
 }
 
 #[test]
