@@ -14,8 +14,8 @@ use support::{await_some_for, figure, scratch::Scratch, server::Server};
 /// Enough that what a process holds anyway is lost in rounding: 1 MiB is 4 bytes a name.
 const NAMES: u64 = 250_000;
 
-/// DESIGN §6. A name with one address is an entry of 32 bytes, 4/3 slots of 8, and an RRset of
-/// 40: 83. The rest is for what the allocator rounds up and for longer names.
+/// DESIGN §6. A name with one address is an entry of 32 bytes, two slots of 8, and an RRset of 40:
+/// 88. The rest is for what the allocator rounds up and for longer names.
 const BYTES_A_NAME: u64 = 120;
 
 /// What the old zone, the new one and the records that wait to become sets may come to at once

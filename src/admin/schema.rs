@@ -240,9 +240,11 @@ impl HeldLine {
     pub fn words(&self) -> String {
         let HeldLine { why, falls, ends_in_s } = self;
         let ends = ends_in_s.map_or_else(String::new, |s| format!(" for {s:.0} s more"));
-        format!(
-            "{falls} falls are held{ends} ({why}; `tradewind confirm --falls` lets them through)"
-        )
+        let (are, them) = match falls {
+            1 => ("fall is", "it"),
+            _ => ("falls are", "them"),
+        };
+        format!("{falls} {are} held{ends} ({why}; `tradewind confirm --falls` lets {them} through)")
     }
 }
 

@@ -376,6 +376,10 @@ impl Control {
         let since = decided.map_or(since, |at| at.min(since));
         turned.extend(step.down);
         turned.extend(step.back);
+        // With the news, why the others are held is another thing to say of them.
+        if !step.news.is_empty() {
+            turned.extend(self.breaker.all_held(|_| true));
+        }
         let is_due = self.wake.is_some_and(|at| at <= self.clock.now());
         if turned.is_empty() && step.news.is_empty() && !is_due {
             return;

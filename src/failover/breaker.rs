@@ -469,7 +469,7 @@ impl Breaker {
     }
 
     /// Everything held for such a reason, by first failure.
-    fn all_held(&self, is: impl Fn(Held) -> bool) -> Vec<Arc<str>> {
+    pub fn all_held(&self, is: impl Fn(Held) -> bool) -> Vec<Arc<str>> {
         let held = self.targets.iter().filter_map(|(key, target)| match target.state {
             State::Held { why, fall, .. } if is(why) => Some((fall.first_failure, key)),
             _ => None,
