@@ -26,8 +26,8 @@ const BYTES_A_NAME_RELOADING: u64 = 2 * BYTES_A_NAME + 40 + BYTES_A_NAME * 3 / 2
 /// The allocator gives pages back over ten seconds after the last use; a busy machine gets more.
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// Of what DESIGN §6 speaks of one in twenty-five: 4,000 records over 100 trees of ten endpoints in twenty
-/// regions.
+/// One in twenty-five of what DESIGN §6 speaks of: 4,000 records over 100 trees of ten endpoints
+/// in twenty regions.
 const RECORDS: u64 = 4_000;
 /// As many as there are trees.
 const RECORDS_FEW: u64 = 100;

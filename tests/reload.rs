@@ -395,7 +395,7 @@ fn large_city(client: &str, version: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_location_database_reloaded_under_load_loses_and_delays_no_question() {
+fn a_location_database_reloaded_under_load_loses_no_question_and_stops_no_answers() {
     let client = "198.51.100.0/24";
     let folder = Scratch::with(&[
         ("tradewind.toml", SERVER),

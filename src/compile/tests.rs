@@ -1,4 +1,6 @@
 //! The operator's view of this room: what loads, what it becomes, and what is refused.
+//!
+//! Long, because it is a list of files and what is said of them.
 
 use super::{Compiled, CounterName, Input, Memory, compile};
 use crate::{

@@ -1,4 +1,6 @@
 //! Control over time: install, observe, tick, and what is written down of it.
+//!
+//! Long, because all of it is told over one bench.
 
 use super::{
     event::EventKind,

@@ -18,7 +18,8 @@
 //! A look costs what it lets go, not what is held: ten thousand targets that wait for a witness
 //! cost an answer no more than one does.
 //!
-//! Knows targets by key and groups by name; no probes, no endpoints, no clock.
+//! Knows targets by key and groups by name; no probes, no endpoints, no clock. Past 600 lines, of
+//! which a fourth are its words: one state machine, whose ways of holding depend on each other.
 
 use crate::clock::Moment;
 use serde::{Deserialize, Serialize};

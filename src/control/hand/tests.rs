@@ -1,4 +1,6 @@
 //! What operators may say, what wins, what it comes to, and what is refused.
+//!
+//! Long, because it goes verb by verb; what takes time is in `scenarios.rs`.
 
 use super::{
     Action, ForceTo, Hand, Refusal, SlotIs, Target, TargetError,
