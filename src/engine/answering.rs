@@ -92,22 +92,17 @@ impl<'q> Answering<'q, '_, '_> {
     /// Writes the answer. `names` is room for the names that a chain leads to.
     pub fn run(&mut self, [name, target]: &mut [QName; 2]) -> Result<(), Unanswered> {
         let (mut name, mut target) = (name, target);
-        self.reply.enter_zone(self.zone.apex().as_wire());
-        let question = &self.query.name;
-        if let Next::Done = self.name(question, target)? {
-            return Ok(());
-        }
-        let mut goes_on = self.goes_on(question, target);
-        while goes_on {
+        let mut asked = &self.query.name;
+        loop {
+            self.reply.enter_zone(self.zone.apex().as_wire());
+            match self.name(asked, target)? {
+                Next::Follow if self.goes_on(asked, target) => {}
+                Next::Follow | Next::Done => return Ok(()),
+            }
             std::mem::swap(&mut name, &mut target);
             self.reply.follow(name)?;
-            self.reply.enter_zone(self.zone.apex().as_wire());
-            goes_on = match self.name(name, target)? {
-                Next::Done => false,
-                Next::Follow => self.goes_on(name, target),
-            };
+            asked = name;
         }
-        Ok(())
     }
 
     /// Whether the chain leads from `name` to a new name of this zone; another zone's is for the
@@ -156,11 +151,15 @@ impl<'q> Answering<'q, '_, '_> {
 
     fn steered(&mut self, record: &'q Record, target: &mut QName) -> Result<Next, Unanswered> {
         let qtype = self.query.qtype;
-        let mut answer = self.steer(record, qtype);
-        // ANY gets one RRset, no more (RFC 8482 §4.1), and not NODATA where there is one.
-        if qtype == Rtype::ANY && answer.variant.rdatas.is_none() {
-            answer = self.steer(record, Rtype::AAAA);
-        }
+        let mut steered = qtype;
+        let answer = loop {
+            let answer = self.steer(record, steered);
+            // ANY gets one RRset, no more (RFC 8482 §4.1), and not NODATA where there is one.
+            match answer.variant.rdatas {
+                None if steered == Rtype::ANY => steered = Rtype::AAAA,
+                _ => break answer,
+            }
+        };
         self.scope = self.scope.max(answer.scope);
         self.counter = self.counter.or(answer.counter);
         let Some(rdatas) = &answer.variant.rdatas else { return self.nodata() };

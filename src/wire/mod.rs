@@ -3,12 +3,13 @@
 //! A packet is read into a reused [`Query`] (`query`, with `qname` for its name and `edns` for
 //! its OPT record); the reply is written behind the question in the same buffer by [`Reply`]
 //! (`reply`), which copies sets of [`Rdatas`] (`rdata`) made when a zone is built. Names that
-//! are kept are [`Name`]s (`name`); the numbers of the protocol have their names in `types`.
+//! are kept are [`Name`]s (`name`) and looked up by [`NameKey`] (`key`); the numbers of the protocol have their names in `types`.
 //!
 //! Nothing here trusts a packet: whatever it holds, it becomes a `Query`, one rcode or silence
 //! ([`Reject`]), in time linear in its length.
 
 mod edns;
+mod key;
 mod name;
 mod qname;
 mod query;
@@ -19,8 +20,9 @@ pub(crate) mod testing;
 pub mod types;
 
 pub use edns::{Ecs, Edns, UDP_MAX, UDP_MIN};
+pub use key::{NameKey, PACKED_MAX, hash};
 pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem};
-pub use qname::{QName, hash};
+pub use qname::QName;
 pub use query::{Query, Reject};
 pub use rdata::{RdataProblem, Rdatas};
 pub use reply::{Full, Owner, Reply, Section, TCP_MAX};

@@ -1,16 +1,19 @@
-//! The name being looked up: a fixed buffer, so that a query costs no allocation, and the hash
-//! that tables of names are built on.
+//! The name being looked up: a fixed buffer, so that a query costs no allocation.
 //!
 //! Must not know whose names are looked up, nor where the packet is.
 
 use super::name::{LABELS_MAX, NAME_MAX, Name, NameProblem, walk};
 
+/// What stands behind the longest name: so that sixteen bytes can be read from any place in it.
+const SLACK: usize = 16;
+const WIRE_LEN: usize = NAME_MAX + 1 + SLACK;
+
 /// The name of a question, or the CNAME target that took its place: lower-cased wire bytes and
 /// where each label begins. Reused from query to query.
 #[derive(Clone)]
 pub struct QName {
-    /// One more than a name needs, so that a `u8` length never runs over.
-    wire: [u8; NAME_MAX + 1],
+    /// One more than a name needs, so that a `u8` length never runs over, and [`SLACK`].
+    wire: [u8; WIRE_LEN],
     len: u8,
     /// Where each label's length byte is, the root's last: `count + 1` of them.
     starts: [u8; LABELS_MAX + 1],
@@ -20,7 +23,7 @@ pub struct QName {
 impl Default for QName {
     /// The root.
     fn default() -> Self {
-        QName { wire: [0; NAME_MAX + 1], len: 1, starts: [0; LABELS_MAX + 1], count: 0 }
+        QName { wire: [0; WIRE_LEN], len: 1, starts: [0; LABELS_MAX + 1], count: 0 }
     }
 }
 
@@ -42,6 +45,15 @@ impl QName {
     pub fn suffix(&self, i: usize) -> &[u8] {
         let start = self.starts[i.min(self.label_count())];
         &self.wire()[usize::from(start)..]
+    }
+
+    /// The labels from the `i`-th on, without the last `cut` bytes; and as many bytes from there
+    /// on as fit into a number, whatever they are.
+    #[inline]
+    pub(super) fn part(&self, i: usize, cut: usize) -> (&[u8], Option<&[u8; SLACK]>) {
+        let start = usize::from(self.starts[i.min(self.label_count())]);
+        let end = usize::from(self.len).saturating_sub(cut).max(start);
+        (&self.wire[start..end], self.wire[start..].first_chunk())
     }
 
     /// Becomes `name`.
@@ -126,39 +138,10 @@ impl std::fmt::Debug for QName {
 /// more are touched). Length bytes are below 64 and thus no letters: the wire form can be
 /// lowered as a whole.
 #[inline]
-fn lower(wire: &mut [u8; NAME_MAX + 1], len: usize) {
+fn lower(wire: &mut [u8; WIRE_LEN], len: usize) {
     for vector in &mut wire.as_chunks_mut::<16>().0[..len.div_ceil(16)] {
         *vector = vector.map(|byte| byte.to_ascii_lowercase());
     }
-}
-
-/// A hash of a name's lower-cased wire bytes, for the tables of zones and names. The same on
-/// every machine and in every run; even in all its bits. Not secret: only names that an
-/// operator wrote stand in those tables, so a stranger's can at most miss.
-#[inline]
-pub fn hash(wire: &[u8]) -> u64 {
-    const LENGTH: u64 = 0x9e37_79b9_7f4a_7c15;
-    const WORD: u64 = 0xd6e8_feb8_6659_fd93;
-    const LAST: u64 = 0xa076_1d64_78bd_642f;
-    let mut state = LENGTH ^ (wire.len() as u64).wrapping_mul(WORD);
-    let (words, rest) = wire.as_chunks::<8>();
-    for word in words {
-        state = fold(state ^ u64::from_le_bytes(*word), WORD);
-    }
-    // The last word overlaps the one before it; a short name fills up with zeros, which the
-    // length in the state tells apart.
-    let last = match wire.last_chunk::<8>() {
-        Some(last) => *last,
-        None => std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0)),
-    };
-    fold(fold(state ^ u64::from_le_bytes(last), LAST), WORD)
-}
-
-/// Both halves of the full product, so that every bit of `a` reaches every bit of the result.
-#[inline]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    (product as u64) ^ ((product >> 64) as u64)
 }
 
 #[cfg(test)]
@@ -227,40 +210,9 @@ mod tests {
     #[test]
     fn letters_are_lowered_and_nothing_else() {
         for byte in 0..=u8::MAX {
-            let mut wire = [byte; NAME_MAX + 1];
+            let mut wire = [byte; WIRE_LEN];
             lower(&mut wire, NAME_MAX);
             assert_eq!(wire[NAME_MAX - 1], byte.to_ascii_lowercase());
-        }
-    }
-
-    #[test]
-    fn the_hash_is_the_same_on_every_machine() {
-        // Computed by another implementation.
-        let cases = [
-            (".", 0x79d4_54f2_81ec_957d),
-            ("a", 0xe681_11d8_0c37_c436),
-            ("www.example.com", 0xf3df_f315_872e_fb38),
-            ("www.example.org", 0x3c55_4210_3828_05dc),
-        ];
-        for (text, hashed) in cases {
-            assert_eq!(hash(name(text).as_wire()), hashed, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_hash_spreads_like_chance_in_every_twelve_bits() {
-        const NAMES: usize = 40_960;
-        const BUCKETS: usize = 4_096;
-        for shift in [0, 20, 52] {
-            let mut buckets = vec![0u32; BUCKETS];
-            for i in 0..NAMES {
-                let name = name(&format!("host{i}.gtm.example.com"));
-                buckets[(hash(name.as_wire()) >> shift) as usize % BUCKETS] += 1;
-            }
-            // Chi-squared with 4,095 degrees of freedom: mean 4,095, deviation 90.5; five of them.
-            let mean = NAMES as f64 / BUCKETS as f64;
-            let chi: f64 = buckets.iter().map(|&n| (f64::from(n) - mean).powi(2) / mean).sum();
-            assert!((chi - 4_095.0).abs() < 5.0 * 90.5, "shift {shift}: {chi}");
         }
     }
 

@@ -9,7 +9,7 @@ use super::names::Names;
 use super::rrset::{Companions, Kin, NONE, Owned, Rrset, Steered};
 use crate::units::Ttl;
 use crate::wire::types::Rtype;
-use crate::wire::{Name, QName};
+use crate::wire::{Name, NameKey, QName};
 
 /// The node of the apex: its relative name is empty, and it is inserted first.
 pub(super) const APEX: u32 = 0;
@@ -128,7 +128,7 @@ impl Zone {
     pub fn lookup(&self, qname: &QName) -> Lookup<'_> {
         let labels = qname.label_count().saturating_sub(self.apex_labels);
         if labels <= self.depth
-            && let Some(index) = self.names.find(self.relative(qname, 0))
+            && let Some(index) = self.names.find_key(self.relative(qname, 0))
         {
             let node = self.node(index);
             return match self.cut_over(index) {
@@ -163,7 +163,7 @@ impl Zone {
         let mut high = labels.saturating_sub(1).min(self.depth);
         while low < high {
             let middle = (low + high).div_ceil(2);
-            match self.names.find(self.relative(qname, labels - middle)) {
+            match self.names.find_key(self.relative(qname, labels - middle)) {
                 Some(found) => (index, low) = (found, middle),
                 None => high = middle - 1,
             }
@@ -173,10 +173,8 @@ impl Zone {
 
     /// The labels of `qname` from the `i`-th on, without the apex behind them.
     #[inline]
-    fn relative<'q>(&self, qname: &'q QName, i: usize) -> &'q [u8] {
-        let suffix = qname.suffix(i);
-        let len = suffix.len().saturating_sub(self.apex.as_wire().len());
-        &suffix[..len]
+    fn relative<'q>(&self, qname: &'q QName, i: usize) -> NameKey<'q> {
+        NameKey::of(qname, i, self.apex.as_wire().len())
     }
 
     /// The zone cut at or above a node.

@@ -4,14 +4,11 @@
 //! labels in front of its apex, so that the apex itself is the empty key. Each key has a value
 //! and an index that never changes. Must not know what the values mean.
 //!
-//! Sizes: a slot has 8 bytes at a load of 3/4, an entry 16 bytes and its value; keys of more than
-//! [`INLINE_MAX`] bytes stand in an arena. A lookup touches one slot's cache line and one entry's.
+//! Sizes: a slot has 8 bytes at a load of 1/2, an entry 16 bytes and its value; keys of more than
+//! [`PACKED_MAX`] bytes stand in an arena. A lookup touches one slot's cache line and one entry's.
 
 use super::slots::{EMPTY, Slots};
-use crate::wire::hash;
-
-/// The longest key that stands in the entry itself: `host123456`, or two short labels.
-const INLINE_MAX: usize = 15;
+use crate::wire::{NameKey, PACKED_MAX};
 
 /// A table is full: 2³² entries, or 4 GiB of long names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +26,9 @@ pub(super) struct Names<T> {
 
 #[derive(Clone, Debug)]
 struct Entry<T> {
-    key_len: u8,
-    /// The key, or where in the arena it begins.
-    key: [u8; INLINE_MAX],
+    /// A short key, as [`NameKey::packed`] has it; or where in the arena it begins and, in the last
+    /// byte as well, how long it is.
+    key: [u8; PACKED_MAX + 1],
     value: T,
 }
 
@@ -65,9 +62,20 @@ impl<T> Names<T> {
     }
 
     /// The index of `key`, if it is in the table.
-    #[inline]
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
-        self.slots.find(hash(key), |index| self.key(index) == key)
+        self.find_key(NameKey::new(key))
+    }
+
+    /// The index of `key`, if it is in the table.
+    #[inline]
+    pub(super) fn find_key(&self, key: NameKey<'_>) -> Option<u32> {
+        match key.packed() {
+            Some(packed) => {
+                let is_it = |index| u128::from_le_bytes(self.entries[index as usize].key) == packed;
+                self.slots.find(key.hash(), is_it)
+            }
+            None => self.slots.find(key.hash(), |index| self.key(index) == key.bytes()),
+        }
     }
 
     /// The index of `key`, put into the table with `value` if it was not there.
@@ -75,35 +83,36 @@ impl<T> Names<T> {
     /// # Panics
     /// If `key` is longer than 255 bytes, which no name is.
     pub(super) fn insert(&mut self, key: &[u8], value: T) -> Result<u32, TableFull> {
-        if let Some(index) = self.find(key) {
+        let key = NameKey::new(key);
+        if let Some(index) = self.find_key(key) {
             return Ok(index);
         }
         let index = u32::try_from(self.entries.len()).map_err(|_| TableFull)?;
         if index == EMPTY {
             return Err(TableFull);
         }
-        let mut inline = [0; INLINE_MAX];
-        if key.len() <= INLINE_MAX {
-            inline[..key.len()].copy_from_slice(key);
-        } else {
-            let start = u32::try_from(self.arena.len()).map_err(|_| TableFull)?;
-            inline[..4].copy_from_slice(&start.to_le_bytes());
-            self.arena.extend_from_slice(key);
-        }
-        self.entries.push(Entry {
-            key_len: u8::try_from(key.len()).expect("a name has at most 255 bytes"),
-            key: inline,
-            value,
-        });
+        let kept = match key.packed() {
+            Some(packed) => packed.to_le_bytes(),
+            None => {
+                let start = u32::try_from(self.arena.len()).map_err(|_| TableFull)?;
+                self.arena.extend_from_slice(key.bytes());
+                let mut kept = [0; PACKED_MAX + 1];
+                kept[..4].copy_from_slice(&start.to_le_bytes());
+                kept[PACKED_MAX] =
+                    u8::try_from(key.bytes().len()).expect("a name has at most 255 bytes");
+                kept
+            }
+        };
+        self.entries.push(Entry { key: kept, value });
         let Names { slots, entries, arena } = self;
-        slots.insert(hash(key), index, |index| hash(entries[index as usize].key(arena)));
+        slots.insert(key.hash(), index, |index| entries[index as usize].hash(arena));
         Ok(index)
     }
 
     /// Gives back the memory that growing has left over.
     pub(super) fn shrink(&mut self) {
         let Names { slots, entries, arena } = self;
-        slots.shrink(|index| hash(entries[index as usize].key(arena)));
+        slots.shrink(|index| entries[index as usize].hash(arena));
         entries.shrink_to_fit();
         arena.shrink_to_fit();
     }
@@ -112,13 +121,18 @@ impl<T> Names<T> {
 impl<T> Entry<T> {
     #[inline]
     fn key<'k>(&'k self, arena: &'k [u8]) -> &'k [u8] {
-        let len = usize::from(self.key_len);
-        if len <= INLINE_MAX {
-            return &self.key[..len];
+        let [short @ .., len] = &self.key;
+        let len = usize::from(*len);
+        if let Some(key) = short.get(..len) {
+            return key;
         }
-        let [a, b, c, d, ..] = self.key;
+        let [a, b, c, d, ..] = *short;
         let start = u32::from_le_bytes([a, b, c, d]) as usize;
         &arena[start..start + len]
+    }
+
+    fn hash(&self, arena: &[u8]) -> u64 {
+        NameKey::new(self.key(arena)).hash()
     }
 }
 

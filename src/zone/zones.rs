@@ -3,17 +3,14 @@
 use super::names::{Names, TableFull};
 use crate::ids::ZoneId;
 use crate::wire::types::Rtype;
-use crate::wire::{LABELS_MAX, Name, QName};
-
-// One bit of `label_counts` for each number of labels that an apex can have.
-const _: () = assert!(LABELS_MAX < u128::BITS as usize);
+use crate::wire::{Name, NameKey, QName};
 
 /// The apexes of all zones.
 #[derive(Clone, Debug, Default)]
 pub struct Zones {
     apexes: Names<ZoneId>,
-    /// Bit n: some apex has n labels. Only those are probed.
-    label_counts: u128,
+    /// How many labels apexes have, the most first. Only names of that many are probed.
+    label_counts: Vec<u8>,
 }
 
 /// Why apexes do not make a table.
@@ -38,8 +35,12 @@ impl Zones {
             if *zones.apexes.value(row) != id {
                 return Err(ApexProblem::Twice(apex.clone()));
             }
-            zones.label_counts |= 1 << apex.label_count();
+            // A name has at most 127 labels.
+            zones.label_counts.push(apex.label_count() as u8);
         }
+        zones.label_counts.sort_unstable_by(|a, b| b.cmp(a));
+        zones.label_counts.dedup();
+        zones.label_counts.shrink_to_fit();
         zones.apexes.shrink();
         Ok(zones)
     }
@@ -60,13 +61,13 @@ impl Zones {
     /// The zone with the longest apex of at most `most` labels, and how many it has.
     #[inline]
     fn closest_within(&self, qname: &QName, most: usize) -> Option<(ZoneId, usize)> {
-        let mut counts = self.label_counts & (u128::MAX >> (u128::BITS as usize - 1 - most));
-        while let Some(labels) = counts.checked_ilog2() {
-            let labels = labels as usize;
-            if let Some(row) = self.apexes.find(qname.suffix(qname.label_count() - labels)) {
+        let has = qname.label_count();
+        for labels in self.label_counts.iter().map(|&labels| usize::from(labels)) {
+            if labels <= most
+                && let Some(row) = self.apexes.find_key(NameKey::of(qname, has - labels, 0))
+            {
                 return Some((*self.apexes.value(row), labels));
             }
-            counts &= !(1 << labels);
         }
         None
     }
@@ -75,7 +76,7 @@ impl Zones {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::testing::name;
+    use crate::wire::{LABELS_MAX, testing::name};
 
     fn closest(zones: &Zones, text: &str, rtype: Rtype) -> Option<u32> {
         let mut qname = QName::default();
