@@ -295,6 +295,7 @@ warning 8:1: MX target `www.a.example` is a steered name
 9:1: `x.b.example` is not in the zone `a.example`
     = a name with a dot at its end is absolute; without, it stands below the origin
 10:14: `192.0.2.300` is not an IPv4 address
+    = write it as in `A 192.0.2.1`
 "
     );
 }

@@ -19,7 +19,7 @@ pub(crate) mod testing;
 pub mod types;
 
 pub use edns::{Ecs, Edns, UDP_MAX, UDP_MIN};
-pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem};
+pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem, WireName, write_name};
 pub use qname::{QName, hash};
 pub use query::{Query, Reject};
 pub use rdata::{RdataProblem, Rdatas};
