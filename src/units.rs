@@ -25,6 +25,13 @@ impl fmt::Display for Ttl {
     }
 }
 
+/// Whether an SOA's `serial` comes behind that of `other`: serials count round and round, and of
+/// two that are half of all numbers apart neither does (RFC 1982 §3.2).
+pub const fn is_later_serial(serial: u32, other: u32) -> bool {
+    let ahead = serial.wrapping_sub(other);
+    ahead != 0 && ahead < 1 << 31
+}
+
 /// A member's or endpoint's share against its siblings: 0..=1,000,000, where 0 is a reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Weight(u32);

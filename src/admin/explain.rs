@@ -8,7 +8,6 @@
 //! Past 500 lines with its tests, because an account is one walk from top to bottom.
 
 use super::{
-    rdata,
     schema::{
         AnswerShare, DrawLine, DrawnBy, Explanation, MemberShare, Outcome, Place, SCHEMA_VERSION,
         Steered, StepLine, StepMark,
@@ -30,11 +29,11 @@ use crate::{
     steering::{Draw, Selection, Variant},
     units::Share,
     wire::{
-        Name, NameProblem, QName,
+        Name, NameProblem, QName, Rdatas,
         types::{Rtype, UnknownMnemonic},
     },
     world::World,
-    zone::{Lookup, Node, Zone},
+    zone::{Lookup, Node, Zone, rdata_text},
 };
 use ipnet::IpNet;
 use std::{net::IpAddr, sync::Arc};
@@ -231,7 +230,7 @@ impl About<'_> {
         let Some(rrset) = node.rrset(rtype) else { return Vec::new() };
         let owner = node.name();
         let line = |data| format!("{owner}. {} IN {rtype} {data}", rrset.ttl.as_secs());
-        rdata::texts(&rrset.rdatas, Some(self.zone.apex())).into_iter().map(line).collect()
+        texts(&rrset.rdatas, Some(self.zone.apex())).into_iter().map(line).collect()
     }
 
     fn steered(&self, record: &Record) -> Steered {
@@ -309,7 +308,7 @@ impl About<'_> {
         let snapshot = &self.world.snapshot;
         let answer = |(variant, share): (usize, f64)| {
             let variant = &selection.variants[variant];
-            let records = variant.rdatas.as_ref().map(|rdatas| rdata::texts(rdatas, None));
+            let records = variant.rdatas.as_ref().map(|rdatas| texts(rdatas, None));
             let records = records.unwrap_or_default();
             let region = plan.regions.get(usize::from(variant.region)).copied().flatten();
             AnswerShare {
@@ -532,6 +531,11 @@ pub fn percent(share: f64) -> String {
         "0" if share > 0.0 => format!("{percent:.1e} %"),
         text => format!("{text} %"),
     }
+}
+
+/// The data of each record of `rdatas`, in order, as zone files have it.
+fn texts(rdatas: &Rdatas, apex: Option<&Name>) -> Vec<String> {
+    rdatas.iter(apex).map(|rdata| rdata_text(rdatas.rtype(), &rdata)).collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,6 @@ mod hand;
 pub mod metrics;
 mod peer;
 mod push;
-mod rdata;
 pub mod schema;
 pub mod server;
 pub mod socket;

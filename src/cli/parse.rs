@@ -1,10 +1,10 @@
 //! Arguments as people write them, for clap's `value_parser`.
 
+use crate::wire::types::Rtype;
 use hickory_proto::rr::{Name, RecordType};
 use ipnet::IpNet;
 use std::{
     net::{IpAddr, SocketAddr},
-    str::FromStr,
     time::Duration,
 };
 
@@ -21,13 +21,9 @@ pub(super) fn name(text: &str) -> Result<Name, String> {
 }
 
 pub(super) fn rtype(text: &str) -> Result<RecordType, String> {
-    let word = text.to_ascii_uppercase();
-    let number = word.strip_prefix("TYPE").and_then(|n| n.parse::<u16>().ok());
-    match (RecordType::from_str(&word), number) {
-        (Ok(known), _) => Ok(known),
-        (Err(_), Some(code)) => Ok(RecordType::from(code)),
-        (Err(_), None) => Err("neither a known record type nor TYPE with a number".to_owned()),
-    }
+    let rtype: Result<Rtype, _> = text.parse();
+    let rtype = rtype.map(|rtype| RecordType::from(rtype.0));
+    rtype.map_err(|_| "neither a known record type nor TYPE with a number".to_owned())
 }
 
 /// `ADDR` or `ADDR:PORT`.
@@ -73,6 +69,7 @@ mod tests {
         assert_eq!(server("[2001:db8::1]:5300").unwrap(), "[2001:db8::1]:5300");
         assert!(server("localhost").is_err());
         assert_eq!(rtype("aaaa"), Ok(RecordType::AAAA));
+        assert_eq!(rtype("LOC"), Ok(RecordType::Unknown(29)));
         assert_eq!(rtype("TYPE28"), Ok(RecordType::AAAA));
         assert_eq!(rtype("type65280"), Ok(RecordType::Unknown(65_280)));
         assert!(rtype("TYPE65536").is_err() && rtype("AAA").is_err());

@@ -1,11 +1,13 @@
 //! Records and messages as people (RFC 1035 text) and machines (JSON) read them.
 
+use crate::{wire::types::Rtype, zone::rdata_text};
 use hickory_proto::{
     op::{Edns, Message, Metadata, ResponseCode},
     rr::{
         RData, Record, RecordType,
         rdata::opt::{EdnsCode, EdnsOption},
     },
+    serialize::binary::{BinEncodable, BinEncoder, NameEncoding},
 };
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -23,10 +25,7 @@ pub(super) fn rcode(code: ResponseCode) -> String {
 
 /// `A`, `MX`, …, and `TYPE65280` (RFC 3597 §5).
 pub(super) fn rtype(rtype: RecordType) -> String {
-    match rtype {
-        RecordType::Unknown(code) => format!("TYPE{code}"),
-        known => known.to_string(),
-    }
+    Rtype(rtype.into()).to_string()
 }
 
 /// The header's flags in dig's order.
@@ -51,19 +50,15 @@ pub(super) fn record(record: &Record) -> String {
     format!("{owner} {} IN {rtype} {}", record.ttl, rdata(&record.data))
 }
 
-/// Record data as a zone file has it. Names stay in ASCII, strings are quoted, and what
-/// hickory does not know is written as RFC 3597 §5 says.
+/// Record data as a zone file has it: through its wire form, since hickory writes many types in
+/// ways of its own.
 pub(super) fn rdata(data: &RData) -> String {
-    match data {
-        RData::CNAME(name) => name.0.to_ascii(),
-        RData::NS(name) => name.0.to_ascii(),
-        RData::PTR(name) => name.0.to_ascii(),
-        RData::TXT(txt) => {
-            let strings: Vec<_> = txt.txt_data.iter().map(|text| quoted(text)).collect();
-            strings.join(" ")
-        }
-        RData::Unknown { rdata, .. } => generic(&rdata.anything),
-        known => known.to_string(),
+    let mut wire = Vec::new();
+    let mut encoder = BinEncoder::new(&mut wire);
+    encoder.set_name_encoding(NameEncoding::Uncompressed);
+    match data.emit(&mut encoder) {
+        Ok(()) => rdata_text(Rtype(data.record_type().into()), &wire),
+        Err(_) => data.to_string(),
     }
 }
 
@@ -79,17 +74,6 @@ fn quoted(text: &[u8]) -> String {
         }
     }
     out.push('"');
-    out
-}
-
-fn generic(bytes: &[u8]) -> String {
-    let mut out = format!("\\# {}", bytes.len());
-    if !bytes.is_empty() {
-        out.push(' ');
-    }
-    for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
-    }
     out
 }
 
@@ -172,7 +156,12 @@ mod tests {
         let code = RecordType::Unknown(65_280);
         let rdata = NULL::with(vec![0xab, 1]);
         assert_eq!(super::rdata(&RData::Unknown { code, rdata }), r"\# 2 ab01");
-        assert_eq!(generic(&[]), r"\# 0");
+        let rdata = NULL::new();
+        assert_eq!(super::rdata(&RData::Unknown { code, rdata }), r"\# 0");
+        let (code, rdata) = (RecordType::Unknown(108), NULL::with(vec![0, 0, 0x5e, 0, 0x53, 1]));
+        assert_eq!(super::rdata(&RData::Unknown { code, rdata }), "00-00-5e-00-53-01");
+        assert_eq!(rtype(code), "EUI48");
+        let code = RecordType::Unknown(65_280);
         assert_eq!(rtype(code), "TYPE65280");
         assert_eq!(rcode(ResponseCode::Unknown(3_000)), "RCODE3000");
         assert_eq!(rcode(ResponseCode::NXDomain), "NXDOMAIN");

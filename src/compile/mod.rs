@@ -38,6 +38,7 @@ use crate::{
     place::LazyTable,
     snapshot::Snapshot,
     spread,
+    units::is_later_serial,
     wire::Name,
 };
 use std::{
@@ -269,7 +270,7 @@ impl Memory {
         let (footing, draft) = self.zones.get(&zone.main)?;
         let served = serials.get(&draft.apex);
         let is_current = *footing == Footing::of(zone)
-            && draft.serial.is_none_or(|serial| served.is_none_or(|s| *s <= serial));
+            && draft.serial.is_none_or(|ours| served.is_none_or(|s| !is_later_serial(*s, ours)));
         is_current.then(|| draft.clone())
     }
 

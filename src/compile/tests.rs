@@ -11,6 +11,7 @@ use crate::{
     snapshot::{Failback, Mode, Ramp, Rules, safety::Verb},
     units::Share,
     verdict::Standings,
+    wire::Name,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -63,6 +64,16 @@ fn compiled(
     last_good: &BTreeMap<Arc<Path>, ZoneSources>,
     memory: &mut Memory,
 ) -> Result<Compiled, Problems> {
+    compiled_after(&HashMap::new(), sources, last_good, memory)
+}
+
+/// The same where zones were served with these serials.
+fn compiled_after(
+    serials: &HashMap<Name, u32>,
+    sources: &Sources,
+    last_good: &BTreeMap<Arc<Path>, ZoneSources>,
+    memory: &mut Memory,
+) -> Result<Compiled, Problems> {
     let locations = LazyTable::embedded();
     let mut given: HashMap<String, u32> = HashMap::new();
     let mut counter = |name: CounterName<'_>| {
@@ -74,7 +85,7 @@ fn compiled(
         sources,
         last_good,
         locations: Some(&locations),
-        serials: &HashMap::new(),
+        serials,
         token: &|_| Err("there are no tokens here".into()),
         progress: &Progress::default(),
         counter: &mut counter,
@@ -295,6 +306,7 @@ warning 8:1: MX target `www.a.example` is a steered name
 9:1: `x.b.example` is not in the zone `a.example`
     = a name with a dot at its end is absolute; without, it stands below the origin
 10:14: `192.0.2.300` is not an IPv4 address
+    = write it as in `A 192.0.2.1`
 "
     );
 }
@@ -786,4 +798,23 @@ fn a_record_that_tells_very_many_clients_apart_is_warned_about() {
     let told = told_of(64);
     let want = "clients fall into 4097 classes here";
     assert!(told.contains(want), "{told}");
+}
+
+#[test]
+fn rfc1982_serials_go_forward_round_and_round() {
+    let served = |sources: &Sources, last: u32| {
+        let serials = HashMap::from([(Name::parse("a.example").unwrap(), last)]);
+        let memory = &mut Memory::default();
+        compiled_after(&serials, sources, &BTreeMap::new(), memory).unwrap()
+    };
+    let serial = |compiled: &Compiled| compiled.snapshot.zones[0].zone.as_ref().unwrap().serial();
+    let own = sources(&format!("soa = {{ serial = 5 }}\n{HEAD}"));
+    for (last, now) in [(4, 5), (5, 5), (7, 7), (u32::MAX, 5), (3_000_000_000, 5)] {
+        assert_eq!(serial(&served(&own, last)), now, "after {last}");
+    }
+    let plain = Sources::in_memory([("tradewind.toml", SERVER), ("zones/a.example.zone", PLAIN)]);
+    let warns = |last| served(&plain, last).problems.into_iter().map(|p| p.message).next();
+    assert_eq!((warns(1), warns(u32::MAX)), (None, None));
+    let expected = "its serial, 1, lies behind 2, which was served last";
+    assert_eq!(warns(2).as_deref(), Some(expected));
 }

@@ -22,7 +22,7 @@ use crate::{
     },
     place::LazyTable,
     snapshot::safety::Capacity,
-    units::Ttl,
+    units::{Ttl, is_later_serial},
     wire::{
         Name,
         types::{Rclass, Rtype},
@@ -349,7 +349,23 @@ impl<'s> Drafting<'s> {
                 self.zone_problem(problem, spans);
             }
         }
+        if let Some(zone) = &zone {
+            self.check_serial(zone, at, spans);
+        }
         zone
+    }
+
+    /// What others copied of a zone they copy again only when its serial has moved on.
+    fn check_serial(&mut self, zone: &Zone, at: &At, spans: &HashMap<u32, Range<usize>>) {
+        let serial = zone.serial();
+        let served = self.ground.serials.get(zone.apex()).copied();
+        if let Some(served) = served.filter(|served| is_later_serial(*served, serial)) {
+            let message =
+                format!("its serial, {serial}, lies behind {served}, which was served last");
+            let help =
+                "add at least one to what was served; a serial may run over its end (RFC 1982)";
+            self.zone_problem(ZoneProblem::warning(at, message).help(help), spans);
+        }
     }
 
     /// A zone's problem with the bytes it is about: those at `spans` for what stands in a line
@@ -392,8 +408,9 @@ impl<'s> Drafting<'s> {
         let newest = self.sources.files.newest().unwrap_or(SystemTime::UNIX_EPOCH);
         let newest = newest.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
         let written = soa.serial.as_ref().map(|serial| *serial.get_ref());
-        let served = self.ground.serials.get(apex).copied().unwrap_or(0);
-        written.unwrap_or(newest).max(served)
+        let serial = written.unwrap_or(newest);
+        let served = self.ground.serials.get(apex).copied();
+        served.filter(|served| is_later_serial(*served, serial)).unwrap_or(serial)
     }
 
     fn soa(&mut self, file: &ZoneFile, apex: &Name, first: Option<Name>, serial: u32) -> Vec<u8> {

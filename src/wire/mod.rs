@@ -21,7 +21,7 @@ pub mod types;
 
 pub use edns::{Ecs, Edns, UDP_MAX, UDP_MIN};
 pub use key::{NameKey, PACKED_MAX, hash};
-pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem};
+pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem, WireName, write_name};
 pub use qname::QName;
 pub use query::{Query, Reject};
 pub use rdata::{RdataProblem, Rdatas};

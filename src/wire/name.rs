@@ -51,6 +51,9 @@ pub enum NameProblem {
     UnknownLabelType,
 }
 
+/// The bytes of a whole name, uncompressed, its letters in any case.
+pub type WireName = ArrayVec<u8, NAME_MAX>;
+
 /// Walks the uncompressed name at the start of `bytes`, calls `label` with the place of each
 /// label's length byte (the root's not), and returns the length of the name, root included.
 #[inline]
@@ -86,16 +89,31 @@ impl Name {
 
     /// Reads an absolute name; the dot at its end may be missing.
     pub fn parse(text: &str) -> Result<Self, NameProblem> {
-        parse_below(text, &[0])
+        match text {
+            "" => Err(NameProblem::Empty),
+            _ => parse_below(text, &[0]).map(Name::lowered),
+        }
     }
 
     /// Reads a name as a zone file writes it: `@` is `origin`, and a name without a dot at its
     /// end stands below `origin`.
     pub fn parse_relative(text: &str, origin: &Name) -> Result<Self, NameProblem> {
-        if text == "@" {
-            return Ok(origin.clone());
+        Self::wire_as_written(text, origin).map(Name::lowered)
+    }
+
+    /// The wire form of what [`Self::parse_relative`] reads, but with the letters as they are
+    /// written: names in data keep their case (RFC 4343 §4.1).
+    pub fn wire_as_written(text: &str, origin: &Name) -> Result<WireName, NameProblem> {
+        match text {
+            "@" => parse_below("", &origin.0),
+            "" => Err(NameProblem::Empty),
+            _ => parse_below(text, &origin.0),
         }
-        parse_below(text, &origin.0)
+    }
+
+    fn lowered(wire: WireName) -> Self {
+        // Length bytes are below 64 and thus no letters: the whole can be lowered at once.
+        Name(wire.to_ascii_lowercase().into())
     }
 
     /// The name which `wire` is: uncompressed, with nothing after it.
@@ -103,7 +121,6 @@ impl Name {
         if walk(wire, |_| ())? != wire.len() {
             return Err(NameProblem::TrailingBytes);
         }
-        // Length bytes are below 64 and thus no letters: the whole can be lowered at once.
         Ok(Name(wire.to_ascii_lowercase().into()))
     }
 
@@ -155,7 +172,7 @@ impl Name {
             builder.push(byte)?;
         }
         builder.end_label()?;
-        builder.finish(&self.0)
+        builder.finish(&self.0).map(Name::lowered)
     }
 }
 
@@ -184,18 +201,37 @@ impl fmt::Display for Name {
             if index > 0 {
                 f.write_str(".")?;
             }
-            for &byte in label {
-                match byte {
-                    b'.' | b'\\' | b'"' | b';' | b'@' | b'$' | b'(' | b')' => {
-                        write!(f, "\\{}", char::from(byte))?;
-                    }
-                    0x21..=0x7e => write!(f, "{}", char::from(byte))?,
-                    _ => write!(f, "\\{byte:03}")?,
-                }
-            }
+            write_label(label, f)?;
         }
         Ok(())
     }
+}
+
+fn write_label(label: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
+    for &byte in label {
+        match byte {
+            b'.' | b'\\' | b'"' | b';' | b'@' | b'$' | b'(' | b')' => {
+                write!(out, "\\{}", char::from(byte))?;
+            }
+            0x21..=0x7e => out.write_char(char::from(byte))?,
+            _ => write!(out, "\\{byte:03}")?,
+        }
+    }
+    Ok(())
+}
+
+/// Appends the uncompressed name at the start of `bytes` to `out` as text: absolute, its dot at the
+/// end, the letters as they are. Returns what follows the name.
+pub fn write_name<'b>(bytes: &'b [u8], out: &mut String) -> Result<&'b [u8], NameProblem> {
+    let (name, rest) = bytes.split_at(walk(bytes, |_| ())?);
+    for label in (Labels { rest: name }) {
+        write_label(label, out).expect("a String takes all text");
+        out.push('.');
+    }
+    if name.len() == 1 {
+        out.push('.');
+    }
+    Ok(rest)
 }
 
 impl fmt::Debug for Name {
@@ -221,14 +257,15 @@ impl<'n> Iterator for Labels<'n> {
     }
 }
 
-/// Reads `text`, which stands below `origin` (wire form) unless it ends in a dot.
-fn parse_below(text: &str, origin: &[u8]) -> Result<Name, NameProblem> {
+/// Reads `text`, which stands below `origin` (wire form) unless it ends in a dot. No text at all
+/// is `origin` itself.
+fn parse_below(text: &str, origin: &[u8]) -> Result<WireName, NameProblem> {
+    let mut builder = Builder::new();
     match text {
-        "" => return Err(NameProblem::Empty),
-        "." => return Ok(Name::root()),
+        "" => return builder.finish(origin),
+        "." => return builder.finish(&[0]),
         _ => {}
     }
-    let mut builder = Builder::new();
     let mut chars = text.chars();
     let mut absolute = false;
     while let Some(next) = chars.next() {
@@ -267,7 +304,7 @@ fn unescape(chars: &mut std::str::Chars<'_>) -> Result<u8, NameProblem> {
 /// A name in the making. Its last label is open: `open` is the place of that label's length
 /// byte, still zero, which becomes the root's if nothing follows.
 struct Builder {
-    wire: ArrayVec<u8, NAME_MAX>,
+    wire: WireName,
     open: usize,
 }
 
@@ -277,7 +314,7 @@ impl Builder {
     }
 
     fn push(&mut self, byte: u8) -> Result<(), NameProblem> {
-        self.wire.try_push(byte.to_ascii_lowercase()).map_err(|_| NameProblem::NameTooLong)
+        self.wire.try_push(byte).map_err(|_| NameProblem::NameTooLong)
     }
 
     fn end_label(&mut self) -> Result<(), NameProblem> {
@@ -291,10 +328,10 @@ impl Builder {
     }
 
     /// The labels ended so far in front of `suffix`, a whole name.
-    fn finish(mut self, suffix: &[u8]) -> Result<Name, NameProblem> {
+    fn finish(mut self, suffix: &[u8]) -> Result<WireName, NameProblem> {
         self.wire.truncate(self.open);
         self.wire.try_extend_from_slice(suffix).map_err(|_| NameProblem::NameTooLong)?;
-        Ok(Name(self.wire.as_slice().into()))
+        Ok(self.wire)
     }
 }
 

@@ -185,21 +185,30 @@ struct Layout {
     before: usize,
     names: usize,
     after: usize,
+    /// Whether the names may be compressed.
+    compressible: bool,
 }
 
 impl Layout {
-    /// The layout of a type whose length is fixed or whose names may be compressed; the
-    /// obsolete ones of RFC 1035 are served as they come.
+    /// The layout of a type whose length is fixed, or whose names may be compressed (RFC 3597 §4)
+    /// or differ in case without being different (RFC 4034 §6.2).
     fn of(rtype: Rtype) -> Option<Self> {
-        let (before, names, after) = match rtype {
-            Rtype::A => (4, 0, 0),
-            Rtype::AAAA => (16, 0, 0),
-            Rtype::NS | Rtype::CNAME | Rtype::PTR => (0, 1, 0),
-            Rtype::MX => (2, 1, 0),
-            Rtype::SOA => (0, 2, 20),
+        let (before, names, after, compressible) = match rtype {
+            Rtype::A => (4, 0, 0, false),
+            Rtype::AAAA => (16, 0, 0, false),
+            Rtype::NS | Rtype::CNAME | Rtype::PTR => (0, 1, 0, true),
+            Rtype::MX => (2, 1, 0, true),
+            Rtype::SOA => (0, 2, 20, true),
+            // RFC 1035 has these too, but they are too rare to be worth a patch.
+            Rtype::MD | Rtype::MF | Rtype::MB | Rtype::MG | Rtype::MR => (0, 1, 0, false),
+            Rtype::MINFO | Rtype::RP => (0, 2, 0, false),
+            Rtype::AFSDB | Rtype::RT | Rtype::KX => (2, 1, 0, false),
+            Rtype::PX => (2, 2, 0, false),
+            Rtype::SRV => (6, 1, 0, false),
+            Rtype::DNAME => (0, 1, 0, false),
             _ => return None,
         };
-        Some(Layout { before, names, after })
+        Some(Layout { before, names, after, compressible })
     }
 }
 
@@ -247,9 +256,10 @@ impl Builder {
 
     fn push_parts(&mut self, rdata: &[u8], apex: Option<&Name>) -> Result<(), RdataProblem> {
         let malformed = RdataProblem::Malformed(self.rtype);
-        let Some(Layout { before, names, after }) = self.layout else {
+        let Some(Layout { before, names, after, compressible }) = self.layout else {
             return Err(malformed);
         };
+        let apex = apex.filter(|_| compressible);
         let Some((head, mut rest)) = rdata.split_at_checked(before) else {
             return Err(malformed);
         };
@@ -407,6 +417,7 @@ mod tests {
         // Preferences 0x4141 and 0x6161 are letters only to a careless comparison.
         let apart: [&[u8]; 2] = [b"AA\x01m\0", b"aa\x01m\0"];
         assert_eq!(build(Rtype::MX, &apart, &apex).unwrap().count(), 2);
+        assert_eq!(build(Rtype::DNAME, &[b"\x01a\0", b"\x01A\0"], &apex).unwrap().count(), 1);
         assert_eq!(build(Rtype::TXT, &[b"\x01a", b"\x01A", b"\x01a"], &apex).unwrap().count(), 2);
     }
 

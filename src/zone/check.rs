@@ -3,7 +3,7 @@
 //! An error is what no answer could be right with, or what every other server refuses as well; a
 //! warning is what can be served but will hurt. Each names the line and the remedy.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::build::Draft;
 use super::link::{ancestors, has_addresses, is_cut, is_wildcard};
@@ -12,11 +12,19 @@ use crate::units::Ttl;
 use crate::wire::types::Rtype;
 use crate::wire::{Name, QName};
 
+/// The most name servers a name had better have: with addresses of both families each takes
+/// about 80 bytes of a referral, and eight of them leave room for signatures within 1,232 bytes.
+const NAME_SERVERS_MAX: usize = 8;
+
+/// Aliases are followed so far before they are called a loop; resolvers give up no later.
+const ALIASES_MAX: usize = 16;
+
 /// Applies every rule.
 pub(super) fn check(draft: &mut Draft) {
     check_apex(draft);
     for node in 0..draft.zone.names.len() as u32 {
         check_aliases(draft, node);
+        check_chain(draft, node);
         check_wildcard(draft, node);
         if node != APEX && draft.zone.node(node).rrset(Rtype::SOA).is_some() {
             let message = format!("`{}` has an SOA, but is not the zone's apex", name(draft, node));
@@ -29,6 +37,7 @@ pub(super) fn check(draft: &mut Draft) {
     }
     check_below_dnames(draft);
     check_cuts(draft);
+    check_circles(draft);
     check_steered(draft);
     check_targets(draft);
 }
@@ -93,6 +102,44 @@ fn check_aliases(draft: &mut Draft, node: u32) {
             }
         }
     }
+}
+
+/// An alias leads to a name that is none itself (RFC 1034 §3.6.2).
+fn check_chain(draft: &mut Draft, node: u32) {
+    let Some(first) = cname(draft, node) else { return };
+    let (mut names, mut next) = (vec![name(draft, node)], Some(first));
+    while let Some(target) = next.take().filter(|_| names.len() <= ALIASES_MAX) {
+        if target.is_at_or_below(&draft.zone.apex) && !names.contains(&target) {
+            let mut qname = QName::default();
+            qname.set(&target);
+            if let Lookup::Node { node, .. } = draft.zone.lookup(&qname) {
+                next = cname(draft, node.index);
+            }
+        } else if names.contains(&target) {
+            let message = format!("the alias `{}` leads to itself, and never to an end", names[0]);
+            draft.warn(
+                &draft.node_at(node),
+                message,
+                "point one of its aliases at a name with data",
+            );
+            return;
+        }
+        names.push(target);
+    }
+    if let [_, _, .., end] = &names[..] {
+        let message =
+            format!("the alias `{}` takes {} steps to `{end}`", names[0], names.len() - 1);
+        let help = "each costs resolvers a look-up (RFC 1034 §3.6.2); point it at the end";
+        draft.warn(&draft.node_at(node), message, help);
+    }
+}
+
+/// Where the CNAME of a node points.
+fn cname(draft: &Draft, node: u32) -> Option<Name> {
+    let mut indices = draft.rrset_indices(node);
+    let index = indices.find(|&index| draft.zone.rrsets[index].rtype() == Rtype::CNAME)?;
+    let (rdata, _) = draft.records(index).next()?;
+    Name::from_wire(rdata).ok()
 }
 
 /// RFC 4592 §4.2 and RFC 6672 §3.3 discourage delegations and DNAMEs of a `*`.
@@ -162,6 +209,42 @@ fn check_cuts(draft: &mut Draft) {
                 draft.warn(&at, message, "move the record into the zone that it is delegated to");
             }
         }
+    }
+}
+
+/// Delegations whose servers can be found only through one another: each needs a server with an
+/// address here, one outside, or one below a delegation that can be followed (RFC 9471 §3).
+fn check_circles(draft: &mut Draft) {
+    // For each cut what its servers are below, where nothing else leads to them.
+    let mut waiting: HashMap<u32, Vec<u32>> = HashMap::new();
+    for cut in (0..draft.zone.names.len() as u32).filter(|&node| is_cut(&draft.zone, node)) {
+        let rrsets = draft.rrset_indices(cut);
+        let ns = rrsets.filter(|&index| draft.zone.rrsets[index].rtype() == Rtype::NS);
+        let over = ns.flat_map(|index| draft.targets(index)).map(|(target, _)| {
+            let key = target.prefix_below(&draft.zone.apex)?;
+            let reach = reach(&draft.zone, &target);
+            let line = std::iter::once(key).chain(ancestors(key));
+            let cuts = line.filter_map(|key| draft.zone.names.find(key));
+            let cut = cuts.filter(|&above| is_cut(&draft.zone, above)).last()?;
+            matches!(reach, Reach::Elsewhere).then_some(cut)
+        });
+        let over: Option<Vec<u32>> = over.collect();
+        if let Some(over) = over.filter(|over| !over.contains(&cut)) {
+            waiting.insert(cut, over);
+        }
+    }
+    let mut before = usize::MAX;
+    while waiting.len() < before {
+        before = waiting.len();
+        let known: HashSet<u32> = waiting.keys().copied().collect();
+        waiting.retain(|_, over| over.iter().all(|cut| known.contains(cut)));
+    }
+    for cut in waiting.into_keys() {
+        let message = format!(
+            "the servers of `{}` can be found only through delegations that lead back to it",
+            name(draft, cut)
+        );
+        draft.warn(&draft.node_at(cut), message, "add the address of one of them to this zone");
     }
 }
 
@@ -238,6 +321,12 @@ fn check_targets(draft: &mut Draft) {
     for node in 0..draft.zone.names.len() as u32 {
         for index in draft.rrset_indices(node) {
             let rtype = draft.zone.rrsets[index].rtype();
+            let count = draft.zone.rrsets[index].rdatas.count();
+            if rtype == Rtype::NS && count > NAME_SERVERS_MAX {
+                let message = format!("`{}` has {count} name servers", name(draft, node));
+                let help = "referrals to so many may not fit; four to eight are enough";
+                draft.warn(&draft.rrset_at(index), message, help);
+            }
             for (target, at) in draft.targets(index) {
                 // `.` says that there is no such service (RFC 7505, RFC 2782).
                 if target.is_root() {

@@ -1,6 +1,6 @@
 //! RFC 1035 §5 text to records: directives, owners, TTLs, includes. [`read`] is the door.
 //!
-//! Entries are cut by [`super::text`], data is read by [`super::scan`], so that every broken line
+//! Entries are cut by [`super::text`], data is read by [`super::rdata`], so that every broken line
 //! of a file is found in one go. Opens no file itself: a loader is handed in. Must not know which
 //! records make a zone; that is [`super::build`]'s.
 //!
@@ -10,21 +10,27 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use domain::base::iana::Rtype as ScanType;
-
-use super::generate::{BadGenerate, Range, Template};
+use super::generate::{BadGenerate, RECORDS_MAX, Range, Template};
 use super::problem::{At, ZoneProblem};
-use super::scan::{BadData, DataText, Origin, not_a_time, parse_ttl};
-use super::text::{Entries, Entry, Token, Tokens};
+use super::rdata;
+use super::text::{Entries, Entry, Refusal, Token, Tokens};
+use super::times::{not_a_time, parse_ttl};
 use crate::units::Ttl;
 use crate::wire::Name;
 use crate::wire::types::{Rclass, Rtype};
 
 /// How deep includes may nest.
 const INCLUDE_DEPTH_MAX: usize = 8;
+
+/// How many files one text may include, however deep: a file that includes another many times,
+/// and so on down, would else never come to an end.
+const INCLUDES_MAX: usize = 1_000;
+
+/// How many records all `$GENERATE`s of a text and its includes may make: sixteen times the most
+/// of one, a million names.
+const GENERATED_MAX: u64 = 16 * RECORDS_MAX;
 
 /// After so many problems the reader gives up: nobody mends more in one go, and a file that is
 /// no zone file at all should not fill the screen.
@@ -86,11 +92,13 @@ pub fn read(
         loader,
         sink,
         problems: Vec::new(),
-        origin: Origin::new(origin.clone()),
+        origin: origin.clone(),
         owner: None,
         default_ttl,
         last_ttl: None,
         open: Vec::new(),
+        included: 0,
+        generated: 0,
     };
     reader.file(source);
     reader.problems
@@ -101,7 +109,7 @@ struct Reader<'r, 'l> {
     loader: &'r Loader<'l>,
     sink: &'r mut dyn FnMut(Record),
     problems: Vec<ZoneProblem>,
-    origin: Origin,
+    origin: Name,
     /// The last stated owner.
     owner: Option<Name>,
     /// The `$TTL`.
@@ -110,10 +118,11 @@ struct Reader<'r, 'l> {
     last_ttl: Option<Ttl>,
     /// The files being read, the outermost first.
     open: Vec<Arc<Path>>,
+    /// How many files have been included.
+    included: usize,
+    /// How many records were generated.
+    generated: u64,
 }
-
-/// Why an entry was left out, and the byte of it to point at.
-type Refusal = BadData;
 
 impl Reader<'_, '_> {
     fn file(&mut self, Source { path, first_line, text }: Source<'_>) {
@@ -131,7 +140,7 @@ impl Reader<'_, '_> {
                         Err(refusal) => (entry.place(refusal.offset), refusal),
                     }
                 }
-                Ok(Some(Err((broken, place)))) => (place, BadData::new(0, broken.to_string())),
+                Ok(Some(Err((broken, place)))) => (place, Refusal::new(0, broken.to_string())),
                 Err(error) => {
                     let at = At { line: start.line + last_line, ..start };
                     let message = format!("cannot be read any further: {error}");
@@ -180,12 +189,12 @@ impl Reader<'_, '_> {
         if word == "$GENERATE" {
             return self.generate(start, entry, name, tokens);
         }
-        let missing = || BadData::new(name.start, format!("`{word}` needs an argument"));
+        let missing = || Refusal::new(name.start, format!("`{word}` needs an argument"));
         match word.as_str() {
             "$ORIGIN" => {
                 let origin = self.name(tokens.next().ok_or_else(missing)?)?;
                 end(tokens)?;
-                self.origin = Origin::new(origin);
+                self.origin = origin;
             }
             "$TTL" => {
                 let default = ttl(tokens.next().ok_or_else(missing)?)?;
@@ -201,7 +210,7 @@ impl Reader<'_, '_> {
             _ => {
                 let message = format!("`{}` is not a directive", name.text);
                 let help = "known are $ORIGIN, $TTL, $INCLUDE and $GENERATE";
-                return Err(BadData::new(name.start, message).help(help));
+                return Err(Refusal::new(name.start, message).help(help));
             }
         }
         Ok(())
@@ -213,7 +222,7 @@ impl Reader<'_, '_> {
         file: Token<'_>,
         origin: Option<Name>,
     ) -> Result<(), Refusal> {
-        let refuse = |message: String| Err(BadData::new(file.start, message));
+        let refuse = |message: String| Err(Refusal::new(file.start, message));
         let folder = start.file.parent().unwrap_or(Path::new(""));
         let path: Arc<Path> = folder.join(file.text).into();
         if self.open.contains(&path) {
@@ -222,13 +231,17 @@ impl Reader<'_, '_> {
         if self.open.len() > INCLUDE_DEPTH_MAX {
             return refuse(format!("includes are nested deeper than {INCLUDE_DEPTH_MAX}"));
         }
+        if self.included >= INCLUDES_MAX {
+            return refuse(format!("more than {INCLUDES_MAX} files are included"));
+        }
+        self.included += 1;
         let text = match (self.loader)(&path) {
             Ok(text) => text,
             Err(error) => return refuse(format!("cannot read `{}`: {error}", path.display())),
         };
         let before = (self.origin.clone(), self.owner.clone());
         if let Some(origin) = origin {
-            self.origin = Origin::new(origin);
+            self.origin = origin;
         }
         self.file(Source { path, first_line: 1, text });
         (self.origin, self.owner) = before;
@@ -244,16 +257,22 @@ impl Reader<'_, '_> {
     ) -> Result<(), Refusal> {
         let Some(range) = tokens.next() else {
             let help = "write it as `$GENERATE 1-10 host-$ A 192.0.2.$`";
-            return Err(BadData::new(name.start, "`$GENERATE` needs a range").help(help));
+            return Err(Refusal::new(name.start, "`$GENERATE` needs a range").help(help));
         };
-        let refuse = |why: BadGenerate| BadData::new(range.start, why.to_string());
+        let refuse = |why: BadGenerate| Refusal::new(range.start, why.to_string());
         let template = Template::parse(&without_comments(entry, tokens)).map_err(refuse)?;
         let at = At { line: start.line + entry.line, ..start.clone() };
         let mut text = String::new();
-        for number in Range::parse(range.text).map_err(refuse)?.numbers() {
+        let numbers = Range::parse(range.text).map_err(refuse)?;
+        self.generated += numbers.count();
+        if self.generated > GENERATED_MAX {
+            let message = format!("more than {GENERATED_MAX} records are generated");
+            return Err(Refusal::new(range.start, message).help("split the zone"));
+        }
+        for number in numbers.numbers() {
             template.fill(number, &mut text).map_err(refuse)?;
             let made = Entry { text: &text, line: entry.line };
-            self.record(&made, at.clone(), true).map_err(|refusal| BadData {
+            self.record(&made, at.clone(), true).map_err(|refusal| Refusal {
                 message: format!("{}, in the generated `{text}`", refusal.message),
                 offset: range.start,
                 ..refusal
@@ -274,17 +293,11 @@ impl Reader<'_, '_> {
         let head = head(&mut tokens)?;
         let Some(owner) = self.owner.clone() else {
             let refusal =
-                BadData::new(0, "this line begins with white space, but no owner stands above it");
+                Refusal::new(0, "this line begins with white space, but no owner stands above it");
             return Err(refusal.help("a line that begins with white space belongs to the owner above; begin it with a name"));
         };
-        let data = DataText {
-            entry: *entry,
-            blame: head.type_start,
-            start: tokens.offset(),
-            depth: tokens.depth(),
-            unquote: unquote && head.rtype != Rtype::TXT,
-        };
-        let rdata = data.scan(head.rtype, &self.origin)?;
+        let tokens = if unquote && head.rtype != Rtype::TXT { unquoted(tokens) } else { tokens };
+        let rdata = rdata::read(head.rtype, tokens, &self.origin, head.type_start)?;
         let ttl = self.effective_ttl(&head, &rdata)?;
         (self.sink)(Record {
             owner,
@@ -310,16 +323,25 @@ impl Reader<'_, '_> {
         let ttl = head.ttl.or(self.default_ttl).or(self.last_ttl);
         ttl.or_else(soa_minimum).ok_or_else(|| {
             let refusal =
-                BadData::new(head.type_start, "this record has no TTL, and none is set for it");
+                Refusal::new(head.type_start, "this record has no TTL, and none is set for it");
             refusal.help("write one before the type, or `$TTL 1h` at the top of the file")
         })
     }
 
     fn name(&self, token: Token<'_>) -> Result<Name, Refusal> {
-        let parsed = Name::parse_relative(token.text, &self.origin.name);
+        let parsed = Name::parse_relative(token.text, &self.origin);
         parsed.map_err(|why| {
-            BadData::new(token.start, format!("`{}` is not a name: {why}", token.text))
+            Refusal::new(token.start, format!("`{}` is not a name: {why}", token.text))
         })
+    }
+}
+
+/// The words in the only token, if that is quoted; else the tokens as they are.
+fn unquoted(tokens: Tokens<'_>) -> Tokens<'_> {
+    let mut ahead = tokens.clone();
+    match (ahead.next(), ahead.next()) {
+        (Some(Token { text, quoted: true, .. }), None) => Entry { text, line: 0 }.tokens(),
+        _ => tokens,
     }
 }
 
@@ -336,7 +358,7 @@ fn head(tokens: &mut Tokens<'_>) -> Result<Head, Refusal> {
     loop {
         let here = tokens.offset();
         let Some(token) = tokens.next() else {
-            return Err(BadData::new(here, "the entry ends before a record type"));
+            return Err(Refusal::new(here, "the entry ends before a record type"));
         };
         if ttl_.is_none() && parse_ttl(token.text).is_some() {
             ttl_ = Some(ttl(token)?);
@@ -350,7 +372,7 @@ fn head(tokens: &mut Tokens<'_>) -> Result<Head, Refusal> {
 
 fn ttl(token: Token<'_>) -> Result<Ttl, Refusal> {
     let parsed = parse_ttl(token.text).unwrap_or_else(|| Err(not_a_time(token.text)));
-    parsed.map_err(|message| BadData::new(token.start, message))
+    parsed.map_err(|message| Refusal::new(token.start, message))
 }
 
 /// A class that data can have.
@@ -361,20 +383,18 @@ fn parse_class(text: &str) -> Option<Rclass> {
     class.filter(|class| !matches!(*class, Rclass::NONE | Rclass::ANY))
 }
 
-/// A type that data can have: not OPT, nor those of questions only (RFC 6895 §3.1).
+/// A type that data can have: not NULL (RFC 1035 §3.3.10), OPT, nor those of questions and
+/// messages only (RFC 6895 §3.1).
 fn rtype(token: Token<'_>) -> Result<Rtype, Refusal> {
-    let refuse = |message: String, help: &str| Err(BadData::new(token.start, message).help(help));
-    let Ok(rtype) = ScanType::from_str(token.text) else {
+    let refuse = |message: String, help: &str| Err(Refusal::new(token.start, message).help(help));
+    let Ok(rtype) = token.text.parse() else {
         let help = "the form is `NAME [TTL] [CLASS] TYPE DATA`; a line that begins with white \
                     space has no NAME, and a type without a mnemonic is written `TYPE123 \\# …` (RFC 3597)";
         return refuse(format!("`{}` is not a record type", token.text), help);
     };
-    let rtype = Rtype(rtype.to_int());
-    if matches!(rtype.0, 0 | 41 | 128..=255) {
-        return refuse(
-            format!("no zone can hold records of type `{}`", token.text),
-            "leave it out",
-        );
+    if matches!(rtype, Rtype(0) | Rtype::NULL | Rtype::OPT | Rtype(128..=255)) {
+        let message = format!("no zone can hold records of type `{}`", token.text);
+        return refuse(message, "leave it out");
     }
     Ok(rtype)
 }
@@ -384,7 +404,7 @@ fn end(mut tokens: Tokens<'_>) -> Result<(), Refusal> {
     match tokens.next() {
         None => Ok(()),
         Some(token) => {
-            Err(BadData::new(token.start, format!("`{}` is one word too many", token.text)))
+            Err(Refusal::new(token.start, format!("`{}` is one word too many", token.text)))
         }
     }
 }

@@ -43,10 +43,16 @@ impl Range {
         if start > stop || step == 0 {
             return Err(bad());
         }
-        if u64::from(stop - start) / u64::from(step) >= RECORDS_MAX {
+        let range = Range { start, stop, step };
+        if range.count() > RECORDS_MAX {
             return Err(BadGenerate::TooMany(text.into()));
         }
-        Ok(Range { start, stop, step })
+        Ok(range)
+    }
+
+    /// How many numbers there are.
+    pub(super) fn count(self) -> u64 {
+        u64::from(self.stop - self.start) / u64::from(self.step) + 1
     }
 
     /// The numbers, lowest first.

@@ -1,6 +1,7 @@
 //! Which names exist and what they own: RFC 1035 text in, answers to "what is at this name" out.
 //!
-//! [`read`] turns text into [`Record`]s (`file`, with `text`, `scan` and `generate`);
+//! [`read`] turns text into [`Record`]s (`file`, with `text`, `times` and `generate`, and for
+//! their data `rdata`, where [`rdata_text`] turns it into text again);
 //! [`ZoneBuilder`] turns records and steered names into a [`Zone`] or says everything that is
 //! wrong with them (`build`, with `check` and `link`); [`Zone::lookup`] is RFC 1034 §4.3.2
 //! (`lookup`, on the table in `names` and `slots` and what is in `rrset`, of which equal parts
@@ -19,18 +20,20 @@ mod lookup;
 mod model;
 mod names;
 mod problem;
+mod rdata;
 mod rrset;
-mod scan;
 mod share;
 mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+mod times;
 mod zones;
 
 pub use build::ZoneBuilder;
 pub use file::{Loader, Record, Source, Text, read};
 pub use lookup::{Lookup, Node, Zone};
 pub use problem::{At, Severity, ZoneProblem};
+pub use rdata::rdata_text;
 pub use rrset::{Rrset, Steered};
 pub use zones::{ApexProblem, Zones};

@@ -181,13 +181,7 @@ fn newlines(text: &str) -> u32 {
 impl<'t> Entry<'t> {
     /// The tokens, left to right.
     pub(super) fn tokens(&self) -> Tokens<'t> {
-        self.tokens_from(0, 0)
-    }
-
-    /// The tokens from byte `at` on, where `depth` parentheses stand open.
-    pub(super) fn tokens_from(&self, at: usize, depth: usize) -> Tokens<'t> {
-        let text = self.text;
-        Tokens { text, at, depth }
+        Tokens { text: self.text, at: 0 }
     }
 
     /// Whether the owner is left out: the entry begins with white space.
@@ -209,6 +203,28 @@ fn place(text: &[u8], line: u32, offset: usize) -> Place {
     Place { line: line + lines as u32, column: (before.len() - line_start) as u32 }
 }
 
+/// Why an entry was refused, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The byte of the entry to point at.
+    pub offset: usize,
+}
+
+impl Refusal {
+    pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
+        Refusal { message: message.into(), help: None, offset }
+    }
+
+    /// The same, with a remedy.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
 /// A word of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'t> {
@@ -227,15 +243,9 @@ pub(super) struct Token<'t> {
 pub(super) struct Tokens<'t> {
     text: &'t str,
     at: usize,
-    depth: usize,
 }
 
 impl<'t> Tokens<'t> {
-    /// How many parentheses stand open behind the last token given out.
-    pub(super) fn depth(&self) -> usize {
-        self.depth
-    }
-
     /// Where the text behind the last token begins.
     pub(super) fn offset(&self) -> usize {
         self.at
@@ -256,13 +266,11 @@ impl<'t> Iterator for Tokens<'t> {
         loop {
             let start = self.at;
             match *bytes.get(start)? {
-                b'(' => self.depth += 1,
-                b')' => self.depth = self.depth.saturating_sub(1),
                 b';' => {
                     self.at = line_end(bytes, start);
                     continue;
                 }
-                b' ' | b'\t' | b'\r' | b'\n' => {}
+                b' ' | b'\t' | b'\r' | b'\n' | b'(' | b')' => {}
                 b'"' => {
                     let closing = quote_end(bytes, start);
                     let (to, end) = closing.map_or((bytes.len(), bytes.len()), |c| (c, c + 1));

@@ -10,6 +10,7 @@
 mod desk;
 
 mod design;
+mod rdata_text;
 mod rfc1034;
 mod rfc1035;
 mod rfc2181;

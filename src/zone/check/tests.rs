@@ -53,6 +53,57 @@ fn rfc1034_3_6_2_a_cname_is_alone_at_its_name() {
 }
 
 #[test]
+fn rfc1034_3_6_2_an_alias_leads_to_its_end_at_once() {
+    let long = (1..30).map(|n| format!("a{n} 1 CNAME a{}\n", n + 1)).collect::<String>();
+    let (zone, problems) = build(&long);
+    assert!(zone.is_some() && problems.len() == 28, "{problems:?}");
+    let cases = [
+        ("a 1 CNAME b\nb 1 A 192.0.2.1", ""),
+        ("a 1 CNAME x.else.\nb 1 CNAME b.else.", ""),
+        (
+            "a 1 CNAME b\nb 1 CNAME c\nc 1 CNAME d.else.",
+            "1: warning: the alias `a.example` takes 3 steps to `d.else`\n\
+             2: warning: the alias `b.example` takes 2 steps to `d.else`",
+        ),
+        (
+            "a 1 CNAME x.w\n*.w 1 CNAME b",
+            "1: warning: the alias `a.example` takes 2 steps to `b.example`",
+        ),
+        (
+            "a 1 CNAME b\nb 1 CNAME a",
+            "1: warning: the alias `a.example` leads to itself, and never to an end\n\
+             2: warning: the alias `b.example` leads to itself, and never to an end",
+        ),
+        (
+            "*.a 1 CNAME *.a",
+            "1: warning: the alias `*.a.example` leads to itself, and never to an end",
+        ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn rfc9471_3_delegations_do_not_lead_only_to_one_another() {
+    let circle =
+        "the servers of `s.example` can be found only through delegations that lead back to it";
+    let other = circle.replace("`s.", "`t.");
+    let both = format!("1: warning: {circle}\n2: warning: {other}");
+    let cases = [
+        ("s 1 NS a.t\nt 1 NS a.s", both.as_str()),
+        ("s 1 NS a.t\nt 1 NS a.s\na.s 1 A 192.0.2.1", ""),
+        ("s 1 NS a.t\nt 1 NS a.s\nt 1 NS ns.else.", ""),
+        ("s 1 NS a.t\nt 1 NS a.u\nu 1 NS ns.else.", ""),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn more_than_eight_name_servers_are_too_many() {
+    let text = |count| (0..count).map(|n| format!("s 1 NS ns{n}.else.\n")).collect::<String>();
+    check(&[(&text(8), ""), (&text(9), "1: warning: `s.example` has 9 name servers")]);
+}
+
+#[test]
 fn rfc6672_2_4_one_dname_and_nothing_below_it() {
     let cases = [
         ("a 1 DNAME b\na 1 DNAME c", "1: `a.example` has 2 DNAME records"),

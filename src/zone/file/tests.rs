@@ -118,6 +118,8 @@ fn generic_form_of_a_known_type_must_be_valid_data() {
         "MX \\# 5 0001c00000",
         "NS \\# 2 0100",
         "SVCB \\# 1 00",
+        "LOC \\# 1 00",
+        "EUI48 \\# 5 0000000000",
         "TYPE65280 \\# 3 beef",
     ] {
         let shown = show(&format!("a {bad}\n"));
@@ -128,17 +130,25 @@ fn generic_form_of_a_known_type_must_be_valid_data() {
 #[test]
 fn types_without_a_text_form_are_refused_with_the_way_out() {
     let mut problems = Vec::new();
-    let text =
-        "a LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m\nb 1 EUI48 00-00-5e-00-53-2a\n";
+    let text = "a TYPE65280 beef\nb 1 WKS 192.0.2.1 TCP smtp\n";
     let source = Source::held(Path::new("z").into(), 10, text);
     let loader = |_: &Path| Err(io::ErrorKind::NotFound.into());
     problems.extend(read(source, &loader, &Name::root(), Some(Ttl::from_secs(1)), &mut |_| ()));
-    assert_eq!(problems[0].to_string(), "z:10:3: the data of `LOC` cannot be written as text here");
-    assert!(problems[0].help.as_ref().unwrap().contains(r"`LOC \# "));
-    assert_eq!(
-        problems[1].to_string(),
-        "z:11:5: the data of `EUI48` cannot be written as text here"
-    );
+    let shown: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        "z:10:3: the data of `TYPE65280` cannot be written as text here",
+        "z:11:5: `WKS` is not a record type",
+    ];
+    assert_eq!(shown, expected);
+    assert!(problems[0].help.as_ref().unwrap().contains(r"`TYPE65280 \# "));
+}
+
+#[test]
+fn types_that_no_zone_holds_are_refused() {
+    for rtype in ["NULL", "TYPE10", "OPT", "TKEY", "TSIG", "AXFR", "ANY", "NXNAME", "TYPE0"] {
+        let expected = format!("! main:1:3: no zone can hold records of type `{rtype}`\n");
+        assert_eq!(show(&format!("a {rtype} \\# 0\n")), expected);
+    }
 }
 
 #[test]
@@ -171,12 +181,12 @@ fn every_broken_line_is_reported_and_the_others_are_read() {
     let shown = show(text);
     let expected = r"main:21 z.example 60 IN A \192\0\2\9
 ! main:1:5: `192.0.2.256` is not an IPv4 address
-! main:2:15: the data of `A` should end before this
+! main:2:15: the data should end before this
 ! main:3:3: `FOO` is not a record type
-! main:4:6: bad data for `MX`: expected decimal number
-! main:5:6: the data of `MX` ends too early
+! main:4:6: `ten` is not a number up to 65535
+! main:5:6: the data ends too early
 ! main:6:1: `f..g` is not a name: a label of the name is empty (two dots in a row, or one in front)
-! main:7:6: `a..b` has an empty label
+! main:7:6: `a..b` is not a name: a label of the name is empty (two dots in a row, or one in front)
 ! main:8:7: the quote opened here is not closed on this line
 ! main:9:3: `99999999999` is not a time such as `3600` or `1h30m`
 ! main:10:3: no zone can hold records of type `ANY`
@@ -184,7 +194,7 @@ fn every_broken_line_is_reported_and_the_others_are_read() {
 ! main:12:1: `$BOGUS` is not a directive
 ! main:13:1: `$TTL` needs an argument
 ! main:14:12: `b.` is one word too many
-! main:16:8: the data of `MX` should end before this
+! main:16:8: the data should end before this
 ! main:18:2: the entry ends before a record type
 ! main:19:3: this parenthesis closes nothing
 ! main:20:1: `bücher` is not a name: `ü` cannot stand in a name; write `\DDD`, or the xn-- form of an international name
@@ -236,6 +246,22 @@ fn include_loops_depth_and_missing_files_are_refused() {
 }
 
 #[test]
+fn what_a_text_can_make_of_itself_is_bounded() {
+    let (outer, inner) = ("$INCLUDE b\n".repeat(40), "$INCLUDE c\n".repeat(40));
+    let files = HashMap::from([("main", outer.as_str()), ("b", inner.as_str()), ("c", "")]);
+    let shown = show_files(&files, None);
+    assert!(shown.starts_with("! b:"), "{shown}");
+    assert!(shown.contains(":10: more than 1000 files are included"), "{shown}");
+    let mut made = 0;
+    let text = "$GENERATE 1-65536 x 1 A 192.0.2.1\n".repeat(17);
+    let source = Source::held(Path::new("main").into(), 1, &text);
+    let loader = |_: &Path| Err(io::ErrorKind::NotFound.into());
+    let problems = read(source, &loader, &Name::root(), None, &mut |_| made += 1);
+    assert_eq!((made, problems.len()), (1 << 20, 1));
+    assert_eq!(problems[0].to_string(), "main:17:11: more than 1048576 records are generated");
+}
+
+#[test]
 fn generate_writes_a_record_for_each_number() {
     let text = "$GENERATE 1-2 h-$ 5 IN A 192.0.2.$ ; $x\n$GENERATE 10-30/20 h-$ MX \"0 .\"\n$GENERATE 1-1 t TXT \"a $\"\n\
                 $GENERATE 1-3 ${0,2,d} CNAME ${253,0,d}\n$GENERATE 5 x A 1\n$GENERATE 1-2 x A 192.0.2.25$\n$GENERATE 254-256 y A 192.0.2.$\n";
@@ -282,9 +308,10 @@ proptest! {
         rtype in prop::sample::select(vec![
             "A", "NS", "SOA", "MX", "TXT", "SRV", "NAPTR", "DS", "DNSKEY", "RRSIG", "NSEC", "NSEC3",
             "NSEC3PARAM", "SVCB", "HTTPS", "CAA", "TLSA", "SSHFP", "IPSECKEY", "ZONEMD", "HINFO",
-            "OPENPGPKEY", "RP", "MINFO", "TYPE1000", "CDS", "CDNSKEY", "AAAA",
+            "OPENPGPKEY", "RP", "MINFO", "TYPE1000", "CDS", "CDNSKEY", "AAAA", "LOC", "APL", "HIP",
+            "AMTRELAY", "CSYNC", "EUI48", "NID", "NSAP", "URI", "DSYNC", "TALINK",
         ]),
-        data in "([0-9]{1,3}|[a-z.]{1,6}|\"[ -!#-\\[\\]-~]{0,9}\"|\\\\[0-9]{1,3}|\\\\#|[=\"(),;\\\\@]|é| |\n){0,24}",
+        data in "([0-9]{1,3}|[a-z.]{1,6}|1:|-00|mandatory=|\"[ -!#-\\[\\]-~]{0,9}\"|\\\\[0-9]{1,3}|\\\\#|[=\"(),;\\\\@]|é| |\n){0,24}",
     ) {
         show(&format!("x {rtype} {data}\n"));
     }
