@@ -24,14 +24,19 @@ pub enum Program {
 impl Program {
     /// The lines of its configuration for one zone.
     fn zone(self, zone: &str) -> String {
+        let file = file(zone);
         match self {
-            Program::Nsd => format!("zone:\n  name: \"{zone}\"\n  zonefile: \"{zone}.zone\"\n"),
-            Program::Knot => format!("- domain: {zone}\n  file: \"{zone}.zone\"\n"),
-            Program::Bind => {
-                format!("zone \"{zone}\" {{ type primary; file \"{zone}.zone\"; }};\n")
-            }
+            Program::Nsd => format!("zone:\n  name: \"{zone}\"\n  zonefile: \"{file}\"\n"),
+            Program::Knot => format!("- domain: {zone}\n  file: \"{file}\"\n"),
+            Program::Bind => format!("zone \"{zone}\" {{ type primary; file \"{file}\"; }};\n"),
         }
     }
+}
+
+/// The name of a zone's file.
+fn file(zone: &str) -> String {
+    let name = if zone == "." { "root" } else { zone };
+    format!("{name}.zone")
 }
 
 /// A running authoritative server of somebody else's.
@@ -52,7 +57,7 @@ impl Authority {
     pub fn serve(program: Program, address: SocketAddr, zones: &[(&str, &str)]) -> Option<Self> {
         let folder = Scratch::new();
         for (zone, text) in zones {
-            folder.write(&format!("{zone}.zone"), text);
+            folder.write(&file(zone), text);
         }
         let (mut command, mut config) = match program {
             Program::Nsd => nsd(folder.path(), address)?,
