@@ -14,6 +14,8 @@
 mod support;
 
 mod crowd;
+
+mod refused;
 mod reply;
 mod table;
 

@@ -153,9 +153,11 @@ pub const DIFFERENCES: &[Difference] = &[
                that are written",
         of: &[Knot, Bind],
         excuse: |case| {
-            let before = case.theirs.additional.len();
-            case.theirs.additional.retain(|record| case.written.owners.contains(&record.owner));
-            case.ours.authoritative && case.theirs.additional.len() < before
+            let Case { written, ours, theirs, .. } = case;
+            let before = theirs.additional.len();
+            let stays = |record: &Record| written.owners.contains(&record.owner);
+            theirs.additional.retain(|record| !ours.authoritative || stays(record));
+            theirs.additional.len() < before
         },
     },
     Difference {
@@ -163,9 +165,11 @@ pub const DIFFERENCES: &[Difference] = &[
                §4.2.1): Knot gives them",
         of: &[Knot],
         excuse: |case| {
-            let before = case.theirs.additional.len();
-            case.theirs.additional.retain(|record| !case.written.is_delegated(&record.owner));
-            case.ours.authoritative && case.theirs.additional.len() < before
+            let Case { written, ours, theirs, .. } = case;
+            let before = theirs.additional.len();
+            let stays = |record: &Record| !written.is_delegated(&record.owner);
+            theirs.additional.retain(|record| !ours.authoritative || stays(record));
+            theirs.additional.len() < before
         },
     },
     Difference {
