@@ -25,6 +25,9 @@ pub struct Crowd {
     _theirs: Vec<Authority>,
     to_ours: UdpSocket,
     to_theirs: Vec<(Program, UdpSocket)>,
+    /// The id of the next question. No two that are near each other have the same, so that a
+    /// reply which comes late, to a question sent twice, is nobody else's.
+    next_id: u16,
 }
 
 impl Crowd {
@@ -51,6 +54,7 @@ impl Crowd {
         Some(Crowd {
             to_ours: connect(ours.udp()),
             to_theirs: to_theirs.collect(),
+            next_id: 0,
             _ours: ours,
             _theirs: theirs.into_iter().map(|(_, it)| it).collect(),
         })
@@ -58,18 +62,20 @@ impl Crowd {
 
     /// Asks all `questions`; what the table does not explain of the differences. Counts in
     /// `needed` which of its rows did explain something.
-    pub fn differences<'t>(
+    pub fn differences(
         &mut self,
         questions: &[Question],
         written: &Written,
-        needed: &mut BTreeMap<&'t str, usize>,
+        needed: &mut BTreeMap<&str, usize>,
     ) -> Vec<String> {
         let mut differences = Vec::new();
         for questions in questions.chunks(WINDOW) {
-            let ours = ask(&self.to_ours, questions);
+            let first = self.next_id;
+            self.next_id = first.wrapping_add(WINDOW as u16);
+            let ours = ask(&self.to_ours, questions, first);
             for (program, socket) in &self.to_theirs {
                 for ((question, ours), theirs) in
-                    questions.iter().zip(&ours).zip(ask(socket, questions))
+                    questions.iter().zip(&ours).zip(ask(socket, questions, first))
                 {
                     let mut case = Case::new(question, written, &ours.1, &theirs);
                     for row in DIFFERENCES {
@@ -91,29 +97,28 @@ impl Crowd {
     }
 }
 
-/// The replies of one server, in the order of the questions, and how long they were.
-fn ask(socket: &UdpSocket, questions: &[Question]) -> Vec<(usize, Reply)> {
+/// The replies of one server, in the order of the questions, and how long they were; ids count
+/// from `first`.
+fn ask(socket: &UdpSocket, questions: &[Question], first: u16) -> Vec<(usize, Reply)> {
     let mut replies = vec![None; questions.len()];
     let mut buf = [0; 65_535];
     for _ in 0..TRIES {
         let mut missing = 0;
-        for (id, question) in questions.iter().enumerate() {
-            if replies[id].is_none() {
-                socket.send(&question.packet(id as u16)).unwrap();
+        for (place, question) in questions.iter().enumerate() {
+            if replies[place].is_none() {
+                socket.send(&question.packet(first.wrapping_add(place as u16))).unwrap();
                 missing += 1;
             }
         }
         while missing > 0
             && let Ok(len) = socket.recv(&mut buf)
         {
-            let id = usize::from(u16::from_be_bytes([buf[0], buf[1]]));
-            let Some(question) = questions.get(id) else { continue };
-            let reply = Reply::read(&buf[..len], question)
-                .unwrap_or_else(|| panic!("{question:?}: malformed: {:?}", &buf[..len]));
-            // Of one that was sent twice both replies come, one of them perhaps to later questions.
-            if reply.in_form && replies[id].replace((len, reply)).is_none() {
-                missing -= 1;
-            }
+            let id = u16::from_be_bytes([buf[0], buf[1]]);
+            let place = usize::from(id.wrapping_sub(first));
+            let Some(question) = questions.get(place) else { continue };
+            let reply = Reply::read(&buf[..len], question).filter(|reply| reply.in_form);
+            let reply = reply.unwrap_or_else(|| panic!("{question:?}: {:?}", &buf[..len]));
+            missing -= usize::from(replies[place].replace((len, reply)).is_none());
         }
         if missing == 0 {
             break;
