@@ -1,6 +1,5 @@
 //! Conformance, judged by those who have it: the same zones served by NSD, by Knot and by us, and
-//! the same questions to all three, where several zones meet and where an RFC leaves a choice.
-//! Random zones, and BIND, are in `tests/differential`.
+//! the same questions to all three.
 //!
 //! Compared are rcode, AA, the answer section (aliases in their order, all else as a set), the
 //! authority section, and of the additional section the glue of referrals; what else stands there
@@ -21,11 +20,17 @@ use support::{
     peers::{Authority, Program},
     scratch::Scratch,
     server::Server,
+    zones::RandomZone,
 };
 use tradewind::{
     cli::dns::{Client, Transport},
-    clock::SystemClock,
+    clock::{Dice, SystemClock},
 };
+
+/// How many random zones are served, of how many records, and asked how many questions each.
+const ZONES: usize = 12;
+const RECORDS: usize = 60;
+const QUESTIONS: usize = 300;
 
 /// What is compared of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +118,21 @@ impl Trio {
             }
         }
         differences
+    }
+}
+
+#[test]
+fn random_zones_are_answered_as_nsd_and_knot_answer_them() {
+    let mut dice = Dice::seeded(20_26);
+    let draw = |number| RandomZone::draw(&format!("z{number}.example.test"), RECORDS, &mut dice);
+    let zones: Vec<RandomZone> = (0..ZONES).map(draw).collect();
+    let texts: Vec<String> = zones.iter().map(|zone| zone.text(&mut dice)).collect();
+    let pairs = zones.iter().zip(&texts);
+    let pairs: Vec<_> = pairs.map(|(zone, text)| (zone.origin.as_str(), text.as_str())).collect();
+    let Some(trio) = Trio::start(74, &pairs) else { return };
+    for (zone, text) in zones.iter().zip(&texts) {
+        let differences = trio.differences((0..QUESTIONS).map(|_| zone.question(&mut dice)));
+        assert!(differences.is_empty(), "{}\n{text}", differences.join(""));
     }
 }
 

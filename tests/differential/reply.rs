@@ -106,6 +106,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Its octets, uncompressed.
+    pub fn size(&self) -> usize {
+        self.owner.len() + 10 + self.rdata.len()
+    }
+
     pub fn is_alias(&self) -> bool {
         matches!(self.rtype, CNAME | DNAME)
     }

@@ -36,22 +36,7 @@ const NAME_MAX: usize = 255;
 /// A name nobody here serves.
 const ELSEWHERE: &str = "www.elsewhere.test.";
 /// What is asked.
-const ASKED: [&str; 14] = [
-    "A",
-    "A",
-    "A",
-    "AAAA",
-    "TXT",
-    "MX",
-    "SRV",
-    "CNAME",
-    "NS",
-    "DS",
-    "DNAME",
-    "SOA",
-    "TYPE65280",
-    "ANY",
-];
+const ASKED: [&str; 11] = ["A", "A", "A", "AAAA", "TXT", "MX", "CNAME", "NS", "DS", "DNAME", "SOA"];
 
 /// A zone in the making, then its text.
 pub struct RandomZone {
@@ -61,47 +46,44 @@ pub struct RandomZone {
     nodes: BTreeMap<String, BTreeMap<&'static str, BTreeSet<String>>>,
     /// What its names are made of.
     labels: Vec<&'static str>,
+    /// Whether it goes to the limits.
+    is_wild: bool,
 }
 
 impl RandomZone {
     /// Draws about `records` records under plain names.
     pub fn draw(origin: &str, records: usize, dice: &mut Dice) -> Self {
-        RandomZone::drawn(origin, LABELS.to_vec(), records, dice)
+        let (origin, labels) = (origin.to_owned(), LABELS.to_vec());
+        RandomZone { origin, nodes: BTreeMap::new(), labels, is_wild: false }.filled(records, dice)
     }
 
-    /// Draws about `records` records; some of the names are odd ones, and some of the longest.
+    /// Draws about `records` records; there are odd names and the longest among them, RRsets that
+    /// need more than the smallest reply, and name servers that rely on each other.
     pub fn wild(origin: &str, records: usize, dice: &mut Dice) -> Self {
-        let mut labels = LABELS.to_vec();
+        let (origin, mut labels) = (origin.to_owned(), LABELS.to_vec());
         labels.extend((0..2).map(|_| pick(dice, &ODD_LABELS)));
-        RandomZone::drawn(origin, labels, records, dice)
+        RandomZone { origin, nodes: BTreeMap::new(), labels, is_wild: true }.filled(records, dice)
     }
 
-    fn drawn(
-        origin: &str,
-        labels: Vec<&'static str>,
-        records: usize,
-        dice: &mut Dice,
-    ) -> RandomZone {
-        let mut zone = RandomZone { origin: origin.to_owned(), nodes: BTreeMap::new(), labels };
-        zone.add("", "NS", "ns1");
-        zone.add("", "NS", "ns.elsewhere.test.");
-        zone.add("ns1", "A", "192.0.2.53");
-        zone.add("ns1", "AAAA", "2001:db8::53");
+    fn filled(mut self, records: usize, dice: &mut Dice) -> Self {
+        self.add("", "NS", "ns1");
+        self.add("", "NS", "ns.elsewhere.test.");
+        self.add("ns1", "A", "192.0.2.53");
+        self.add("ns1", "AAAA", "2001:db8::53");
         for number in 0..records {
-            let is_wild = zone.labels.len() > LABELS.len();
-            let owner = match one_of(dice, 40) {
-                0 if is_wild => zone.longest_name(),
-                _ => zone.name(dice),
+            let owner = match self.is_wild && one_of(dice, 40) == 0 {
+                true => self.longest_name(),
+                false => self.name(dice),
             };
-            let target = match one_of(dice, 12) {
+            let target = match one_of(dice, 10) {
                 0 => ELSEWHERE.to_owned(),
                 1 => "@".to_owned(),
-                2 if is_wild => [LONGEST; 3].join("."),
-                _ => zone.name(dice),
+                2 if self.is_wild => [LONGEST; 3].join("."),
+                _ => self.name(dice),
             };
-            zone.draw_record(&owner, &target, number as u8, dice);
+            self.draw_record(&owner, &target, number as u8, dice);
         }
-        zone
+        self
     }
 
     /// A name of 255 octets.
@@ -120,17 +102,19 @@ impl RandomZone {
     }
 
     fn draw_record(&mut self, owner: &str, target: &str, number: u8, dice: &mut Dice) {
-        let (rtype, rdata) = match one_of(dice, 24) {
+        let (rtype, rdata) = match one_of(dice, if self.is_wild { 24 } else { 20 }) {
             0..4 => ("A", format!("192.0.2.{number}")),
             4..6 => ("AAAA", format!("2001:db8::{number:x}")),
             6..9 => ("TXT", format!("\"text {number}\"")),
-            9..11 => ("MX", format!("{number} {target}")),
-            11 => ("SRV", format!("{number} 1 53 {target}")),
-            12 => ("TYPE65280", format!("\\# 2 00{number:02x}")),
-            13..18 => ("CNAME", target.to_owned()),
-            18..20 => ("DNAME", target.to_owned()),
-            20 => return self.draw_many(owner, number, dice),
-            _ => return self.delegate(owner, number, dice),
+            9 => ("MX", format!("{number} {target}")),
+            10 => ("TYPE65280", format!("\\# 2 00{number:02x}")),
+            11..16 => ("CNAME", target.to_owned()),
+            16 => ("DNAME", target.to_owned()),
+            17..20 => return self.delegate(owner, number, dice),
+            20 => ("SRV", format!("{number} 1 53 {target}")),
+            21 => ("DNAME", target.to_owned()),
+            22 => ("MX", format!("{number} {target}")),
+            _ => return self.draw_many(owner, number, dice),
         };
         self.add(owner, rtype, &rdata);
     }
@@ -148,12 +132,13 @@ impl RandomZone {
     fn delegate(&mut self, owner: &str, number: u8, dice: &mut Dice) {
         let glue: Vec<&String> =
             self.nodes.keys().filter(|name| above(name).any(|above| self.is_cut(above))).collect();
-        let sibling = (!glue.is_empty()).then(|| glue[one_of(dice, glue.len())].clone());
-        let (server, needs_glue) = match one_of(dice, 5) {
+        let sibling =
+            (self.is_wild && !glue.is_empty()).then(|| glue[one_of(dice, glue.len())].clone());
+        let (server, needs_glue) = match one_of(dice, if self.is_wild { 5 } else { 4 }) {
             0 => (ELSEWHERE.to_owned(), false),
             1 => ("ns1".to_owned(), false),
             2 => (owner.to_owned(), true),
-            3 if sibling.is_some() => (sibling.unwrap_or_default(), true),
+            4 if sibling.is_some() => (sibling.unwrap_or_default(), true),
             _ => (format!("ns.{owner}"), true),
         };
         let is_alias = self.nodes.get(&server).is_some_and(|types| types.contains_key("CNAME"));
@@ -165,7 +150,7 @@ impl RandomZone {
             // Put in past the rules: glue stands where nothing else may.
             let glue = self.nodes.entry(server).or_default();
             glue.entry("A").or_default().insert(format!("198.51.100.{number}"));
-            if one_of(dice, 2) == 0 {
+            if self.is_wild && one_of(dice, 2) == 0 {
                 glue.entry("AAAA").or_default().insert(format!("2001:db8:1::{number:x}"));
             }
         }
@@ -222,7 +207,12 @@ impl RandomZone {
     pub fn text(&self, dice: &mut Dice) -> String {
         let mut text = "$TTL 300\n@ 3600 IN SOA ns1 hostmaster 7 3600 600 86400 60\n".to_owned();
         for (owner, types) in &self.nodes {
-            let owner = if owner.is_empty() { "@".to_owned() } else { respelt(owner, dice) };
+            let owner = match owner.as_str() {
+                "" => "@".to_owned(),
+                owner if self.is_wild => respelt(owner, dice),
+                owner if one_of(dice, 4) == 0 => owner.to_ascii_uppercase(),
+                owner => owner.to_owned(),
+            };
             for (rtype, rdatas) in types {
                 for rdata in rdatas {
                     writeln!(text, "{owner} IN {rtype} {rdata}").expect("memory takes all text");
@@ -239,6 +229,24 @@ impl RandomZone {
         names.map(|name| format!("{name}.{}", self.origin))
     }
 
+    /// A name in or near the zone, and a type; ANY is left to each server (RFC 8482).
+    pub fn question(&self, dice: &mut Dice) -> (String, &'static str) {
+        let owners: Vec<&String> = self.nodes.keys().collect();
+        let owner = pick(dice, &owners).as_str();
+        let relative = match one_of(dice, 8) {
+            0..3 => owner.to_owned(),
+            3 => above(owner).next().unwrap_or_default().to_owned(),
+            4..6 => self.name(dice),
+            6 => format!("{}.{owner}", pick(dice, &LABELS)),
+            _ => format!("x.{}.{owner}", pick(dice, &LABELS)),
+        };
+        let mut whole = format!("{relative}.{}.", self.origin);
+        if one_of(dice, 4) == 0 {
+            whole.make_ascii_uppercase();
+        }
+        (whole.trim_matches('.').replace("..", "."), pick(dice, &ASKED))
+    }
+
     /// Everything worth asking: each name, what is above, below and beside it, for what it owns
     /// and for other types.
     pub fn questions(&self, dice: &mut Dice) -> Vec<(String, &'static str)> {
@@ -252,7 +260,7 @@ impl RandomZone {
             .collect();
         for name in names {
             let owned = self.nodes.get(name).unwrap_or(&nothing).keys().copied();
-            let others = ["A", "DS", "NS", "ANY", pick(dice, &ASKED)];
+            let others = ["A", "DS", "NS", "ANY", "SRV", pick(dice, &ASKED)];
             let types: BTreeSet<_> = owned.chain(others).collect();
             questions.extend(types.into_iter().map(|rtype| (name.to_owned(), rtype)));
             let label = pick(dice, &self.labels);
