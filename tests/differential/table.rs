@@ -118,8 +118,10 @@ pub const DIFFERENCES: &[Difference] = &[
         excuse: |case| {
             let Case { ours, theirs, .. } = case;
             let has = |name: &[u8]| theirs.additional.iter().any(|record| record.owner == name);
-            let is_glue = |ns: &Record| ns.rtype == NS && ns.rdata.ends_with(&ns.owner);
-            let lacks = theirs.authority.iter().any(|ns| is_glue(ns) && !has(&ns.rdata));
+            let is_inside = |ns: &Record| ns.rtype == NS && ns.rdata.ends_with(&ns.owner);
+            let is_missing = |it: &Record| is_glue(ours, it) && !theirs.additional.contains(it);
+            let lacks = theirs.authority.iter().any(|ns| is_inside(ns) && !has(&ns.rdata))
+                || ours.additional.iter().any(is_missing);
             let has_no_more = theirs.additional.iter().all(|it| ours.additional.contains(it));
             let excused = !theirs.truncated && lacks && (ours.truncated || has_no_more);
             case.excuse_all(excused)

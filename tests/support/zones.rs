@@ -260,7 +260,7 @@ impl RandomZone {
             .collect();
         for name in names {
             let owned = self.nodes.get(name).unwrap_or(&nothing).keys().copied();
-            let others = ["A", "DS", "NS", "ANY", "SRV", pick(dice, &ASKED)];
+            let others = ["A", "DS", "NS", "ANY", any_type(dice)];
             let types: BTreeSet<_> = owned.chain(others).collect();
             questions.extend(types.into_iter().map(|rtype| (name.to_owned(), rtype)));
             let label = pick(dice, &self.labels);
@@ -272,7 +272,7 @@ impl RandomZone {
                 format!("{LONGEST}.{name}"),
                 self.name(dice),
             ];
-            questions.extend(near.map(|name| (name, pick(dice, &ASKED))));
+            questions.extend(near.map(|name| (name, any_type(dice))));
         }
         for (name, _) in &mut questions {
             let whole = format!("{name}.{}", self.origin);
@@ -280,6 +280,14 @@ impl RandomZone {
         }
         questions.retain(|(name, _)| octets(name) < NAME_MAX);
         questions
+    }
+}
+
+/// A type; one that [`RandomZone::question`] leaves out now and then.
+fn any_type(dice: &mut Dice) -> &'static str {
+    match one_of(dice, 5) {
+        0 => pick(dice, &["ANY", "SRV", "TYPE65280"]),
+        _ => pick(dice, &ASKED),
     }
 }
 
