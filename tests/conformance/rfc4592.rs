@@ -192,6 +192,10 @@ fn services_and_name_servers_of_a_wildcard_are_data_to_be_synthesised() {
           NOERROR aa
           an x.n.example. 3600 NS host.example.
           ad host.example. 3600 A 192.0.2.1
+        ? *.n.example NS
+          NOERROR aa
+          an *.n.example. 3600 NS host.example.
+          ad host.example. 3600 A 192.0.2.1
         ? x.n.example A
           NOERROR aa
           au example. 300 SOA ns1.example. host.example. 1 7200 900 1209600 300
