@@ -1,11 +1,11 @@
-//! What an operator sees who points dig at the server: every switch that asks for something
-//! special gets a reply that dig has nothing to complain about.
+//! What an operator sees who points dig, kdig or drill at the server: every switch that asks for
+//! something special gets a reply that they have nothing to complain about.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
-use std::fmt::Write;
+use std::{fmt::Write, process::Command};
 use support::{peers::dig, scratch::Scratch, server::Server};
 
 const ZONE: &str = r#"
@@ -17,6 +17,16 @@ static = """
 ns1 3600 IN A 192.0.2.53
 MiXed 300 IN TXT "text"
 alias 300 IN CNAME mixed
+old 300 IN DNAME mixed
+*.wild 300 IN CNAME geo
+cut 300 IN NS ns.cut
+cut 300 IN NS ns.elsewhere.test.
+cut 300 IN DS 1 13 2 abababababababababababababababababababababababababababababababab
+ns.cut 300 IN A 192.0.2.54
+mail 300 IN MX 10 ns1
+_sip._udp 300 IN SRV 1 2 5060 ns1
+web 300 IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.80
+odd\\000label 300 IN TYPE65280 \\# 3 00ff00
 """
 include = ["wide.inc"]
 
@@ -168,4 +178,76 @@ fn one_connection_takes_many_queries() {
     assert_eq!(text.lines().take(3).collect::<Vec<_>>(), expected);
     assert_eq!(text.lines().last(), Some("192.0.2.53"));
     assert_eq!(lines(&text), expected.len() + usize::from(WIDE) + 1);
+}
+
+/// Questions with every kind of answer.
+const TOUR: [(&str, &str); 22] = [
+    ("@", "SOA"),
+    ("@", "NS"),
+    ("@", "A"),
+    ("geo.@", "A"),
+    ("geo.@", "AAAA"),
+    ("geo.@", "TXT"),
+    ("GEO.@", "ANY"),
+    ("alias.@", "TXT"),
+    ("alias.@", "A"),
+    ("x.old.@", "A"),
+    ("old.@", "DNAME"),
+    ("x.wild.@", "A"),
+    ("x.cut.@", "A"),
+    ("cut.@", "DS"),
+    ("mail.@", "MX"),
+    ("_sip._udp.@", "SRV"),
+    ("web.@", "HTTPS"),
+    ("odd\\000label.@", "TYPE65280"),
+    ("wide.@", "A"),
+    ("nx.@", "A"),
+    ("example.org", "A"),
+    ("@", "RRSIG"),
+];
+
+/// Asks all of the tour with `program`, a line of switches at a time; every reply must be one
+/// that it prints without a complaint.
+fn tour(program: &str, switches: &[&str]) {
+    let Some(path) = support::tool(program) else { return };
+    let Some(Dig(server)) = Dig::start() else { return };
+    let (at, port) = (format!("@{}", server.udp().ip()), server.udp().port().to_string());
+    for switches in switches {
+        for (name, rtype) in TOUR {
+            let name = name.replace('@', "gtm.example.test.");
+            let mut command = Command::new(&path);
+            command.args(["-p", &port]).args(switches.split_whitespace());
+            let output = command.args([&name, &at, rtype]).output().unwrap();
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8(text).unwrap().to_lowercase();
+            assert!(output.status.success(), "{command:?}:\n{text}");
+            assert!(text.contains(" qr"), "no reply: {command:?}:\n{text}");
+            // That a reply is truncated both say as a warning.
+            let rest = text.lines().filter(|line| !line.contains("truncated"));
+            let rest = rest.collect::<Vec<_>>().join("\n");
+            for complaint in ["warning", "error:", "malformed", "mismatch"] {
+                assert!(!rest.contains(complaint), "{command:?}:\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn kdig_has_nothing_to_complain_about() {
+    let switches = [
+        "+norec",
+        "+norec +noedns",
+        "+norec +tcp",
+        "+norec +dnssec +bufsize=512 +ignore",
+        "+norec +nsid +subnet=203.0.113.0/24",
+        "+norec +cookie",
+        "+norec +padding +tcp +keepopen",
+    ];
+    tour("kdig", &switches);
+}
+
+#[test]
+fn drill_has_nothing_to_complain_about() {
+    let switches = ["-o rd", "-o rd -t", "-o rd -D", "-o rd -b 512", "-o rd -a -b 1232"];
+    tour("drill", &switches);
 }

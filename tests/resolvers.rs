@@ -177,3 +177,58 @@ rules  = [{{ match = ["continent:EU"], use = ["east"] }}, {{ match = ["*"], use 
     assert_eq!(road.address("geo", new_york), WEST);
     assert_eq!(road.address("geo", "8.8.4.0/24"), WEST);
 }
+
+/// What unbound checks only if told to: the case of names (0x20), glue and the path of referrals,
+/// names shown one label at a time and nothing else, NXDOMAIN for all that is below.
+const STRICT: &str = "  use-caps-for-id: yes
+  qname-minimisation-strict: yes
+  harden-referral-path: yes
+  harden-below-nxdomain: yes
+  harden-large-queries: yes
+  verbosity: 2";
+
+#[test]
+fn unbound_at_its_strictest_has_nothing_to_complain_about() {
+    let zone = format!(
+        r#"[pools.west]
+endpoints = [{{ name = "west-1", ipv4 = "{WEST}" }}]
+[pools.alias]
+endpoints = [{{ name = "alias-1", cname = "app.gtm.example.test" }}]
+[records.app]
+policy  = "weighted"
+members = ["west"]
+[records."deep.er.name"]
+policy  = "weighted"
+members = ["west"]
+[records.alias]
+policy  = "weighted"
+members = ["alias"]
+[records."*.all"]
+policy  = "weighted"
+members = ["alias"]
+"#
+    );
+    let Some(road) = Road::build(81, Program::Nsd, &zone, STRICT) else { return };
+    for name in ["app", "deep.er.name", "alias", "x.all", "x.y.all", "ns1"] {
+        road.resolve(name, "");
+    }
+    for (name, rtype, rcode, answers) in [
+        ("app.", RecordType::AAAA, ResponseCode::NoError, 0),
+        ("er.name.", RecordType::A, ResponseCode::NoError, 0),
+        ("none.", RecordType::A, ResponseCode::NXDomain, 0),
+        ("x.none.", RecordType::A, ResponseCode::NXDomain, 0),
+        ("alias.", RecordType::TXT, ResponseCode::NoError, 1),
+        ("", RecordType::SOA, ResponseCode::NoError, 1),
+        ("", RecordType::NS, ResponseCode::NoError, 1),
+    ] {
+        let owner = format!("{name}gtm.example.test");
+        let reply = dns::resolve(road.resolver.address, &owner, rtype);
+        let found = (reply.metadata.response_code, reply.answers.len());
+        assert_eq!(found, (rcode, answers), "{owner} {rtype}\n{}", road.logs());
+    }
+    let log = road.resolver.log().to_lowercase();
+    assert!(log.contains("response for"), "it says what it does: {log}");
+    for complaint in ["error", "servfail", "lame", "sanitize", "malformed", "mismatch", "caps"] {
+        assert!(!log.contains(complaint), "{complaint}: {log}");
+    }
+}

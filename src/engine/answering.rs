@@ -122,20 +122,25 @@ impl<'q> Answering<'q, '_, '_> {
         }
         self.reply.set_authoritative();
         match found {
-            Lookup::Node { node, .. } => self.node(node, target),
+            Lookup::Node { node, .. } => self.node(name, node, target),
             // The parent's side of a cut holds the DS (RFC 4035 §3.1.4.1).
-            Lookup::Delegation { cut, .. } => self.owned(cut, target),
+            Lookup::Delegation { cut, .. } => self.owned(name, cut, target),
             Lookup::Dname { node, labels } => self.dname(name, node, labels, target),
             Lookup::NxDomain => self.nxdomain(),
         }
     }
 
     /// What an existing name is given: by steering, where that has a say, else from the zone.
-    fn node(&mut self, node: Node<'q>, target: &mut QName) -> Result<Next, Unanswered> {
+    fn node(
+        &mut self,
+        name: &QName,
+        node: Node<'q>,
+        target: &mut QName,
+    ) -> Result<Next, Unanswered> {
         match self.steers(node) {
             Some(_) if self.world.warming => Err(Unanswered::NotYet),
             Some(record) => self.steered(record, target),
-            None => self.owned(node, target),
+            None => self.owned(name, node, target),
         }
     }
 
@@ -176,7 +181,12 @@ impl<'q> Answering<'q, '_, '_> {
     }
 
     /// What the name owns: an RRset, a CNAME, or nothing of that type.
-    fn owned(&mut self, node: Node<'q>, target: &mut QName) -> Result<Next, Unanswered> {
+    fn owned(
+        &mut self,
+        name: &QName,
+        node: Node<'q>,
+        target: &mut QName,
+    ) -> Result<Next, Unanswered> {
         let qtype = self.query.qtype;
         let rrset = match qtype {
             // One RRset, no more (RFC 8482 §4.1).
@@ -184,6 +194,10 @@ impl<'q> Answering<'q, '_, '_> {
             _ => node.rrset(qtype),
         };
         if let Some(rrset) = rrset {
+            // The DNAME asked for may be what led to its owner, and stand there already.
+            if rrset.rtype() == Rtype::DNAME && !self.chain.pass(name.wire()) {
+                return Ok(Next::Done);
+            }
             self.answer(rrset)?;
             if qtype != Rtype::ANY {
                 self.additional(rrset)?;

@@ -283,6 +283,39 @@ fn only_the_topmost_cut_counts() {
 }
 
 #[test]
+fn what_is_hidden_below_a_cut_is_never_data() {
+    let mut server = Server::zone(
+        "example",
+        "
+        sub NS ns.example.org.
+        sub DS 1 13 1 abababababababababababababababababababab
+        www.sub A 192.0.2.1
+        alias.sub CNAME www
+        www CNAME www.sub
+        @ MX 10 www.sub
+        ",
+    );
+    check(
+        &mut server,
+        "
+        ? www.sub.example A
+          NOERROR
+          au sub.example. 3600 NS ns.example.org.
+        ? alias.sub.example A
+          NOERROR
+          au sub.example. 3600 NS ns.example.org.
+        ? www.example A
+          NOERROR aa
+          an www.example. 3600 CNAME www.sub.example.
+          au sub.example. 3600 NS ns.example.org.
+        ? example MX
+          NOERROR aa
+          an example. 3600 MX 10 www.sub.example.
+        ",
+    );
+}
+
+#[test]
 fn a_cname_into_a_delegation_ends_in_a_referral() {
     let mut server = Server::zone(
         "example",

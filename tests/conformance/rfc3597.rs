@@ -26,11 +26,20 @@ fn names_in_newer_types_are_not_compressed() {
         _s._tcp SRV 1 2 3 www
         @ MX 10 www
         www A 192.0.2.1
+        order NAPTR 1 2 \"s\" \"x\" \"\" www
+        svc SVCB 1 www
+        web HTTPS 0 www
+        old DNAME www
         ",
     );
     let full = b"\x03www\x07example\0";
     let holds = |reply: &[u8]| reply.windows(full.len()).any(|window| window == full);
-    assert!(holds(&server.ask("_s._tcp.example SRV")));
+    for newer in
+        ["_s._tcp.example SRV", "order.example NAPTR", "svc.example SVCB", "web.example HTTPS"]
+    {
+        assert!(holds(&server.ask(newer)), "{newer}");
+    }
+    assert!(holds(&server.ask("old.example DNAME")));
     assert!(!holds(&server.ask("example MX")));
     check(
         &mut server,

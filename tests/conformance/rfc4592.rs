@@ -136,3 +136,69 @@ fn what_is_below_a_delegation_makes_no_wildcard() {
         ",
     );
 }
+
+#[test]
+fn a_star_elsewhere_is_a_label_like_any_other() {
+    let mut server = Server::zone(
+        "example",
+        "
+        a.*.b A 192.0.2.1
+        ** A 192.0.2.2
+        mail MX 10 *.b
+        star CNAME x.*.b
+        ",
+    );
+    check(
+        &mut server,
+        "
+        ? a.x.b.example A
+          NOERROR aa
+          au example. 300 SOA ns1.example. host.example. 1 7200 900 1209600 300
+        ? a.*.b.example A
+          NOERROR aa
+          an a.*.b.example. 3600 A 192.0.2.1
+        ? x.example A
+          NXDOMAIN aa
+          au example. 300 SOA ns1.example. host.example. 1 7200 900 1209600 300
+        ? mail.example MX
+          NOERROR aa
+          an mail.example. 3600 MX 10 *.b.example.
+        ? star.example A
+          NXDOMAIN aa
+          an star.example. 3600 CNAME x.*.b.example.
+          au example. 300 SOA ns1.example. host.example. 1 7200 900 1209600 300
+        ",
+    );
+}
+
+#[test]
+fn services_and_name_servers_of_a_wildcard_are_data_to_be_synthesised() {
+    let mut server = Server::zone(
+        "example",
+        "
+        *.w SRV 1 2 3 host
+        *.n NS host
+        host A 192.0.2.1
+        ",
+    );
+    check(
+        &mut server,
+        "
+        ? _s._tcp.w.example SRV
+          NOERROR aa
+          an _s._tcp.w.example. 3600 SRV 1 2 3 host.example.
+          ad host.example. 3600 A 192.0.2.1
+        ? x.n.example NS
+          NOERROR aa
+          an x.n.example. 3600 NS host.example.
+          ad host.example. 3600 A 192.0.2.1
+        ? *.n.example NS
+          NOERROR aa
+          an *.n.example. 3600 NS host.example.
+          ad host.example. 3600 A 192.0.2.1
+        ? x.n.example A
+          NOERROR aa
+          au example. 300 SOA ns1.example. host.example. 1 7200 900 1209600 300
+        ",
+    );
+}

@@ -107,6 +107,11 @@ fn a_chain_may_end_at_the_owner_of_a_dname() {
           an y.d.example. 3600 CNAME y.e.example.
           an y.e.example. 3600 CNAME d.example.
           an d.example. 3600 A 192.0.2.1
+        ? y.d.example DNAME
+          NOERROR aa
+          an d.example. 3600 DNAME e.example.
+          an y.d.example. 3600 CNAME y.e.example.
+          an y.e.example. 3600 CNAME d.example.
         ",
     );
 }

@@ -1,4 +1,4 @@
-//! Servers of others: NSD or Knot for a parent zone, unbound as the resolver of the world.
+//! Servers of others: NSD, Knot or BIND for zones, unbound as the resolver of the world.
 
 use super::{DEADLINE, dns, free_address, process::Process, scratch::Scratch, tool};
 use hickory_proto::rr::RecordType;
@@ -17,16 +17,26 @@ pub enum Program {
     Nsd,
     /// CZ.NIC's Knot DNS.
     Knot,
+    /// ISC's BIND.
+    Bind,
 }
 
 impl Program {
     /// The lines of its configuration for one zone.
     fn zone(self, zone: &str) -> String {
+        let file = file(zone);
         match self {
-            Program::Nsd => format!("zone:\n  name: \"{zone}\"\n  zonefile: \"{zone}.zone\"\n"),
-            Program::Knot => format!("- domain: {zone}\n  file: \"{zone}.zone\"\n"),
+            Program::Nsd => format!("zone:\n  name: \"{zone}\"\n  zonefile: \"{file}\"\n"),
+            Program::Knot => format!("- domain: {zone}\n  file: \"{file}\"\n"),
+            Program::Bind => format!("zone \"{zone}\" {{ type primary; file \"{file}\"; }};\n"),
         }
     }
+}
+
+/// The name of a zone's file.
+fn file(zone: &str) -> String {
+    let name = if zone == "." { "root" } else { zone };
+    format!("{name}.zone")
 }
 
 /// A running authoritative server of somebody else's.
@@ -47,11 +57,12 @@ impl Authority {
     pub fn serve(program: Program, address: SocketAddr, zones: &[(&str, &str)]) -> Option<Self> {
         let folder = Scratch::new();
         for (zone, text) in zones {
-            folder.write(&format!("{zone}.zone"), text);
+            folder.write(&file(zone), text);
         }
         let (mut command, mut config) = match program {
             Program::Nsd => nsd(folder.path(), address)?,
             Program::Knot => knot(folder.path(), address)?,
+            Program::Bind => bind(folder.path(), address)?,
         };
         for (zone, _) in zones {
             config += &program.zone(zone);
@@ -113,6 +124,36 @@ template:
   storage: {folder}
   zonefile-sync: -1
 zone:
+"
+    );
+    Some((command, config))
+}
+
+/// Of what is not asked for it sends addresses only, like the others; and it takes any letter in
+/// the name of a host, like the others. It knows the addresses of interfaces only: of loopback
+/// that is 127.0.0.1.
+fn bind(folder: &Path, address: SocketAddr) -> Option<(Command, String)> {
+    let mut command = Command::new(tool("named")?);
+    command.args(["-g", "-n", "1"]);
+    let (folder, ip, port) = (folder.display(), address.ip(), address.port());
+    let config = format!(
+        "options {{
+  directory \"{folder}\";
+  pid-file \"{folder}/named.pid\";
+  lock-file none;
+  session-keyfile \"{folder}/session.key\";
+  listen-on port {port} {{ {ip}; }};
+  listen-on-v6 {{ none; }};
+  recursion no;
+  notify no;
+  dnssec-validation no;
+  empty-zones-enable no;
+  minimal-responses no-auth;
+  minimal-any yes;
+  zero-no-soa-ttl no;
+  check-names primary ignore;
+}};
+controls {{ }};
 "
     );
     Some((command, config))
