@@ -13,7 +13,7 @@ use crate::{
     place::ClientMap,
     policy::tree::{Kind, NodeIx, Tree},
     units::{Coordinates, Ttl},
-    wire::Name,
+    wire::{Name, types::Rtype},
     zone::{Zone, Zones},
 };
 use safety::{Capacity, SafetyRule};
@@ -118,6 +118,8 @@ pub struct Plan {
     pub has_v4: bool,
     /// Whether some endpoint has an IPv6 address; else AAAA is a type the name never has.
     pub has_v6: bool,
+    /// The types that some pool gives beside addresses, rising; other types are static.
+    pub extra: Box<[Rtype]>,
     /// The distinct regions of its endpoints, `None` for endpoints without one; a Variant's
     /// region is an index in here.
     pub regions: Box<[Option<RegionId>]>,

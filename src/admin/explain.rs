@@ -253,10 +253,10 @@ impl About<'_> {
         let directives = moved.directives(&ramps);
         let decision = select(&plan.tree, class, &state.standings, &directives, &mut steps);
         let mut members = Vec::new();
-        shares(&decision.choice, wanted(self.ask.rtype), (0, 1.0), &mut members);
+        shares(&decision.choice, wanted(plan, self.ask.rtype), (0, 1.0), &mut members);
 
         let selection = steering.plan(record.plan).selection(class);
-        let draw = draw_for(selection, self.ask.rtype);
+        let draw = draw_for(plan, selection, self.ask.rtype);
         let given = steer(self.world, record, self.ask.rtype, &client, &mut Dice::seeded(0));
         let (ttl_why, scope_why) = (self.ttl_why(plan), scope_why(plan, given.scope));
         Steered {
@@ -373,11 +373,12 @@ fn step_line(step: crate::policy::trace::Step) -> StepLine {
     StepLine { depth: step.depth, mark, name: step.name, why: step.why }
 }
 
-/// What `rtype` asks of a pool; ANY is answered as A is.
-fn wanted(rtype: Rtype) -> Wanted {
+/// What `rtype` asks of a pool of `plan`; ANY is answered as A is.
+fn wanted(plan: &Plan, rtype: Rtype) -> Wanted {
     match rtype {
         Rtype::A | Rtype::ANY => Wanted::A,
         Rtype::AAAA => Wanted::Aaaa,
+        _ if plan.extra.contains(&rtype) => Wanted::Extra(rtype),
         _ => Wanted::Other,
     }
 }
@@ -457,7 +458,7 @@ fn member_name(branch: &Branch<'_>) -> String {
     match &branch.choice {
         _ if !branch.name.is_empty() => branch.name.to_owned(),
         Choice::Leaf(leaf) if leaf.candidates.iter().all(|c| !c.merged) => {
-            let pool = leaf.candidates.first().map_or("", |candidate| candidate.pool);
+            let pool = leaf.candidates.first().map_or("", |candidate| &candidate.pool.id);
             pool.rsplit('/').next().unwrap_or(pool).to_owned()
         }
         _ => "(the rest)".to_owned(),
@@ -574,6 +575,18 @@ mod tests {
         assert_eq!(www.draw.by, DrawnBy::Chance);
         assert!(www.answers.iter().all(|answer| !answer.this_client));
         let members: Vec<&str> = www.members.iter().map(|m| &*m.name).collect();
+        assert_eq!(members, ["canary", "c1", "stable", "s1", "s2"]);
+    }
+
+    #[test]
+    fn what_goes_along_with_addresses_is_explained_like_them() {
+        let txt = explained("www.g.example", "TXT", "203.0.113.7", &[]);
+        let wanted = "this client gets no data (90 %) or \"canary\" (10 %) for 30 s";
+        assert!(txt.sentence.ends_with(wanted), "{}", txt.sentence);
+        let srv = explained("www.g.example", "SRV", "203.0.113.7", &[]).steering.unwrap();
+        let wanted = [("", 90), ("0 5 443 c1.www.g.example.", 10)];
+        assert_eq!(shares(&srv), wanted.map(|(answer, share)| (answer.to_owned(), share)));
+        let members: Vec<&str> = srv.members.iter().map(|m| &*m.name).collect();
         assert_eq!(members, ["canary", "c1", "stable", "s1", "s2"]);
     }
 

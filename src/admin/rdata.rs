@@ -26,6 +26,12 @@ fn known(rtype: Rtype, rdata: &[u8]) -> Option<String> {
             let preference = u16::from_be_bytes(preference.try_into().ok()?);
             Some(format!("{preference} {}", name(exchange)?))
         }
+        Rtype::SRV => {
+            let (numbers, target) = rdata.split_at_checked(6)?;
+            let number = |n: &[u8]| u16::from_be_bytes([n[0], n[1]]).to_string();
+            let numbers: Vec<String> = numbers.chunks_exact(2).map(number).collect();
+            Some(format!("{} {}", numbers.join(" "), name(target)?))
+        }
         Rtype::TXT | Rtype::SPF => strings(rdata),
         Rtype::SOA => soa(rdata),
         _ => None,
@@ -93,11 +99,12 @@ mod tests {
 
     #[test]
     fn data_reads_as_in_a_zone_file() {
-        let cases: [(Rtype, &[u8], &str); 6] = [
+        let cases: [(Rtype, &[u8], &str); 7] = [
             (Rtype::A, &[192, 0, 2, 1], "192.0.2.1"),
             (Rtype::MX, b"\0\x0a\x04mail\x02io\0", "10 mail.io."),
             (Rtype::TXT, b"\x03a\"b\x01\x07", r#""a\"b" "\007""#),
             (Rtype::NS, b"\0", "."),
+            (Rtype::SRV, b"\0\0\0\x05\x01\xbb\x01a\0", "0 5 443 a."),
             (
                 Rtype::SOA,
                 b"\x01a\0\x01b\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05",

@@ -245,6 +245,7 @@ impl Linker {
             has_cname: draft.has_cname,
             has_v4: endpoints(&tree).any(|endpoint| Family::V4.is_in(&endpoint.target)),
             has_v6: endpoints(&tree).any(|endpoint| Family::V6.is_in(&endpoint.target)),
+            extra: tree.extra_types(),
             regions: distinct(endpoints(&tree).map(|endpoint| endpoint.region)),
             slots: distinct(endpoints(&tree).flat_map(|endpoint| endpoint.target.slots())),
             failovers,

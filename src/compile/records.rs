@@ -17,7 +17,7 @@ use crate::{
     },
     policy::{
         sticky::{Drawn, name_hash},
-        tree::{self, ClassTable, EndpointTarget, Kind, Tree},
+        tree::{self, ClassTable, EXTRA_TYPES_MAX, EndpointTarget, Kind, Tree},
     },
     snapshot::{Ramp, Sticky, TtlPolicy},
     units::Ttl,
@@ -211,8 +211,9 @@ impl<'a> Context<'_, 'a, '_> {
             zone: &self.zone.settings,
             record: &record.settings,
         };
-        let (mut tree, dependents) = self.tree(record, &levels, steered)?;
+        let (mut tree, dependents) = self.tree(record, owner, &levels, steered)?;
         let has_cname = self.check_cnames(record, owner, &tree);
+        self.check_extra(record, &tree, has_cname);
         let map = match dependents.is_empty() {
             true => None,
             false => Some(self.map(record, dependents)?),
@@ -241,6 +242,7 @@ impl<'a> Context<'_, 'a, '_> {
     fn tree(
         &mut self,
         record: &'a RecordDef,
+        owner: &Name,
         levels: &Levels<'a>,
         steered: &mut Steered,
     ) -> Option<(Tree, Vec<DependentKey>)> {
@@ -267,6 +269,7 @@ impl<'a> Context<'_, 'a, '_> {
             maker: Maker {
                 server,
                 zone: &apex,
+                owner,
                 slots: &mut steered.slots,
                 problems: self.problems,
             },
@@ -329,6 +332,27 @@ impl<'a> Context<'_, 'a, '_> {
             }
         }
         has_cname
+    }
+
+    /// Whether what the pools give beside addresses can be given at all.
+    fn check_extra(&mut self, record: &RecordDef, tree: &Tree, has_cname: bool) {
+        let types = tree.extra_types();
+        let (message, help) = match types.len() {
+            0 => return,
+            _ if has_cname => (
+                format!("`{}` answers a CNAME and also has `extra` records", record.name),
+                "a CNAME must be alone at its name (RFC 1034 §3.6.2): use pools of addresses, or \
+                 leave `extra` out"
+                    .to_owned(),
+            ),
+            n if n > EXTRA_TYPES_MAX => (
+                format!("the pools of `{}` have {n} types in their `extra`", record.name),
+                format!("{EXTRA_TYPES_MAX} is the most: make records of their own of some"),
+            ),
+            _ => return,
+        };
+        let problem = Problem::error(&self.zone.file, record.name.span(), message);
+        self.problems.push(problem.help(help));
     }
 
     fn map(

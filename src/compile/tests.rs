@@ -338,6 +338,97 @@ warning 14:27: `subdivision:US-CA` can match nobody: no loaded database has subd
 }
 
 #[test]
+fn what_cannot_go_along_with_addresses_is_refused_line_by_line() {
+    let zone = r#"
+[pools.p]
+endpoints = [{ name = "p", ipv4 = "192.0.2.3" }]
+extra = """
+@ 60 TXT "fine but for its TTL"
+_443._tcp SRV 1 1 443 @
+@ A 192.0.2.4
+@ CNAME two.a.example.
+@ NS two.a.example.
+@ DNSKEY 256 3 13 AA==
+@ CH TXT "chaos"
+@ MX ten mail
+$INCLUDE more.inc
+"""
+[pools.empty]
+endpoints = [{ name = "p", ipv4 = "192.0.2.4" }]
+extra = "; nothing"
+[pools.much]
+endpoints = [{ name = "p", ipv4 = "192.0.2.5" }]
+extra = '''
+$GENERATE 1-50 @ TXT "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456 $"
+$GENERATE 1-9 @ TYPE6530$ \# 1 00
+'''
+"#;
+    assert_eq!(
+        told(zone),
+        "\
+warning 5:1: a TTL means nothing in `extra`: the record's own `ttl` holds
+6:1: `extra` stands at the name of the record that answers the pool
+    = write `@`; for another name (`_443._tcp.www`) make a record of it with the same members: records with one `cohort` and `sticky = \"client\"` choose alike
+7:1: A cannot stand in `extra`
+    = addresses are endpoints: they have a verdict and a weight
+8:1: CNAME cannot stand in `extra`
+    = a name with addresses is no alias (RFC 1034 §3.6.2)
+9:1: NS cannot stand in `extra`
+    = who serves a name is the same for all: write it in `static`
+10:1: DNSKEY cannot stand in `extra`
+    = what signs a zone is not chosen by client
+11:1: CH cannot stand in `extra`
+    = write IN, or nothing
+12:6: bad data for `MX`: expected decimal number
+13:10: cannot read `zones/more.inc`: `extra` stands by itself
+17:9: the `extra` of pool `empty` holds no record
+    = write one, as in `@ TXT \"canary\"`, or leave it out
+20:9: the `extra` of pool `much` has 10 types
+    = 8 is the most: make records of their own of some
+20:9: the `extra` of pool `much` is 5050 bytes of data
+    = 4096 is the most: it would not fit into an answer, and every region has a copy
+"
+    );
+}
+
+#[test]
+fn what_goes_along_with_addresses_stands_beside_no_cname_and_nothing_static() {
+    let zone = r#"
+[pools.p]
+endpoints = [{ name = "p", ipv4 = "192.0.2.3", ipv6 = "2001:db8::3" }]
+extra = "@ MX 10 mail"
+[pools.out]
+endpoints = [{ name = "o", cname = "www.example.org" }]
+[records.far]
+policy = "failover"
+members = ["p", "out"]
+"#;
+    assert_eq!(
+        told(zone),
+        "\
+7:10: `far` answers a CNAME and also has `extra` records
+    = a CNAME must be alone at its name (RFC 1034 §3.6.2): use pools of addresses, or leave `extra` out
+"
+    );
+    let zone = r#"
+[pools.p]
+endpoints = [{ name = "p", ipv4 = "192.0.2.3", ipv6 = "2001:db8::3" }]
+extra = "@ MX 10 mail"
+[records.ns]
+policy = "weighted"
+members = [{ pool = "p", weight = 3 }, { pool = "one", weight = 1 }]
+"#;
+    let head = HEAD.replace("A 192.0.2.53", "MX 10 mail").replace("[\"ns.", "[\"ns.b.");
+    let said = lines(&sources(&format!("{head}{zone}")));
+    for told in [
+        "`ns.a.example` has a static MX and also one from a pool's `extra`\n    = remove the static",
+        "`one` has no MX: 25 % of MX get NODATA\n    = put MX records into the `extra` of every pool",
+    ] {
+        assert!(said.contains(told), "{said}");
+    }
+}
+
+#[test]
 fn a_record_with_the_zones_name_in_it_twice_is_warned_about() {
     let zone = "[records.\"www.a.example\"]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\n";
     assert_eq!(

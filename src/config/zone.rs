@@ -55,7 +55,7 @@ pub struct SoaDef {
     pub expire: Option<Spanned<Ttl>>,
 }
 
-/// RFC 1035 text inside a zone file.
+/// RFC 1035 text inside a TOML file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticText {
     /// The text.
@@ -65,6 +65,22 @@ pub struct StaticText {
     /// Where its first byte is in the file, when it stands there as it is (without escapes): then
     /// byte n of it is byte `start + n` of the file.
     pub start: Option<usize>,
+}
+
+impl StaticText {
+    /// The text at `key` of `table`.
+    pub(super) fn take<'i>(
+        reader: &mut Reader<'i, '_>,
+        table: &mut Table<'i>,
+        key: &'static str,
+    ) -> Option<Self> {
+        let text = table.take(reader, key, scalar::string)?;
+        let span = text.span();
+        let text = text.into_inner();
+        let written = &reader.text[span.clone()];
+        let start = written.find(&text).map(|offset| span.start + offset);
+        Some(StaticText { text, span, start })
+    }
 }
 
 /// A steered record as written.
@@ -100,7 +116,7 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Zon
             .take(reader, "include", |reader, value| reader.list(value, "files", scalar::string))
             .map(Spanned::into_inner)
             .unwrap_or_default(),
-        static_text: static_text(reader, &mut root),
+        static_text: StaticText::take(reader, &mut root, "static"),
         pools: pool::read(reader, &mut root),
         policies: policy::read(reader, &mut root),
         records: records(reader, &mut root),
@@ -125,15 +141,6 @@ fn soa<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> SoaDef {
     };
     table.finish(reader);
     soa
-}
-
-fn static_text<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Option<StaticText> {
-    let text = root.take(reader, "static", scalar::string)?;
-    let span = text.span();
-    let text = text.into_inner();
-    let written = &reader.text[span.clone()];
-    let start = written.find(&text).map(|offset| span.start + offset);
-    Some(StaticText { text, span, start })
 }
 
 fn records<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<RecordDef> {

@@ -5,7 +5,7 @@ use crate::{
     ids::PlanId,
     policy::Basis,
     snapshot::Record,
-    steering::{PlanSteering, Selection},
+    steering::{Draw, PlanSteering, Selection},
     world::World,
 };
 use std::{
@@ -49,9 +49,7 @@ pub(super) fn moved(old: &World, new: &World) -> (Vec<PlanId>, Duration) {
 
 /// Whether two plans give the same answers with the same shares, whatever their TTLs.
 fn is_same(one: &PlanSteering, other: &PlanSteering) -> bool {
-    let draws = |selection: &Selection| {
-        [&selection.a, &selection.aaaa, &selection.other].map(|draw| draw.shares())
-    };
+    let draws = |selection: &Selection| -> Vec<_> { selection.draws().map(Draw::shares).collect() };
     let is_same = |(one, other): (&Selection, &Selection)| {
         one.mask == other.mask && one.variants == other.variants && draws(one) == draws(other)
     };

@@ -146,7 +146,7 @@ impl<'v> View<'v> {
             EndpointTarget::Cname { slot, .. } => (self.up(*slot), self.up(*slot)),
         };
         let weight = self.weight(endpoint);
-        Candidate { pool: &pool.id, merged: false, endpoint, weight, up_v4, up_v6 }
+        Candidate { pool, merged: false, endpoint, weight, up_v4, up_v6 }
     }
 }
 

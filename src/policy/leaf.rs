@@ -6,8 +6,9 @@
 
 use super::{
     sticky::{Drawn, name_hash},
-    tree::{Endpoint, EndpointTarget},
+    tree::{Endpoint, EndpointTarget, Pool},
 };
+use crate::wire::{Rdatas, types::Rtype};
 use std::hash::{Hash, Hasher};
 
 /// The endpoints of a chosen pool, or of several that were merged.
@@ -24,8 +25,8 @@ pub struct Leaf<'t> {
 /// An endpoint as one evaluation sees it.
 #[derive(Clone, Debug)]
 pub struct Candidate<'t> {
-    /// Its pool's id, to tell endpoints of merged pools apart.
-    pub pool: &'t str,
+    /// Its pool, to tell endpoints of merged pools apart, and for what it gives besides.
+    pub pool: &'t Pool,
     /// Whether pools were merged (multivalue), so that names alone may not be unique.
     pub merged: bool,
     /// The endpoint.
@@ -47,6 +48,8 @@ pub enum Wanted {
     Aaaa,
     /// Any other type: only a CNAME answers it.
     Other,
+    /// A type that some pool of the tree has in its `extra`: the leader's pool answers it.
+    Extra(Rtype),
 }
 
 /// One answer a leaf can give.
@@ -95,6 +98,8 @@ impl Candidate<'_> {
             (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.is_some(),
             (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.is_some(),
             (EndpointTarget::Addresses { .. }, Wanted::Other) => false,
+            // Whoever may lead, its pool answers: with nothing, if need be.
+            (EndpointTarget::Addresses { .. }, Wanted::Extra(_)) => true,
         }
     }
 
@@ -102,13 +107,21 @@ impl Candidate<'_> {
         match wanted {
             Wanted::A | Wanted::Other => self.up_v4,
             Wanted::Aaaa => self.up_v6,
+            Wanted::Extra(_) => self.is_up(),
         }
     }
 
     /// Endpoint names are unique in a pool, not over merged ones.
     fn name_hash(&self) -> u64 {
-        let parts = [self.pool, &*self.endpoint.name];
+        let parts = [&*self.pool.id, &*self.endpoint.name];
         name_hash(Drawn::Endpoint, 0, if self.merged { &parts } else { &parts[1..] })
+    }
+}
+
+impl<'t> Answer<'_, 't> {
+    /// The records of `rtype` that the leader's pool gives beside addresses.
+    pub fn extra(&self, rtype: Rtype) -> Option<&'t Rdatas> {
+        self.endpoints[0].pool.extra(rtype)
     }
 }
 
@@ -117,7 +130,10 @@ impl<'t> Leaf<'t> {
     /// only if no endpoint has it at all.
     pub fn answers_to(&self, wanted: Wanted) -> Vec<Answer<'_, 't>> {
         let ring = self.ring(wanted);
-        let answers = usize::from(self.answers).clamp(1, ring.len().max(1));
+        let answers = match wanted {
+            Wanted::Extra(_) => 1,
+            _ => usize::from(self.answers).clamp(1, ring.len().max(1)),
+        };
         let has_regulars = ring.iter().any(|(_, candidate)| candidate.weight > 0);
         let from = |lead: usize| Answer {
             hash: ring[lead].0,
@@ -140,7 +156,7 @@ impl<'t> Leaf<'t> {
             ring.retain(|candidate| candidate.weight > 0);
         }
         let mut ring: Vec<_> = ring.into_iter().map(|c| (c.name_hash(), c)).collect();
-        ring.sort_unstable_by_key(|(hash, c)| (*hash, &c.endpoint.name, c.pool));
+        ring.sort_unstable_by_key(|(hash, c)| (*hash, &c.endpoint.name, &c.pool.id));
         ring
     }
 }

@@ -325,7 +325,7 @@ impl World<'_> {
             (EndpointTarget::Cname { slot, .. }, _) => *slot,
             (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.as_ref()?.1,
             (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.as_ref()?.1,
-            (EndpointTarget::Addresses { .. }, Wanted::Other) => return None,
+            (EndpointTarget::Addresses { .. }, Wanted::Other | Wanted::Extra(_)) => return None,
         };
         let living = found.up.contains(&slot);
         let regular = endpoint.weight.get() > 0;

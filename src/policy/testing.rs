@@ -159,6 +159,7 @@ impl Given {
             endpoints: Box::default(),
             answers: 1,
             min_healthy: MinHealthy::default(),
+            extra: Arc::default(),
         };
         let mut endpoints = Vec::new();
         let mut region = None;

@@ -37,6 +37,7 @@ pub(crate) fn plan(tree: Tree, sticky: bool) -> Plan {
         has_cname: endpoints.iter().any(|e| matches!(e.target, EndpointTarget::Cname { .. })),
         has_v4: endpoints.iter().any(|e| e.target.v4().is_some()),
         has_v6: endpoints.iter().any(|e| e.target.v6().is_some()),
+        extra: Box::default(),
         regions: regions.into_iter().collect(),
         slots: slots.into_iter().collect(),
         failovers: failovers.collect(),

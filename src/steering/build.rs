@@ -14,7 +14,7 @@ use crate::{
         leaf::Answer,
         select,
         sticky::{Drawn, name_hash},
-        tree::{Endpoint, EndpointTarget},
+        tree::EndpointTarget,
     },
     snapshot::{Plan, Snapshot},
     units::Ttl,
@@ -115,8 +115,18 @@ impl Selection {
         let mut variants = Variants { plan, list: Vec::new(), known: HashMap::new() };
         let [a, aaaa, other] = [Wanted::A, Wanted::Aaaa, Wanted::Other]
             .map(|wanted| variants.draw(&decision.choice, wanted));
-        let variants = variants.list.into_boxed_slice();
-        Selection { a, aaaa, other, variants, ttl, basis: decision.basis, mask: ClassMask::new() }
+        let extra = plan.extra.iter();
+        let extra = extra.map(|&rtype| variants.draw(&decision.choice, Wanted::Extra(rtype)));
+        Selection {
+            a,
+            aaaa,
+            other,
+            extra: extra.collect(),
+            variants: variants.list.into_boxed_slice(),
+            ttl,
+            basis: decision.basis,
+            mask: ClassMask::new(),
+        }
     }
 }
 
@@ -127,9 +137,9 @@ struct Variants<'p> {
     known: HashMap<Made, u32>,
 }
 
-/// What a Variant was made from: its type, `None` for NODATA; the leader's region; its
-/// endpoints, each by its place in the tree.
-type Made = (Option<Rtype>, u16, Vec<*const Endpoint>);
+/// What a Variant was made from: its type, `None` for NODATA; the leader's region; and by their
+/// places in the tree its endpoints, or the pool whose `extra` it is.
+type Made = (Option<Rtype>, u16, Vec<*const ()>);
 
 impl<'p> Variants<'p> {
     fn draw(&mut self, choice: &Choice<'_>, wanted: Wanted) -> Draw {
@@ -209,8 +219,17 @@ impl<'p> Variants<'p> {
             return vec![Lead { hash: 0, weight: 1, variant: self.intern(Vec::new(), nodata) }];
         }
         let lead = |answer: Answer<'_, '_>| {
-            let made = answer.endpoints.iter().map(|c| std::ptr::from_ref(c.endpoint)).collect();
-            let rdatas = Some(rdatas(&answer.endpoints, wanted));
+            let place = |c: &&Candidate<'_>| std::ptr::from_ref(c.endpoint).cast::<()>();
+            let (made, rdatas) = match wanted {
+                Wanted::Extra(rtype) => match answer.extra(rtype) {
+                    Some(extra) => (vec![std::ptr::from_ref(extra).cast()], Some(extra.clone())),
+                    None => (Vec::new(), None),
+                },
+                _ => {
+                    let made = answer.endpoints.iter().map(place).collect();
+                    (made, Some(rdatas(&answer.endpoints, wanted)))
+                }
+            };
             let region = self.region(Some(answer.endpoints[0]));
             let variant = self.intern(made, Variant { rdatas, region });
             Lead { hash: answer.hash, weight: answer.weight, variant }
@@ -223,9 +242,9 @@ impl<'p> Variants<'p> {
         self.plan.regions.iter().position(|known| *known == region).unwrap_or(0) as u16
     }
 
-    fn intern(&mut self, endpoints: Vec<*const Endpoint>, variant: Variant) -> u32 {
+    fn intern(&mut self, made: Vec<*const ()>, variant: Variant) -> u32 {
         let rtype = variant.rdatas.as_ref().map(Rdatas::rtype);
-        *self.known.entry((rtype, variant.region, endpoints)).or_insert_with(|| {
+        *self.known.entry((rtype, variant.region, made)).or_insert_with(|| {
             self.list.push(variant);
             (self.list.len() - 1) as u32
         })

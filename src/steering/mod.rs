@@ -56,6 +56,8 @@ pub struct Selection {
     pub aaaa: Draw,
     /// How every other type draws, where a CNAME is among the leaves; else NODATA.
     pub other: Draw,
+    /// How the types of `Plan::extra` draw, in their order.
+    pub extra: Box<[Draw]>,
     /// What the draws point to.
     pub variants: Box<[Variant]>,
     /// One TTL for whatever is answered.
@@ -92,6 +94,13 @@ impl PlanSteering {
     /// Every Selection with its classes, for people and metrics.
     pub fn selections(&self) -> &[Selection] {
         &self.selections
+    }
+}
+
+impl Selection {
+    /// All its draws, in an order that depends on the plan alone.
+    pub fn draws(&self) -> impl Iterator<Item = &Draw> {
+        [&self.a, &self.aaaa, &self.other].into_iter().chain(&self.extra)
     }
 }
 

@@ -239,12 +239,11 @@ fn largest_share(steering: &PlanSteering, rdatas: &BTreeSet<Vec<u8>>) -> f64 {
     };
     let of = |selection: &Selection| {
         let named: Vec<bool> = selection.variants.iter().map(names).collect();
-        let draws = [&selection.a, &selection.aaaa, &selection.other];
-        let shares = draws.map(|draw| {
+        let shares = selection.draws().map(|draw| {
             let shares = draw.shares().into_iter().filter(|(variant, _)| named[*variant]);
             shares.map(|(_, share)| share).sum::<f64>()
         });
-        shares.into_iter().fold(0.0, f64::max)
+        shares.fold(0.0, f64::max)
     };
     steering.selections().iter().map(of).fold(0.0, f64::max)
 }
