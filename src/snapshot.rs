@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub safety: Box<[SafetyRule]>,
     /// The capacities of pools that have one.
     pub capacities: Box<[Capacity]>,
+    /// The names whose addresses are answered in their place, each once.
+    pub aliases: Box<[Alias]>,
     /// Names of the policies that all zones see.
     pub shared_policies: Box<[Arc<str>]>,
 }
@@ -169,6 +171,15 @@ pub struct Slot {
     pub check: Option<Arc<str>>,
     /// Where it stands.
     pub region: Option<RegionId>,
+}
+
+/// A name that is answered as the addresses it has.
+#[derive(Clone, Debug)]
+pub struct Alias {
+    /// The name.
+    pub name: Name,
+    /// The slots that have it.
+    pub slots: Box<[SlotId]>,
 }
 
 /// What a slot answers.

@@ -19,14 +19,19 @@ use crate::{
     ids::Class,
     place::LazyTable,
     policy::{
-        Directives, Wanted,
+        Directives, Found, Wanted,
         leaf::Answer,
         select,
-        tree::{AllDown, Dependent, Kind, MinHealthy, Node},
+        tree::{AllDown, Dependent, EndpointTarget, Kind, MinHealthy, Node},
     },
+    units::Ttl,
     verdict::Standings,
 };
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 /// Beyond this, a failure that touches the record costs noticeably more than any other
 /// (DESIGN §1: `check` warns at 4,096).
@@ -354,7 +359,15 @@ fn lacking(
 /// The share of queries for what is `wanted` that find nothing when all is up.
 fn nodata_share(plan: &PlanDraft, wanted: Wanted) -> f64 {
     let standings = Standings::default();
-    let directives = Directives::default();
+    // As if every name had addresses: what they are is not for files to say.
+    let endpoints = plan.tree.pools().flat_map(|pool| &pool.endpoints);
+    let flattened = endpoints.filter_map(|endpoint| match endpoint.target {
+        EndpointTarget::Flattened { slot } => Some((slot, Arc::new(anything()))),
+        _ => None,
+    });
+    let mut found: Vec<_> = flattened.collect();
+    found.sort_unstable_by_key(|(slot, _)| *slot);
+    let directives = Directives { found: &found, ..Directives::default() };
     let decision = select(&plan.tree, Class(0), &standings, &directives, ());
     let mut share = 0.0;
     decision.choice.leaves(&mut |part, leaf| {
@@ -368,6 +381,15 @@ fn nodata_share(plan: &PlanDraft, wanted: Wanted) -> f64 {
         share += if answers.is_empty() { part } else { part * empty as f64 / whole as f64 };
     });
     share
+}
+
+/// One address of each family.
+fn anything() -> Found {
+    Found {
+        v4: [Ipv4Addr::UNSPECIFIED].into(),
+        v6: [Ipv6Addr::UNSPECIFIED].into(),
+        ttl: Ttl::default(),
+    }
 }
 
 fn percent(share: f64) -> String {

@@ -183,6 +183,8 @@ pub(super) struct Maker<'s, 'a> {
     pub zone: &'s str,
     /// Where what the pools have in `extra` is answered.
     pub owner: &'s Name,
+    /// Whether CNAMEs are answered there as the addresses of their targets.
+    pub flattens: bool,
     pub slots: &'s mut Slots,
     pub problems: &'s mut Problems,
 }
@@ -199,8 +201,20 @@ impl<'a> Maker<'_, 'a> {
                 pool
             }
         };
-        // The names in it are relative to the record's, so that it is no part of what is shared.
-        Pool { extra: extra::read(def, self.owner, self.problems), ..pool }
+        // What depends on the record is no part of what is shared: names in its `extra`, and
+        // whether it flattens.
+        let extra = extra::read(def, self.owner, self.problems);
+        Pool { extra, ..self.flattened(pool) }
+    }
+
+    /// `pool` as the record answers it.
+    fn flattened(&self, mut pool: Pool) -> Pool {
+        for endpoint in pool.endpoints.iter_mut().filter(|_| self.flattens) {
+            if let EndpointTarget::Cname { slot, .. } = endpoint.target {
+                endpoint.target = EndpointTarget::Flattened { slot };
+            }
+        }
+        pool
     }
 
     fn bare_pool(&mut self, def: &'a PoolDef, heir: Heir<'a>) -> Pool {
@@ -232,13 +246,13 @@ impl<'a> Maker<'_, 'a> {
     pub fn inline(&mut self, file: &Arc<Path>, def: &'a EndpointDef, heir: Heir<'a>) -> Pool {
         let id = format!("{}/{}", self.zone, inline_name(def));
         let endpoint = self.endpoint(file, &id, def, heir);
-        Pool {
+        self.flattened(Pool {
             id: id.into(),
             endpoints: endpoint.into_iter().collect(),
             answers: 1,
             min_healthy: tree::MinHealthy::default(),
             extra: Arc::default(),
-        }
+        })
     }
 
     fn endpoint(

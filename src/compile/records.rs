@@ -28,6 +28,10 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+/// Most names that one record flattens: at one lookup of 20 ms each every two seconds, which no
+/// TTL is below, they keep half of one thread busy.
+const FLATTENED_MAX: usize = 64;
+
 /// How long answers of a record may be kept when nobody says.
 const TTL: Ttl = Ttl::from_secs(30);
 
@@ -212,7 +216,7 @@ impl<'a> Context<'_, 'a, '_> {
             record: &record.settings,
         };
         let (mut tree, dependents) = self.tree(record, owner, &levels, steered)?;
-        let has_cname = self.check_cnames(record, owner, &tree);
+        let has_cname = self.check_cnames(record, owner, &tree, &steered.slots);
         self.check_extra(record, &tree, has_cname);
         let map = match dependents.is_empty() {
             true => None,
@@ -270,6 +274,7 @@ impl<'a> Context<'_, 'a, '_> {
                 server,
                 zone: &apex,
                 owner,
+                flattens: flattens(record, owner == self.apex),
                 slots: &mut steered.slots,
                 problems: self.problems,
             },
@@ -304,32 +309,53 @@ impl<'a> Context<'_, 'a, '_> {
     }
 
     /// Whether some leaf is a CNAME, which then must not be at the apex nor point to itself.
-    fn check_cnames(&mut self, record: &RecordDef, owner: &Name, tree: &Tree) -> bool {
+    fn check_cnames(
+        &mut self,
+        record: &RecordDef,
+        owner: &Name,
+        tree: &Tree,
+        slots: &Slots,
+    ) -> bool {
         let targets = tree.pools().flat_map(|pool| &pool.endpoints).filter_map(|endpoint| {
-            match &endpoint.target {
-                EndpointTarget::Cname { wire, .. } => Some((endpoint, wire)),
-                EndpointTarget::Addresses { .. } => None,
-            }
+            let (slot, is_flattened) = match endpoint.target {
+                EndpointTarget::Cname { slot, .. } => (slot, false),
+                EndpointTarget::Flattened { slot } => (slot, true),
+                EndpointTarget::Addresses { .. } => return None,
+            };
+            Some((endpoint, &slots.list[slot.index()].address, is_flattened))
         });
         let mut error = |message: String, help: &str| {
             let span = record.name.span();
             self.problems.push(Problem::error(&self.zone.file, span, message).help(help));
         };
-        let mut has_cname = false;
-        for (endpoint, wire) in targets {
-            if owner == self.apex && !has_cname {
+        let (mut has_cname, mut flattened) = (false, 0);
+        for (endpoint, target, is_flattened) in targets {
+            if owner == self.apex && !is_flattened && !has_cname {
                 let message = format!("`{}` answers a CNAME at the zone's apex", endpoint.name);
                 error(
                     message,
-                    "the apex owns SOA and NS, so it cannot have a CNAME (RFC 1034 \
-                     §3.6.2); flattening it to addresses is not in this version",
+                    "the apex owns SOA and NS, so it cannot have a CNAME (RFC 1034 §3.6.2): leave \
+                     `flatten = false` out",
                 );
             }
-            has_cname = true;
-            if Name::from_wire(wire).is_ok_and(|target| target == *owner) {
+            has_cname |= !is_flattened;
+            flattened += usize::from(is_flattened);
+            if Name::parse(&target.to_string()).is_ok_and(|target| target == *owner) {
                 let message = format!("`{}` points to the record itself", endpoint.name);
                 error(message, "a CNAME must lead somewhere else");
             }
+        }
+        if flattened > FLATTENED_MAX {
+            let message = format!("`{}` flattens {flattened} names", record.name);
+            let help = format!("{FLATTENED_MAX} is the most: each is looked up all the time");
+            error(message, &help);
+        }
+        if let Some(flatten) = &record.flatten
+            && *flatten.get_ref()
+            && flattened == 0
+        {
+            let message = "`flatten` means nothing here: no member is a CNAME";
+            self.problems.push(Problem::warning(&self.zone.file, flatten.span(), message));
         }
         has_cname
     }
@@ -413,6 +439,11 @@ fn all_down<'a>(builder: &mut TreeBuilder<'_, 'a>, levels: &Levels<'a>) -> Optio
     })
 }
 
+/// Whether the CNAMEs of `record` are answered as addresses: if it says so, and at the apex.
+fn flattens(record: &RecordDef, is_apex: bool) -> bool {
+    record.flatten.as_ref().map_or(is_apex, |flatten| *flatten.get_ref())
+}
+
 /// A family of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
@@ -426,6 +457,8 @@ impl Family {
         match (target, self) {
             (EndpointTarget::Addresses { v4, .. }, Family::V4) => v4.is_some(),
             (EndpointTarget::Addresses { v6, .. }, Family::V6) => v6.is_some(),
+            // Which ones its name has, nobody knows beforehand.
+            (EndpointTarget::Flattened { .. }, _) => true,
             (EndpointTarget::Cname { .. }, _) => false,
         }
     }

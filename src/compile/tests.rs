@@ -429,6 +429,60 @@ members = [{ pool = "p", weight = 3 }, { pool = "one", weight = 1 }]
 }
 
 #[test]
+fn names_are_flattened_at_the_apex_and_where_a_record_says_so() {
+    let compiled = good(
+        r#"
+[pools.out]
+endpoints = [{ name = "o", cname = "www.example.org" }]
+[records."@"]
+policy = "failover"
+members = ["out"]
+[records.flat]
+policy = "weighted"
+members = ["one", { cname = "Other.example.org." }]
+flatten = true
+[records.alias]
+policy = "failover"
+members = ["out"]
+"#,
+    );
+    let snapshot = &compiled.snapshot;
+    let names: Vec<_> = snapshot.aliases.iter().map(|alias| alias.name.to_string()).collect();
+    assert_eq!(names, ["other.example.org", "www.example.org"]);
+    let has_cname = |id| snapshot.plan(record(&compiled, id).plan).has_cname;
+    assert!(!has_cname("a.example/@") && !has_cname("a.example/flat"));
+    assert!(has_cname("a.example/alias"));
+    let report = compiled.report.to_string();
+    let line =
+        "flattened www.example.org, in a.example/@: its addresses are looked up by this server";
+    assert!(report.contains(line) && report.contains("without the clients' networks"), "{report}");
+}
+
+#[test]
+fn what_cannot_be_flattened_is_told() {
+    let many: Vec<_> =
+        (0..65).map(|n| format!("{{ name = \"n{n}\", cname = \"n{n}.example.org\" }}")).collect();
+    let zone = format!(
+        "[pools.many]\nendpoints = [{}]\n[records.flat]\npolicy = \"failover\"\n\
+         members = [\"many\"]\nflatten = true\n\
+         [records.self]\npolicy = \"failover\"\nmembers = [{{ cname = \"self.a.example\" }}]\n\
+         flatten = true\n\
+         [records.none]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\nflatten = true\n",
+        many.join(", ")
+    );
+    assert_eq!(
+        told(&zone),
+        "\
+3:10: `flat` flattens 65 names
+    = 64 is the most: each is looked up all the time
+7:10: `self.a.example` points to the record itself
+    = a CNAME must lead somewhere else
+warning 14:11: `flatten` means nothing here: no member is a CNAME
+"
+    );
+}
+
+#[test]
 fn a_record_with_the_zones_name_in_it_twice_is_warned_about() {
     let zone = "[records.\"www.a.example\"]\npolicy = \"failover\"\nmembers = [\"one\", \"two\"]\n";
     assert_eq!(

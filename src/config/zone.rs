@@ -94,6 +94,8 @@ pub struct RecordDef {
     pub settings: RecordSettings,
     /// Names with one cohort put a client on the same side.
     pub cohort: Option<Spanned<String>>,
+    /// Whether its CNAMEs are answered as the addresses of their targets.
+    pub flatten: Option<Spanned<bool>>,
 }
 
 /// Reads a zone file; nothing if it is not TOML.
@@ -153,13 +155,13 @@ fn record<'i>(
     name: Spanned<String>,
     mut table: Table<'i>,
 ) -> RecordDef {
-    table.later(reader, "flatten");
     table.elsewhere(reader, "extra", "it belongs to a pool");
     table.elsewhere(reader, "capacity", "it belongs to a pool");
     let record = RecordDef {
         body: policy::body(reader, &mut table),
         settings: RecordSettings::read(reader, &mut table),
         cohort: table.take(reader, "cohort", scalar::string),
+        flatten: table.take(reader, "flatten", scalar::boolean),
         name,
     };
     table.finish(reader);

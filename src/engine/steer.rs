@@ -106,7 +106,7 @@ pub fn steer<'w>(
         _ => 0,
     };
     let counter = record.counters.get(usize::from(variant.region)).copied();
-    Steered { variant, ttl: selection.ttl, scope, counter, basis: selection.basis }
+    Steered { variant, ttl: variant.ttl, scope, counter, basis: selection.basis }
 }
 
 /// How `selection`, one of `plan`, draws for `qtype`.

@@ -5,11 +5,16 @@
 //! living one of that family: health alone never empties an answer.
 
 use super::{
+    directives::Found,
     sticky::{Drawn, name_hash},
     tree::{Endpoint, EndpointTarget, Pool},
 };
 use crate::wire::{Rdatas, types::Rtype};
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 /// The endpoints of a chosen pool, or of several that were merged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +36,8 @@ pub struct Candidate<'t> {
     pub merged: bool,
     /// The endpoint.
     pub endpoint: &'t Endpoint,
+    /// What was found for its name, if it is answered flattened and was looked up.
+    pub found: Option<Arc<Found>>,
     /// Twice its configured weight, or once when degraded; zero is a reserve.
     pub weight: u64,
     /// Whether its A record (or CNAME) is up.
@@ -87,6 +94,24 @@ impl Candidate<'_> {
         (self.endpoint, self.weight << 3 | flags)
     }
 
+    /// Its IPv4 addresses, given or found.
+    pub fn v4(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let found = self.found.iter().flat_map(|found| found.v4.iter().copied());
+        self.endpoint.target.v4().into_iter().chain(found)
+    }
+
+    /// Its IPv6 addresses, given or found.
+    pub fn v6(&self) -> impl Iterator<Item = Ipv6Addr> {
+        let found = self.found.iter().flat_map(|found| found.v6.iter().copied());
+        self.endpoint.target.v6().into_iter().chain(found)
+    }
+
+    /// Whether nobody knows its addresses: answering that it has none would be a lie.
+    pub fn is_unknown(&self) -> bool {
+        self.found.as_ref().is_none_or(|found| found.is_empty())
+            && matches!(self.endpoint.target, EndpointTarget::Flattened { .. })
+    }
+
     /// Whether one of its addresses is up.
     pub fn is_up(&self) -> bool {
         self.up_v4 || self.up_v6
@@ -95,6 +120,10 @@ impl Candidate<'_> {
     fn has(&self, wanted: Wanted) -> bool {
         match (&self.endpoint.target, wanted) {
             (EndpointTarget::Cname { .. }, _) => true,
+            (EndpointTarget::Flattened { .. }, Wanted::Other) => false,
+            (EndpointTarget::Flattened { .. }, Wanted::Extra(_)) => true,
+            (EndpointTarget::Flattened { .. }, Wanted::A) => self.v4().next().is_some(),
+            (EndpointTarget::Flattened { .. }, Wanted::Aaaa) => self.v6().next().is_some(),
             (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.is_some(),
             (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.is_some(),
             (EndpointTarget::Addresses { .. }, Wanted::Other) => false,

@@ -322,7 +322,7 @@ impl World<'_> {
     fn weigh(&self, found: &Found, wanted: Wanted) -> Option<(f64, String)> {
         let endpoint = self.endpoint(found.pool, found.endpoint);
         let slot = match (&endpoint.target, wanted) {
-            (EndpointTarget::Cname { slot, .. }, _) => *slot,
+            (EndpointTarget::Cname { slot, .. } | EndpointTarget::Flattened { slot }, _) => *slot,
             (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.as_ref()?.1,
             (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.as_ref()?.1,
             (EndpointTarget::Addresses { .. }, Wanted::Other | Wanted::Extra(_)) => return None,

@@ -164,6 +164,12 @@ pub enum EndpointTarget {
         /// Its slot.
         slot: SlotId,
     },
+    /// The addresses that were found for a name ([`Directives::found`](super::Directives)), which
+    /// its slot has.
+    Flattened {
+        /// Its slot.
+        slot: SlotId,
+    },
 }
 
 impl EndpointTarget {
@@ -171,22 +177,24 @@ impl EndpointTarget {
     pub fn slots(&self) -> impl Iterator<Item = SlotId> {
         let (a, b) = match self {
             EndpointTarget::Addresses { v4, v6 } => (v4.map(|(_, s)| s), v6.map(|(_, s)| s)),
-            EndpointTarget::Cname { slot, .. } => (Some(*slot), None),
+            EndpointTarget::Cname { slot, .. } | EndpointTarget::Flattened { slot } => {
+                (Some(*slot), None)
+            }
         };
         a.into_iter().chain(b)
     }
-    /// Its IPv4 address.
+    /// The IPv4 address it was given.
     pub fn v4(&self) -> Option<Ipv4Addr> {
         match self {
             EndpointTarget::Addresses { v4, .. } => v4.map(|(address, _)| address),
-            EndpointTarget::Cname { .. } => None,
+            EndpointTarget::Cname { .. } | EndpointTarget::Flattened { .. } => None,
         }
     }
-    /// Its IPv6 address.
+    /// The IPv6 address it was given.
     pub fn v6(&self) -> Option<Ipv6Addr> {
         match self {
             EndpointTarget::Addresses { v6, .. } => v6.map(|(address, _)| address),
-            EndpointTarget::Cname { .. } => None,
+            EndpointTarget::Cname { .. } | EndpointTarget::Flattened { .. } => None,
         }
     }
 }

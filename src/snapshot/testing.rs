@@ -89,7 +89,9 @@ fn slots(given: &Given, tree: &Tree) -> Box<[Slot]> {
         let mut targets = endpoints.map(|e| &e.target);
         let of = targets.find(|target| target.slots().any(|s| s == slot)).unwrap();
         match of {
-            EndpointTarget::Cname { .. } => SlotAddress::Name("target".into()),
+            EndpointTarget::Cname { .. } | EndpointTarget::Flattened { .. } => {
+                SlotAddress::Name("target".into())
+            }
             EndpointTarget::Addresses { v4: Some((ip, s)), .. } if *s == slot => {
                 SlotAddress::Ip(IpAddr::V4(*ip))
             }

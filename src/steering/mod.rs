@@ -60,7 +60,7 @@ pub struct Selection {
     pub extra: Box<[Draw]>,
     /// What the draws point to.
     pub variants: Box<[Variant]>,
-    /// One TTL for whatever is answered.
+    /// The TTL that the record's own settings come to; a Variant's may be shorter.
     pub ttl: Ttl,
     /// On what grounds.
     pub basis: Basis,
@@ -68,11 +68,15 @@ pub struct Selection {
     pub mask: ClassMask,
 }
 
-/// One finished answer without owner and TTL, which are written when it is copied.
+/// One finished answer without owner, which is written when it is copied.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Variant {
     /// The records; `None` is NODATA.
     pub rdatas: Option<Rdatas>,
+    /// For how long: no longer than what was looked up was given for.
+    pub ttl: Ttl,
+    /// Without records: there may be some, but nobody has found them yet.
+    pub is_unknown: bool,
     /// Index into `Plan::regions` of its leader's region, for the counters.
     pub region: u16,
 }
