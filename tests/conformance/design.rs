@@ -494,3 +494,24 @@ fn more_beside_the_addresses_than_fits_truncates() {
     assert_eq!(server.shown("big.example TXT tcp").len(), 3);
     assert_eq!(server.shown("big.example TXT edns=1232").len(), 4);
 }
+
+#[test]
+fn all_names_under_a_sticky_wildcard_put_a_client_on_the_same_side() {
+    let members = "[{ pool = 'eu', weight = 50 }, { pool = 'us', weight = 50 }]";
+    let split = format!("policy = 'weighted'\nmembers = {members}\nsticky = 'client'");
+    let mut server = server("", &format!("[records.'*.w']\n{split}\n[records.other]\n{split}"));
+    let (mut seen, mut apart) = (BTreeSet::new(), 0);
+    for client in 0..200 {
+        let mut ask = |name: &str| {
+            let reply = server.shown(&format!("{name}.example A ecs=10.{client}.7.0/24"));
+            reply[1].rsplit_once(' ').unwrap().1.to_owned()
+        };
+        let side = ask("a.w");
+        assert_eq!(ask("b.w"), side);
+        assert_eq!(ask("x.y.W"), side);
+        apart += u32::from(ask("other") != side);
+        seen.insert(side);
+    }
+    assert_eq!(seen.len(), 2);
+    assert!((50..150).contains(&apart), "another record draws for itself: {apart}");
+}
