@@ -9,6 +9,8 @@ pub mod units;
 
 pub mod wire;
 
+pub mod dns;
+
 pub mod zone;
 
 pub mod checkplan;
@@ -38,6 +40,8 @@ pub mod failover;
 pub mod control;
 
 pub mod health;
+
+pub mod flatten;
 
 pub mod admin;
 

@@ -13,7 +13,7 @@ use crate::{
     place::ClientMap,
     policy::tree::{Kind, NodeIx, Tree},
     units::{Coordinates, Ttl},
-    wire::Name,
+    wire::{Name, types::Rtype},
     zone::{Zone, Zones},
 };
 use safety::{Capacity, SafetyRule};
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub safety: Box<[SafetyRule]>,
     /// The capacities of pools that have one.
     pub capacities: Box<[Capacity]>,
+    /// The names whose addresses are answered in their place, each once.
+    pub aliases: Box<[Alias]>,
     /// Names of the policies that all zones see.
     pub shared_policies: Box<[Arc<str>]>,
 }
@@ -118,6 +120,8 @@ pub struct Plan {
     pub has_v4: bool,
     /// Whether some endpoint has an IPv6 address; else AAAA is a type the name never has.
     pub has_v6: bool,
+    /// The types that some pool gives beside addresses, rising; other types are static.
+    pub extra: Box<[Rtype]>,
     /// The distinct regions of its endpoints, `None` for endpoints without one; a Variant's
     /// region is an index in here.
     pub regions: Box<[Option<RegionId>]>,
@@ -167,6 +171,15 @@ pub struct Slot {
     pub check: Option<Arc<str>>,
     /// Where it stands.
     pub region: Option<RegionId>,
+}
+
+/// A name that is answered as the addresses it has.
+#[derive(Clone, Debug)]
+pub struct Alias {
+    /// The name.
+    pub name: Name,
+    /// The slots that have it.
+    pub slots: Box<[SlotId]>,
 }
 
 /// What a slot answers.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How long a resolver may keep an answer: whole seconds, at most 2³¹ − 1 (RFC 2181 §8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ttl(u32);
 
 impl Ttl {

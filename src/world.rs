@@ -7,7 +7,7 @@
 use crate::{
     clock::Moment,
     ids::SlotId,
-    policy::{Course, Directives},
+    policy::{Course, Directives, Found},
     snapshot::Snapshot,
     steering::{Moved, RampState, Steering},
     verdict::{Standings, Verdict},
@@ -49,12 +49,15 @@ pub struct State {
     pub now: Moment,
     /// For each slot the `swap` in which it last fell; 0 = never.
     pub fell: Vec<u64>,
+    /// What was found for names that are answered as addresses, ordered by slot.
+    pub found: Vec<(SlotId, Arc<Found>)>,
 }
 
 impl State {
     /// What steering needs of it.
     pub fn moved(&self) -> Moved<'_> {
-        let directives = Directives { courses: &self.courses, fell: &self.fell, ramps: &[] };
+        let State { courses, fell, found, .. } = self;
+        let directives = Directives { courses, fell, ramps: &[], found };
         Moved { standings: &self.standings, directives, ramps: &self.ramps, now: self.now }
     }
     /// Adds the verdict on the next slot, and when it last fell.

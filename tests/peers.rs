@@ -23,8 +23,8 @@ use support::{
     zones::RandomZone,
 };
 use tradewind::{
-    cli::dns::{Client, Transport},
     clock::{Dice, SystemClock},
+    dns::{Client, Transport},
 };
 
 /// How many random zones are served, of how many records, and asked how many questions each.

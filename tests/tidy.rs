@@ -32,15 +32,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["units", "ids", "clock"]),
     ("engine", &["world", "telemetry"]),
     ("transport", &["engine"]),
+    ("dns", &["units", "ids", "clock"]),
     ("config", &["units", "ids", "clock", "spread"]),
     ("compile", &["config", "snapshot"]),
     ("failover", &["policy"]),
     ("control", &["world", "failover", "compile", "telemetry"]),
     ("health", &["control"]),
+    ("flatten", &["control", "engine", "dns"]),
     ("admin", &["health", "engine"]),
-    ("cli", &["admin"]),
+    ("cli", &["admin", "dns"]),
     ("hooks", &["admin"]),
-    ("daemon", &["admin", "cli", "hooks", "transport"]),
+    ("daemon", &["admin", "cli", "flatten", "hooks", "transport"]),
 ];
 
 /// The only file that may say `unsafe`.

@@ -21,7 +21,7 @@ use crate::{
     ids::{Class, SlotId},
     place::{ClassMask, LazyTable, fold, fold_net},
     policy::{
-        Branch, Choice, Part, Split, Wanted, select,
+        Branch, Choice, Found, Part, Split, Wanted, select,
         sticky::{Drawn, Key, name_hash, number, pick},
         trace::{Mark, Steps},
     },
@@ -194,8 +194,13 @@ impl About<'_> {
             return self.owned(node, said);
         }
         said.outcome = Outcome::Steered;
-        let steered = self.steered(record);
+        let (steered, is_unknown) = self.steered(record);
         said.sentence = sentence(said, &steered);
+        if is_unknown {
+            said.outcome = Outcome::ServFail;
+            said.sentence =
+                format!("{} {}: its addresses were not found yet: SERVFAIL", said.name, said.rtype);
+        }
         said.steering = Some(steered);
     }
 
@@ -233,7 +238,8 @@ impl About<'_> {
         texts(&rrset.rdatas, Some(self.zone.apex())).into_iter().map(line).collect()
     }
 
-    fn steered(&self, record: &Record) -> Steered {
+    /// What steering says, and whether that is nothing because nobody has found it yet.
+    fn steered(&self, record: &Record) -> (Steered, bool) {
         let World { snapshot, steering, state, .. } = self.world;
         let plan = snapshot.plan(record.plan);
         // What a resolver that sends this network would be answered, scope and all.
@@ -242,23 +248,35 @@ impl About<'_> {
         let (ip, len) = client.seen_by(plan);
         let (class, place) = self.place(plan, ip, len);
 
-        let verdict = |slot: SlotId| match state.verdict(slot) {
-            Some(verdict) => format!("{}: {}", verdict.sight.standing.word(), verdict.reason),
-            None => "up: no check".to_owned(),
+        let moved = state.moved();
+        let flattened =
+            |slot: SlotId| snapshot.aliases.iter().find(|alias| alias.slots.contains(&slot));
+        let verdict = |slot: SlotId| {
+            let words = match state.verdict(slot) {
+                Some(verdict) => format!("{}: {}", verdict.sight.standing.word(), verdict.reason),
+                None => "up: no check".to_owned(),
+            };
+            match (flattened(slot), moved.directives.found(slot)) {
+                (None, _) => words,
+                (Some(alias), None) => format!("{words}; nobody has looked {} up yet", alias.name),
+                (Some(alias), Some(found)) if found.is_empty() => {
+                    format!("{words}; nobody has found {} yet", alias.name)
+                }
+                (Some(alias), Some(found)) => format!("{words}; {} is {found}", alias.name),
+            }
         };
         let mut steps = Steps::new(&verdict);
-        let moved = state.moved();
         let ramps = moved.ramps_of(plan);
         let directives = moved.directives(&ramps);
         let decision = select(&plan.tree, class, &state.standings, &directives, &mut steps);
         let mut members = Vec::new();
-        shares(&decision.choice, wanted(self.ask.rtype), (0, 1.0), &mut members);
+        shares(&decision.choice, wanted(plan, self.ask.rtype), (0, 1.0), &mut members);
 
         let selection = steering.plan(record.plan).selection(class);
-        let draw = draw_for(selection, self.ask.rtype);
+        let draw = draw_for(plan, selection, self.ask.rtype);
         let given = steer(self.world, record, self.ask.rtype, &client, &mut Dice::seeded(0));
         let (ttl_why, scope_why) = (self.ttl_why(plan), scope_why(plan, given.scope));
-        Steered {
+        let steered = Steered {
             record: record.id.to_string(),
             place,
             steps: steps.steps.into_iter().map(step_line).collect(),
@@ -270,7 +288,8 @@ impl About<'_> {
             scope: given.scope,
             scope_why,
             basis: basis_words(given.basis),
-        }
+        };
+        (steered, given.variant.is_unknown)
     }
 
     /// The client's class, and the row of the map that says so.
@@ -326,14 +345,22 @@ impl About<'_> {
 
     /// The endpoint of `plan` that answers `data`.
     fn endpoint(&self, plan: &Plan, data: &str) -> Option<String> {
-        let slots = plan.slots.iter().map(|slot| &self.world.snapshot.slots[slot.index()]);
-        let answers = |address: &SlotAddress| match address {
+        let moved = self.world.state.moved();
+        let found = |slot: SlotId| moved.directives.found(slot);
+        let has = |found: &Found, data: &str| {
+            found.v4.iter().any(|ip| ip.to_string() == data)
+                || found.v6.iter().any(|ip| ip.to_string() == data)
+        };
+        let slots = &self.world.snapshot.slots;
+        let answers = |slot: SlotId| match &slots[slot.index()].address {
             SlotAddress::Ip(ip) => ip.to_string() == data,
+            SlotAddress::Name(_) if found(slot).is_some_and(|found| has(found, data)) => true,
             SlotAddress::Name(name) => {
                 name.trim_end_matches('.').eq_ignore_ascii_case(data.trim_end_matches('.'))
             }
         };
-        slots.into_iter().find(|slot| answers(&slot.address)).map(|slot| slot.name.to_string())
+        let slot = plan.slots.iter().find(|slot| answers(**slot))?;
+        Some(slots[slot.index()].name.to_string())
     }
 
     fn ttl_why(&self, plan: &Plan) -> String {
@@ -372,11 +399,12 @@ fn step_line(step: crate::policy::trace::Step) -> StepLine {
     StepLine { depth: step.depth, mark, name: step.name, why: step.why }
 }
 
-/// What `rtype` asks of a pool; ANY is answered as A is.
-fn wanted(rtype: Rtype) -> Wanted {
+/// What `rtype` asks of a pool of `plan`; ANY is answered as A is.
+fn wanted(plan: &Plan, rtype: Rtype) -> Wanted {
     match rtype {
         Rtype::A | Rtype::ANY => Wanted::A,
         Rtype::AAAA => Wanted::Aaaa,
+        _ if plan.extra.contains(&rtype) => Wanted::Extra(rtype),
         _ => Wanted::Other,
     }
 }
@@ -456,7 +484,7 @@ fn member_name(branch: &Branch<'_>) -> String {
     match &branch.choice {
         _ if !branch.name.is_empty() => branch.name.to_owned(),
         Choice::Leaf(leaf) if leaf.candidates.iter().all(|c| !c.merged) => {
-            let pool = leaf.candidates.first().map_or("", |candidate| candidate.pool);
+            let pool = leaf.candidates.first().map_or("", |candidate| &candidate.pool.id);
             pool.rsplit('/').next().unwrap_or(pool).to_owned()
         }
         _ => "(the rest)".to_owned(),
@@ -578,6 +606,18 @@ mod tests {
         assert_eq!(www.draw.by, DrawnBy::Chance);
         assert!(www.answers.iter().all(|answer| !answer.this_client));
         let members: Vec<&str> = www.members.iter().map(|m| &*m.name).collect();
+        assert_eq!(members, ["canary", "c1", "stable", "s1", "s2"]);
+    }
+
+    #[test]
+    fn what_goes_along_with_addresses_is_explained_like_them() {
+        let txt = explained("www.g.example", "TXT", "203.0.113.7", &[]);
+        let wanted = "this client gets no data (90 %) or \"canary\" (10 %) for 30 s";
+        assert!(txt.sentence.ends_with(wanted), "{}", txt.sentence);
+        let srv = explained("www.g.example", "SRV", "203.0.113.7", &[]).steering.unwrap();
+        let wanted = [("", 90), ("0 5 443 c1.www.g.example.", 10)];
+        assert_eq!(shares(&srv), wanted.map(|(answer, share)| (answer.to_owned(), share)));
+        let members: Vec<&str> = srv.members.iter().map(|m| &*m.name).collect();
         assert_eq!(members, ["canary", "c1", "stable", "s1", "s2"]);
     }
 

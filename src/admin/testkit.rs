@@ -42,6 +42,10 @@ endpoints = [{ name = "s1", ipv4 = "192.0.2.1" }, { name = "s2", ipv4 = "192.0.2
 [pools.canary]
 region = "us"
 endpoints = [{ name = "c1", ipv4 = "192.0.2.3" }]
+extra = '''
+@ TXT "canary"
+@ SRV 0 5 443 c1
+'''
 [pools.dub]
 region = "eu"
 endpoints = [{ name = "d1", ipv4 = "198.51.100.1", ipv6 = "2001:db8::1" }]

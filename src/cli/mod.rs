@@ -8,7 +8,6 @@
 mod args;
 pub mod check;
 pub mod delegation;
-pub mod dns;
 pub mod events;
 pub mod explain;
 pub mod files;

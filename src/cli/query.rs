@@ -2,12 +2,14 @@
 
 use super::{
     Exit,
-    dns::{AskError, Client, Question, Reply, Transport, random_seed},
     output::{Out, Paint},
     parse, present,
     tally::Tally,
 };
-use crate::clock::{Clock, Dice};
+use crate::{
+    clock::{Clock, Dice},
+    dns::{AskError, Client, Question, Reply, Transport, random_seed},
+};
 use clap::Args;
 use hickory_proto::{
     op::{Message, ResponseCode},

@@ -16,11 +16,14 @@ use crate::{
     checkplan::{CheckPlan, Target},
     ids::{CounterSlot, FailoverId, MapId, PlanId, RegionId, SlotId, TargetId, ZoneId},
     policy::tree::{ClassTable, EndpointTarget, Kind, Node, NodeIx, Tree},
-    snapshot::{FailoverDefinition, GateName, Plan, Record, Slot, Snapshot, ZoneEntry},
+    snapshot::{
+        Alias, FailoverDefinition, GateName, Plan, Record, Slot, SlotAddress, Snapshot, ZoneEntry,
+    },
+    wire::Name,
     zone::Zones,
 };
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
@@ -245,6 +248,7 @@ impl Linker {
             has_cname: draft.has_cname,
             has_v4: endpoints(&tree).any(|endpoint| Family::V4.is_in(&endpoint.target)),
             has_v6: endpoints(&tree).any(|endpoint| Family::V6.is_in(&endpoint.target)),
+            extra: tree.extra_types(),
             regions: distinct(endpoints(&tree).map(|endpoint| endpoint.region)),
             slots: distinct(endpoints(&tree).flat_map(|endpoint| endpoint.target.slots())),
             failovers,
@@ -290,6 +294,7 @@ impl Linker {
                 apexes,
                 safety: safety::rules(server, &self.records),
                 capacities: safety::capacities(server, served),
+                aliases: aliases(&self.plans, &self.slots),
                 shared_policies: shared.map(Arc::from).collect(),
                 zones: self.zones.into(),
                 records: self.records.into(),
@@ -304,6 +309,24 @@ impl Linker {
             plan: self.plan,
         }
     }
+}
+
+/// The names that some plan answers flattened, with their slots.
+fn aliases(plans: &[Plan], slots: &[Slot]) -> Box<[Alias]> {
+    let mut aliases: BTreeMap<Name, BTreeSet<SlotId>> = BTreeMap::new();
+    for endpoint in plans.iter().flat_map(|plan| endpoints(&plan.tree)) {
+        if let EndpointTarget::Flattened { slot } = endpoint.target
+            && let SlotAddress::Name(name) = &slots[slot.index()].address
+            && let Ok(name) = Name::parse(name)
+        {
+            aliases.entry(name).or_default().insert(slot);
+        }
+    }
+    let alias = |(name, slots): (Name, BTreeSet<SlotId>)| Alias {
+        name,
+        slots: slots.into_iter().collect(),
+    };
+    aliases.into_iter().map(alias).collect()
 }
 
 /// A tree without nodes, where a failover stands until its own tree is linked.
@@ -356,7 +379,9 @@ impl Translation {
                                 *slot = self.slots[slot.index()];
                             }
                         }
-                        EndpointTarget::Cname { slot, .. } => *slot = self.slots[slot.index()],
+                        EndpointTarget::Cname { slot, .. } | EndpointTarget::Flattened { slot } => {
+                            *slot = self.slots[slot.index()];
+                        }
                     }
                 }
             }

@@ -19,13 +19,17 @@ use crate::{
     ids::Class,
     place::LazyTable,
     policy::{
-        Directives, select,
+        Directives, Found, Wanted,
+        leaf::Answer,
+        select,
         tree::{AllDown, Dependent, EndpointTarget, Kind, MinHealthy, Node},
     },
+    units::Ttl,
     verdict::Standings,
 };
 use std::{
     collections::{BTreeSet, HashSet},
+    net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
@@ -225,34 +229,34 @@ impl<'s> Lint<'s, '_> {
     fn families(&mut self, record: &RecordDraft, plan: &PlanDraft) {
         let nodes: Vec<&Node> = reachable(&plan.tree).collect();
         let depends = plan.tree.classes.depends_on_client();
-        let has = |family: Family| {
-            let mut all = nodes.iter().flat_map(|node| endpoints(node));
-            all.any(|endpoint| family.is_in(&endpoint.target))
-        };
         let mut nodata_depends = false;
-        for (family, word, rtype) in [(Family::V6, "IPv6", "AAAA"), (Family::V4, "IPv4", "A")] {
-            let lacking: Vec<Arc<str>> = nodes
-                .iter()
-                .filter(|node| has(family) && family.lacks_in(&node.kind))
-                .map(|node| node.name.clone())
-                .collect();
-            if lacking.is_empty() {
+        for (family, word, wanted) in
+            [(Family::V6, "IPv6", Wanted::Aaaa), (Family::V4, "IPv4", Wanted::A)]
+        {
+            let mut all = nodes.iter().flat_map(|node| endpoints(node));
+            let lacks = |node: &Node| family.lacks_in(&node.kind);
+            if !all.any(|endpoint| family.is_in(&endpoint.target)) {
                 continue;
             }
-            nodata_depends |= depends;
-            let names = lacking.join("`, `");
-            let verb = if lacking.len() == 1 { "has" } else { "have" };
-            let share = if depends { None } else { Some(nodata_share(plan, family)) };
-            let message = match share {
-                None => format!("some {rtype} get NODATA"),
-                Some(share) if share < 0.0005 => {
-                    format!("{rtype} get NODATA when it is answered alone")
-                }
-                Some(share) => format!("{} of {rtype} get NODATA", percent(share)),
+            if let Some(message) = lacking(plan, &nodes, word, wanted, &lacks) {
+                nodata_depends |= depends;
+                let help = format!("give every pool of a record {word} addresses, or none");
+                self.warn(record.span.clone(), message, &help);
+            }
+        }
+        // Beside a CNAME there is nothing, and that has been told.
+        let extra = if plan.has_cname { Box::default() } else { plan.tree.extra_types() };
+        for &rtype in &extra {
+            let word = rtype.to_string();
+            let lacks = |node: &Node| match &node.kind {
+                Kind::Pool(pool) => pool.extra(rtype).is_none(),
+                _ => false,
             };
-            let message = format!("`{names}` {verb} no {word}: {message}");
-            let help = format!("give every pool of a record {word} addresses, or none");
-            self.warn(record.span.clone(), message, &help);
+            if let Some(message) = lacking(plan, &nodes, &word, Wanted::Extra(rtype), &lacks) {
+                nodata_depends |= depends;
+                let help = format!("put {word} records into the `extra` of every pool, or of none");
+                self.warn(record.span.clone(), message, &help);
+            }
         }
         let empty = nodes.iter().any(|node| node.kind == Kind::Empty);
         let says_nodata = plan.tree.all_down == AllDown::Nodata;
@@ -326,22 +330,66 @@ fn dependent_name(plan: &PlanDraft, number: u16) -> String {
     }
 }
 
-/// The share of queries for a family that find nothing when all is up.
-fn nodata_share(plan: &PlanDraft, family: Family) -> f64 {
+/// What is wrong when those of `nodes` that `lack` it do not give what is `wanted`, called
+/// `word`; nothing if none lacks it.
+fn lacking(
+    plan: &PlanDraft,
+    nodes: &[&Node],
+    word: &str,
+    wanted: Wanted,
+    lack: &dyn Fn(&Node) -> bool,
+) -> Option<String> {
+    let names: Vec<&str> = nodes.iter().filter(|node| lack(node)).map(|node| &*node.name).collect();
+    let rtype = match wanted {
+        Wanted::A => "A",
+        Wanted::Aaaa => "AAAA",
+        Wanted::Extra(_) | Wanted::Other => word,
+    };
+    let share = match plan.tree.classes.depends_on_client() {
+        true => format!("some {rtype} get NODATA"),
+        false => match nodata_share(plan, wanted) {
+            share if share < 0.0005 => format!("{rtype} get NODATA when it is answered alone"),
+            share => format!("{} of {rtype} get NODATA", percent(share)),
+        },
+    };
+    let verb = if names.len() == 1 { "has" } else { "have" };
+    (!names.is_empty()).then(|| format!("`{}` {verb} no {word}: {share}", names.join("`, `")))
+}
+
+/// The share of queries for what is `wanted` that find nothing when all is up.
+fn nodata_share(plan: &PlanDraft, wanted: Wanted) -> f64 {
     let standings = Standings::default();
-    let directives = Directives::default();
+    // As if every name had addresses: what they are is not for files to say.
+    let endpoints = plan.tree.pools().flat_map(|pool| &pool.endpoints);
+    let flattened = endpoints.filter_map(|endpoint| match endpoint.target {
+        EndpointTarget::Flattened { slot } => Some((slot, Arc::new(anything()))),
+        _ => None,
+    });
+    let mut found: Vec<_> = flattened.collect();
+    found.sort_unstable_by_key(|(slot, _)| *slot);
+    let directives = Directives { found: &found, ..Directives::default() };
     let decision = select(&plan.tree, Class(0), &standings, &directives, ());
     let mut share = 0.0;
     decision.choice.leaves(&mut |part, leaf| {
-        let mut targets = leaf.into_iter().flat_map(|leaf| &leaf.candidates);
-        let answers = |target: &EndpointTarget| {
-            family.is_in(target) || matches!(target, EndpointTarget::Cname { .. })
+        let answers = leaf.map(|leaf| leaf.answers_to(wanted)).unwrap_or_default();
+        let whole: u64 = answers.iter().map(|answer| answer.weight).sum();
+        let is_empty = |answer: &&Answer<'_, '_>| match wanted {
+            Wanted::Extra(rtype) => answer.extra(rtype).is_none(),
+            _ => false,
         };
-        if !targets.any(|candidate| answers(&candidate.endpoint.target)) {
-            share += part;
-        }
+        let empty: u64 = answers.iter().filter(is_empty).map(|answer| answer.weight).sum();
+        share += if answers.is_empty() { part } else { part * empty as f64 / whole as f64 };
     });
     share
+}
+
+/// One address of each family.
+fn anything() -> Found {
+    Found {
+        v4: [Ipv4Addr::UNSPECIFIED].into(),
+        v6: [Ipv6Addr::UNSPECIFIED].into(),
+        ttl: Ttl::default(),
+    }
 }
 
 fn percent(share: f64) -> String {

@@ -5,13 +5,14 @@
 //! [`zones`] drafts each zone by itself, with ids of its own, so that one that does not compile
 //! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
 //! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
-//! [`pools`], [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
+//! [`pools`] (and [`extra`]), [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
 //! [`checks`] says what is probed, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
 //! Must not know verdicts, clocks or sockets, and opens no file but through the [`crate::config::Content`] it is given.
 
 mod checks;
+mod extra;
 mod link;
 mod lint;
 mod maps;

@@ -3,6 +3,7 @@
 
 use super::{
     checks::{self, Answered, TargetSpec, Unprobable},
+    extra,
     names::{self, Heir, Scope},
     server::Server,
 };
@@ -64,6 +65,7 @@ pub(super) fn check(scope: &Scope<'_>, def: &PoolDef, problems: &mut Problems) {
         error(min_healthy.span(), message, "it would never be available: lower `count`");
     }
     check_endpoints(scope, &def.file, list, problems);
+    extra::check(def, problems);
 }
 
 fn check_endpoints(
@@ -179,6 +181,10 @@ pub(super) struct Maker<'s, 'a> {
     pub server: &'a Server,
     /// The zone's apex: the first part of its ids.
     pub zone: &'s str,
+    /// Where what the pools have in `extra` is answered.
+    pub owner: &'s Name,
+    /// Whether CNAMEs are answered there as the addresses of their targets.
+    pub flattens: bool,
     pub slots: &'s mut Slots,
     pub problems: &'s mut Problems,
 }
@@ -187,9 +193,31 @@ impl<'a> Maker<'_, 'a> {
     /// The pool `def`, as it is below something that hands down `heir`.
     pub fn pool(&mut self, def: &'a PoolDef, heir: Heir<'a>) -> Pool {
         let made_of = MadeOf::new(def, &heir);
-        if let Some(pool) = self.slots.made.get(&made_of) {
-            return pool.clone();
+        let pool = match self.slots.made.get(&made_of) {
+            Some(pool) => pool.clone(),
+            None => {
+                let pool = self.bare_pool(def, heir);
+                self.slots.made.insert(made_of, pool.clone());
+                pool
+            }
+        };
+        // What depends on the record is no part of what is shared: names in its `extra`, and
+        // whether it flattens.
+        let extra = extra::read(def, self.owner, self.problems);
+        Pool { extra, ..self.flattened(pool) }
+    }
+
+    /// `pool` as the record answers it.
+    fn flattened(&self, mut pool: Pool) -> Pool {
+        for endpoint in pool.endpoints.iter_mut().filter(|_| self.flattens) {
+            if let EndpointTarget::Cname { slot, .. } = endpoint.target {
+                endpoint.target = EndpointTarget::Flattened { slot };
+            }
         }
+        pool
+    }
+
+    fn bare_pool(&mut self, def: &'a PoolDef, heir: Heir<'a>) -> Pool {
         let heir = heir.pool(self.server, &def.settings);
         let is_shared = def.file == self.server.file.file;
         let id = match is_shared {
@@ -205,26 +233,26 @@ impl<'a> Maker<'_, 'a> {
             false => heir.answers.unwrap_or(1),
         };
         self.check_weights(def, &endpoints, answers);
-        let pool = Pool {
+        Pool {
             id: id.into(),
             endpoints,
             answers,
             min_healthy: heir.min_healthy.unwrap_or_default(),
-        };
-        self.slots.made.insert(made_of, pool.clone());
-        pool
+            extra: Arc::default(),
+        }
     }
 
     /// A pool of one: an endpoint that stands inline as a member.
     pub fn inline(&mut self, file: &Arc<Path>, def: &'a EndpointDef, heir: Heir<'a>) -> Pool {
         let id = format!("{}/{}", self.zone, inline_name(def));
         let endpoint = self.endpoint(file, &id, def, heir);
-        Pool {
+        self.flattened(Pool {
             id: id.into(),
             endpoints: endpoint.into_iter().collect(),
             answers: 1,
             min_healthy: tree::MinHealthy::default(),
-        }
+            extra: Arc::default(),
+        })
     }
 
     fn endpoint(

@@ -17,7 +17,7 @@ use crate::{
     },
     policy::{
         sticky::{Drawn, name_hash},
-        tree::{self, ClassTable, EndpointTarget, Kind, Tree},
+        tree::{self, ClassTable, EXTRA_TYPES_MAX, EndpointTarget, Kind, Tree},
     },
     snapshot::{Ramp, Sticky, TtlPolicy},
     units::Ttl,
@@ -27,6 +27,10 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, LazyLock},
 };
+
+/// Most names that one record flattens: at one lookup of 20 ms each every two seconds, which no
+/// TTL is below, they keep half of one thread busy.
+const FLATTENED_MAX: usize = 64;
 
 /// How long answers of a record may be kept when nobody says.
 const TTL: Ttl = Ttl::from_secs(30);
@@ -211,8 +215,9 @@ impl<'a> Context<'_, 'a, '_> {
             zone: &self.zone.settings,
             record: &record.settings,
         };
-        let (mut tree, dependents) = self.tree(record, &levels, steered)?;
-        let has_cname = self.check_cnames(record, owner, &tree);
+        let (mut tree, dependents) = self.tree(record, owner, &levels, steered)?;
+        let has_cname = self.check_cnames(record, owner, &tree, &steered.slots);
+        self.check_extra(record, &tree, has_cname);
         let map = match dependents.is_empty() {
             true => None,
             false => Some(self.map(record, dependents)?),
@@ -241,6 +246,7 @@ impl<'a> Context<'_, 'a, '_> {
     fn tree(
         &mut self,
         record: &'a RecordDef,
+        owner: &Name,
         levels: &Levels<'a>,
         steered: &mut Steered,
     ) -> Option<(Tree, Vec<DependentKey>)> {
@@ -267,6 +273,8 @@ impl<'a> Context<'_, 'a, '_> {
             maker: Maker {
                 server,
                 zone: &apex,
+                owner,
+                flattens: flattens(record, owner == self.apex),
                 slots: &mut steered.slots,
                 problems: self.problems,
             },
@@ -301,34 +309,76 @@ impl<'a> Context<'_, 'a, '_> {
     }
 
     /// Whether some leaf is a CNAME, which then must not be at the apex nor point to itself.
-    fn check_cnames(&mut self, record: &RecordDef, owner: &Name, tree: &Tree) -> bool {
+    fn check_cnames(
+        &mut self,
+        record: &RecordDef,
+        owner: &Name,
+        tree: &Tree,
+        slots: &Slots,
+    ) -> bool {
         let targets = tree.pools().flat_map(|pool| &pool.endpoints).filter_map(|endpoint| {
-            match &endpoint.target {
-                EndpointTarget::Cname { wire, .. } => Some((endpoint, wire)),
-                EndpointTarget::Addresses { .. } => None,
-            }
+            let (slot, is_flattened) = match endpoint.target {
+                EndpointTarget::Cname { slot, .. } => (slot, false),
+                EndpointTarget::Flattened { slot } => (slot, true),
+                EndpointTarget::Addresses { .. } => return None,
+            };
+            Some((endpoint, &slots.list[slot.index()].address, is_flattened))
         });
         let mut error = |message: String, help: &str| {
             let span = record.name.span();
             self.problems.push(Problem::error(&self.zone.file, span, message).help(help));
         };
-        let mut has_cname = false;
-        for (endpoint, wire) in targets {
-            if owner == self.apex && !has_cname {
+        let (mut has_cname, mut flattened) = (false, 0);
+        for (endpoint, target, is_flattened) in targets {
+            if owner == self.apex && !is_flattened && !has_cname {
                 let message = format!("`{}` answers a CNAME at the zone's apex", endpoint.name);
                 error(
                     message,
-                    "the apex owns SOA and NS, so it cannot have a CNAME (RFC 1034 \
-                     §3.6.2); flattening it to addresses is not in this version",
+                    "the apex owns SOA and NS, so it cannot have a CNAME (RFC 1034 §3.6.2): leave \
+                     `flatten = false` out",
                 );
             }
-            has_cname = true;
-            if Name::from_wire(wire).is_ok_and(|target| target == *owner) {
+            has_cname |= !is_flattened;
+            flattened += usize::from(is_flattened);
+            if Name::parse(&target.to_string()).is_ok_and(|target| target == *owner) {
                 let message = format!("`{}` points to the record itself", endpoint.name);
                 error(message, "a CNAME must lead somewhere else");
             }
         }
+        if flattened > FLATTENED_MAX {
+            let message = format!("`{}` flattens {flattened} names", record.name);
+            let help = format!("{FLATTENED_MAX} is the most: each is looked up all the time");
+            error(message, &help);
+        }
+        if let Some(flatten) = &record.flatten
+            && *flatten.get_ref()
+            && flattened == 0
+        {
+            let message = "`flatten` means nothing here: no member is a CNAME";
+            self.problems.push(Problem::warning(&self.zone.file, flatten.span(), message));
+        }
         has_cname
+    }
+
+    /// Whether what the pools give beside addresses can be given at all.
+    fn check_extra(&mut self, record: &RecordDef, tree: &Tree, has_cname: bool) {
+        let types = tree.extra_types();
+        let (message, help) = match types.len() {
+            0 => return,
+            _ if has_cname => (
+                format!("`{}` answers a CNAME and also has `extra` records", record.name),
+                "a CNAME must be alone at its name (RFC 1034 §3.6.2): use pools of addresses, or \
+                 leave `extra` out"
+                    .to_owned(),
+            ),
+            n if n > EXTRA_TYPES_MAX => (
+                format!("the pools of `{}` have {n} types in their `extra`", record.name),
+                format!("{EXTRA_TYPES_MAX} is the most: make records of their own of some"),
+            ),
+            _ => return,
+        };
+        let problem = Problem::error(&self.zone.file, record.name.span(), message);
+        self.problems.push(problem.help(help));
     }
 
     fn map(
@@ -389,6 +439,11 @@ fn all_down<'a>(builder: &mut TreeBuilder<'_, 'a>, levels: &Levels<'a>) -> Optio
     })
 }
 
+/// Whether the CNAMEs of `record` are answered as addresses: if it says so, and at the apex.
+fn flattens(record: &RecordDef, is_apex: bool) -> bool {
+    record.flatten.as_ref().map_or(is_apex, |flatten| *flatten.get_ref())
+}
+
 /// A family of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
@@ -402,6 +457,8 @@ impl Family {
         match (target, self) {
             (EndpointTarget::Addresses { v4, .. }, Family::V4) => v4.is_some(),
             (EndpointTarget::Addresses { v6, .. }, Family::V6) => v6.is_some(),
+            // Which ones its name has, nobody knows beforehand.
+            (EndpointTarget::Flattened { .. }, _) => true,
             (EndpointTarget::Cname { .. }, _) => false,
         }
     }

@@ -2,7 +2,7 @@
 //! how many kinds of clients are told apart, what stickiness costs.
 
 use super::{checks::CheckFacts, link::Linked, server::Server, zones::Served};
-use crate::policy::tree::{Dependent, Kind};
+use crate::policy::tree::{Dependent, Endpoint, EndpointTarget, Kind};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,6 +21,8 @@ pub struct CheckReport {
     pub maps: Vec<MapFacts>,
     /// The sticky records.
     pub sticky: Vec<StickyFacts>,
+    /// The names that are answered as their addresses, and by which records.
+    pub flattened: Vec<FlattenedFacts>,
     /// `zone/record: matcher` for matchers that no loaded database can match.
     pub unmatched: Vec<String>,
 }
@@ -69,6 +71,15 @@ pub struct StickyFacts {
     pub entries_v4: u64,
 }
 
+/// A name that is looked up here.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FlattenedFacts {
+    /// The name.
+    pub name: String,
+    /// The first records that answer its addresses, `zone/record`.
+    pub records: Vec<String>,
+}
+
 /// Records listed for a map before it says "and so many more".
 const RECORDS_SHOWN: usize = 4;
 /// Routed IPv4 in prefixes of /24 (DESIGN §5, Sticky).
@@ -81,6 +92,7 @@ pub(super) fn report(server: &Server, served: &[Served], linked: &Linked) -> Che
         checks: check_facts(server, linked),
         maps: map_facts(linked),
         sticky: sticky_facts(linked),
+        flattened: flattened_facts(linked),
         unmatched: drafts.flat_map(|draft| draft.remarks.unmatched.clone()).collect(),
     }
 }
@@ -163,6 +175,27 @@ fn sticky_facts(linked: &Linked) -> Vec<StickyFacts> {
     facts.collect()
 }
 
+fn flattened_facts(linked: &Linked) -> Vec<FlattenedFacts> {
+    let snapshot = &linked.snapshot;
+    let facts = snapshot.aliases.iter().map(|alias| {
+        let plans = alias.slots.iter().flat_map(|slot| &snapshot.plans_of_slot[slot.index()]);
+        let plans: Vec<_> = plans.copied().collect();
+        let users = snapshot.records.iter().filter(|record| {
+            let endpoints = || snapshot.plan(record.plan).tree.pools().flat_map(|p| &p.endpoints);
+            let flattens = |endpoint: &Endpoint| match endpoint.target {
+                EndpointTarget::Flattened { slot } => alias.slots.contains(&slot),
+                _ => false,
+            };
+            plans.contains(&record.plan) && endpoints().any(flattens)
+        });
+        FlattenedFacts {
+            name: alias.name.to_string(),
+            records: users.take(RECORDS_SHOWN).map(|record| record.id.to_string()).collect(),
+        }
+    });
+    facts.collect()
+}
+
 impl fmt::Display for CheckReport {
     /// As `tradewind check` prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,6 +232,20 @@ impl fmt::Display for CheckReport {
                 sticky.v4,
                 sticky.v6,
                 rounded(sticky.entries_v4),
+            )?;
+        }
+        for FlattenedFacts { name, records } in &self.flattened {
+            let records = records.join(", ");
+            writeln!(
+                f,
+                "flattened {name}, in {records}: its addresses are looked up by this server"
+            )?;
+        }
+        if !self.flattened.is_empty() {
+            f.write_str(
+                "  without the clients' networks: whoever asks, the answer is what this server's \
+                 resolver gets, so that\n  a target which itself steers by client gives all of \
+                 them one answer\n",
             )?;
         }
         for matcher in &self.unmatched {

@@ -27,7 +27,7 @@ use crate::{
         Name,
         types::{Rclass, Rtype},
     },
-    zone::{self, At, Record, Source, Zone, ZoneBuilder, ZoneProblem},
+    zone::{self, Answers, At, Record, Source, Zone, ZoneBuilder, ZoneProblem},
 };
 use std::{
     collections::HashMap,
@@ -186,8 +186,12 @@ impl<'s> Drafting<'s> {
         let serial = self.authority(&file, own, &mut places, &mut builder);
         for (index, record) in steered.records.iter().enumerate() {
             // A CNAME at the apex has been refused, with better advice than the zone has.
-            let has_cname = steered.plans[record.plan].has_cname && record.owner != apex;
-            builder.steer(&record.owner, index as u32, has_cname, places.at(&record.span));
+            let plan = &steered.plans[record.plan];
+            let answers = match plan.has_cname && record.owner != apex {
+                true => Answers::Cname,
+                false => Answers::Addresses { extra: plan.tree.extra_types() },
+            };
+            builder.steer(&record.owner, index as u32, answers, places.at(&record.span));
         }
         let zone = self.build(builder, &at, &places.spans);
         let Ground { server, locations, .. } = self.ground;

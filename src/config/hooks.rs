@@ -14,6 +14,7 @@ pub const EVENT_WORDS: &[&str] = &[
     "verdict",
     "target",
     "checker",
+    "lookup",
     "failover",
     "phase",
     "basis",

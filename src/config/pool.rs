@@ -5,6 +5,7 @@ use super::{
     reader::{Reader, Table, Value},
     scalar,
     settings::{EndpointSettings, PoolSettings, refuse_record_keys},
+    zone::StaticText,
 };
 use crate::units::Weight;
 use std::{
@@ -27,6 +28,8 @@ pub struct PoolDef {
     pub endpoints: Option<Spanned<Vec<EndpointDef>>>,
     /// The largest share of all clients it is meant to take.
     pub capacity: Option<Spanned<f64>>,
+    /// What its clients are given beside its addresses, at the name of the record they asked.
+    pub extra: Option<StaticText>,
 }
 
 /// An endpoint as written, in a pool or inline as a member.
@@ -57,7 +60,6 @@ pub(super) fn read<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec
 fn pool<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Table<'i>) -> PoolDef {
     reader.check_name(&name);
     refuse_record_keys(reader, &mut table);
-    table.later(reader, "extra");
     let example = "[{ name = \"a\", ipv4 = \"192.0.2.1\" }]";
     let endpoints = table.require(reader, "endpoints", example, |reader, value| {
         let items = reader.array(value, "endpoints")?;
@@ -70,6 +72,7 @@ fn pool<'i>(reader: &mut Reader<'i, '_>, name: Spanned<String>, mut table: Table
         settings: PoolSettings::read(reader, &mut table),
         endpoints,
         capacity: table.take(reader, "capacity", scalar::share),
+        extra: StaticText::take(reader, &mut table, "extra"),
     };
     table.finish(reader);
     pool

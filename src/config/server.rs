@@ -67,6 +67,9 @@ pub struct ServerSection {
     pub coalesce: Option<Duration>,
     /// Whether changed files are loaded without being asked.
     pub watch: bool,
+    /// Whom to ask for the addresses of names that are answered flattened; the system's resolvers
+    /// if empty.
+    pub resolvers: Vec<SocketAddr>,
     /// Whom to tell what happens: `[[hooks]]`.
     pub hooks: Vec<HookDef>,
 }
@@ -139,6 +142,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         cpu_affinity: Vec::new(),
         coalesce: None,
         watch: false,
+        resolvers: Vec::new(),
         hooks: hooks::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
@@ -168,6 +172,11 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
     section.cpu_affinity = cpus.map(Spanned::into_inner).unwrap_or_default();
     let coalesce = table.take(reader, "coalesce", coalesce);
     section.coalesce = coalesce.map(Spanned::into_inner);
+    let resolvers = table.take(reader, "resolvers", |reader, value| {
+        reader.list(value, "addresses with ports", scalar::socket)
+    });
+    let resolvers = resolvers.map(Spanned::into_inner).unwrap_or_default();
+    section.resolvers = resolvers.into_iter().map(Spanned::into_inner).collect();
     let watch = table.take(reader, "watch", scalar::boolean);
     section.watch = watch.is_some_and(Spanned::into_inner);
     table.finish(reader);

@@ -55,7 +55,7 @@ pub struct SoaDef {
     pub expire: Option<Spanned<Ttl>>,
 }
 
-/// RFC 1035 text inside a zone file.
+/// RFC 1035 text inside a TOML file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticText {
     /// The text.
@@ -65,6 +65,22 @@ pub struct StaticText {
     /// Where its first byte is in the file, when it stands there as it is (without escapes): then
     /// byte n of it is byte `start + n` of the file.
     pub start: Option<usize>,
+}
+
+impl StaticText {
+    /// The text at `key` of `table`.
+    pub(super) fn take<'i>(
+        reader: &mut Reader<'i, '_>,
+        table: &mut Table<'i>,
+        key: &'static str,
+    ) -> Option<Self> {
+        let text = table.take(reader, key, scalar::string)?;
+        let span = text.span();
+        let text = text.into_inner();
+        let written = &reader.text[span.clone()];
+        let start = written.find(&text).map(|offset| span.start + offset);
+        Some(StaticText { text, span, start })
+    }
 }
 
 /// A steered record as written.
@@ -78,6 +94,8 @@ pub struct RecordDef {
     pub settings: RecordSettings,
     /// Names with one cohort put a client on the same side.
     pub cohort: Option<Spanned<String>>,
+    /// Whether its CNAMEs are answered as the addresses of their targets.
+    pub flatten: Option<Spanned<bool>>,
 }
 
 /// Reads a zone file; nothing if it is not TOML.
@@ -100,7 +118,7 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Zon
             .take(reader, "include", |reader, value| reader.list(value, "files", scalar::string))
             .map(Spanned::into_inner)
             .unwrap_or_default(),
-        static_text: static_text(reader, &mut root),
+        static_text: StaticText::take(reader, &mut root, "static"),
         pools: pool::read(reader, &mut root),
         policies: policy::read(reader, &mut root),
         records: records(reader, &mut root),
@@ -127,15 +145,6 @@ fn soa<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> SoaDef {
     soa
 }
 
-fn static_text<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Option<StaticText> {
-    let text = root.take(reader, "static", scalar::string)?;
-    let span = text.span();
-    let text = text.into_inner();
-    let written = &reader.text[span.clone()];
-    let start = written.find(&text).map(|offset| span.start + offset);
-    Some(StaticText { text, span, start })
-}
-
 fn records<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<RecordDef> {
     let named = root.take_named(reader, "records", "record");
     named.into_iter().map(|(name, table)| record(reader, name, table)).collect()
@@ -146,13 +155,13 @@ fn record<'i>(
     name: Spanned<String>,
     mut table: Table<'i>,
 ) -> RecordDef {
-    table.later(reader, "flatten");
     table.elsewhere(reader, "extra", "it belongs to a pool");
     table.elsewhere(reader, "capacity", "it belongs to a pool");
     let record = RecordDef {
         body: policy::body(reader, &mut table),
         settings: RecordSettings::read(reader, &mut table),
         cohort: table.take(reader, "cohort", scalar::string),
+        flatten: table.take(reader, "flatten", scalar::boolean),
         name,
     };
     table.finish(reader);

@@ -2,10 +2,12 @@
 
 use super::{
     event::EventKind,
+    found::Looked,
     hand::{Command, Done, Refusal, apply::Waiting, clients::Clients, pin::PinFile},
     publish::TargetVerdict,
     reload::Report,
 };
+use crate::wire::Name;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -14,6 +16,8 @@ use tokio::sync::oneshot;
 pub enum Change {
     /// Health found something out.
     Verdicts(Vec<TargetVerdict>),
+    /// A name that is answered flattened was looked up; nothing if it was in vain.
+    Found(Name, Option<Looked>),
     /// Every target has its first result, or has had its second: steered names may be answered.
     Warm {
         /// Told once they are.

@@ -115,6 +115,15 @@ pub enum EventKind {
         /// Whether they do.
         well: bool,
     },
+    /// Addresses of a name that is answered flattened were found, or could not be.
+    Lookup {
+        /// The name.
+        name: Arc<str>,
+        /// What was found, or what went wrong.
+        what: Arc<str>,
+        /// Whether it goes well.
+        well: bool,
+    },
     /// A failover changed its active member.
     Failover {
         /// `zone/record` or `zone/policy`.
@@ -279,6 +288,7 @@ impl EventKind {
             EventKind::Verdict { .. } => "verdict",
             EventKind::Target { .. } => "target",
             EventKind::Checker { .. } => "checker",
+            EventKind::Lookup { .. } => "lookup",
             EventKind::Failover { .. } => "failover",
             EventKind::Phase { .. } => "phase",
             EventKind::Basis { .. } => "basis",
@@ -308,7 +318,8 @@ impl EventKind {
             EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
             EventKind::Store { well, .. }
             | EventKind::Hook { well, .. }
-            | EventKind::Checker { well, .. } => !well,
+            | EventKind::Checker { well, .. }
+            | EventKind::Lookup { well, .. } => !well,
             EventKind::Foreign { alarm, .. } => *alarm,
             EventKind::Failover { .. }
             | EventKind::Published { .. }
@@ -333,6 +344,9 @@ impl EventKind {
                 after: Some(to.word()),
                 cause: Some(reason),
             },
+            EventKind::Lookup { name, what, .. } => {
+                Facts { subject: Some(name), cause: Some(what), ..Facts::default() }
+            }
             EventKind::Failover { name, from, to, why } => {
                 Facts { subject: Some(name), before: Some(from), after: Some(to), cause: Some(why) }
             }
@@ -404,6 +418,7 @@ impl fmt::Display for EventKind {
                 write!(f, "{target} ({what}) {} → {}: {reason}", from.word(), to.word())
             }
             EventKind::Checker { what, .. } => f.write_str(what),
+            EventKind::Lookup { name, what, .. } => write!(f, "flattened {name}: {what}"),
             EventKind::Failover { name, from, to, why } => {
                 write!(f, "{name}: {from} → {to} ({why})")
             }

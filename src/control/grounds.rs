@@ -5,7 +5,7 @@ use crate::{
     ids::PlanId,
     policy::Basis,
     snapshot::Record,
-    steering::{PlanSteering, Selection},
+    steering::{Draw, PlanSteering, Selection, Variant},
     world::World,
 };
 use std::{
@@ -49,14 +49,21 @@ pub(super) fn moved(old: &World, new: &World) -> (Vec<PlanId>, Duration) {
 
 /// Whether two plans give the same answers with the same shares, whatever their TTLs.
 fn is_same(one: &PlanSteering, other: &PlanSteering) -> bool {
-    let draws = |selection: &Selection| {
-        [&selection.a, &selection.aaaa, &selection.other].map(|draw| draw.shares())
-    };
+    let draws = |selection: &Selection| -> Vec<_> { selection.draws().map(Draw::shares).collect() };
     let is_same = |(one, other): (&Selection, &Selection)| {
-        one.mask == other.mask && one.variants == other.variants && draws(one) == draws(other)
+        one.mask == other.mask && is_given_alike(one, other) && draws(one) == draws(other)
     };
     let (one, other) = (one.selections(), other.selections());
     one.len() == other.len() && one.iter().zip(other).all(is_same)
+}
+
+/// Whether the Variants of two Selections are the same but for their TTLs.
+fn is_given_alike(one: &Selection, other: &Selection) -> bool {
+    let gives = |v: &Variant, w: &Variant| {
+        (v.region, v.is_unknown) == (w.region, w.is_unknown) && v.rdatas == w.rdatas
+    };
+    let (one, other) = (&one.variants, &other.variants);
+    one.len() == other.len() && one.iter().zip(other).all(|(v, w)| gives(v, w))
 }
 
 /// What a new Snapshot did: records, found again by name, are answered on other grounds.

@@ -6,6 +6,7 @@
 //! nothing else. Writing never waits: [`super::store::Keeper`] gathers.
 
 use super::{
+    found,
     hand::{Hand, Now, kept::KeptNumbers},
     publish::{Control, TargetVerdict},
     store::{Keeper, Saved, SavedSlot, SavedTarget, Write},
@@ -87,6 +88,7 @@ impl Control {
             };
             self.known.insert(Arc::clone(key), verdict);
         }
+        self.found = found::restored(saved);
         self.warming = saved.targets.is_empty();
         let ramps = saved.notes.get(RAMPS).cloned().and_then(|v| serde_json::from_value(v).ok());
         self.kept = Kept {

@@ -3,6 +3,7 @@
 
 pub mod change;
 pub mod event;
+pub mod found;
 mod grounds;
 pub mod hand;
 pub mod journal;

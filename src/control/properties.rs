@@ -562,9 +562,8 @@ impl Life {
             for class in (0..plan.tree.classes.classes()).map(Class::at) {
                 let is = world.steering.plan(PlanId::at(index)).selection(class);
                 let anew = fresh.plan(PlanId::at(index)).selection(class);
-                let (draws, draws_anew) =
-                    ([&is.a, &is.aaaa, &is.other], [&anew.a, &anew.aaaa, &anew.other]);
-                assert_eq!(draws, draws_anew, "{:#?}", self.story);
+                let draws: Vec<_> = is.draws().collect();
+                assert_eq!(draws, anew.draws().collect::<Vec<_>>(), "{:#?}", self.story);
                 assert_eq!(is.variants, anew.variants, "{:#?}", self.story);
                 assert_eq!((is.ttl, is.basis), (anew.ttl, anew.basis), "{:#?}", self.story);
                 assert!(is.ttl <= plan.ttl.max);

@@ -9,6 +9,7 @@
 pub use super::verdicts::{Said, TargetVerdict};
 use super::{
     event::{EventKind, Stamp, Summary},
+    found::AllFound,
     grounds,
     hand::{
         apply::{Operator, Orders},
@@ -56,6 +57,8 @@ pub struct Control {
     vantage: Arc<dyn Vantage>,
     /// Nothing of what probes say takes effect.
     pub(super) pinned: bool,
+    /// What was found for names that are answered flattened.
+    pub(super) found: AllFound,
     /// What operators say of slots.
     pub(super) hands: HashMap<SlotId, Said>,
     /// The hand they say it with.
@@ -90,7 +93,7 @@ pub struct Unlike {
 
 /// What one change comes to before it is published.
 pub(super) struct Outcome {
-    state: State,
+    pub state: State,
     /// Plans to be made anew.
     pub touched: BTreeSet<PlanId>,
     /// Failovers that see something else, beside those of these plans.
@@ -130,6 +133,7 @@ impl Control {
             unlike: Unlike::default(),
             vantage: Arc::new(Nobody),
             pinned: false,
+            found: AllFound::new(),
             hands: HashMap::new(),
             operator: Operator::default(),
             drains: Drains::default(),
@@ -246,6 +250,8 @@ impl Control {
         }
         let inherited = inherited.as_ref();
         let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot, inherited);
+        self.forget_found(&snapshot);
+        state.found = self.found_of(&snapshot);
         let machine = |of: &FailoverDefinition| inherited?.machine(of, started);
         let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot, &machine);
         self.latches = latches;

@@ -18,10 +18,12 @@ use crate::{
     config::hooks::HookDef,
     failover::breaker,
     place::LazyTable,
+    snapshot::Alias,
 };
 use arc_swap::ArcSwap;
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -51,9 +53,14 @@ pub struct Hooks {
     pub heard: Arc<tokio::sync::Notify>,
     /// Takes the hooks of the operator's that are to be told what happens.
     pub notify: Notify,
+    /// Takes the names whose addresses are to be looked up.
+    pub flatten: Flatten,
     /// Starts or stops a demo backend.
     pub demo: DemoSwitch,
 }
+
+/// Takes the names whose addresses are to be looked up from now on, and the resolvers to ask.
+pub type Flatten = Box<dyn Fn(&[Alias], &[SocketAddr]) + Send>;
 
 /// Takes the hooks that are to be told from now on.
 pub type Notify = Box<dyn Fn(&[HookDef]) + Send>;
@@ -181,6 +188,7 @@ impl Loop {
     fn take(&mut self, change: Change) {
         match change {
             Change::Verdicts(found) => self.control.observe(found),
+            Change::Found(name, looked) => self.control.take_found(&name, looked.as_ref()),
             Change::Warm { done } => {
                 self.control.warm();
                 // Whoever asked may have gone away.
@@ -302,6 +310,8 @@ impl Loop {
             self.control.record(EventKind::Geoip { what, taken });
         }
         (self.hooks.notify)(&prepared.server.hooks);
+        let snapshot = &self.control.world().snapshot;
+        (self.hooks.flatten)(&snapshot.aliases, &prepared.server.resolvers);
         self.hooks.vantage.update(&prepared.plan, &|key| self.control.standing(key));
         self.control.record(EventKind::Loaded {
             revision: report.revision,
@@ -439,6 +449,7 @@ mod tests {
             vantage: Arc::new(Nobody),
             heard: Arc::default(),
             notify: Box::new(|_| {}),
+            flatten: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),
         };
         let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });

@@ -32,6 +32,7 @@ use crate::{
         vantage::Vantage,
     },
     failover::breaker::Proof,
+    flatten::{self, Flattener},
     health::{
         self, Beat, Checker, HealthReport, HeartbeatError, Impairment, ProbeDurations, TargetState,
     },
@@ -188,6 +189,12 @@ async fn start(
     control.pin_file(pin.clone());
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
+    let flattener = Arc::new(Flattener::start(flatten::Settings {
+        clock: Arc::clone(&clock),
+        viewer: control.reader().viewer(),
+        changes: changes.clone(),
+        seed: RandomState::new().hash_one("flatten"),
+    }));
     let handle = Handle {
         changes: changes.clone(),
         reader: control.reader(),
@@ -206,7 +213,7 @@ async fn start(
         control,
         loader,
         Arc::clone(&clock),
-        callbacks(Arc::clone(&checker), heard, Arc::clone(&told), backends),
+        callbacks(Arc::clone(&checker), heard, Arc::clone(&told), Arc::clone(&flattener), backends),
         Shown { report, locations },
     );
     main_loop.begin(prepared, "start");
@@ -224,11 +231,11 @@ async fn start(
     let udp = UdpServer::start(sockets.udp, &settings, &telemetry, make.clone())?;
     let tcp = TcpServer::start(sockets.tcp, TcpLimits::default(), &telemetry, make)?;
     let main_loop = tokio::spawn(main_loop.run(taken));
-    let first_round = checker.first_round();
+    let (first_round, first_found) = (checker.first_round(), flattener.first_round());
     let warm = changes.clone();
     let warming = tokio::spawn(async move {
         // Either way steered names are answered from here on.
-        let _ = timeout(FIRST_RESULTS, first_round).await;
+        let _ = timeout(FIRST_RESULTS, async { tokio::join!(first_round, first_found) }).await;
         let (done, warmed) = oneshot::channel();
         // Both fail only when the loop has ended.
         let _ = warm.send(Change::Warm { done });
@@ -430,11 +437,15 @@ fn callbacks(
     checker: Arc<Checker>,
     heard: Arc<Notify>,
     told: Arc<Hooks>,
+    flattener: Arc<Flattener>,
     backends: Option<Backends>,
 ) -> run::Hooks {
     run::Hooks {
         heard,
         notify: Box::new(move |defs| told.update(defs)),
+        flatten: Box::new(move |aliases, resolvers| {
+            flattener.update(aliases.iter().map(|alias| alias.name.clone()), resolvers);
+        }),
         vantage: Arc::new(Probing(checker)),
         demo: Box::new(move |region, up| match &backends {
             Some(backends) if up => backends.restore(region),

@@ -53,6 +53,8 @@ pub(super) enum Next {
 pub(super) enum Unanswered {
     /// What it needs does not fit: truncate.
     Full,
+    /// The name is answered as the addresses of another one, and nobody has found any yet.
+    Unknown,
     /// The name is steered, and the first results of health checks are still awaited. Silence
     /// makes the resolver ask again; an error would be remembered.
     NotYet,
@@ -167,7 +169,13 @@ impl<'q> Answering<'q, '_, '_> {
         };
         self.scope = self.scope.max(answer.scope);
         self.counter = self.counter.or(answer.counter);
-        let Some(rdatas) = &answer.variant.rdatas else { return self.nodata() };
+        let Some(rdatas) = &answer.variant.rdatas else {
+            return if answer.variant.is_unknown {
+                Err(Unanswered::Unknown)
+            } else {
+                self.nodata()
+            };
+        };
         self.reply.records(Section::Answer, Owner::Current, answer.ttl, rdatas)?;
         let is_alias = rdatas.rtype() == Rtype::CNAME && follows_cname(qtype);
         Ok(match is_alias && rdatas.read_target(&[0], target).is_ok() {

@@ -121,6 +121,7 @@ impl Desk {
         match wrote {
             Ok(()) => {}
             Err(Unanswered::Full) => reply.truncate(),
+            Err(Unanswered::Unknown) => return refuse(buf, query, Rcode::SERVFAIL, Ede::NOT_READY),
             Err(Unanswered::NotYet) => return self.silence(DropReason::Other),
         }
         if let Some(slot) = counter {

@@ -61,7 +61,8 @@ pub struct Steered<'w> {
 }
 
 /// Whether `record` answers `qtype` by steering. Every type does where a CNAME may be the
-/// answer; other types are static, and an address type that no endpoint has is NODATA for all.
+/// answer; else only addresses and what pools have in their `extra`: other types are static, and
+/// an address type that no endpoint has is NODATA for all.
 #[inline]
 pub fn steers(plan: &Plan, qtype: Rtype) -> bool {
     match qtype {
@@ -69,7 +70,7 @@ pub fn steers(plan: &Plan, qtype: Rtype) -> bool {
         Rtype::A => plan.has_v4,
         Rtype::AAAA => plan.has_v6,
         Rtype::ANY => plan.has_v4 || plan.has_v6,
-        _ => false,
+        _ => plan.extra.contains(&qtype),
     }
 }
 
@@ -90,7 +91,7 @@ pub fn steer<'w>(
     });
     let class = placed.as_ref().map_or(Plan::ONLY_CLASS, |(_, hit)| hit.class);
     let selection = world.steering.plan(record.plan).selection(class);
-    let draw = draw_for(selection, qtype);
+    let draw = draw_for(plan, selection, qtype);
     let network = plan.sticky.map(|sticky| network(ip, len, sticky));
     let bits = || network.map_or(0, |network| network.bits);
     let variant = draw.draw(dice, || Key::new(bits(), record.cohort));
@@ -105,16 +106,19 @@ pub fn steer<'w>(
         _ => 0,
     };
     let counter = record.counters.get(usize::from(variant.region)).copied();
-    Steered { variant, ttl: selection.ttl, scope, counter, basis: selection.basis }
+    Steered { variant, ttl: variant.ttl, scope, counter, basis: selection.basis }
 }
 
-/// How `selection` draws for `qtype`.
+/// How `selection`, one of `plan`, draws for `qtype`.
 #[inline]
-pub fn draw_for(selection: &Selection, qtype: Rtype) -> &Draw {
+pub fn draw_for<'s>(plan: &Plan, selection: &'s Selection, qtype: Rtype) -> &'s Draw {
     match qtype {
         Rtype::AAAA => &selection.aaaa,
         Rtype::A | Rtype::ANY => &selection.a,
-        _ => &selection.other,
+        _ => {
+            let extra = plan.extra.iter().position(|rtype| *rtype == qtype);
+            extra.and_then(|index| selection.extra.get(index)).unwrap_or(&selection.other)
+        }
     }
 }
 

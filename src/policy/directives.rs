@@ -6,7 +6,12 @@
 use super::tree::MEMBERS_MAX;
 use crate::{
     ids::{FailoverId, SlotId},
-    units::Share,
+    units::{Share, Ttl},
+};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
 };
 
 /// What moves answers at run time beside verdicts.
@@ -18,6 +23,34 @@ pub struct Directives<'a> {
     pub fell: &'a [u64],
     /// The ramps of slots of this tree, ordered by slot; usually there is none.
     pub ramps: &'a [SlotRamp],
+    /// What was found for names that are answered as addresses, ordered by slot.
+    pub found: &'a [(SlotId, Arc<Found>)],
+}
+
+/// The addresses that a name has for now; none if it was looked up in vain so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// IPv4, rising.
+    pub v4: Box<[Ipv4Addr]>,
+    /// IPv6, rising.
+    pub v6: Box<[Ipv6Addr]>,
+    /// For how long they were given.
+    pub ttl: Ttl,
+}
+
+impl Found {
+    /// Whether there is no address at all.
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v4 = self.v4.iter().map(ToString::to_string);
+        let all: Vec<String> = v4.chain(self.v6.iter().map(ToString::to_string)).collect();
+        write!(f, "{} for {}", all.join(", "), self.ttl)
+    }
 }
 
 /// What one failover does now.
@@ -99,6 +132,11 @@ impl Directives<'_> {
     }
     pub(super) fn fell(&self, slot: SlotId) -> u64 {
         self.fell.get(slot.index()).copied().unwrap_or(0)
+    }
+    /// What a lookup of the name that `slot` has came to, once there was one.
+    pub fn found(&self, slot: SlotId) -> Option<&Arc<Found>> {
+        let found = self.found.binary_search_by_key(&slot, |(slot, _)| *slot);
+        found.ok().map(|index| &self.found[index].1)
     }
     pub(super) fn ramp(&self, slot: SlotId) -> Option<&SlotRamp> {
         // Nearly always there is nothing to look through.

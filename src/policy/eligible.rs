@@ -7,7 +7,7 @@
 use super::{
     Context,
     choice::Choice,
-    directives::{Directives, RampKind},
+    directives::{Directives, Found, RampKind},
     leaf::{Candidate, Leaf},
     trace::Trace,
     tree::{Endpoint, EndpointTarget, Kind, MinHealthy, Node, NodeIx, Pool, Tree},
@@ -97,7 +97,20 @@ impl<'v> View<'v> {
     }
 
     fn endpoint_up(&self, endpoint: &Endpoint) -> bool {
-        endpoint.target.slots().any(|slot| self.up(slot))
+        endpoint.target.slots().any(|slot| self.up(slot)) && self.has_addresses(endpoint)
+    }
+
+    /// Whether there is anything to answer. A name that was looked up in vain is no use to anybody
+    /// while there is another way; one that nobody has looked up yet counts as if it had some,
+    /// like all that is not known.
+    fn has_addresses(&self, endpoint: &Endpoint) -> bool {
+        match endpoint.target {
+            EndpointTarget::Flattened { slot } => {
+                let found = self.directives.found(slot);
+                found.is_none_or(|found| !found.is_empty()) || matches!(self.assumed, Assumed::All)
+            }
+            EndpointTarget::Addresses { .. } | EndpointTarget::Cname { .. } => true,
+        }
     }
 
     /// Twice the weight, once when every up address of it is degraded.
@@ -139,14 +152,24 @@ impl<'v> View<'v> {
 
     fn candidate<'t>(&self, pool: &'t Pool, endpoint: &'t Endpoint) -> Candidate<'t> {
         let up = |slot: Option<SlotId>| slot.is_some_and(|slot| self.up(slot));
+        let found = match endpoint.target {
+            EndpointTarget::Flattened { slot } => self.directives.found(slot).cloned(),
+            EndpointTarget::Addresses { .. } | EndpointTarget::Cname { .. } => None,
+        };
         let (up_v4, up_v6) = match &endpoint.target {
             EndpointTarget::Addresses { v4, v6 } => {
                 (up(v4.map(|(_, slot)| slot)), up(v6.map(|(_, slot)| slot)))
             }
             EndpointTarget::Cname { slot, .. } => (self.up(*slot), self.up(*slot)),
+            EndpointTarget::Flattened { slot } => {
+                let has = |has: fn(&Found) -> bool| found.as_deref().is_none_or(has);
+                let (v4, v6) =
+                    (has(|found| !found.v4.is_empty()), has(|found| !found.v6.is_empty()));
+                (v4 && self.up(*slot), v6 && self.up(*slot))
+            }
         };
         let weight = self.weight(endpoint);
-        Candidate { pool: &pool.id, merged: false, endpoint, weight, up_v4, up_v6 }
+        Candidate { pool, merged: false, endpoint, found, weight, up_v4, up_v6 }
     }
 }
 

@@ -5,10 +5,16 @@
 //! living one of that family: health alone never empties an answer.
 
 use super::{
+    directives::Found,
     sticky::{Drawn, name_hash},
-    tree::{Endpoint, EndpointTarget},
+    tree::{Endpoint, EndpointTarget, Pool},
 };
-use std::hash::{Hash, Hasher};
+use crate::wire::{Rdatas, types::Rtype};
+use std::{
+    hash::{Hash, Hasher},
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 /// The endpoints of a chosen pool, or of several that were merged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,12 +30,14 @@ pub struct Leaf<'t> {
 /// An endpoint as one evaluation sees it.
 #[derive(Clone, Debug)]
 pub struct Candidate<'t> {
-    /// Its pool's id, to tell endpoints of merged pools apart.
-    pub pool: &'t str,
+    /// Its pool, to tell endpoints of merged pools apart, and for what it gives besides.
+    pub pool: &'t Pool,
     /// Whether pools were merged (multivalue), so that names alone may not be unique.
     pub merged: bool,
     /// The endpoint.
     pub endpoint: &'t Endpoint,
+    /// What was found for its name, if it is answered flattened and was looked up.
+    pub found: Option<Arc<Found>>,
     /// Twice its configured weight, or once when degraded; zero is a reserve.
     pub weight: u64,
     /// Whether its A record (or CNAME) is up.
@@ -47,6 +55,8 @@ pub enum Wanted {
     Aaaa,
     /// Any other type: only a CNAME answers it.
     Other,
+    /// A type that some pool of the tree has in its `extra`: the leader's pool answers it.
+    Extra(Rtype),
 }
 
 /// One answer a leaf can give.
@@ -84,6 +94,24 @@ impl Candidate<'_> {
         (self.endpoint, self.weight << 3 | flags)
     }
 
+    /// Its IPv4 addresses, given or found.
+    pub fn v4(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let found = self.found.iter().flat_map(|found| found.v4.iter().copied());
+        self.endpoint.target.v4().into_iter().chain(found)
+    }
+
+    /// Its IPv6 addresses, given or found.
+    pub fn v6(&self) -> impl Iterator<Item = Ipv6Addr> {
+        let found = self.found.iter().flat_map(|found| found.v6.iter().copied());
+        self.endpoint.target.v6().into_iter().chain(found)
+    }
+
+    /// Whether nobody knows its addresses: answering that it has none would be a lie.
+    pub fn is_unknown(&self) -> bool {
+        self.found.as_ref().is_none_or(|found| found.is_empty())
+            && matches!(self.endpoint.target, EndpointTarget::Flattened { .. })
+    }
+
     /// Whether one of its addresses is up.
     pub fn is_up(&self) -> bool {
         self.up_v4 || self.up_v6
@@ -92,9 +120,15 @@ impl Candidate<'_> {
     fn has(&self, wanted: Wanted) -> bool {
         match (&self.endpoint.target, wanted) {
             (EndpointTarget::Cname { .. }, _) => true,
+            (EndpointTarget::Flattened { .. }, Wanted::Other) => false,
+            (EndpointTarget::Flattened { .. }, Wanted::Extra(_)) => true,
+            (EndpointTarget::Flattened { .. }, Wanted::A) => self.v4().next().is_some(),
+            (EndpointTarget::Flattened { .. }, Wanted::Aaaa) => self.v6().next().is_some(),
             (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.is_some(),
             (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.is_some(),
             (EndpointTarget::Addresses { .. }, Wanted::Other) => false,
+            // Whoever may lead, its pool answers: with nothing, if need be.
+            (EndpointTarget::Addresses { .. }, Wanted::Extra(_)) => true,
         }
     }
 
@@ -102,13 +136,21 @@ impl Candidate<'_> {
         match wanted {
             Wanted::A | Wanted::Other => self.up_v4,
             Wanted::Aaaa => self.up_v6,
+            Wanted::Extra(_) => self.is_up(),
         }
     }
 
     /// Endpoint names are unique in a pool, not over merged ones.
     fn name_hash(&self) -> u64 {
-        let parts = [self.pool, &*self.endpoint.name];
+        let parts = [&*self.pool.id, &*self.endpoint.name];
         name_hash(Drawn::Endpoint, 0, if self.merged { &parts } else { &parts[1..] })
+    }
+}
+
+impl<'t> Answer<'_, 't> {
+    /// The records of `rtype` that the leader's pool gives beside addresses.
+    pub fn extra(&self, rtype: Rtype) -> Option<&'t Rdatas> {
+        self.endpoints[0].pool.extra(rtype)
     }
 }
 
@@ -117,7 +159,10 @@ impl<'t> Leaf<'t> {
     /// only if no endpoint has it at all.
     pub fn answers_to(&self, wanted: Wanted) -> Vec<Answer<'_, 't>> {
         let ring = self.ring(wanted);
-        let answers = usize::from(self.answers).clamp(1, ring.len().max(1));
+        let answers = match wanted {
+            Wanted::Extra(_) => 1,
+            _ => usize::from(self.answers).clamp(1, ring.len().max(1)),
+        };
         let has_regulars = ring.iter().any(|(_, candidate)| candidate.weight > 0);
         let from = |lead: usize| Answer {
             hash: ring[lead].0,
@@ -140,7 +185,7 @@ impl<'t> Leaf<'t> {
             ring.retain(|candidate| candidate.weight > 0);
         }
         let mut ring: Vec<_> = ring.into_iter().map(|c| (c.name_hash(), c)).collect();
-        ring.sort_unstable_by_key(|(hash, c)| (*hash, &c.endpoint.name, c.pool));
+        ring.sort_unstable_by_key(|(hash, c)| (*hash, &c.endpoint.name, &c.pool.id));
         ring
     }
 }

@@ -32,7 +32,7 @@ pub mod tree;
 mod weighted;
 
 pub use choice::{Basis, Branch, Choice, Decision, Part, Split};
-pub use directives::{Course, Directives, MemberSet, RampKind, SlotRamp};
+pub use directives::{Course, Directives, Found, MemberSet, RampKind, SlotRamp};
 pub use eligible::available;
 pub use leaf::{Candidate, Leaf, Wanted};
 

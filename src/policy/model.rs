@@ -322,10 +322,10 @@ impl World<'_> {
     fn weigh(&self, found: &Found, wanted: Wanted) -> Option<(f64, String)> {
         let endpoint = self.endpoint(found.pool, found.endpoint);
         let slot = match (&endpoint.target, wanted) {
-            (EndpointTarget::Cname { slot, .. }, _) => *slot,
+            (EndpointTarget::Cname { slot, .. } | EndpointTarget::Flattened { slot }, _) => *slot,
             (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.as_ref()?.1,
             (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.as_ref()?.1,
-            (EndpointTarget::Addresses { .. }, Wanted::Other) => return None,
+            (EndpointTarget::Addresses { .. }, Wanted::Other | Wanted::Extra(_)) => return None,
         };
         let living = found.up.contains(&slot);
         let regular = endpoint.weight.get() > 0;

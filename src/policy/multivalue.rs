@@ -60,7 +60,7 @@ fn merged<'c, 't: 'c>(
     let mut candidates: Vec<Candidate<'t>> = Vec::new();
     let mut known: HashSet<(&str, &str)> = HashSet::new();
     for candidate in leaves.iter().flat_map(|leaf| &leaf.candidates) {
-        if known.insert((candidate.pool, &candidate.endpoint.name)) {
+        if known.insert((&candidate.pool.id, &candidate.endpoint.name)) {
             candidates.push(Candidate { merged: true, ..candidate.clone() });
         }
     }

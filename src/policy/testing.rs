@@ -159,6 +159,7 @@ impl Given {
             endpoints: Box::default(),
             answers: 1,
             min_healthy: MinHealthy::default(),
+            extra: Arc::default(),
         };
         let mut endpoints = Vec::new();
         let mut region = None;
@@ -349,7 +350,7 @@ impl Given {
 
     /// What stands in a World beside verdicts.
     pub fn directives(&self) -> Directives<'_> {
-        Directives { courses: &self.courses, fell: &self.fell, ramps: &self.ramps }
+        Directives { courses: &self.courses, fell: &self.fell, ramps: &self.ramps, found: &[] }
     }
 
     /// What `client` gets, in words: the grounds, then each answer with its share.

@@ -8,8 +8,10 @@
 use crate::{
     ids::{Class, FailoverId, RegionId, SlotId},
     units::{Share, Weight},
+    wire::{Rdatas, types::Rtype},
 };
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -22,6 +24,13 @@ pub const MEMBERS_MAX: usize = 64;
 pub const DEPTH_MAX: usize = 8;
 /// Most leaves of one tree, counted along every path (DESIGN §1, Bounds).
 pub const LEAVES_MAX: usize = 1024;
+
+/// Most types that the pools of one tree give beside addresses: each is one more draw in every
+/// Selection.
+pub const EXTRA_TYPES_MAX: usize = 8;
+/// Most bytes of rdata that a pool gives beside addresses: about three UDP answers full of them.
+/// Every Selection has a copy for each region that leads.
+pub const EXTRA_BYTES_MAX: usize = 4_096;
 
 /// Index of a node inside its [`Tree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +53,11 @@ impl Tree {
     /// The node at `ix`.
     pub fn node(&self, ix: NodeIx) -> &Node {
         &self.nodes[usize::from(ix.0)]
+    }
+    /// The types that some pool of it gives beside addresses, rising.
+    pub fn extra_types(&self) -> Box<[Rtype]> {
+        let types = self.pools().flat_map(|pool| pool.extra.iter()).map(Rdatas::rtype);
+        types.collect::<BTreeSet<Rtype>>().into_iter().collect()
     }
     /// Every pool of the tree, `all_down = "pool:…"` included.
     pub fn pools(&self) -> impl Iterator<Item = &Pool> {
@@ -109,6 +123,15 @@ pub struct Pool {
     pub answers: u16,
     /// When the pool counts as available.
     pub min_healthy: MinHealthy,
+    /// What its clients are given of other types, by rising type; at most [`EXTRA_TYPES_MAX`].
+    pub extra: Arc<[Rdatas]>,
+}
+
+impl Pool {
+    /// The records of `rtype` beside its addresses.
+    pub fn extra(&self, rtype: Rtype) -> Option<&Rdatas> {
+        self.extra.iter().find(|rdatas| rdatas.rtype() == rtype)
+    }
 }
 
 /// An address, a pair of addresses, or a name we may answer.
@@ -141,6 +164,12 @@ pub enum EndpointTarget {
         /// Its slot.
         slot: SlotId,
     },
+    /// The addresses that were found for a name ([`Directives::found`](super::Directives)), which
+    /// its slot has.
+    Flattened {
+        /// Its slot.
+        slot: SlotId,
+    },
 }
 
 impl EndpointTarget {
@@ -148,22 +177,24 @@ impl EndpointTarget {
     pub fn slots(&self) -> impl Iterator<Item = SlotId> {
         let (a, b) = match self {
             EndpointTarget::Addresses { v4, v6 } => (v4.map(|(_, s)| s), v6.map(|(_, s)| s)),
-            EndpointTarget::Cname { slot, .. } => (Some(*slot), None),
+            EndpointTarget::Cname { slot, .. } | EndpointTarget::Flattened { slot } => {
+                (Some(*slot), None)
+            }
         };
         a.into_iter().chain(b)
     }
-    /// Its IPv4 address.
+    /// The IPv4 address it was given.
     pub fn v4(&self) -> Option<Ipv4Addr> {
         match self {
             EndpointTarget::Addresses { v4, .. } => v4.map(|(address, _)| address),
-            EndpointTarget::Cname { .. } => None,
+            EndpointTarget::Cname { .. } | EndpointTarget::Flattened { .. } => None,
         }
     }
-    /// Its IPv6 address.
+    /// The IPv6 address it was given.
     pub fn v6(&self) -> Option<Ipv6Addr> {
         match self {
             EndpointTarget::Addresses { v6, .. } => v6.map(|(address, _)| address),
-            EndpointTarget::Cname { .. } => None,
+            EndpointTarget::Cname { .. } | EndpointTarget::Flattened { .. } => None,
         }
     }
 }

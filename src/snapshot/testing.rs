@@ -37,6 +37,7 @@ pub(crate) fn plan(tree: Tree, sticky: bool) -> Plan {
         has_cname: endpoints.iter().any(|e| matches!(e.target, EndpointTarget::Cname { .. })),
         has_v4: endpoints.iter().any(|e| e.target.v4().is_some()),
         has_v6: endpoints.iter().any(|e| e.target.v6().is_some()),
+        extra: Box::default(),
         regions: regions.into_iter().collect(),
         slots: slots.into_iter().collect(),
         failovers: failovers.collect(),
@@ -88,7 +89,9 @@ fn slots(given: &Given, tree: &Tree) -> Box<[Slot]> {
         let mut targets = endpoints.map(|e| &e.target);
         let of = targets.find(|target| target.slots().any(|s| s == slot)).unwrap();
         match of {
-            EndpointTarget::Cname { .. } => SlotAddress::Name("target".into()),
+            EndpointTarget::Cname { .. } | EndpointTarget::Flattened { .. } => {
+                SlotAddress::Name("target".into())
+            }
             EndpointTarget::Addresses { v4: Some((ip, s)), .. } if *s == slot => {
                 SlotAddress::Ip(IpAddr::V4(*ip))
             }

@@ -14,7 +14,7 @@ use crate::{
         leaf::Answer,
         select,
         sticky::{Drawn, name_hash},
-        tree::{Endpoint, EndpointTarget},
+        tree::EndpointTarget,
     },
     snapshot::{Plan, Snapshot},
     units::Ttl,
@@ -112,24 +112,36 @@ impl PlanSteering {
 
 impl Selection {
     fn new(plan: &Plan, decision: &Decision<'_>, ttl: Ttl) -> Selection {
-        let mut variants = Variants { plan, list: Vec::new(), known: HashMap::new() };
+        let mut variants = Variants { plan, ttl, list: Vec::new(), known: HashMap::new() };
         let [a, aaaa, other] = [Wanted::A, Wanted::Aaaa, Wanted::Other]
             .map(|wanted| variants.draw(&decision.choice, wanted));
-        let variants = variants.list.into_boxed_slice();
-        Selection { a, aaaa, other, variants, ttl, basis: decision.basis, mask: ClassMask::new() }
+        let extra = plan.extra.iter();
+        let extra = extra.map(|&rtype| variants.draw(&decision.choice, Wanted::Extra(rtype)));
+        Selection {
+            a,
+            aaaa,
+            other,
+            extra: extra.collect(),
+            variants: variants.list.into_boxed_slice(),
+            ttl,
+            basis: decision.basis,
+            mask: ClassMask::new(),
+        }
     }
 }
 
 /// The answers of one Selection as they are found, equal ones once.
 struct Variants<'p> {
     plan: &'p Plan,
+    /// Of what is not looked up.
+    ttl: Ttl,
     list: Vec<Variant>,
     known: HashMap<Made, u32>,
 }
 
-/// What a Variant was made from: its type, `None` for NODATA; the leader's region; its
-/// endpoints, each by its place in the tree.
-type Made = (Option<Rtype>, u16, Vec<*const Endpoint>);
+/// What a Variant was made from: its type, `None` for NODATA; whether it is unknown; the leader's region; and by their
+/// places in the tree its endpoints, or the pool whose `extra` it is.
+type Made = (Option<Rtype>, bool, u16, Vec<*const ()>);
 
 impl<'p> Variants<'p> {
     fn draw(&mut self, choice: &Choice<'_>, wanted: Wanted) -> Draw {
@@ -205,14 +217,27 @@ impl<'p> Variants<'p> {
         let answers = leaf.map(|leaf| leaf.answers_to(wanted)).unwrap_or_default();
         if answers.is_empty() {
             let region = self.region(leaf.map(|leaf| &leaf.candidates[0]));
-            let nodata = Variant { rdatas: None, region };
+            let is_unknown =
+                leaf.is_some_and(|leaf| leaf.candidates.iter().any(Candidate::is_unknown));
+            let nodata = Variant { rdatas: None, ttl: self.ttl, is_unknown, region };
             return vec![Lead { hash: 0, weight: 1, variant: self.intern(Vec::new(), nodata) }];
         }
         let lead = |answer: Answer<'_, '_>| {
-            let made = answer.endpoints.iter().map(|c| std::ptr::from_ref(c.endpoint)).collect();
-            let rdatas = Some(rdatas(&answer.endpoints, wanted));
+            let place = |c: &&Candidate<'_>| std::ptr::from_ref(c.endpoint).cast::<()>();
+            let (made, rdatas) = match wanted {
+                Wanted::Extra(rtype) => match answer.extra(rtype) {
+                    Some(extra) => (vec![std::ptr::from_ref(extra).cast()], Some(extra.clone())),
+                    None => (Vec::new(), None),
+                },
+                _ => {
+                    let made = answer.endpoints.iter().map(place).collect();
+                    (made, Some(rdatas(&answer.endpoints, wanted)))
+                }
+            };
             let region = self.region(Some(answer.endpoints[0]));
-            let variant = self.intern(made, Variant { rdatas, region });
+            let found = answer.endpoints.iter().filter_map(|c| Some(c.found.as_ref()?.ttl));
+            let ttl = found.fold(self.ttl, Ttl::min);
+            let variant = self.intern(made, Variant { rdatas, ttl, is_unknown: false, region });
             Lead { hash: answer.hash, weight: answer.weight, variant }
         };
         answers.into_iter().map(lead).collect()
@@ -223,9 +248,9 @@ impl<'p> Variants<'p> {
         self.plan.regions.iter().position(|known| *known == region).unwrap_or(0) as u16
     }
 
-    fn intern(&mut self, endpoints: Vec<*const Endpoint>, variant: Variant) -> u32 {
+    fn intern(&mut self, made: Vec<*const ()>, variant: Variant) -> u32 {
         let rtype = variant.rdatas.as_ref().map(Rdatas::rtype);
-        *self.known.entry((rtype, variant.region, endpoints)).or_insert_with(|| {
+        *self.known.entry((rtype, variant.is_unknown, variant.region, made)).or_insert_with(|| {
             self.list.push(variant);
             (self.list.len() - 1) as u32
         })
@@ -250,13 +275,13 @@ fn rdatas(group: &[&Candidate<'_>], wanted: Wanted) -> Rdatas {
         return Rdatas::build(Rtype::CNAME, std::iter::once(&**wire), None)
             .expect("compile has read the target as a name");
     }
-    let targets = group.iter().map(|candidate| &candidate.endpoint.target);
     if wanted == Wanted::A {
-        let v4 = targets.filter_map(EndpointTarget::v4);
+        let v4 = group.iter().flat_map(|candidate| candidate.v4());
         return Rdatas::addresses_v4(&v4.collect::<Vec<_>>()).expect(FITS);
     }
-    let v6 = targets.filter_map(EndpointTarget::v6);
+    let v6 = group.iter().flat_map(|candidate| candidate.v6());
     Rdatas::addresses_v6(&v6.collect::<Vec<_>>()).expect(FITS)
 }
 
-const FITS: &str = "a group has at least one endpoint and at most POOL_MAX of them";
+/// 256 × 8 AAAA records are 36,864 bytes of 65,535.
+const FITS: &str = "a group has at least one address, and POOL_MAX endpoints of FOUND_MAX each fit";

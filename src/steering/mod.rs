@@ -56,9 +56,11 @@ pub struct Selection {
     pub aaaa: Draw,
     /// How every other type draws, where a CNAME is among the leaves; else NODATA.
     pub other: Draw,
+    /// How the types of `Plan::extra` draw, in their order.
+    pub extra: Box<[Draw]>,
     /// What the draws point to.
     pub variants: Box<[Variant]>,
-    /// One TTL for whatever is answered.
+    /// The TTL that the record's own settings come to; a Variant's may be shorter.
     pub ttl: Ttl,
     /// On what grounds.
     pub basis: Basis,
@@ -66,11 +68,15 @@ pub struct Selection {
     pub mask: ClassMask,
 }
 
-/// One finished answer without owner and TTL, which are written when it is copied.
+/// One finished answer without owner, which is written when it is copied.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Variant {
     /// The records; `None` is NODATA.
     pub rdatas: Option<Rdatas>,
+    /// For how long: no longer than what was looked up was given for.
+    pub ttl: Ttl,
+    /// Without records: there may be some, but nobody has found them yet.
+    pub is_unknown: bool,
     /// Index into `Plan::regions` of its leader's region, for the counters.
     pub region: u16,
 }
@@ -92,6 +98,13 @@ impl PlanSteering {
     /// Every Selection with its classes, for people and metrics.
     pub fn selections(&self) -> &[Selection] {
         &self.selections
+    }
+}
+
+impl Selection {
+    /// All its draws, in an order that depends on the plan alone.
+    pub fn draws(&self) -> impl Iterator<Item = &Draw> {
+        [&self.a, &self.aaaa, &self.other].into_iter().chain(&self.extra)
     }
 }
 

@@ -27,8 +27,29 @@ pub struct ZoneBuilder {
     /// The rdata of all that is held.
     rdata: Vec<u8>,
     files: Vec<Arc<Path>>,
-    steered: Vec<(u32, At)>,
+    steered: Vec<SteeredName>,
     problems: Vec<ZoneProblem>,
+}
+
+/// What steering answers at a name.
+#[derive(Clone, Debug)]
+pub enum Answers {
+    /// A and AAAA, and these types beside them; every other type is static.
+    Addresses {
+        /// Rising.
+        extra: Box<[Rtype]>,
+    },
+    /// A CNAME at times: the name owns nothing else (RFC 1034 §3.6.2).
+    Cname,
+}
+
+/// A steered name of a zone in the making.
+#[derive(Clone, Debug)]
+pub(super) struct SteeredName {
+    pub node: u32,
+    /// Where it was made so.
+    pub at: At,
+    pub answers: Answers,
 }
 
 /// A record that waits for its RRset.
@@ -97,9 +118,8 @@ impl ZoneBuilder {
         self.rdata.extend_from_slice(rdata);
     }
 
-    /// Marks `owner` as steered by the zone's steered record `index`: its A and AAAA come from
-    /// there, its other types are static; with `answers_cname` it owns nothing else.
-    pub fn steer(&mut self, owner: &Name, index: u32, answers_cname: bool, at: At) {
+    /// Marks `owner` as steered by the zone's steered record `index`, which `answers` so.
+    pub fn steer(&mut self, owner: &Name, index: u32, answers: Answers, at: At) {
         let Some(node) = self.node(owner, &at) else {
             return;
         };
@@ -109,8 +129,8 @@ impl ZoneBuilder {
             return;
         }
         owned.steered = index;
-        owned.answers_cname = answers_cname;
-        self.steered.push((node, at));
+        owned.answers_cname = matches!(answers, Answers::Cname);
+        self.steered.push(SteeredName { node, at, answers });
     }
 
     /// The zone, if nothing worse than a warning was found; and all problems, by place.
@@ -165,7 +185,7 @@ impl ZoneBuilder {
     /// Sorts what is held into RRsets, in the order of nodes and types.
     pub(super) fn group(mut self) -> Draft {
         self.held.sort_by_key(|held| (held.node, held.rtype));
-        self.steered.sort_by_key(|(node, _)| *node);
+        self.steered.sort_by_key(|steered| steered.node);
         let mut draft = Draft {
             zone: Zone::empty(self.apex, self.names),
             at: self.at,
@@ -207,8 +227,8 @@ pub(super) struct Draft {
     /// Where the zone is defined.
     pub at: At,
     pub problems: Vec<ZoneProblem>,
-    /// The steered nodes in their order, and where they were made so.
-    pub steered: Vec<(u32, At)>,
+    /// The steered names, in the order of their nodes.
+    pub steered: Vec<SteeredName>,
     held: Vec<Held>,
     /// For each RRset of the zone, which of `held` it is made of: first, and one past the last.
     ends: Vec<(u32, u32)>,
@@ -279,8 +299,8 @@ impl Draft {
         if let Some(index) = self.rrset_indices(node).next() {
             return self.rrset_at(index);
         }
-        match self.steered.binary_search_by_key(&node, |(node, _)| *node) {
-            Ok(index) => self.steered[index].1.clone(),
+        match self.steered.binary_search_by_key(&node, |steered| steered.node) {
+            Ok(index) => self.steered[index].at.clone(),
             Err(_) => self.at.clone(),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::build::Draft;
+use super::build::{Answers, Draft, SteeredName};
 use super::link::{ancestors, has_addresses, is_cut, is_wildcard};
 use super::lookup::{APEX, Lookup, Zone};
 use crate::units::Ttl;
@@ -257,17 +257,25 @@ fn name_servers(draft: &Draft) -> HashSet<u32> {
 
 /// What steering answers is not also static, and is ours to answer (DESIGN §5, CNAME members).
 fn check_steered(draft: &mut Draft) {
-    for (node, at) in draft.steered.clone() {
+    for SteeredName { node, at, answers } in draft.steered.clone() {
         let name = name(draft, node);
-        let answers_cname = draft.zone.names.value(node).answers_cname;
+        let (answers_cname, extra) = match &answers {
+            Answers::Cname => (true, &[][..]),
+            Answers::Addresses { extra } => (false, &**extra),
+        };
         for index in draft.rrset_indices(node) {
             let rtype = draft.zone.rrsets[index].rtype();
             let is_steered = matches!(rtype, Rtype::A | Rtype::AAAA | Rtype::CNAME);
-            if is_steered || answers_cname {
+            if is_steered || answers_cname || extra.contains(&rtype) {
                 let (message, help) = if is_steered {
                     (
                         format!("`{name}` is steered and also has a static {rtype}"),
                         "remove the static record, or put the address into a pool",
+                    )
+                } else if extra.contains(&rtype) {
+                    (
+                        format!("`{name}` has a static {rtype} and also one from a pool's `extra`"),
+                        "remove the static record, or put it into the `extra` of every pool",
                     )
                 } else {
                     (

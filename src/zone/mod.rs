@@ -30,7 +30,7 @@ mod text;
 mod times;
 mod zones;
 
-pub use build::ZoneBuilder;
+pub use build::{Answers, ZoneBuilder};
 pub use file::{Loader, Record, Source, Text, read};
 pub use lookup::{Lookup, Node, Zone};
 pub use problem::{At, Severity, ZoneProblem};

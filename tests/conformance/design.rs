@@ -350,3 +350,168 @@ fn multivalue_answers_several_and_every_one_leads_its_share() {
     up.sort();
     assert_eq!(up, ["an all.example. 30 A 192.0.2.3", "an all.example. 30 A 192.0.2.4"]);
 }
+
+/// Two pools with something beside their addresses.
+const EXTRA: &str = r#"
+[pools.old]
+region = "us-east-1"
+endpoints = [{ name = "old-1", ipv4 = "192.0.2.10", ipv6 = "2001:db8:a::1" }]
+extra = """
+@ TXT   "old"
+@ MX    10 mail
+@ HTTPS 1 . alpn=h2
+"""
+[pools.new]
+region = "eu-west-1"
+endpoints = [{ name = "new-1", ipv4 = "192.0.2.20", ipv6 = "2001:db8:b::1" }]
+extra = """
+@ TXT "new" "and more"
+@ TXT "another"
+@ MX  20 mail.example.org.
+"""
+"#;
+
+#[test]
+fn what_a_pool_has_beside_its_addresses_goes_with_them() {
+    let mut server = server(
+        "",
+        &format!(
+            "{EXTRA}
+            [records.www]
+            policy = 'failover'
+            members = ['old', 'new', 'eu']
+            [records.'*.w']
+            policy = 'failover'
+            members = ['old', 'new']
+            ttl = '7s'",
+        ),
+    );
+    check(
+        &mut server,
+        "
+        ? www.example A
+          NOERROR aa
+          an www.example. 30 A 192.0.2.10
+        ? www.example TXT
+          NOERROR aa
+          an www.example. 30 TXT old
+        ? www.example MX
+          NOERROR aa
+          an www.example. 30 MX 10 mail.www.example.
+        ? www.example HTTPS
+          NOERROR aa
+          an www.example. 30 HTTPS 1 . alpn=h2,
+        ? www.example SRV
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
+        ? www.example ANY
+          NOERROR aa
+          an www.example. 30 A 192.0.2.10
+        ? x.W.example TXT
+          NOERROR aa
+          an x.W.example. 7 TXT old
+        ? x.www.example TXT
+          NXDOMAIN aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
+        ",
+    );
+    server.fell(&["example/old/old-1"]);
+    check(
+        &mut server,
+        "
+        ? www.example TXT
+          NOERROR aa
+          an www.example. 30 TXT newand more
+          an www.example. 30 TXT another
+        ? www.example MX
+          NOERROR aa
+          an www.example. 30 MX 20 mail.example.org.
+        ? www.example HTTPS
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
+        ",
+    );
+    server.fell(&["example/old/old-1", "example/new/new-1"]);
+    check(
+        &mut server,
+        "
+        ? www.example TXT
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
+        ",
+    );
+}
+
+#[test]
+fn a_split_holds_for_what_pools_have_beside_their_addresses() {
+    let members = "[{ pool = 'old', weight = 90 }, { pool = 'new', weight = 10 }]";
+    let split = format!("policy = 'weighted'\nmembers = {members}");
+    let mut server = server(
+        "",
+        &format!(
+            "{EXTRA}\n[records.split]\n{split}\n[records.kept]\n{split}\nsticky = 'client'\n\
+             [records.both]\npolicy = 'multivalue'\nmembers = ['old', 'new']\nsticky = 'client'"
+        ),
+    );
+    let n = 100_000;
+    let tally = tally(&mut server, "split.example MX", n);
+    let canary = tally["an split.example. 30 MX 20 mail.example.org."];
+    let off = f64::from(canary) - f64::from(n) * 0.1;
+    assert!(off.abs() < 4.5 * (f64::from(n) * 0.09).sqrt(), "{tally:?}");
+    assert_eq!(tally.len(), 2);
+    // A client's records of all types come from one pool: under multivalue the leader's.
+    for name in ["kept", "both"] {
+        let mut seen = BTreeSet::new();
+        for client in 0..200 {
+            let mut ask = |rtype| {
+                let reply = server.shown(&format!("{name}.example {rtype} ecs=10.{client}.7.0/24"));
+                let scoped = format!("opt 1232 ecs=10.{client}.7.0/24/24");
+                assert_eq!(reply.last(), Some(&scoped));
+                reply[1].clone()
+            };
+            let is_new = ask("A").ends_with("192.0.2.20");
+            assert_eq!(ask("AAAA").ends_with("2001:db8:b::1"), is_new);
+            assert_eq!(ask("MX").contains("MX 20"), is_new);
+            assert_eq!(ask("HTTPS").starts_with("au "), is_new, "the new pool has none");
+            seen.insert(is_new);
+        }
+        assert_eq!(seen.len(), 2, "{name}");
+    }
+}
+
+#[test]
+fn more_beside_the_addresses_than_fits_truncates() {
+    let text = "x".repeat(250);
+    let extra = format!("@ TXT \"{text}\" \"{text}\"\n@ TXT \"{text}\"");
+    let mut server = server(
+        "",
+        &format!(
+            "[pools.big]\nendpoints = [{{ name = 'b', ipv4 = '192.0.2.1' }}]\n\
+             extra = '''\n{extra}\n'''\n[records.big]\npolicy = 'failover'\nmembers = ['big']"
+        ),
+    );
+    check(&mut server, "? big.example TXT\nNOERROR aa tc");
+    assert_eq!(server.shown("big.example TXT tcp").len(), 3);
+    assert_eq!(server.shown("big.example TXT edns=1232").len(), 4);
+}
+
+#[test]
+fn all_names_under_a_sticky_wildcard_put_a_client_on_the_same_side() {
+    let members = "[{ pool = 'eu', weight = 50 }, { pool = 'us', weight = 50 }]";
+    let split = format!("policy = 'weighted'\nmembers = {members}\nsticky = 'client'");
+    let mut server = server("", &format!("[records.'*.w']\n{split}\n[records.other]\n{split}"));
+    let (mut seen, mut apart) = (BTreeSet::new(), 0);
+    for client in 0..200 {
+        let mut ask = |name: &str| {
+            let reply = server.shown(&format!("{name}.example A ecs=10.{client}.7.0/24"));
+            reply[1].rsplit_once(' ').unwrap().1.to_owned()
+        };
+        let side = ask("a.w");
+        assert_eq!(ask("b.w"), side);
+        assert_eq!(ask("x.y.W"), side);
+        apart += u32::from(ask("other") != side);
+        seen.insert(side);
+    }
+    assert_eq!(seen.len(), 2);
+    assert!((50..150).contains(&apart), "another record draws for itself: {apart}");
+}

@@ -404,3 +404,30 @@ fn ipv4_inside_ipv6_is_the_same_client_and_the_scope_speaks_of_what_came() {
         assert_eq!(reply[2], format!("opt 1232 ecs={address}/{source}/{sticky}"));
     }
 }
+
+#[test]
+fn what_goes_along_with_addresses_has_their_scope_even_where_there_is_nothing() {
+    let mut server = steered(
+        "[pools.told]\nendpoints = [{ name = 't', ipv4 = '192.0.2.7' }]\n\
+         extra = '@ TXT \"told\"'\n\
+         [records.e]\npolicy = 'geo'\nrules = [\n\
+         { match = ['subnet:10.0.0.0/8'], use = ['told'] }, { match = ['*'], use = ['eu'] }]",
+    );
+    check(
+        &mut server,
+        "
+        ? e.example TXT ecs=10.9.8.0/24
+          NOERROR aa
+          an e.example. 30 TXT told
+          opt 1232 ecs=10.9.8.0/24/8
+        ? e.example TXT ecs=11.9.8.0/24
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
+          opt 1232 ecs=11.9.8.0/24/8
+        ? e.example MX ecs=10.9.8.0/24
+          NOERROR aa
+          au example. 5 SOA ns1.example. host.example. 1 3600 900 1209600 5
+          opt 1232 ecs=10.9.8.0/24/0
+        ",
+    );
+}

@@ -10,8 +10,8 @@ use hickory_proto::{
 };
 use std::net::{IpAddr, SocketAddr};
 use tradewind::{
-    cli::dns::{AskError, Client, Question, Reply, Transport},
     clock::SystemClock,
+    dns::{AskError, Client, Question, Reply, Transport},
 };
 
 /// An absolute name.

@@ -7,8 +7,8 @@ use std::{
     path::Path,
     process::Command,
 };
-use tradewind::cli::dns::{Client, Transport};
 use tradewind::clock::SystemClock;
+use tradewind::dns::{Client, Transport};
 
 /// Which program serves a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

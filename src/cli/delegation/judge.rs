@@ -1,6 +1,7 @@
 //! What is wrong with a delegation, given what its parent and servers said. Pure: it asks nobody.
 
-use super::{super::dns::Transport, super::present, DelegationFacts};
+use super::{super::present, DelegationFacts};
+use crate::dns::Transport;
 use hickory_proto::{op::ResponseCode, rr::Name};
 use std::{
     collections::{BTreeMap, BTreeSet},

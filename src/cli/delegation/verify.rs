@@ -5,8 +5,10 @@ use super::{
     judge::{self, Finding, ParentSays, Said, ServerSays, ServerSeen},
 };
 use crate::{
-    cli::dns::{AskError, Client, Question, Transport, random_seed},
     clock::Clock,
+    dns::{
+        AskError, Client, PORT, Question, RESOLV_CONF, Transport, random_seed, system_resolvers,
+    },
 };
 use hickory_proto::{
     op::Message,
@@ -14,14 +16,11 @@ use hickory_proto::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     thread,
     time::Duration,
 };
 
-/// Where the system's resolvers are listed.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 const BOTH: [Transport; 2] = [Transport::Udp, Transport::Tcp];
 
 /// One verification.
@@ -149,11 +148,10 @@ impl Verifier<'_> {
 
     /// A server of the zone above ours, through the system's resolver.
     fn find_parent(&self) -> Result<SocketAddr, String> {
-        let listed = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-        let resolver = resolvers(&listed)
+        let resolver = system_resolvers()
             .next()
             .ok_or_else(|| format!("cannot be looked up: no nameserver in {RESOLV_CONF}"))?;
-        let mut client = self.client((resolver, 53).into());
+        let mut client = self.client((resolver, PORT).into());
         let mut ask = |name: &Name, rtype| {
             let mut question = Question::new(name.clone(), rtype);
             question.recurse = true;
@@ -167,9 +165,9 @@ impl Verifier<'_> {
             .ok_or_else(|| format!("cannot be looked up: no zone holds {}", above.to_ascii()))?;
         let servers = ask(&zone, RecordType::NS)?;
         let servers = ns_names(owned_by(&zone, &servers.answers));
-        servers.iter().find_map(|server| look_up(server, 53)?.into_iter().next()).ok_or_else(|| {
-            format!("cannot be looked up: no server of {} has an address", zone.to_ascii())
-        })
+        servers.iter().find_map(|server| look_up(server, PORT)?.into_iter().next()).ok_or_else(
+            || format!("cannot be looked up: no server of {} has an address", zone.to_ascii()),
+        )
     }
 }
 
@@ -182,14 +180,6 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 fn look_up(name: &Name, port: u16) -> Option<Vec<SocketAddr>> {
     let found = (name.to_ascii(), port).to_socket_addrs().ok()?;
     Some(found.collect())
-}
-
-/// The `nameserver` lines of resolv.conf(5).
-fn resolvers(text: &str) -> impl Iterator<Item = IpAddr> {
-    text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        (words.next() == Some("nameserver")).then(|| words.next()?.parse().ok())?
-    })
 }
 
 /// The owner of the SOA record in an answer or a negative answer (RFC 2308 §2).
@@ -232,18 +222,5 @@ fn parent_says(message: &Message) -> ParentSays {
         ns: cut.iter().flat_map(|cut| ns_names(owned_by(cut, section))).collect(),
         cut,
         glue,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resolvers_are_read_as_the_system_lists_them() {
-        let text = "# made by dhcp\nsearch example.com\nnameserver 192.0.2.1\n\
-                    nameserver\t2001:db8::1 # second\noptions edns0\nnameserver nonsense\n";
-        let found: Vec<_> = resolvers(text).map(|r| r.to_string()).collect();
-        assert_eq!(found, ["192.0.2.1", "2001:db8::1"]);
     }
 }

@@ -125,10 +125,14 @@ impl Watched {
             (self.looked, self.counted) = (None, None);
         }
         if self.looked.as_ref().is_none_or(|(swap, _)| *swap != world.swap) {
-            let shares =
-                self.part.plans.iter().map(|&plan| {
-                    (plan, largest_share(world.steering.plan(plan), &self.part.rdatas))
-                });
+            let mut rdatas = self.part.rdatas.clone();
+            let found = world.state.found.iter();
+            for (_, found) in found.filter(|(slot, _)| self.part.slots.contains(slot)) {
+                rdatas.extend(found.v4.iter().map(|ip| ip.octets().to_vec()));
+                rdatas.extend(found.v6.iter().map(|ip| ip.octets().to_vec()));
+            }
+            let share = |plan| largest_share(world.steering.plan(plan), &rdatas);
+            let shares = self.part.plans.iter().map(|&plan| (plan, share(plan)));
             let answered = shares.filter(|(_, share)| *share >= NOTHING).collect();
             self.looked = Some((world.swap, answered));
         }
@@ -239,12 +243,11 @@ fn largest_share(steering: &PlanSteering, rdatas: &BTreeSet<Vec<u8>>) -> f64 {
     };
     let of = |selection: &Selection| {
         let named: Vec<bool> = selection.variants.iter().map(names).collect();
-        let draws = [&selection.a, &selection.aaaa, &selection.other];
-        let shares = draws.map(|draw| {
+        let shares = selection.draws().map(|draw| {
             let shares = draw.shares().into_iter().filter(|(variant, _)| named[*variant]);
             shares.map(|(_, share)| share).sum::<f64>()
         });
-        shares.into_iter().fold(0.0, f64::max)
+        shares.fold(0.0, f64::max)
     };
     steering.selections().iter().map(of).fold(0.0, f64::max)
 }

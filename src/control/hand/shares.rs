@@ -85,7 +85,7 @@ fn lead<'w>(leaf: &Leaf<'w>, share: f64, shares: &mut BTreeMap<Spot<'w>, f64>) {
     let whole: u64 = answers.iter().map(|answer| answer.weight).sum();
     for answer in &answers {
         let leader = answer.endpoints[0];
-        let spot = Spot { region: leader.endpoint.region, pool: leader.pool };
+        let spot = Spot { region: leader.endpoint.region, pool: &leader.pool.id };
         *shares.entry(spot).or_default() += share * answer.weight as f64 / whole as f64;
     }
 }

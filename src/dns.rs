@@ -1,6 +1,7 @@
-//! A client for one DNS server: a question out, the reply that belongs to it back.
+//! Asking other DNS servers: a question out, the reply that belongs to it back.
 //!
-//! It blocks, asks one thing at a time and keeps its sockets, which is what a command needs.
+//! A client blocks, asks one thing at a time and keeps its sockets, which is what a command needs,
+//! and a lookup on a thread of its own.
 //! Messages are coded by hickory-proto, never by [`crate::wire`]: a fault of ours must not hide
 //! behind itself.
 
@@ -21,6 +22,10 @@ use std::{
     time::Duration,
 };
 
+/// The port of DNS (RFC 1035 §4.2).
+pub const PORT: u16 = 53;
+/// Where the system's resolvers are listed.
+pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// The payload size we say we take: fits every path's MTU (DNS flag day 2020).
 const PAYLOAD: u16 = 1232;
 /// How often a question is sent over UDP before its server counts as silent.
@@ -70,6 +75,14 @@ impl Question {
     pub fn for_client(mut self, subnet: IpNet) -> Self {
         self.subnet = Some(subnet);
         self
+    }
+
+    /// The question as a message with this id.
+    ///
+    /// # Errors
+    /// When it cannot be one.
+    pub fn to_vec(&self, id: u16) -> Result<Vec<u8>, ProtoError> {
+        self.message(id).to_vec()
     }
 
     fn message(&self, id: u16) -> Message {
@@ -172,7 +185,7 @@ impl<'a> Client<'a> {
     /// When no reply that belongs to the question came.
     pub fn ask(&mut self, question: &Question, transport: Transport) -> Result<Reply, AskError> {
         let id = (self.ids.roll() >> 48) as u16;
-        let query = question.message(id).to_vec()?;
+        let query = question.to_vec(id)?;
         if transport == Transport::Udp {
             let reply = self.ask_udp(question, id, &query)?;
             if !reply.message.metadata.truncation {
@@ -301,8 +314,35 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
+/// The system's resolvers, as they are listed now.
+pub fn system_resolvers() -> impl Iterator<Item = IpAddr> {
+    resolvers(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default()).into_iter()
+}
+
+/// The `nameserver` lines of resolv.conf(5).
+fn resolvers(text: &str) -> Vec<IpAddr> {
+    let listed = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("nameserver")).then(|| words.next()?.parse().ok())?
+    });
+    listed.collect()
+}
+
 /// A seed nobody chose: the randomness std keeps its hash maps safe with.
 pub fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolvers_are_read_as_the_system_lists_them() {
+        let text = "# made by dhcp\nsearch example.com\nnameserver 192.0.2.1\n\
+                    nameserver\t2001:db8::1 # second\noptions edns0\nnameserver nonsense\n";
+        let found: Vec<_> = resolvers(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["192.0.2.1", "2001:db8::1"]);
+    }
 }
