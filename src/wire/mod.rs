@@ -18,7 +18,7 @@ mod reply;
 pub(crate) mod testing;
 pub mod types;
 
-pub use edns::{Ecs, Edns, UDP_MAX, UDP_MIN};
+pub use edns::{Ecs, Edns, IdleTime, Keepalive, UDP_MAX, UDP_MIN};
 pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem};
 pub use qname::{QName, hash};
 pub use query::{Query, Reject};

@@ -3,6 +3,7 @@
 use super::{DEADLINE, dns, free_address, process::Process, scratch::Scratch, tool};
 use hickory_proto::rr::RecordType;
 use std::{
+    fs,
     net::{IpAddr, SocketAddr},
     path::Path,
     process::Command,
@@ -17,6 +18,8 @@ pub enum Program {
     Nsd,
     /// CZ.NIC's Knot DNS.
     Knot,
+    /// The gdnsd of the Wikimedia Foundation; it serves what lies in its folder of zones.
+    Gdnsd,
 }
 
 impl Program {
@@ -25,6 +28,17 @@ impl Program {
         match self {
             Program::Nsd => format!("zone:\n  name: \"{zone}\"\n  zonefile: \"{zone}.zone\"\n"),
             Program::Knot => format!("- domain: {zone}\n  file: \"{zone}.zone\"\n"),
+            Program::Gdnsd => String::new(),
+        }
+    }
+}
+
+impl Program {
+    /// Where it looks for the text of a zone.
+    fn file(self, zone: &str) -> String {
+        match self {
+            Program::Gdnsd => format!("zones/{zone}"),
+            Program::Nsd | Program::Knot => format!("{zone}.zone"),
         }
     }
 }
@@ -38,6 +52,11 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// Its process id, for /proc.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Serves `zone` with `text` as RFC 1035 says; `None` where the program is missing.
     pub fn start(program: Program, address: SocketAddr, zone: &str, text: &str) -> Option<Self> {
         Self::serve(program, address, &[(zone, text)])
@@ -47,16 +66,21 @@ impl Authority {
     pub fn serve(program: Program, address: SocketAddr, zones: &[(&str, &str)]) -> Option<Self> {
         let folder = Scratch::new();
         for (zone, text) in zones {
-            folder.write(&format!("{zone}.zone"), text);
+            folder.write(&program.file(zone), text);
         }
         let (mut command, mut config) = match program {
             Program::Nsd => nsd(folder.path(), address)?,
             Program::Knot => knot(folder.path(), address)?,
+            Program::Gdnsd => gdnsd(folder.path(), address)?,
         };
         for (zone, _) in zones {
             config += &program.zone(zone);
         }
-        command.arg("-c").arg(folder.write("config", &config));
+        let config = folder.write("config", &config);
+        match program {
+            Program::Gdnsd => command.arg("-c").arg(folder.path()).arg("start"),
+            Program::Nsd | Program::Knot => command.arg("-c").arg(config),
+        };
         let mut process = Process::start(&command, &folder.path().join("log"));
         for (zone, _) in zones {
             await_answer(&mut process, address, zone, false);
@@ -113,6 +137,25 @@ template:
   storage: {folder}
   zonefile-sync: -1
 zone:
+"
+    );
+    Some((command, config))
+}
+
+fn gdnsd(folder: &Path, address: SocketAddr) -> Option<(Command, String)> {
+    let command = Command::new(tool("gdnsd")?);
+    for part in ["run", "state"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    let (folder, ip, port) = (folder.display(), address.ip(), address.port());
+    let config = format!(
+        "options => {{
+  listen => {ip}:{port}
+  udp_threads = 1
+  tcp_threads = 1
+  run_dir = {folder}/run
+  state_dir = {folder}/state
+}}
 "
     );
     Some((command, config))
