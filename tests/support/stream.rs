@@ -5,6 +5,7 @@ use socket2::{Domain, Socket, Type};
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpStream},
+    time::Duration,
 };
 
 /// `message` with its length in front, as it goes over TCP.
@@ -24,11 +25,20 @@ impl Stream {
 
     /// From one of the many addresses that a host has on loopback.
     pub fn connect_from(source: IpAddr, server: SocketAddr) -> Self {
-        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
-        let connected = socket.connect(&server.into());
-        connected.unwrap_or_else(|e| panic!("{source} to {server}: {e}"));
-        Stream::set_up(socket.into())
+        let connected = Stream::try_connect_from(source, server, DEADLINE);
+        connected.unwrap_or_else(|e| panic!("{source} to {server}: {e}"))
+    }
+
+    /// The same, unless the server does not take it within `patience`.
+    pub fn try_connect_from(
+        source: IpAddr,
+        server: SocketAddr,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect_timeout(&server.into(), patience)?;
+        Ok(Stream::set_up(socket.into()))
     }
 
     fn set_up(stream: TcpStream) -> Self {
