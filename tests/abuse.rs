@@ -50,6 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How soon a newcomer must be served.
 const SERVED: Duration = Duration::from_secs(1);
 
+const SERVER: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n";
+
 const ZONE: &str = "$TTL 1h\n@ SOA ns1 host 1 2h 15m 2w 5m\n@ NS ns1\nns1 A 192.0.2.53\n\
                     www A 192.0.2.1\n";
 
@@ -200,10 +202,8 @@ fn new_clients_are_served_beside_thousands_that_hold_connections() {
     if !may_open(FILES) {
         return;
     }
-    let server = Server::start(Scratch::with(&[
-        ("tradewind.toml", "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n"),
-        ("zones/example.zone", ZONE),
-    ]));
+    let server =
+        Server::start(Scratch::with(&[("tradewind.toml", SERVER), ("zones/example.zone", ZONE)]));
     let waited = || server.kept_waiting() + kept_waiting(std::process::id());
     let before = waited();
     let outcome = attack(server.tcp(), PATIENCE);
@@ -220,6 +220,21 @@ fn new_clients_are_served_beside_thousands_that_hold_connections() {
         |reason| server.metric(&format!("tradewind_dns_tcp_closed_total{{reason={reason:?}}}"));
     assert!(closed("slow_message") > 0.0, "dribblers were closed for what they do");
     assert!(closed("evicted") > 0.0, "more connections came than there may be");
+}
+
+#[test]
+fn without_descriptors_newcomers_are_still_served() {
+    let files = [("tradewind.toml", SERVER), ("zones/example.zone", ZONE)];
+    let server = Server::under(&["prlimit", "--nofile=128"], Scratch::with(&files));
+    // More than there are descriptors for, and fewer than `per_source` of each.
+    let held = (0..300).map(|i| {
+        let mut stream = Stream::connect_from(source(i), server.tcp());
+        assert!(stream.ask(&query()).is_some(), "number {i} is served");
+        stream
+    });
+    // All are held until the last is served; then the admin door needs a descriptor too.
+    drop(held.collect::<Vec<Stream>>());
+    assert!(server.metric("tradewind_dns_tcp_closed_total{reason=\"evicted\"}") > 100.0);
 }
 
 /// For `docs/performance.md`, which says how to run it.

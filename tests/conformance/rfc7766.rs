@@ -62,26 +62,13 @@ fn s6_2_1_a_connection_takes_one_query_after_the_other() {
 }
 
 #[test]
-fn s6_2_1_1_pipelined_queries_are_all_answered_in_few_writes() {
+fn s6_2_1_1_pipelined_queries_are_all_answered() {
     let server = serve("");
     let mut stream = Stream::connect(server.tcp());
     let all: Vec<u8> = (0..64).flat_map(|i| frame(&query("www.example A", i))).collect();
     stream.send(&all);
-    let (mut replies, mut reads, mut buf) = (Vec::new(), 0, [0; 16_384]);
-    // A reply is the query and 16 bytes more.
-    while replies.len() < all.len() + 64 * 16 {
-        let read = stream.0.read(&mut buf).unwrap();
-        replies.extend_from_slice(&buf[..read]);
-        reads += 1;
-    }
-    // The server may have read them in two pieces, and so answered in two.
-    assert!(reads <= 3, "64 replies came in {reads} pieces");
-    let mut left = &replies[..];
     for turn in 0..64 {
-        let (prefix, rest) = left.split_first_chunk().unwrap();
-        let (reply, rest) = rest.split_at(u16::from_be_bytes(*prefix).into());
-        assert_eq!(id(reply), turn);
-        left = rest;
+        assert_eq!(id(&stream.next().unwrap()), turn);
     }
 }
 
