@@ -24,6 +24,16 @@ const COALESCE_MAX: Duration = Duration::from_millis(1);
 /// The highest number a processor has in a set that the kernel takes (its `CPU_SETSIZE`), plus one.
 const CPUS: u32 = 1_024;
 
+/// TCP connections at once: past the limit each newcomer costs a look at all of them, here some
+/// 50 us, about what the kernel takes to set it up.
+const TCP_CLIENTS_MAX: u32 = 16_384;
+/// A resolver that asks in bursts must find its connection again.
+const TCP_IDLE_MIN: Duration = Duration::from_secs(1);
+/// Longer than this nobody keeps a connection on purpose; edns-tcp-keepalive can say 1 h 49 min.
+const TCP_IDLE_MAX: Duration = Duration::from_secs(3_600);
+/// Networks of trusted proxies.
+const PROXIES_MAX: usize = 16;
+
 /// Each guard is a connection whenever nobody else answers.
 const GUARDS_MAX: usize = 16;
 
@@ -65,6 +75,10 @@ pub struct ServerSection {
     pub cpu_affinity: Vec<usize>,
     /// How long a thread rests once it has answered all there was, so that more comes in one go.
     pub coalesce: Option<Duration>,
+    /// What TCP clients may take.
+    pub tcp: TcpSection,
+    /// The load balancers that say in a PROXY header where a query comes from.
+    pub proxies: Vec<IpNet>,
     /// Whether changed files are loaded without being asked.
     pub watch: bool,
     /// Whom to ask for the addresses of names that are answered flattened; the system's resolvers
@@ -72,6 +86,17 @@ pub struct ServerSection {
     pub resolvers: Vec<SocketAddr>,
     /// Whom to tell what happens: `[[hooks]]`.
     pub hooks: Vec<HookDef>,
+}
+
+/// `tcp` of `[server]`: what is written of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpSection {
+    /// Connections at once.
+    pub clients: Option<usize>,
+    /// Connections at once of one client.
+    pub per_source: Option<usize>,
+    /// How long a connection may be idle while few are open.
+    pub idle: Option<Duration>,
 }
 
 /// `[health]`.
@@ -141,6 +166,8 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         udp_threads: None,
         cpu_affinity: Vec::new(),
         coalesce: None,
+        tcp: TcpSection::default(),
+        proxies: Vec::new(),
         watch: false,
         resolvers: Vec::new(),
         hooks: hooks::read(reader, root),
@@ -172,6 +199,10 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
     section.cpu_affinity = cpus.map(Spanned::into_inner).unwrap_or_default();
     let coalesce = table.take(reader, "coalesce", coalesce);
     section.coalesce = coalesce.map(Spanned::into_inner);
+    let tcp = table.take(reader, "tcp", tcp);
+    section.tcp = tcp.map(Spanned::into_inner).unwrap_or_default();
+    let proxies = table.take(reader, "proxy", proxy);
+    section.proxies = proxies.map(Spanned::into_inner).unwrap_or_default();
     let resolvers = table.take(reader, "resolvers", |reader, value| {
         reader.list(value, "addresses with ports", scalar::socket)
     });
@@ -219,6 +250,44 @@ fn coalesce<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Duratio
         return None;
     }
     Some(rest)
+}
+
+/// `{ clients = 1024, per_source = 128, idle = "10s" }`, or some of it.
+fn tcp<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<TcpSection> {
+    let mut table = reader.table("`tcp`".into(), value)?;
+    let mut count = |reader: &mut Reader<'i, '_>, key| {
+        let count = table.take(reader, key, scalar::integer(1..=TCP_CLIENTS_MAX));
+        count.map(|count| count.into_inner() as usize)
+    };
+    let (clients, per_source) = (count(reader, "clients"), count(reader, "per_source"));
+    let idle = table.take(reader, "idle", tcp_idle);
+    table.finish(reader);
+    Some(TcpSection { clients, per_source, idle: idle.map(Spanned::into_inner) })
+}
+
+fn tcp_idle<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Duration> {
+    let span = value.span();
+    let idle = scalar::duration(reader, value)?;
+    if !(TCP_IDLE_MIN..=TCP_IDLE_MAX).contains(&idle) {
+        let help = "\"10s\" suits resolvers, which ask for more by edns-tcp-keepalive";
+        reader.report_help(span, "`idle` is 1s to 1h", help);
+        return None;
+    }
+    Some(idle)
+}
+
+/// `{ trusted = ["192.0.2.0/28"] }`.
+fn proxy<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<IpNet>> {
+    let mut table = reader.table("`proxy`".into(), value)?;
+    let trusted = table.require(reader, "trusted", "[\"192.0.2.0/28\"]", networks);
+    table.finish(reader);
+    let trusted = trusted?;
+    if trusted.get_ref().len() > PROXIES_MAX {
+        let message = format!("{} networks of proxies are too many", trusted.get_ref().len());
+        let help = format!("each query is held against them: write at most {PROXIES_MAX}");
+        reader.report_help(trusted.span(), message, help);
+    }
+    Some(trusted.into_inner().into_iter().map(Spanned::into_inner).collect())
 }
 
 fn regions<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> Vec<RegionDef> {

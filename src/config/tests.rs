@@ -51,6 +51,8 @@ state  = "state"
 udp_threads = 2
 cpu_affinity = [0, 2]
 coalesce = "50us"
+tcp = { clients = 2048, per_source = 64, idle = "30s" }
+proxy = { trusted = ["192.0.2.0/28", "::1"] }
 watch = true
 control = "run/tradewind.sock"
 [regions.us-east-1]
@@ -80,6 +82,10 @@ fn the_server_file_of_the_design_is_read() {
     assert_eq!(read.server.udp_threads, Some(2));
     assert_eq!(read.server.cpu_affinity, [0, 2]);
     assert_eq!(read.server.coalesce, Some(Duration::from_micros(50)));
+    let tcp = read.server.tcp;
+    assert_eq!((tcp.clients, tcp.per_source), (Some(2_048), Some(64)));
+    assert_eq!(tcp.idle, Some(Duration::from_secs(30)));
+    assert_eq!(read.server.proxies.len(), 2);
     assert_eq!(read.regions.len(), 2);
     assert_eq!(read.health.deny.len(), 2);
     let prefix = read.defaults.sticky_prefix.unwrap().into_inner();
@@ -105,6 +111,29 @@ coalesce = "5ms"
     = \"50us\" is what pays; leave `coalesce` out to answer at once
 "
     );
+}
+
+#[test]
+fn limits_of_tcp_that_help_nobody_are_refused() {
+    let networks = vec!["\"192.0.2.1\""; 17].join(", ");
+    let text = format!(
+        "[server]\ntcp = {{ clients = 0, per_source = 99999, idle = \"100ms\", idel = 1 }}\n\
+         proxy = {{ trusted = [{networks}] }}\n"
+    );
+    assert_eq!(
+        lines("tradewind.toml", &text),
+        "\
+2:19: 0 is out of range: 1 to 16384
+2:35: 99999 is out of range: 1 to 16384
+2:49: `idle` is 1s to 1h
+    = \"10s\" suits resolvers, which ask for more by edns-tcp-keepalive
+2:58: unknown key `idel`; did you mean `idle`?
+3:21: 17 networks of proxies are too many
+    = each query is held against them: write at most 16
+"
+    );
+    let proxy = "[server]\nproxy = {}\n";
+    assert!(lines("tradewind.toml", proxy).contains("`trusted`"));
 }
 
 #[test]

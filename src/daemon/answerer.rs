@@ -6,7 +6,7 @@ use crate::{
     transport::Answerer,
     world::Reader,
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// Answers packets from the newest World.
 pub(super) struct WorldAnswerer {
@@ -23,6 +23,10 @@ impl WorldAnswerer {
 impl Answerer for WorldAnswerer {
     fn refresh(&mut self) {
         self.reader.refresh();
+    }
+
+    fn tell_idle(&mut self, limit: Duration) {
+        self.desk.tell_idle(limit);
     }
 
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {

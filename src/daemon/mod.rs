@@ -38,7 +38,7 @@ use crate::{
     },
     hooks::{self, Hooks},
     telemetry::{Metrics, Telemetry},
-    transport::{Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
+    transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
     verdict::Standing,
 };
 use anyhow::Context as _;
@@ -226,10 +226,16 @@ async fn start(
             answerer::WorldAnswerer::new(reader.clone(), seed, counters)
         }
     };
-    let settings =
-        UdpSettings { cpus: server.cpu_affinity.clone(), threads, coalesce: server.coalesce };
+    let proxies = Proxies::within(server.proxies.iter().copied());
+    let settings = UdpSettings {
+        cpus: server.cpu_affinity.clone(),
+        threads,
+        coalesce: server.coalesce,
+        proxies: proxies.clone(),
+    };
+    let limits = tcp_limits(&server.tcp);
     let udp = UdpServer::start(sockets.udp, &settings, &telemetry, make.clone())?;
-    let tcp = TcpServer::start(sockets.tcp, TcpLimits::default(), &telemetry, make)?;
+    let tcp = TcpServer::start(sockets.tcp, limits, &proxies, &telemetry, make)?;
     let main_loop = tokio::spawn(main_loop.run(taken));
     let (first_round, first_found) = (checker.first_round(), flattener.first_round());
     let warm = changes.clone();
@@ -370,6 +376,19 @@ fn raise_open_files() {
     let most = Rlimit { current: now.maximum, maximum: now.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, most) {
         tracing::warn!(limit = ?now.current, %error, "the limit on open files stays as it is");
+    }
+}
+
+/// What is written of the limits, and the defaults for the rest.
+fn tcp_limits(written: &server::TcpSection) -> TcpLimits {
+    let usual = TcpLimits::default();
+    let idle = written.idle.unwrap_or(usual.idle);
+    TcpLimits {
+        connections: written.clients.unwrap_or(usual.connections),
+        per_source: written.per_source.unwrap_or(usual.per_source),
+        idle,
+        idle_min: usual.idle_min.min(idle),
+        ..usual
     }
 }
 

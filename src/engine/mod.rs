@@ -15,13 +15,13 @@ use crate::{
     clock::Dice,
     telemetry::{DropReason, Tally, ThreadCounters, Via},
     wire::{
-        QName, Query, Reply, TCP_MAX, UDP_MIN,
+        IdleTime, QName, Query, Reject, Reply, TCP_MAX, UDP_MIN,
         types::{Ede, Rclass, Rcode, Rtype},
     },
     world::World,
 };
 use answering::{Answering, Chain, Unanswered};
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use steer::Client;
 
 /// Length of a message's header (RFC 1035 §4.1.1).
@@ -39,13 +39,20 @@ pub struct Desk {
     names: [QName; 2],
     dice: Dice,
     counters: Arc<ThreadCounters>,
+    /// What clients of streams are told who ask how long they may be idle.
+    idle: IdleTime,
 }
 
 impl Desk {
     /// A desk whose dice were seeded with `seed`.
     pub fn new(seed: u64, counters: Arc<ThreadCounters>) -> Desk {
         let (query, names) = (Query::default(), [QName::default(), QName::default()]);
-        Desk { query, names, dice: Dice::seeded(seed), counters }
+        Desk { query, names, dice: Dice::seeded(seed), counters, idle: IdleTime::default() }
+    }
+
+    /// From here on clients of streams who ask are told to be idle no longer than `limit`.
+    pub fn tell_idle(&mut self, limit: Duration) {
+        self.idle = IdleTime::within(limit);
     }
 
     /// Answers the packet in `buf[..len]`, which came from `from`, in place; returns the reply's
@@ -62,7 +69,7 @@ impl Desk {
         from: IpAddr,
         via: Via,
     ) -> usize {
-        let (len, rcode) = match self.query.parse(&buf[..len]) {
+        let (len, rcode) = match self.read(&buf[..len], via) {
             Ok(()) => {
                 let len = self.reply(world, buf, from, via);
                 (len, u16::from(buf[3] & RCODE_IN_BYTE_3))
@@ -80,6 +87,14 @@ impl Desk {
             }
         }
         len
+    }
+
+    fn read(&mut self, packet: &[u8], via: Via) -> Result<(), Reject> {
+        self.query.parse(packet)?;
+        self.query.answer_keepalive(match via {
+            Via::Udp => None,
+            Via::Tcp => Some(self.idle),
+        })
     }
 
     /// Answers the query that was read from `buf`.

@@ -50,6 +50,8 @@ labels! {
         Short = "short",
         /// QR was set: a response, never to be answered (reliability S-3).
         Response = "response",
+        /// A trusted proxy sent no PROXY header in front of it, or a broken one.
+        BadProxyHeader = "bad_proxy_header",
         /// Silent for any other reason.
         Other = "other",
     }
@@ -68,6 +70,8 @@ labels! {
         SlowReader = "slow_reader",
         /// A frame of length zero.
         BadFrame = "bad_frame",
+        /// A trusted proxy did not begin with a PROXY header, or with a broken one.
+        BadProxyHeader = "bad_proxy_header",
         /// Closed to let a newer connection in.
         Evicted = "evicted",
         /// Reset, or another error of the stream.

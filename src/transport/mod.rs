@@ -2,20 +2,24 @@
 //!
 //! [`sockets`] binds everything before anything is answered; [`udp`] runs one thread for each
 //! socket, [`tcp`] one small tokio loop for each worker. Both hand every packet to an
-//! [`Answerer`] of their own, which writes the reply over the query. Must not know what a DNS
+//! [`Answerer`] of their own, which writes the reply over the query; who asks is what [`proxy`]
+//! says where a load balancer stands in front. Must not know what a DNS
 //! message says: the answerer decides, counts what it decided, and keeps silent by returning 0.
 
+pub mod proxy;
 pub mod sockets;
 pub mod tcp;
 pub mod udp;
 
 pub use crate::telemetry::Via;
+pub use proxy::Proxies;
 pub use sockets::{BindError, Sockets};
 pub use tcp::{TcpLimits, TcpServer};
 pub use udp::{UdpServer, UdpSettings};
 
 use crate::telemetry::Family;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Turns queries into replies; each thread of a server owns one.
 ///
@@ -25,6 +29,13 @@ pub trait Answerer: Send + 'static {
     /// Called before the packets of each batch, and at least once a second when none come: take
     /// the newest World, so that old ones can be freed, and the time if it matters.
     fn refresh(&mut self);
+
+    /// Called before the queries of a stream, after `refresh`: its client may from here on be
+    /// idle for `limit`, and is told so if it asks (RFC 7828).
+    fn tell_idle(&mut self, limit: Duration) {
+        // Whoever tells clients nothing has no use for it.
+        let _ = limit;
+    }
 
     /// Answers one packet in place: `buf[..len]` holds the query, the reply is written over it;
     /// returns the reply's length, 0 for silence. `buf` is 4,096 bytes over UDP, 65,535 over TCP.

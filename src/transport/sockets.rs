@@ -11,6 +11,9 @@ use std::net::{SocketAddr, TcpListener};
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 1_024;
+/// How long the kernel keeps a connection to itself on which nothing was asked; it rounds up to
+/// the times at which it repeats its SYN-ACK, here after 3 s.
+const DEFER_SECONDS: i32 = 2;
 /// Ports tried when any will do, because one that is free for UDP may be taken for TCP.
 const PORT_TRIES: usize = 16;
 
@@ -161,6 +164,9 @@ fn open_tcp(address: &SocketAddr) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    // Who connects and says nothing costs neither a wake-up nor a seat until it speaks or, after
+    // a last look from the kernel, this has passed: as long as one message may take.
+    udp::socket::set(&socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, DEFER_SECONDS)?;
     Ok(socket)
 }
 

@@ -1,6 +1,6 @@
 //! Stand-ins for the engine and for clients, shared by the tests of this room.
 
-use super::{Answerer, Sockets, Via};
+use super::{Answerer, Proxies, Sockets, Via};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -12,9 +12,14 @@ pub(super) struct Echo;
 
 impl Answerer for Echo {
     fn refresh(&mut self) {}
-    fn answer(&mut self, buf: &mut [u8], len: usize, _from: SocketAddr, over: Via) -> usize {
+    fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, over: Via) -> usize {
         match &buf[..len] {
             b"silence" => return 0,
+            b"who asks?" => {
+                let from = from.to_string();
+                buf[..from.len()].copy_from_slice(from.as_bytes());
+                return from.len();
+            }
             b"panic" => panic!("asked to"),
             b"longest" if over == Via::Tcp => {
                 buf.fill(b'x');
@@ -25,6 +30,15 @@ impl Answerer for Echo {
         buf[0] |= 0x80;
         len
     }
+}
+
+/// A PROXY header of a client at 192.0.2.7, port 4660, with a TLV behind its addresses.
+pub(super) const PROXY_HEADER: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x12\0\x10\xc0\0\x02\x07\xc0\0\x02\x35\x12\x34\0\x35\x04\0\x01x";
+
+/// Networks of loopback, as trusted proxies.
+pub(super) fn loopback_proxies() -> Proxies {
+    Proxies::within(["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()))
 }
 
 /// Sockets on `listen` (port 0) with one thread or worker each.

@@ -1,10 +1,11 @@
-//! EDNS: what the OPT record of a query says (RFC 6891), and the network of the client which a
-//! resolver asks for (ECS, RFC 7871).
+//! EDNS: what the OPT record of a query says (RFC 6891), the network of the client which a
+//! resolver asks for (ECS, RFC 7871), and how long a connection may be idle (RFC 7828).
 //!
 //! Reads and writes the options we know; all others are skipped. Must not know what an answer
 //! makes of the client's network: it is checked for form, kept, and echoed with a scope.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use super::types::OptionCode;
 
@@ -32,6 +33,41 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// The network of the client behind the resolver, if the resolver told.
     pub ecs: Option<Ecs>,
+    /// The edns-tcp-keepalive option, if the query had it.
+    pub keepalive: Option<Keepalive>,
+}
+
+/// The edns-tcp-keepalive option (RFC 7828 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keepalive {
+    /// A client asks: without data.
+    Asked,
+    /// With data, as no query may have it (§3.2.1); what it says does not matter.
+    Malformed,
+    /// What the server answers: how long this connection may be idle.
+    Told(IdleTime),
+}
+
+/// How long a connection may be idle, in units of 100 ms (RFC 7828 §3.1): at most 6,553.5 s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdleTime(u16);
+
+impl IdleTime {
+    /// A tenth of a second.
+    const UNIT_MILLIS: u128 = 100;
+    /// The whole option: code, length, time.
+    const OPTION_LEN: usize = 6;
+
+    /// The whole units within `time`, so that nobody is promised more; of more than there can
+    /// be, the most.
+    pub fn within(time: Duration) -> Self {
+        IdleTime(u16::try_from(time.as_millis() / Self::UNIT_MILLIS).unwrap_or(u16::MAX))
+    }
+
+    /// The option's data.
+    pub(super) fn wire(self) -> [u8; 2] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl Edns {
@@ -44,23 +80,60 @@ impl Edns {
             version: (ttl >> 16) as u8,
             dnssec_ok: ttl & DNSSEC_OK != 0,
             ecs: None,
+            keepalive: None,
         }
     }
 
-    /// The client's network, if it is among the options; of several the first counts.
+    /// Takes what we know of the options, or nothing of a list that is broken; of several alike
+    /// the first counts.
     #[inline]
-    pub(super) fn read_options(mut options: &[u8]) -> Result<Option<Ecs>, MalformedOption> {
-        let mut ecs = None;
+    pub(super) fn read_options(&mut self, mut options: &[u8]) -> Result<(), MalformedOption> {
+        let (mut ecs, mut keepalive) = (None, None);
         while !options.is_empty() {
             let ([c0, c1, l0, l1], rest) = options.split_first_chunk().ok_or(MalformedOption)?;
             let len = usize::from(u16::from_be_bytes([*l0, *l1]));
             let (data, rest) = rest.split_at_checked(len).ok_or(MalformedOption)?;
-            if OptionCode(u16::from_be_bytes([*c0, *c1])) == OptionCode::ECS && ecs.is_none() {
-                ecs = Some(Ecs::parse(data)?);
+            match OptionCode(u16::from_be_bytes([*c0, *c1])) {
+                OptionCode::ECS if ecs.is_none() => ecs = Some(Ecs::parse(data)?),
+                OptionCode::KEEPALIVE if keepalive.is_none() => {
+                    keepalive = Some(match data {
+                        [] => Keepalive::Asked,
+                        _ => Keepalive::Malformed,
+                    });
+                }
+                _ => {}
             }
             options = rest;
         }
-        Ok(ecs)
+        (self.ecs, self.keepalive) = (ecs, keepalive);
+        Ok(())
+    }
+
+    /// Settles what becomes of the keepalive option: over a stream whoever asked is told `idle`,
+    /// and a time in a query is malformed; over UDP, without `idle`, the option is ignored
+    /// whatever it holds (RFC 7828 §3.3.1).
+    #[inline]
+    pub(super) fn answer_keepalive(
+        &mut self,
+        idle: Option<IdleTime>,
+    ) -> Result<(), MalformedOption> {
+        let asked = self.keepalive.take();
+        match (asked, idle) {
+            (Some(Keepalive::Malformed), Some(_)) => return Err(MalformedOption),
+            (Some(_), Some(idle)) => self.keepalive = Some(Keepalive::Told(idle)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How much room our options take in the reply, but for the extended error.
+    #[inline]
+    pub(super) fn reply_options_len(&self) -> usize {
+        let keepalive = match self.keepalive {
+            Some(Keepalive::Told(_)) => IdleTime::OPTION_LEN,
+            _ => 0,
+        };
+        self.ecs.map_or(0, |ecs| ecs.wire_len()) + keepalive
     }
 
     /// The TTL field of our own OPT record: version 0, DO as the client had it, all other
@@ -144,8 +217,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn read(options: &[u8]) -> Result<Edns, MalformedOption> {
+        let mut edns = Edns::from_fixed(1232, 0);
+        edns.read_options(options).map(|()| edns)
+    }
+
     fn ecs(data: &[u8]) -> Result<Option<Ecs>, MalformedOption> {
-        Edns::read_options(&[&[0, 8, 0, data.len() as u8], data].concat())
+        read(&[&[0, 8, 0, data.len() as u8], data].concat()).map(|edns| edns.ecs)
     }
 
     #[test]
@@ -202,13 +280,39 @@ mod tests {
         let unknown = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0, 0];
         let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
         let other = [0, 8, 0, 7, 0, 1, 24, 0, 198, 51, 100];
-        assert_eq!(Edns::read_options(&unknown), Ok(None));
-        let first = Edns::read_options(&subnet);
-        assert!(first.is_ok_and(|ecs| ecs.is_some()));
-        assert_eq!(Edns::read_options(&[&unknown[..], &subnet, &other].concat()), first);
+        assert_eq!(read(&unknown), Ok(Edns::from_fixed(1232, 0)));
+        let first = read(&subnet);
+        assert!(first.is_ok_and(|edns| edns.ecs.is_some()));
+        assert_eq!(read(&[&unknown[..], &subnet, &other].concat()), first);
         for cut in 1..subnet.len() {
-            assert_eq!(Edns::read_options(&subnet[..cut]), Err(MalformedOption), "{cut}");
+            assert_eq!(read(&subnet[..cut]), Err(MalformedOption), "{cut}");
         }
+    }
+
+    #[test]
+    fn keepalive_is_answered_over_a_stream_and_forgotten_over_udp() {
+        let (asked, timed, odd) = ([0, 11, 0, 0], [0, 11, 0, 2, 0, 100], [0, 11, 0, 1, 9]);
+        let idle = IdleTime::within(Duration::from_millis(10_050));
+        assert_eq!(idle.wire(), [0, 100]);
+        for (option, over_tcp) in [
+            (&asked[..], Ok(Some(Keepalive::Told(idle)))),
+            (&timed, Err(MalformedOption)),
+            (&odd, Err(MalformedOption)),
+            (&[], Ok(None)),
+        ] {
+            let mut edns = read(option).unwrap();
+            assert_eq!(edns.answer_keepalive(Some(idle)).map(|()| edns.keepalive), over_tcp);
+            let mut edns = read(option).unwrap();
+            assert_eq!(edns.answer_keepalive(None).map(|()| edns.keepalive), Ok(None));
+        }
+    }
+
+    #[test]
+    fn no_idle_time_is_more_than_the_option_can_say() {
+        let wire = |millis| IdleTime::within(Duration::from_millis(millis)).wire();
+        assert_eq!(wire(99), [0, 0]);
+        assert_eq!(wire(6_553_500), [0xff, 0xff]);
+        assert_eq!(wire(10_000_000), [0xff, 0xff]);
     }
 
     proptest! {
@@ -227,7 +331,7 @@ mod tests {
 
         #[test]
         fn options_never_panic(options: Vec<u8>) {
-            let _ = Edns::read_options(&options);
+            let _ = read(&options);
         }
     }
 }

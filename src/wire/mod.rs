@@ -19,7 +19,7 @@ mod reply;
 pub(crate) mod testing;
 pub mod types;
 
-pub use edns::{Ecs, Edns, UDP_MAX, UDP_MIN};
+pub use edns::{Ecs, Edns, IdleTime, Keepalive, UDP_MAX, UDP_MIN};
 pub use key::{NameKey, PACKED_MAX, hash};
 pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem, WireName, write_name};
 pub use qname::QName;

@@ -3,7 +3,7 @@
 //! A query is read once from front to back, in time linear in its length whatever its counts
 //! claim, into a [`Query`] that is reused. Must not know the answer, the sender or the socket.
 
-use super::edns::{Edns, MalformedOption, UDP_MAX, UDP_MIN};
+use super::edns::{Edns, IdleTime, MalformedOption, UDP_MAX, UDP_MIN};
 use super::name::NAME_MAX;
 use super::qname::QName;
 use super::types::{Opcode, Rclass, Rcode, Rtype};
@@ -108,6 +108,16 @@ impl Query {
             return Err(Reject::NotImp);
         }
         body
+    }
+
+    /// Settles the edns-tcp-keepalive option by how the query came: `idle` is how long the
+    /// connection it came over may be idle, nothing for UDP.
+    #[inline]
+    pub fn answer_keepalive(&mut self, idle: Option<IdleTime>) -> Result<(), Reject> {
+        match &mut self.edns {
+            Some(edns) => Ok(edns.answer_keepalive(idle)?),
+            None => Ok(()),
+        }
     }
 
     /// Where the question ends in the packet, and the reply's records begin. Just behind the
@@ -216,7 +226,7 @@ impl Query {
             return Err(Reject::FormErr);
         }
         if edns.version == 0 {
-            edns.ecs = Edns::read_options(options)?;
+            edns.read_options(options)?;
         }
         Ok(())
     }

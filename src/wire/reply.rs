@@ -5,7 +5,7 @@
 //! for, so its place in the packet is known without a table. Must not know why these records
 //! are the answer.
 
-use super::edns::{Edns, UDP_MAX, UDP_MIN};
+use super::edns::{Edns, Keepalive, UDP_MAX, UDP_MIN};
 use super::qname::QName;
 use super::query::{HEADER_LEN, OPCODE_SHIFT, QR, Query, RD};
 use super::rdata::{Rdatas, split_framed};
@@ -113,8 +113,7 @@ impl<'b> Reply<'b> {
         let question_end = query.question_end();
         buf[..2].copy_from_slice(&query.id.to_be_bytes());
         let recursion = if query.recursion_desired { RD } else { 0 };
-        let opt_len =
-            query.edns.map_or(0, |edns| OPT_LEN + edns.ecs.map_or(0, |ecs| ecs.wire_len()));
+        let opt_len = query.edns.map_or(0, |edns| OPT_LEN + edns.reply_options_len());
         Reply {
             buf: &mut buf[..limit],
             len: question_end,
@@ -277,10 +276,10 @@ impl<'b> Reply<'b> {
 
     #[inline]
     fn put_opt(&mut self, mut edns: Edns) {
-        let subnet_len = edns.ecs.map_or(0, |ecs| ecs.wire_len());
-        let free = self.buf.len() - self.len - OPT_LEN - subnet_len;
+        let told_len = edns.reply_options_len();
+        let free = self.buf.len() - self.len - OPT_LEN - told_len;
         let error = self.extended_error.filter(|_| free >= EDE_LEN);
-        let options_len = subnet_len + error.map_or(0, |_| EDE_LEN);
+        let options_len = told_len + error.map_or(0, |_| EDE_LEN);
 
         let start = self.len;
         self.len += OPT_LEN + options_len;
@@ -293,6 +292,9 @@ impl<'b> Reply<'b> {
         put(&mut out, &(options_len as u16).to_be_bytes());
         if let Some(ecs) = &mut edns.ecs {
             put_option(&mut out, OptionCode::ECS, ecs.echo(self.scope));
+        }
+        if let Some(Keepalive::Told(idle)) = edns.keepalive {
+            put_option(&mut out, OptionCode::KEEPALIVE, &idle.wire());
         }
         if let Some(Ede(code)) = error {
             put_option(&mut out, OptionCode::EDE, &code.to_be_bytes());

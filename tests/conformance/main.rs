@@ -8,6 +8,8 @@
 
 #[path = "../desk/mod.rs"]
 mod desk;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod design;
 mod rdata_text;
@@ -21,11 +23,14 @@ mod rfc4343;
 mod rfc4592;
 mod rfc6672;
 mod rfc6891;
+mod rfc7766;
+mod rfc7828;
 mod rfc7871;
 mod rfc8020;
 mod rfc8482;
 mod rfc8906;
 mod rfc8914;
+mod rfc9210;
 mod rfc9460;
 mod rfc9471;
 mod rfc9619;

@@ -1,6 +1,6 @@
 //! One zone with a name for every way an answer comes about, and a query for each.
 
-use super::Server;
+use super::{Server, steered_zone};
 use std::fmt::Write;
 
 /// What is asked, and how. All names but `refused` are in the zone of [`medley`].
@@ -97,6 +97,15 @@ members = ["elsewhere"]
 
 /// The server that the [`QUERIES`] are for.
 pub fn medley() -> Server {
+    Server::steered(FIXED, &steered())
+}
+
+/// The file of its zone.
+pub fn zone() -> String {
+    steered_zone(FIXED, &steered())
+}
+
+fn steered() -> String {
     let mut steered = STEERED.to_owned();
     for count in [2, 8, 64] {
         let members =
@@ -105,5 +114,5 @@ pub fn medley() -> Server {
         let record = format!("[records.sticky-{count}]\npolicy = 'weighted'\nsticky = 'client'");
         writeln!(steered, "{record}\nmembers = [{members}]").unwrap();
     }
-    Server::steered(FIXED, &steered)
+    steered
 }

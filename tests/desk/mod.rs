@@ -37,7 +37,7 @@ ns1 A   192.0.2.53
 ";
 
 /// The server file of every server made here.
-const SERVER: &str = r#"
+pub const SERVER: &str = r#"
 [regions.us-east-1]
 cloud = "aws:us-east-1"
 [regions.eu-west-1]
@@ -47,6 +47,15 @@ cloud = "aws:ap-northeast-1"
 [defaults]
 check = "none"
 "#;
+
+/// The file of the zone `example` with `toml` and, beside it, the `fixed` records.
+pub fn steered_zone(fixed: &str, toml: &str) -> String {
+    format!(
+        "zone = 'example'\nns = ['ns1.example']\n\
+         soa = {{ rname = 'host.example', negative_ttl = '5s', serial = 1 }}\n\
+         static = '''\nns1 A 192.0.2.53\n{fixed}\n'''\n{toml}"
+    )
+}
 
 /// A World and a desk to answer from it.
 pub struct Server {
@@ -74,12 +83,7 @@ impl Server {
     /// A server of the zone `example` with `toml` and, beside it, the `fixed` records; what it
     /// denies lives for five seconds.
     pub fn steered(fixed: &str, toml: &str) -> Server {
-        let zone = format!(
-            "zone = 'example'\nns = ['ns1.example']\n\
-             soa = {{ rname = 'host.example', negative_ttl = '5s', serial = 1 }}\n\
-             static = '''\nns1 A 192.0.2.53\n{fixed}\n'''\n{toml}"
-        );
-        Server::of(&[("zones/example.toml".to_owned(), zone)])
+        Server::of(&[("zones/example.toml".to_owned(), steered_zone(fixed, toml))])
     }
 
     /// A server of an operator's `files` beside the server's own, with everything up. All zones

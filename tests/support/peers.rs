@@ -3,6 +3,7 @@
 use super::{DEADLINE, dns, free_address, process::Process, scratch::Scratch, tool};
 use hickory_proto::rr::RecordType;
 use std::{
+    fs,
     net::{IpAddr, SocketAddr},
     path::Path,
     process::Command,
@@ -19,24 +20,30 @@ pub enum Program {
     Knot,
     /// ISC's BIND.
     Bind,
+    /// The gdnsd of the Wikimedia Foundation; it serves what lies in its folder of zones.
+    Gdnsd,
 }
 
 impl Program {
     /// The lines of its configuration for one zone.
     fn zone(self, zone: &str) -> String {
-        let file = file(zone);
+        let file = self.file(zone);
         match self {
             Program::Nsd => format!("zone:\n  name: \"{zone}\"\n  zonefile: \"{file}\"\n"),
             Program::Knot => format!("- domain: {zone}\n  file: \"{file}\"\n"),
             Program::Bind => format!("zone \"{zone}\" {{ type primary; file \"{file}\"; }};\n"),
+            Program::Gdnsd => String::new(),
         }
     }
-}
 
-/// The name of a zone's file.
-fn file(zone: &str) -> String {
-    let name = if zone == "." { "root" } else { zone };
-    format!("{name}.zone")
+    /// Where it looks for the text of a zone.
+    fn file(self, zone: &str) -> String {
+        let name = if zone == "." { "root" } else { zone };
+        match self {
+            Program::Gdnsd => format!("zones/{zone}"),
+            Program::Nsd | Program::Knot | Program::Bind => format!("{name}.zone"),
+        }
+    }
 }
 
 /// A running authoritative server of somebody else's.
@@ -48,6 +55,11 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// Its process id, for /proc.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Serves `zone` with `text` as RFC 1035 says; `None` where the program is missing.
     pub fn start(program: Program, address: SocketAddr, zone: &str, text: &str) -> Option<Self> {
         Self::serve(program, address, &[(zone, text)])
@@ -57,17 +69,22 @@ impl Authority {
     pub fn serve(program: Program, address: SocketAddr, zones: &[(&str, &str)]) -> Option<Self> {
         let folder = Scratch::new();
         for (zone, text) in zones {
-            folder.write(&file(zone), text);
+            folder.write(&program.file(zone), text);
         }
         let (mut command, mut config) = match program {
             Program::Nsd => nsd(folder.path(), address)?,
             Program::Knot => knot(folder.path(), address)?,
             Program::Bind => bind(folder.path(), address)?,
+            Program::Gdnsd => gdnsd(folder.path(), address)?,
         };
         for (zone, _) in zones {
             config += &program.zone(zone);
         }
-        command.arg("-c").arg(folder.write("config", &config));
+        let config = folder.write("config", &config);
+        match program {
+            Program::Gdnsd => command.arg("-c").arg(folder.path()).arg("start"),
+            _ => command.arg("-c").arg(config),
+        };
         let mut process = Process::start(&command, &folder.path().join("log"));
         for (zone, _) in zones {
             await_answer(&mut process, address, zone, false);
@@ -154,6 +171,25 @@ fn bind(folder: &Path, address: SocketAddr) -> Option<(Command, String)> {
   check-names primary ignore;
 }};
 controls {{ }};
+"
+    );
+    Some((command, config))
+}
+
+fn gdnsd(folder: &Path, address: SocketAddr) -> Option<(Command, String)> {
+    let command = Command::new(tool("gdnsd")?);
+    for part in ["run", "state"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    let (folder, ip, port) = (folder.display(), address.ip(), address.port());
+    let config = format!(
+        "options => {{
+  listen => {ip}:{port}
+  udp_threads = 1
+  tcp_threads = 1
+  run_dir = {folder}/run
+  state_dir = {folder}/state
+}}
 "
     );
     Some((command, config))

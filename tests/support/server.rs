@@ -4,7 +4,7 @@ use super::{DEADLINE, await_some, backend::exchange, process::Process, scratch::
 use serde_json::Value;
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Command, ExitStatus, Output},
@@ -59,6 +59,15 @@ impl Server {
     /// Where /metrics, /healthz and /readyz are.
     pub fn admin(&self) -> SocketAddr {
         self.address("admin")
+    }
+
+    /// The value of the series that stands in /metrics as `series`; it takes `[server] admin`.
+    pub fn metric(&self, series: &str) -> f64 {
+        let stream = TcpStream::connect(self.admin()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let (_, metrics) = exchange(stream, "GET", "/metrics", "localhost").unwrap();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {series} in {metrics}"))
     }
 
     /// The control socket.

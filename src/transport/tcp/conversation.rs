@@ -1,29 +1,38 @@
 //! One connection: read what has come, answer every whole message, write the replies, again.
 //!
-//! Generic over the stream, so that TLS needs nothing new. Replies keep the order of the queries;
-//! a client that does not read its replies is not read from. Must not know how the connection was
-//! accepted or how many there are.
+//! Generic over the stream, so that TLS needs nothing new. Replies keep the order of the queries:
+//! RFC 7766 §6.2.1.1 allows any, so that a slow answer holds up no quick one, but ours are all
+//! computed at once and none waits for anything. A client that does not read its replies is not
+//! read from. Must not know how the connection was accepted or how many there are.
 
 use super::seats::Seat;
 use super::{Worker, stopped};
 use crate::telemetry::{CloseReason, Tally, ThreadCounters, Via};
+use crate::transport::proxy::{self, HeaderProblem};
 use crate::transport::{Answerer, family};
+use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// The longest message its two-byte prefix can announce (RFC 1035 §4.2.2).
 const MESSAGE_MAX: usize = u16::MAX as usize;
+/// The longest message with its prefix.
+const FRAME_MAX: usize = 2 + MESSAGE_MAX;
 /// Queries answered before their replies are written.
 const ROUND_QUERIES: usize = 64;
 /// Bytes of replies after which a round ends early: some 32 of them, about what one write to a
 /// fresh connection may put on the way (initial window: 14 KiB).
 const ROUND_BYTES: usize = 16 << 10;
-/// Room for the first read: most clients send one query below 100 bytes.
-const INBOX_START: usize = 512;
+/// Bytes taken at one read: some 400 queries, so that those who pipeline cost few system calls.
+const READ_BYTES: usize = 16 << 10;
 /// Larger buffers are given back when a connection falls idle.
 const IDLE_BUFFER: usize = 2_048;
 
@@ -32,7 +41,17 @@ pub(super) struct Desk<A> {
     answerer: A,
     /// Queries are answered in place here: a reply may be longer than what came in.
     message: Box<[u8]>,
+    /// What arrives is read here first, so that a connection holds no more than it was sent.
+    arrivals: Box<[u8]>,
     pub(super) counters: Arc<ThreadCounters>,
+}
+
+/// Whose queries a round answers.
+#[derive(Clone, Copy)]
+struct Client {
+    from: SocketAddr,
+    /// How long it may be idle once it has its replies.
+    idle: Duration,
 }
 
 /// What a round did with the bytes it was given.
@@ -45,7 +64,8 @@ struct Round {
 
 impl<A: Answerer> Desk<A> {
     pub(super) fn new(answerer: A, counters: Arc<ThreadCounters>) -> Self {
-        Desk { answerer, message: vec![0; MESSAGE_MAX].into(), counters }
+        let (message, arrivals) = (vec![0; MESSAGE_MAX].into(), vec![0; READ_BYTES].into());
+        Desk { answerer, message, arrivals, counters }
     }
 
     pub(super) fn refresh(&mut self) {
@@ -54,7 +74,7 @@ impl<A: Answerer> Desk<A> {
 
     /// Answers the whole messages at the front of `inbox`, as many as make a round, and appends
     /// the replies, framed, to `outbox`.
-    fn answer_round(&mut self, inbox: &[u8], from: SocketAddr, outbox: &mut Vec<u8>) -> Round {
+    fn answer_round(&mut self, inbox: &[u8], client: Client, outbox: &mut Vec<u8>) -> Round {
         let mut round = Round { consumed: 0, bad_frame: false };
         for query in 0..ROUND_QUERIES {
             let Some((message, _)) = split_frame(&inbox[round.consumed..]) else {
@@ -66,9 +86,10 @@ impl<A: Answerer> Desk<A> {
             }
             if query == 0 {
                 self.answerer.refresh();
+                self.answerer.tell_idle(client.idle);
             }
             round.consumed += 2 + message.len();
-            self.answer(message, from, outbox);
+            self.answer(message, client.from, outbox);
             if outbox.len() >= ROUND_BYTES {
                 break;
             }
@@ -120,6 +141,7 @@ where
 /// A connection, and what was read from it but not answered yet.
 struct Conversation<'c, S, A> {
     stream: &'c mut S,
+    /// Who asks: behind a proxy, once that has said so, its client.
     from: SocketAddr,
     worker: &'c Worker<A>,
     stop: watch::Receiver<bool>,
@@ -129,10 +151,13 @@ struct Conversation<'c, S, A> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
     async fn run(&mut self, seat: &Seat) -> Result<Infallible, CloseReason> {
-        let mut deadline = Instant::now() + self.worker.seats.idle_limit();
+        if self.worker.proxies.trust(self.from.ip()) {
+            self.take_header().await?;
+        }
+        seat.belongs_to(self.from.ip());
+        let mut deadline = self.idle_deadline();
+        let mut begins = true;
         loop {
-            let begins = self.inbox.is_empty();
-            self.read(deadline).await?;
             let answered = self.answer_all().await?;
             if answered {
                 seat.touch();
@@ -140,23 +165,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
             if self.inbox.is_empty() {
                 give_back(&mut self.inbox);
                 give_back(&mut self.outbox);
-                deadline = Instant::now() + self.worker.seats.idle_limit();
+                deadline = self.idle_deadline();
             } else if begins || answered {
                 // Set once for each message: bytes that dribble in do not extend it.
-                deadline = Instant::now() + self.worker.seats.limits.message;
+                deadline = self.message_deadline();
+            }
+            begins = self.inbox.is_empty();
+            self.read(deadline).await?;
+        }
+    }
+
+    /// Takes the PROXY header off the front of the stream; from then on its client is asking. It
+    /// has the time of a message to come.
+    async fn take_header(&mut self) -> Result<(), CloseReason> {
+        let mut deadline = self.idle_deadline();
+        loop {
+            let begins = self.inbox.is_empty();
+            self.read(deadline).await?;
+            match proxy::parse(&self.inbox) {
+                Ok(header) => {
+                    self.inbox.drain(..header.len);
+                    self.from = header.source.unwrap_or(self.from);
+                    return Ok(());
+                }
+                Err(HeaderProblem::Malformed) => return Err(CloseReason::BadProxyHeader),
+                Err(HeaderProblem::Incomplete) if begins => deadline = self.message_deadline(),
+                Err(HeaderProblem::Incomplete) => {}
             }
         }
+    }
+
+    fn idle_deadline(&self) -> Instant {
+        Instant::now() + self.worker.seats.idle_limit()
+    }
+
+    fn message_deadline(&self) -> Instant {
+        Instant::now() + self.worker.seats.limits.message
     }
 
     /// Waits for bytes until `deadline`: that of the message begun, or else that of idleness.
     async fn read(&mut self, deadline: Instant) -> Result<(), CloseReason> {
         let begins = self.inbox.is_empty();
-        make_room(&mut self.inbox);
+        let Self { stream, worker, inbox, stop, .. } = self;
+        let arrival = poll_fn(|cx| poll_arrival(*stream, &worker.desk, inbox, cx));
         // Reading comes first, so that what had arrived when the server stops is answered.
         let read = tokio::select! {
             biased;
-            read = timeout_at(deadline, self.stream.read_buf(&mut self.inbox)) => read,
-            () = stopped(&mut self.stop) => return Err(CloseReason::Stopping),
+            read = timeout_at(deadline, arrival) => read,
+            () = stopped(stop) => return Err(CloseReason::Stopping),
         };
         match read {
             Err(_) if begins => Err(CloseReason::Idle),
@@ -188,8 +244,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
 
     /// Holds the desk for one round only: others answer while this client takes its replies.
     fn answer_round(&mut self, consumed: usize) -> Round {
+        let client = Client { from: self.from, idle: self.worker.seats.idle_limit() };
         let mut desk = self.worker.desk.borrow_mut();
-        desk.answer_round(&self.inbox[consumed..], self.from, &mut self.outbox)
+        desk.answer_round(&self.inbox[consumed..], client, &mut self.outbox)
     }
 
     /// Writes the replies of a round in one go.
@@ -214,12 +271,30 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, replies: &[u8]) -> std::io:
     stream.flush().await
 }
 
-/// Grows a full buffer to twice what has really arrived, whatever a prefix announces. Once it
-/// holds a whole message of any length it is never full, because that one is taken out first.
-fn make_room(inbox: &mut Vec<u8>) {
-    if inbox.len() == inbox.capacity() {
-        let most = (2 + MESSAGE_MAX).saturating_sub(inbox.len());
-        inbox.reserve_exact(inbox.len().clamp(INBOX_START, INBOX_START.max(most)));
+/// Appends what has arrived to `inbox`, and says how much that was. Whole messages have been
+/// taken out of it, so one of any length finds room: `inbox` never holds more than that.
+fn poll_arrival<S: AsyncRead + Unpin, A>(
+    stream: &mut S,
+    desk: &RefCell<Desk<A>>,
+    inbox: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<std::io::Result<usize>> {
+    let mut desk = desk.borrow_mut();
+    let room = (FRAME_MAX - inbox.len()).min(READ_BYTES);
+    let mut arrived = ReadBuf::new(&mut desk.arrivals[..room]);
+    ready!(Pin::new(stream).poll_read(cx, &mut arrived))?;
+    let arrived = arrived.filled();
+    grow(inbox, inbox.len() + arrived.len());
+    inbox.extend_from_slice(arrived);
+    Poll::Ready(Ok(arrived.len()))
+}
+
+/// Makes room for `len` bytes that have really arrived, whatever a prefix announces: twice what
+/// there was, so that a message in small pieces is not copied for each.
+fn grow(inbox: &mut Vec<u8>, len: usize) {
+    if len > inbox.capacity() {
+        let capacity = len.max(inbox.capacity() * 2).min(FRAME_MAX);
+        inbox.reserve_exact(capacity - inbox.len());
     }
 }
 

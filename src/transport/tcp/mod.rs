@@ -7,7 +7,7 @@
 mod conversation;
 mod seats;
 
-use super::Answerer;
+use super::{Answerer, Proxies};
 use crate::telemetry::{CloseReason, Tally, Telemetry, ThreadCounters};
 use conversation::{Desk, converse};
 use seats::Seats;
@@ -36,7 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct TcpLimits {
     /// Connections at once over all workers; past it the longest idle gives way.
     pub connections: usize,
-    /// Connections at once from one IPv4 address or IPv6 /64; past it its longest idle gives way.
+    /// Connections at once from one IPv4 address or IPv6 /56; past it its longest idle gives way.
     pub per_source: usize,
     /// Wait for the next query while at most half of `connections` are taken.
     pub idle: Duration,
@@ -50,7 +50,8 @@ pub struct TcpLimits {
 
 impl Default for TcpLimits {
     /// 1,024 connections hold at most 4 MiB while idle (two buffers of 2 KiB), and 64 MiB more
-    /// for the two seconds in which every one may dribble the longest message.
+    /// for the two seconds in which every one may dribble the longest message. Whoever wants
+    /// all of them needs eight addresses.
     fn default() -> Self {
         TcpLimits {
             connections: 1_024,
@@ -72,13 +73,14 @@ pub struct TcpServer {
 
 impl TcpServer {
     /// Starts a worker for each set of listeners; `make` gives each its answerer, which shares the
-    /// worker's counters.
+    /// worker's counters. Connections of `proxies` begin with a header that says whose they are.
     ///
     /// # Errors
     /// When the system refuses a thread or an event queue; those already started are stopped.
     pub fn start<A: Answerer>(
         listeners: Vec<Vec<TcpListener>>,
         limits: TcpLimits,
+        proxies: &Proxies,
         telemetry: &Telemetry,
         make: impl Fn(Arc<ThreadCounters>) -> A,
     ) -> io::Result<TcpServer> {
@@ -88,10 +90,12 @@ impl TcpServer {
             let counters = telemetry.thread();
             let desk = Desk::new(make(counters.clone()), counters);
             let (seats, stop) = (seats.clone(), server.stop.subscribe());
+            let proxies = proxies.clone();
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let worker = Builder::new()
-                .name(format!("tcp-{i}"))
-                .spawn(move || serve(&runtime, listeners, desk, seats, stop))?;
+            let worker = Builder::new().name(format!("tcp-{i}")).spawn(move || {
+                let desk = RefCell::new(desk);
+                serve(&runtime, listeners, Worker { desk, seats, proxies, stop });
+            })?;
             server.workers.push(worker);
         }
         Ok(server)
@@ -117,17 +121,12 @@ impl Drop for TcpServer {
 struct Worker<A> {
     desk: RefCell<Desk<A>>,
     seats: Arc<Seats>,
+    proxies: Proxies,
     stop: watch::Receiver<bool>,
 }
 
-fn serve<A: Answerer>(
-    runtime: &Runtime,
-    listeners: Vec<TcpListener>,
-    desk: Desk<A>,
-    seats: Arc<Seats>,
-    stop: watch::Receiver<bool>,
-) {
-    let worker = Rc::new(Worker { desk: RefCell::new(desk), seats, stop });
+fn serve<A: Answerer>(runtime: &Runtime, listeners: Vec<TcpListener>, worker: Worker<A>) {
+    let worker = Rc::new(worker);
     let tasks = LocalSet::new();
     tasks.block_on(runtime, async {
         let mut accepting = JoinSet::new();
@@ -197,7 +196,7 @@ async fn visit<A: Answerer>(
     worker.desk.borrow().counters.count(Tally::TcpOpened);
     // Replies leave in one write; waiting to fill a segment would only delay them.
     let _ = stream.set_nodelay(true);
-    let seat = worker.seats.take(from.ip());
+    let seat = worker.seats.take();
     tokio::select! {
         biased;
         () = seat.evicted() => CloseReason::Evicted,

@@ -8,7 +8,7 @@
 use super::TcpLimits;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -32,7 +32,8 @@ pub(super) struct Seat {
 
 #[derive(Debug)]
 struct Place {
-    source: IpAddr,
+    /// Whom it counts for: set once, and never while a proxy has not said whom it speaks for.
+    source: OnceLock<IpAddr>,
     /// Nanoseconds from `Seats::opened` to the last query, or to taking the seat.
     active: AtomicU64,
     evict: Notify,
@@ -48,17 +49,16 @@ impl Seats {
         }
     }
 
-    /// A seat for a connection from `address`; evicts the longest idle connection of that source,
-    /// or of all, if there are too many of them.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Seat {
-        let source = source_of(address);
-        let place =
-            Arc::new(Place { source, active: AtomicU64::new(self.now()), evict: Notify::new() });
+    /// A seat for a connection; if all are taken, the longest idle connection gives its up. For
+    /// whom it counts says [`Seat::belongs_to`], as soon as that is known.
+    pub(super) fn take(self: &Arc<Self>) -> Seat {
+        let place = Arc::new(Place {
+            source: OnceLock::new(),
+            active: AtomicU64::new(self.now()),
+            evict: Notify::new(),
+        });
         let mut taken = self.taken();
-        let mine = taken.iter().filter(|place| place.source == source).count();
-        if mine >= self.limits.per_source {
-            evict_longest_idle(&mut taken, |place| place.source == source);
-        } else if taken.len() >= self.limits.connections {
+        if taken.len() >= self.limits.connections {
             evict_longest_idle(&mut taken, |_| true);
         }
         taken.push(place.clone());
@@ -100,15 +100,30 @@ fn evict_longest_idle(taken: &mut Vec<Arc<Place>>, of: impl Fn(&Place) -> bool) 
     }
 }
 
-/// Whom a connection counts for. One host may use all of an IPv6 /64.
+/// Whom a connection counts for. One customer is commonly given a whole IPv6 /56 (RFC 6177 §2).
 fn source_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64)).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (!0 << 72)).into(),
         v4 => v4,
     }
 }
 
 impl Seat {
+    /// Counts the seat for `address`; if that source has too many by now, the longest idle of
+    /// them gives its up.
+    pub(super) fn belongs_to(&self, address: IpAddr) {
+        let source = source_of(address);
+        let of_source = |place: &Place| place.source.get() == Some(&source);
+        let mut taken = self.seats.taken();
+        let others = taken.iter().filter(|place| of_source(place)).count();
+        if others >= self.seats.limits.per_source {
+            evict_longest_idle(&mut taken, of_source);
+            self.seats.occupied.store(taken.len(), Relaxed);
+        }
+        // A connection has one source: only its own task calls this, and once.
+        let _ = self.place.source.set(source);
+    }
+
     /// Resolves when the seat is needed for a newcomer.
     pub(super) async fn evicted(&self) {
         self.place.evict.notified().await;
@@ -139,6 +154,12 @@ mod tests {
         Arc::new(Seats::new(TcpLimits { connections, per_source, ..TcpLimits::default() }))
     }
 
+    fn take(seats: &Arc<Seats>, address: &str) -> Seat {
+        let seat = seats.take();
+        seat.belongs_to(address.parse().unwrap());
+        seat
+    }
+
     fn is_evicted(seat: &Seat) -> bool {
         !seat.seats.taken().iter().any(|place| Arc::ptr_eq(place, &seat.place))
     }
@@ -146,35 +167,50 @@ mod tests {
     #[test]
     fn the_longest_idle_gives_way_to_a_newcomer() {
         let seats = seats(2, 2);
-        let first = seats.take("192.0.2.1".parse().unwrap());
-        let second = seats.take("192.0.2.2".parse().unwrap());
+        let first = take(&seats, "192.0.2.1");
+        let second = take(&seats, "192.0.2.2");
         first.touch();
-        let third = seats.take("192.0.2.3".parse().unwrap());
+        let third = take(&seats, "192.0.2.3");
         assert_eq!([&first, &second, &third].map(is_evicted), [false, true, false]);
         drop(second);
-        let fourth = seats.take("192.0.2.4".parse().unwrap());
+        let fourth = take(&seats, "192.0.2.4");
         assert_eq!([&first, &third, &fourth].map(is_evicted), [true, false, false]);
     }
 
     #[test]
     fn a_greedy_source_takes_seats_from_itself_only() {
         let seats = seats(100, 2);
-        let quiet = seats.take("2001:db8::1".parse().unwrap());
-        let greedy: Vec<Seat> = (0..3u16)
-            .map(|i| seats.take(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, i).into()))
-            .collect();
-        assert!(!is_evicted(&quiet));
-        assert_eq!(greedy.iter().map(is_evicted).collect::<Vec<_>>(), [true, false, false]);
+        for (quiet, greedy) in [
+            ("2001:db8::1", ["2001:db8:0:100::1", "2001:db8:0:1ff::2", "2001:db8:0:101::3"]),
+            ("192.0.2.1", ["192.0.2.2", "::ffff:192.0.2.2", "192.0.2.2"]),
+        ] {
+            let quiet = take(&seats, quiet);
+            let greedy = greedy.map(|address| take(&seats, address));
+            assert!(!is_evicted(&quiet));
+            assert_eq!(greedy.each_ref().map(is_evicted), [true, false, false]);
+        }
+    }
+
+    #[test]
+    fn connections_whose_source_is_not_known_yet_count_for_nobody() {
+        let seats = seats(3, 1);
+        let unknown = [seats.take(), seats.take()];
+        let known = take(&seats, "192.0.2.1");
+        assert!(!unknown.iter().chain([&known]).any(is_evicted));
+        unknown[1].belongs_to("192.0.2.1".parse().unwrap());
+        assert_eq!([&unknown[0], &unknown[1], &known].map(is_evicted), [false, false, true]);
+        drop(known);
+        let others = [seats.take(), seats.take()];
+        assert_eq!([&unknown[0], &unknown[1], &others[0]].map(is_evicted), [true, false, false]);
     }
 
     #[test]
     fn patience_falls_as_the_house_fills() {
         let seats = seats(4, 4);
-        let address: IpAddr = "192.0.2.1".parse().unwrap();
         let mut held = Vec::new();
         let mut limits = vec![seats.idle_limit().as_millis()];
         for _ in 0..4 {
-            held.push(seats.take(address));
+            held.push(seats.take());
             limits.push(seats.idle_limit().as_millis());
         }
         assert_eq!(limits, [10_000, 10_000, 10_000, 5_500, 1_000]);

@@ -1,18 +1,22 @@
 //! Real connections on loopback, with limits short enough to meet.
 
 use super::{TcpLimits, TcpServer};
-use crate::telemetry::{CloseReason, Tally, Telemetry};
-use crate::transport::Sockets;
-use crate::transport::testing::{Echo, PATIENCE, sockets};
+use crate::telemetry::{CloseReason, Family, Tally, Telemetry, Via};
+use crate::transport::testing::{Echo, PATIENCE, PROXY_HEADER, loopback_proxies, sockets};
+use crate::transport::{Proxies, Sockets};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
 fn start(limits: TcpLimits) -> (TcpServer, SocketAddr, Telemetry) {
+    start_behind(&Proxies::default(), limits)
+}
+
+fn start_behind(proxies: &Proxies, limits: TcpLimits) -> (TcpServer, SocketAddr, Telemetry) {
     let telemetry = Telemetry::default();
     let Sockets { tcp, addresses, .. } = sockets(&["127.0.0.1:0"]);
-    let server = TcpServer::start(tcp, limits, &telemetry, |_| Echo).unwrap();
+    let server = TcpServer::start(tcp, limits, proxies, &telemetry, |_| Echo).unwrap();
     (server, addresses[0], telemetry)
 }
 
@@ -217,4 +221,65 @@ fn stopping_closes_idle_connections_at_once() {
     assert_closed(&mut stream);
     assert_eq!(telemetry.totals().of(Tally::TcpClosed(CloseReason::Stopping)), 1);
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn behind_a_trusted_proxy_its_client_asks_however_the_header_is_cut() {
+    let (_server, address, _) = start_behind(&loopback_proxies(), TcpLimits::default());
+    let whole = [PROXY_HEADER, &frame(b"who asks?")].concat();
+    for cut in [1, 15, PROXY_HEADER.len() - 1, PROXY_HEADER.len(), whole.len() - 1, whole.len()] {
+        let mut stream = connect(address);
+        stream.write_all(&whole[..cut]).unwrap();
+        stream.write_all(&whole[cut..]).unwrap();
+        assert_eq!(read_frame(&mut stream), b"192.0.2.7:4660");
+        assert_eq!(ask(&mut stream, b"who asks?"), b"192.0.2.7:4660", "once a connection");
+    }
+}
+
+#[test]
+fn a_trusted_proxy_without_a_header_is_closed_and_a_slow_one_too() {
+    let limits = TcpLimits { message: Duration::from_millis(200), ..TcpLimits::default() };
+    let (server, address, telemetry) = start_behind(&loopback_proxies(), limits);
+    let mut stream = connect(address);
+    stream.write_all(&frame(b"who asks?")).unwrap();
+    assert_closed(&mut stream);
+    let mut stream = connect(address);
+    stream.write_all(&PROXY_HEADER[..5]).unwrap();
+    assert_closed(&mut stream);
+    server.stop();
+    let totals = telemetry.totals();
+    assert_eq!(totals.of(Tally::TcpClosed(CloseReason::BadProxyHeader)), 1);
+    assert_eq!(totals.of(Tally::TcpClosed(CloseReason::SlowMessage)), 1);
+    assert_eq!(totals.of(Tally::Query(Via::Tcp, Family::V4)), 0);
+}
+
+#[test]
+fn connections_behind_a_proxy_count_for_its_clients() {
+    let limits = TcpLimits { per_source: 1, ..TcpLimits::default() };
+    let (server, address, telemetry) = start_behind(&loopback_proxies(), limits);
+    let asked = |client: u8| {
+        let mut header = PROXY_HEADER.to_vec();
+        header[19] = client;
+        let mut stream = connect(address);
+        stream.write_all(&header).unwrap();
+        ask(&mut stream, b"one");
+        stream
+    };
+    let [mut first, mut other, mut again] = [7, 8, 7].map(asked);
+    assert_closed(&mut first);
+    ask(&mut other, b"two");
+    ask(&mut again, b"two");
+    assert_ended(server, &telemetry, CloseReason::Evicted, 1);
+}
+
+#[test]
+fn who_connects_and_says_nothing_takes_no_seat() {
+    let limits = TcpLimits { connections: 1, ..TcpLimits::default() };
+    let (_server, address, telemetry) = start(limits);
+    let mut speaks = connect(address);
+    ask(&mut speaks, b"one");
+    let silent: Vec<TcpStream> = (0..20).map(|_| connect(address)).collect();
+    ask(&mut speaks, b"two");
+    assert_eq!(telemetry.totals().of(Tally::TcpOpened), 1);
+    drop(silent);
 }

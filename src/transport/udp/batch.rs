@@ -5,7 +5,7 @@
 
 use super::sys::{BATCH, Batch};
 use crate::telemetry::{DropReason, Tally, ThreadCounters, Via};
-use crate::transport::{Answerer, family};
+use crate::transport::{Answerer, Proxies, family};
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(super) struct Loop<'s, A> {
     pub(super) drops: u32,
     /// How long to rest when all there was is answered.
     pub(super) coalesce: Option<Duration>,
+    /// Who says in front of each datagram where it really comes from.
+    pub(super) proxies: Proxies,
 }
 
 impl<A: Answerer> Loop<'_, A> {
@@ -70,7 +72,10 @@ impl<A: Answerer> Loop<'_, A> {
         if packet.cut {
             return self.counters.count(Tally::Dropped(DropReason::Oversize));
         }
-        let len = self.answerer.answer(packet.buf, packet.len, from, Via::Udp);
+        let Ok((len, from)) = self.proxies.strip(packet.buf, packet.len, from) else {
+            return self.counters.count(Tally::Dropped(DropReason::BadProxyHeader));
+        };
+        let len = self.answerer.answer(packet.buf, len, from, Via::Udp);
         if len > 0 {
             self.batch.queue(i, len);
         }

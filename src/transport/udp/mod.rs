@@ -8,7 +8,7 @@ mod batch;
 pub(super) mod socket;
 mod sys;
 
-use super::Answerer;
+use super::{Answerer, Proxies};
 use crate::telemetry::{Tally, Telemetry, ThreadCounters};
 use batch::Loop;
 use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
@@ -35,6 +35,8 @@ pub struct UdpSettings {
     /// cost of a query is the wake-up (DESIGN §6); a rest lets one wake-up serve several, and costs
     /// each at most that long. A thread that had nothing to do still answers at once.
     pub coalesce: Option<Duration>,
+    /// Who says in front of each datagram where it really comes from.
+    pub proxies: Proxies,
 }
 
 /// Running UDP threads; stops them when dropped.
@@ -63,10 +65,16 @@ impl UdpServer {
             let answerer = make(counters.clone());
             let shared = socket.clone();
             let (cpu, coalesce) = (settings.cpu(i), settings.coalesce);
+            let proxies = settings.proxies.clone();
             let thread = Builder::new().name(format!("udp-{i}")).spawn(move || {
                 cpu.inspect(|&cpu| bind(cpu));
                 coalesce.inspect(|_| rest_precisely());
-                serve(&shared, &ended, answerer, &counters, coalesce);
+                let batch = sys::Batch::new();
+                let (socket, counters) = (shared.as_fd(), &*counters);
+                serve(
+                    Loop { socket, batch, answerer, counters, drops: 0, coalesce, proxies },
+                    &ended,
+                );
             })?;
             server.threads.push((socket, thread));
         }
@@ -124,18 +132,10 @@ fn rest_precisely() {
 
 /// A thread's life. A packet that makes the answerer panic costs the rest of its batch, not the
 /// thread: the kernel would go on sending this socket its share of the clients.
-fn serve<A: Answerer>(
-    socket: &Socket,
-    ended: &AtomicBool,
-    answerer: A,
-    counters: &ThreadCounters,
-    coalesce: Option<Duration>,
-) {
-    let batch = sys::Batch::new();
-    let mut io = Loop { socket: socket.as_fd(), batch, answerer, counters, drops: 0, coalesce };
+fn serve<A: Answerer>(mut io: Loop<'_, A>, ended: &AtomicBool) {
     let ended = || ended.load(Ordering::Relaxed);
     while catch_unwind(AssertUnwindSafe(|| io.run(ended))).is_err() {
-        counters.count(Tally::Panic);
+        io.counters.count(Tally::Panic);
     }
 }
 

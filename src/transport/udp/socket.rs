@@ -47,7 +47,12 @@ pub(in crate::transport) fn open(address: &SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn set(socket: &Socket, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+pub(in crate::transport) fn set(
+    socket: &Socket,
+    level: c_int,
+    name: c_int,
+    value: c_int,
+) -> io::Result<()> {
     set_option(socket.as_fd(), level, name, value)
 }
 

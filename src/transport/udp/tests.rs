@@ -2,7 +2,7 @@
 
 use super::{UdpServer, UdpSettings};
 use crate::telemetry::{DropReason, Family, Tally, Telemetry, Via};
-use crate::transport::testing::{Echo, PATIENCE, client, sockets};
+use crate::transport::testing::{Echo, PATIENCE, PROXY_HEADER, client, loopback_proxies, sockets};
 use crate::transport::{Answerer, Sockets};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::cell::Cell;
@@ -114,7 +114,11 @@ fn threads_stay_on_their_processors() {
 
 #[test]
 fn processors_are_given_out_in_turn_for_each_address() {
-    let on = |cpus: &[usize], threads| UdpSettings { cpus: cpus.into(), threads, coalesce: None };
+    let on = |cpus: &[usize], threads| UdpSettings {
+        cpus: cpus.into(),
+        threads,
+        ..UdpSettings::default()
+    };
     let spread = |settings: UdpSettings| [0, 1, 2, 3].map(|i| settings.cpu(i));
     assert_eq!(spread(on(&[], 2)), [None; 4]);
     assert_eq!(spread(on(&[4, 6], 2)), [Some(4), Some(6), Some(4), Some(6)]);
@@ -269,4 +273,20 @@ fn an_idle_thread_lets_go_of_old_worlds() {
         UdpServer::start(sockets(&["127.0.0.1:0"]).udp, &UdpSettings::default(), &telemetry, make)
             .unwrap();
     refreshes.recv_timeout(Duration::from_secs(2)).unwrap();
+}
+
+#[test]
+fn behind_a_trusted_proxy_its_client_asks_and_no_other_is_answered() {
+    let telemetry = Telemetry::default();
+    let sockets = sockets(&["127.0.0.1:0"]);
+    let settings = UdpSettings { proxies: loopback_proxies(), ..UdpSettings::default() };
+    let server = UdpServer::start(sockets.udp, &settings, &telemetry, |_| Echo).unwrap();
+    let client = client(sockets.addresses[0]);
+    client.send(b"who asks?").unwrap();
+    client.send(&PROXY_HEADER[..20]).unwrap();
+    let sent = [PROXY_HEADER, b"who asks?"].concat();
+    assert_eq!(ask(&client, &sent), b"192.0.2.7:4660");
+    server.stop();
+    let totals = telemetry.totals();
+    assert_eq!(totals.of(Tally::Dropped(DropReason::BadProxyHeader)), 2);
 }
