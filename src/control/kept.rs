@@ -9,6 +9,7 @@ use super::{
     hand::{Hand, Now, kept::KeptNumbers},
     publish::{Control, TargetVerdict},
     store::{Keeper, Saved, SavedSlot, SavedTarget, Write},
+    verdicts::Known,
 };
 use crate::{
     clock::{Moment, Since},
@@ -16,7 +17,7 @@ use crate::{
     policy::RampKind,
     snapshot::{FailoverDefinition, Slot, Snapshot},
     steering::RampState,
-    verdict::{Sight, Standing, Verdict},
+    verdict::{Sight, Verdict},
     world::{State, World},
 };
 use serde::{Deserialize, Serialize};
@@ -84,8 +85,9 @@ impl Control {
                 first_failure: None,
                 answered: false,
                 observed: false,
+                gate: None,
             };
-            self.known.insert(Arc::clone(key), verdict);
+            self.known.insert(Arc::clone(key), Known { verdict, stands: target.standing });
         }
         self.warming = saved.targets.is_empty();
         let ramps = saved.notes.get(RAMPS).cloned().and_then(|v| serde_json::from_value(v).ok());
@@ -120,9 +122,7 @@ impl Control {
         for (index, slot) in world.snapshot.slots.iter().enumerate() {
             let verdict = &world.state.verdicts[index];
             let before = old.state.verdicts.get(index).filter(|_| !is_new);
-            let is_same = |before: &Verdict| {
-                before.since == verdict.since && before.judged.standing == verdict.judged.standing
-            };
+            let is_same = |before: &Verdict| before.since == verdict.since;
             if before.is_some_and(is_same) {
                 continue;
             }
@@ -156,11 +156,11 @@ impl Control {
         self.latches.forget_changes();
     }
 
-    /// Has written down how a target stands, as far as the breaker lets it.
-    pub(super) fn keep_target(&self, verdict: &TargetVerdict, standing: Standing) {
+    /// Has written down how a target stands.
+    pub(super) fn keep_target(&self, Known { verdict, stands }: &Known) {
         let Some(keeper) = &self.kept.keeper else { return };
         let value = SavedTarget {
-            standing,
+            standing: *stands,
             failing: verdict.sight.failing,
             reason: Arc::clone(&verdict.reason),
             since: self.clock.wall(),
@@ -248,7 +248,7 @@ fn slot_write(slot: &Slot, verdict: &Verdict, fell: u64) -> Write {
     Write::Slot {
         name: Arc::clone(&slot.name),
         address: slot.address.to_string().into(),
-        value: Some(SavedSlot { fell, judged: verdict.judged.standing, since: verdict.since_wall }),
+        value: Some(SavedSlot { fell, since: verdict.since_wall }),
     }
 }
 

@@ -384,15 +384,17 @@ fn start_checker(
             // Fails only while the server stops.
             let _ = changes.send(Change::Record(EventKind::Target {
                 target: Arc::clone(&report.label),
-                observed: report.observe,
+                observed: true,
                 from: report.was,
                 to: report.sight.standing,
                 reason: Arc::clone(&report.reason),
             }));
         }
         let (sight, reason) = report.effect();
+        let gate = report.gate.then_some(report.label);
         let HealthReport { key, at, first_failure, answered, observe: observed, .. } = report;
-        let verdict = TargetVerdict { key, sight, reason, at, first_failure, answered, observed };
+        let verdict =
+            TargetVerdict { sight, reason, gate, key, at, first_failure, answered, observed };
         // Fails only while the server stops.
         let _ = changes.send(Change::Verdicts(vec![verdict]));
     };

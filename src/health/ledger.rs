@@ -50,11 +50,11 @@ pub struct HealthReport {
 }
 
 impl HealthReport {
-    /// Whether it is news that no verdict on an endpoint tells: of a gate, or of a target that is
-    /// only observed. That a target is found to be up is none.
+    /// Whether it is news that nothing else tells: of a target that is only observed. That one is
+    /// found to be up is none.
     pub fn is_told_by_itself(&self) -> bool {
         let (from, to) = (self.was, self.sight.standing);
-        (self.gate || self.observe) && from != to && (from != Standing::Unknown || !to.is_up())
+        self.observe && from != to && (from != Standing::Unknown || !to.is_up())
     }
 
     /// What may act on answers, and the reason to show with it.
@@ -305,12 +305,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gates_and_observed_targets_are_told_of_when_they_turn() {
+    fn observed_targets_are_told_of_when_they_turn() {
         use Standing::{Down, Unknown, Up};
-        let report = |gate, observe, was, standing| HealthReport {
+        let report = |observe, was, standing| HealthReport {
             key: "k".into(),
-            label: "check:k".into(),
-            gate,
+            label: "z/p/e".into(),
+            gate: false,
             was,
             sight: Sight { standing, failing: false },
             reason: "".into(),
@@ -320,19 +320,15 @@ mod tests {
             first_failure: None,
             answered: false,
         };
-        for (gate, observe, was, now, told) in [
-            (true, false, Up, Down, true),
-            (false, true, Down, Up, true),
-            (true, false, Unknown, Down, true),
-            (true, false, Unknown, Up, false),
-            (true, true, Up, Up, false),
-            (false, false, Up, Down, false),
+        for (observe, was, now, told) in [
+            (true, Up, Down, true),
+            (true, Down, Up, true),
+            (true, Unknown, Down, true),
+            (true, Unknown, Up, false),
+            (true, Up, Up, false),
+            (false, Up, Down, false),
         ] {
-            assert_eq!(
-                report(gate, observe, was, now).is_told_by_itself(),
-                told,
-                "{was:?} {now:?}"
-            );
+            assert_eq!(report(observe, was, now).is_told_by_itself(), told, "{was:?} {now:?}");
         }
     }
 

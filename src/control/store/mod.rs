@@ -75,7 +75,7 @@ pub struct Saved {
 /// The last verdict on a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedTarget {
-    /// How it stood.
+    /// How probes, the breaker and a pin left it.
     #[serde(with = "spelled::standing")]
     pub standing: Standing,
     /// Whether its last probe failed.
@@ -92,9 +92,6 @@ pub struct SavedTarget {
 pub struct SavedSlot {
     /// The World in which it last fell; 0 if it never did.
     pub fell: u64,
-    /// How probes, the breaker and a pin left it; `unknown` where an older version wrote it.
-    #[serde(default, with = "spelled::standing")]
-    pub judged: Standing,
     /// Since when it stands as it does, in milliseconds since 1970.
     #[serde(rename = "since_ms", with = "spelled::wall")]
     pub since: SystemTime,

@@ -86,7 +86,7 @@ async fn what_was_kept_is_there_after_a_restart() {
         reason: "refused 3/3".into(),
         since,
     };
-    let slot = SavedSlot { fell: 7, judged: Standing::Up, since };
+    let slot = SavedSlot { fell: 7, since };
     let [name, address] = ["z/a/1", "192.0.2.1"].map(Arc::<str>::from);
     keeper.write(vec![
         Write::Target { key: "t".into(), value: Some(target.clone()) },
@@ -552,7 +552,7 @@ async fn opening_a_large_database_is_quick() {
     for n in 0..10_000 {
         let (reason, since) = (format!("200 in {n} ms").into(), UNIX_EPOCH);
         let target = SavedTarget { standing: Standing::Up, failing: false, reason, since };
-        let slot = SavedSlot { fell: n, judged: Standing::Up, since };
+        let slot = SavedSlot { fell: n, since };
         let name = format!("gtm.example/pool-{n}/endpoint-{n}").into();
         let key = format!("192.0.2.1:{n} https /healthz").into();
         keeper.write(vec![
