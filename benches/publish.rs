@@ -147,6 +147,7 @@ fn region(compiled: &Compiled, clock: &SystemClock, standing: Standing) -> Vec<T
         answered: false,
         observed: false,
         gate: None,
+        damped: None,
     };
     targets.map(verdict).collect()
 }

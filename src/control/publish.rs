@@ -31,7 +31,7 @@ use crate::{
     snapshot::{FailoverDefinition, Snapshot},
     steering::{RampState, Steering},
     telemetry::Telemetry,
-    verdict::Standing,
+    verdict::{Standing, Stood},
     world::{Publisher, Reader, State, World},
 };
 use std::{
@@ -166,8 +166,9 @@ impl Control {
     }
 
     /// How the target with this key was judged last, if it was.
-    pub fn standing(&self, key: &str) -> Option<Standing> {
-        self.known.get(key).map(|known| known.verdict.sight.standing)
+    pub fn stood(&self, key: &str) -> Option<Stood> {
+        let verdict = &self.known.get(key)?.verdict;
+        Some(Stood { standing: verdict.sight.standing, damped: verdict.damped })
     }
 
     /// What the breaker holds back.
@@ -340,11 +341,11 @@ impl Control {
         if verdict.sight.standing != Standing::Down {
             return self.breaker.rose(&verdict.key);
         }
-        let before = self.standing(&verdict.key);
+        let before = self.stood(&verdict.key);
         let fall = Fall {
             first_failure: verdict.first_failure.unwrap_or(verdict.at),
             answered: verdict.answered,
-            was_up: before.is_some_and(|standing| standing != Standing::Unknown),
+            was_up: before.is_some_and(|stood| stood.standing != Standing::Unknown),
         };
         self.breaker.fell(&verdict.key, fall, now, &*self.vantage)
     }
@@ -410,7 +411,7 @@ impl Control {
         };
         let known = &self.known[key];
         if !is_held || from != known.stands {
-            self.keep_target(known);
+            self.keep_targets([known]);
         }
         known.gate_event(from)
     }
@@ -425,7 +426,7 @@ impl Control {
         waiting.iter().filter_map(|key| self.let_through(key)).collect()
     }
 
-    fn layers(&self) -> Layers<'_> {
+    pub(super) fn layers(&self) -> Layers<'_> {
         Layers {
             known: &self.known,
             breaker: &self.breaker,

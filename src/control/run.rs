@@ -302,7 +302,7 @@ impl Loop {
             self.control.record(EventKind::Geoip { what, taken });
         }
         (self.hooks.notify)(&prepared.server.hooks);
-        self.hooks.vantage.update(&prepared.plan, &|key| self.control.standing(key));
+        self.hooks.vantage.update(&prepared.plan, &|key| self.control.stood(key));
         self.control.record(EventKind::Loaded {
             revision: report.revision,
             cause: cause.into(),

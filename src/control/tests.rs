@@ -8,7 +8,7 @@ use super::{
     publish::{Control, TargetVerdict, Unlike},
 };
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Clock, Moment, Since},
     failover::breaker,
     ids::{Class, PlanId, SlotId},
     policy::{
@@ -17,7 +17,7 @@ use crate::{
     },
     snapshot::{Ramp, Region, Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
     units::{Coordinates, Share},
-    verdict::{Sight, Standing},
+    verdict::{Damped, Sight, Standing, Stood},
     world::World,
 };
 use std::{
@@ -177,6 +177,7 @@ pub(super) fn verdict(key: &str, standing: Standing, at: Moment) -> TargetVerdic
         answered: false,
         observed: false,
         gate: None,
+        damped: None,
     }
 }
 
@@ -509,7 +510,7 @@ impl crate::failover::breaker::Proof for Fake {
 }
 
 impl super::vantage::Vantage for Fake {
-    fn update(&self, _: &crate::checkplan::CheckPlan, _: &dyn Fn(&str) -> Option<Standing>) {}
+    fn update(&self, _: &crate::checkplan::CheckPlan, _: &dyn Fn(&str) -> Option<Stood>) {}
     fn hasten(&self, keys: &[Arc<str>]) {
         self.0.lock().unwrap().hastened.extend_from_slice(keys);
     }
@@ -920,6 +921,78 @@ async fn a_failback_that_waits_goes_on_where_it_was_after_a_crash_in_quiet_times
     let (control, keeper) = kept(dir.path(), &clock);
     let left = control.wake().unwrap();
     assert!(left > secs(0) && left <= secs(20), "{left:?}");
+    keeper.close().await.unwrap();
+}
+
+/// How far the only drain has come.
+fn drain(bench: &Bench) -> hand::drain::DrainStage {
+    let shown = bench.control.hand().load_full();
+    shown.drains.values().next().unwrap().state.clone()
+}
+
+#[tokio::test]
+async fn a_drain_goes_on_where_it_was_after_a_restart_and_is_drained_again_without_a_word() {
+    use hand::drain::DrainStage::{Drained, Draining};
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.at(1).observe("up i1/4 d1/4");
+    bench.control.warm();
+    bench.at(10);
+    bench.tell(Wish::Drain { target: "endpoint:z/i1".into(), over: None }).unwrap();
+    let ttl = bench.world().snapshot.plans[0].ttl.max.as_secs();
+    let quiet = u64::from(ttl) + 60;
+    bench.at(10 + quiet - 15).control.tick();
+    assert_eq!((drain(&bench), bench.answer(0)), (Draining, vec!["d1".into()]));
+    drop(bench);
+    keeper.close().await.unwrap();
+    // Fifteen seconds are left, and ten that nobody had written down may be lost.
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.at(0).control.tick();
+    assert_eq!(drain(&bench), Draining);
+    bench.at(26).control.tick();
+    assert_eq!(drain(&bench), Drained);
+    let told = |bench: &mut Bench| bench.events().iter().any(|event| event.contains("drained ("));
+    assert!(told(&mut bench));
+    drop(bench);
+    keeper.close().await.unwrap();
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.control.tick();
+    assert_eq!((drain(&bench), told(&mut bench)), (Drained, false));
+    drop(bench);
+    keeper.close().await.unwrap();
+}
+
+/// A hold-down is told to who judges on after a restart, without the time that has passed.
+#[tokio::test]
+async fn a_hold_down_is_kept_with_what_is_left_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.observe("up i1/4 d1/4");
+    bench.control.warm();
+    let fell = Since::starting(secs(100));
+    let hold_down = Duration::from_secs(120);
+    let damped = Some(Damped { hold_down, fell, rose: None, flapping: true });
+    let down = verdict("i1/4", Standing::Down, secs(100));
+    bench.at(100).control.observe(vec![TargetVerdict { damped, ..down }]);
+    bench.at(150).control.tick();
+    drop(bench);
+    keeper.close().await.unwrap();
+    let clock = Arc::new(Hands::default());
+    clock.set(secs(7));
+    let (control, keeper) = kept(dir.path(), &clock);
+    let stood = control.stood("i1/4").unwrap();
+    assert_eq!(stood.standing, Standing::Down);
+    assert_eq!(stood.damped.unwrap().until(), secs(7 + 70));
+    assert!(stood.damped.unwrap().flapping && control.stood("d1/4").unwrap().damped.is_none());
+    drop(control);
     keeper.close().await.unwrap();
 }
 

@@ -12,7 +12,7 @@ use crate::{
     policy::RampKind,
     snapshot::{Slot, SlotAddress, Snapshot},
     steering::RampState,
-    verdict::{Sight, Standing, Verdict},
+    verdict::{Damped, Sight, Standing, Verdict},
     world::{State, World},
 };
 use std::{
@@ -40,6 +40,8 @@ pub struct TargetVerdict {
     pub observed: bool,
     /// Of what is only a gate: what people call it.
     pub gate: Option<Arc<str>>,
+    /// What flap damping remembers of it.
+    pub damped: Option<Damped>,
 }
 
 /// A target as it is known.

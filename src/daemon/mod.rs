@@ -38,7 +38,7 @@ use crate::{
     hooks::{self, Hooks},
     telemetry::{Metrics, Telemetry},
     transport::{Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
-    verdict::Standing,
+    verdict::Stood,
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -392,11 +392,21 @@ fn start_checker(
         }
         let (sight, reason) = report.effect();
         let gate = report.gate.then_some(report.label);
-        let HealthReport { key, at, first_failure, answered, observe: observed, .. } = report;
-        let verdict =
-            TargetVerdict { sight, reason, gate, key, at, first_failure, answered, observed };
+        let HealthReport { key, at, first_failure, answered, observe: observed, damped, .. } =
+            report;
+        let found = TargetVerdict {
+            sight,
+            reason,
+            gate,
+            key,
+            at,
+            first_failure,
+            answered,
+            observed,
+            damped,
+        };
         // Fails only while the server stops.
-        let _ = changes.send(Change::Verdicts(vec![verdict]));
+        let _ = changes.send(Change::Verdicts(vec![found]));
     };
     Checker::start(settings, tell).context("cannot start health checks")
 }
@@ -414,7 +424,7 @@ impl Proof for Probing {
 }
 
 impl Vantage for Probing {
-    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Standing>) {
+    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Stood>) {
         self.0.update(plan, saved);
     }
     fn hasten(&self, keys: &[Arc<str>]) {

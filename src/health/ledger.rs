@@ -8,7 +8,7 @@ use super::{judge::Change, latency::Histogram, probe::Outcome};
 use crate::{
     checkplan::{Mode, Target},
     clock::Moment,
-    verdict::{Sight, Standing},
+    verdict::{Damped, Sight, Standing, Stood},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -47,6 +47,8 @@ pub struct HealthReport {
     /// Of a target that is down: the deciding failure was itself an answer (a wrong status or
     /// body, a heartbeat that says so), so that it needs no witness.
     pub answered: bool,
+    /// What flap damping remembers of it.
+    pub damped: Option<Damped>,
 }
 
 impl HealthReport {
@@ -144,6 +146,7 @@ pub(super) struct Standpoint {
     pub successes: u32,
     pub held_until: Option<Moment>,
     pub flapping: bool,
+    pub damped: Option<Damped>,
 }
 
 /// The checker itself is in trouble: the last probes of some targets were void.
@@ -167,7 +170,7 @@ struct Known {
 
 impl Entry {
     /// Nothing known of `target`, or only how it stood when that was `saved`.
-    pub(super) fn new(target: &Target, saved: Option<Standing>, now: Moment) -> Self {
+    pub(super) fn new(target: &Target, saved: Option<Stood>, now: Moment) -> Self {
         let observe = target.check.mode == Mode::Observe;
         let mut state = TargetState {
             key: Arc::clone(&target.key),
@@ -188,7 +191,7 @@ impl Entry {
             latency: Histogram::default(),
             errors: Vec::new(),
         };
-        let last = saved.map(|standing| {
+        let last = saved.map(|Stood { standing, damped }| {
             state.sight = Sight { standing, failing: standing == Standing::Down };
             state.reason = "as it stood before the restart".into();
             HealthReport {
@@ -203,6 +206,7 @@ impl Entry {
                 observe,
                 first_failure: None,
                 answered: false,
+                damped,
             }
         });
         Entry(Mutex::new(Known { state, last }))
@@ -255,6 +259,7 @@ impl Entry {
             observe: state.observe,
             first_failure: change.first_failure,
             answered: change.answered,
+            damped: standpoint.damped,
         };
         known.last = Some(report.clone());
         Some(report)
@@ -319,6 +324,7 @@ mod tests {
             observe,
             first_failure: None,
             answered: false,
+            damped: None,
         };
         for (observe, was, now, told) in [
             (true, Up, Down, true),

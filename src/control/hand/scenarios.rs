@@ -109,7 +109,7 @@ fn the_last_to_begin_wins_and_whoever_speaks_before_that_is_told() {
     let hand = bench.control.hand().load().hand.clone();
     let rows = hand.kept(at(0)).into_iter();
     let rows = rows.map(|one| (one.id, serde_json::to_value(one).unwrap())).collect();
-    let back = Hand::restored(hand.numbers(), &rows, at(0)).hand;
+    let back = Hand::restored(&hand.note(at(0)), &rows, at(0)).hand;
     let files = bench.control.world().snapshot.clone();
     assert_eq!(back.effect(&files, at(0).at).hidden_by(1), [2]);
 }
@@ -271,7 +271,7 @@ fn what_happened_to_overrides_while_no_server_ran_is_told() {
     let rows = rows.map(|one| (one.id, serde_json::to_value(one).unwrap())).collect();
     let mut bench = Bench::over(&snapshot());
     let now = super::Now { at: Moment(1_000_000_000_000), ..at(600) };
-    bench.control.resume(Hand::restored(hand.numbers(), &rows, now));
+    bench.control.resume(Hand::restored(&hand.note(at(0)), &rows, now));
     bench.pass(1);
     assert_eq!(
         bench.happened(),
