@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock::Moment,
     ids::{PlanId, SlotId},
+    units::Share,
     verdict::Standing,
 };
 use std::time::Duration;
@@ -120,8 +121,10 @@ fn a_drain_that_takes_over_brings_nobody_back() {
         // Everybody has left by the first, whatever the next one's pace.
         ("drain pool:stable --over 60s", "drain region:us --over 30s", false),
         ("drain pool:stable", "drain region:us --over 30s", false),
-        // The same pace goes on.
+        // What has left has left, whatever the next one's pace.
         ("drain pool:stable --over 2m", "drain region:us --over 2m", true),
+        ("drain pool:stable --over 2m", "drain region:us --over 4m", true),
+        ("drain pool:stable --over 4m", "drain region:us --over 2m", true),
     ] {
         let mut bench = pair("");
         bench.tell(first).unwrap();
@@ -136,6 +139,30 @@ fn a_drain_that_takes_over_brings_nobody_back() {
         bench.tell(next).unwrap();
         assert_eq!(left(&bench), before, "{next}");
     }
+}
+
+#[test]
+fn a_drain_that_takes_over_goes_on_at_its_own_pace_and_stands_still_under_a_pin() {
+    let mut bench = pair("");
+    let left = |bench: &Bench| {
+        let world = bench.control.world();
+        let ramp = world.state.ramp(SlotId(0)).unwrap();
+        ramp.share(world.snapshot.plan(PlanId(0)), world.state.now).map(|ramp| ramp.share)
+    };
+    let share = |percent: u32| Some(Share::from_fraction(f64::from(percent) / 100.0));
+    bench.tell("drain pool:stable --over 100s").unwrap();
+    bench.pass(40);
+    bench.tell("drain region:us --over 200s").unwrap();
+    bench.pass(60);
+    assert_eq!(left(&bench), share(30));
+    bench.tell("pin").unwrap();
+    bench.pass(30);
+    assert_eq!(left(&bench), share(30));
+    bench.tell("unpin").unwrap();
+    bench.pass(20);
+    assert_eq!(left(&bench), share(20));
+    bench.pass(40);
+    assert_eq!(left(&bench), None);
 }
 
 const ONE_LEFT: &str =
