@@ -146,6 +146,8 @@ fn region(compiled: &Compiled, clock: &SystemClock, standing: Standing) -> Vec<T
         first_failure: None,
         answered: false,
         observed: false,
+        gate: None,
+        damped: None,
     };
     targets.map(verdict).collect()
 }

@@ -45,6 +45,10 @@ impl Since {
     pub const fn resumed(before: Duration, at: Moment) -> Since {
         Since { before, at }
     }
+    /// The same, begun so much earlier.
+    pub const fn earlier(self, by: Duration) -> Since {
+        Since { before: self.before.saturating_add(by), at: self.at }
+    }
     /// The same, standing still at what it had lasted at `now`.
     pub const fn paused(self, now: Moment) -> Since {
         Since { before: self.elapsed(now), at: Moment(u64::MAX) }

@@ -4,8 +4,11 @@
 //! the breaker and a pin may hold that judgement back, the operator's hand has the last word.
 //! Steering sees only the dense [`Standings`] table; people see the whole [`Verdict`].
 
-use crate::{clock::Moment, ids::SlotId};
-use std::sync::Arc;
+use crate::{
+    clock::{Moment, Since},
+    ids::SlotId,
+};
+use std::{sync::Arc, time::Duration};
 
 /// Whether an address may be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -50,6 +53,44 @@ pub struct Sight {
     pub standing: Standing,
     /// Its last probe failed, though it may not have fallen yet: TTLs shrink (DESIGN §5, TTL).
     pub failing: bool,
+}
+
+/// How a target stood when somebody last looked, for who goes on judging it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stood {
+    /// Its standing.
+    pub standing: Standing,
+    /// What its falls have come to.
+    pub damped: Option<Damped>,
+}
+
+/// What flap damping remembers of a target that fell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damped {
+    /// How long after its fall it does not rise.
+    pub hold_down: Duration,
+    /// Since when it has been down, or worse than before.
+    pub fell: Since,
+    /// Since when it has stood well again, until it falls.
+    pub rose: Option<Since>,
+    /// It fell soon after it had risen.
+    pub flapping: bool,
+}
+
+impl Damped {
+    /// A target that fell again so soon after it rose is flapping; one that stayed up longer is
+    /// forgiven.
+    pub const FORGET: Duration = Duration::from_secs(600);
+
+    /// Until when it does not rise.
+    pub const fn until(&self) -> Moment {
+        self.fell.reaches(self.hold_down)
+    }
+
+    /// Whether what comes at `now` depends on it.
+    pub fn matters(&self, now: Moment) -> bool {
+        now < self.until() || self.rose.is_some_and(|rose| rose.elapsed(now) <= Self::FORGET)
+    }
 }
 
 /// The dense table select() reads: one [`Sight`] a slot.

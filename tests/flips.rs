@@ -127,6 +127,8 @@ fn ten_thousand_flips_under_load_lose_mix_and_empty_no_answer() {
             first_failure: None,
             answered: false,
             observed: false,
+            gate: None,
+            damped: None,
         };
         let a = a.iter().map(|key| verdict(key, a_is_up));
         a.chain(b.iter().map(|key| verdict(key, !a_is_up))).collect::<Vec<_>>()

@@ -85,6 +85,15 @@ impl Site {
         await_some(phase, || Some(self.failover()).filter(|failover| failover["phase"] == phase))
     }
 
+    /// Waits until the database is judged so.
+    fn await_gate(&self, state: &str) {
+        await_some(&format!("the database to be {state}"), || {
+            let targets = self.server.control_request("GET", "/v1/targets").1;
+            let is = |t: &&Value| t["target"] == "check:db" && t["state"] == *state;
+            targets.as_array()?.iter().find(is).map(|_| ())
+        });
+    }
+
     /// The exact share of clients that get Washington now, and the TTL.
     fn share_of_iad(&self) -> (f64, u64) {
         let said =
@@ -290,21 +299,46 @@ fn a_failover_with_a_delay_waits_for_it() {
     assert!(stream.stop().iter().all(|e| e.answer.addresses.len() == 1));
 }
 
+/// A failover whose second member requires the database.
+const GATED: &str =
+    "members = [\"iad\", { pool = \"dub\", require = [\"check:db\"] }]\nfailback = \"auto\"";
+
+#[test]
+fn a_checker_that_is_cut_off_shuts_no_gate() {
+    let mut site = Site::start(186, GATED);
+    site.await_gate("up");
+    let before = site.server.last_event();
+    for backend in [&mut site.iad, &mut site.dub, &mut site.database] {
+        backend.stop();
+    }
+    site.server.await_event("the alarm", before, |event| {
+        event["event"] == "breaker" && event["text"].as_str().unwrap().contains("cut off")
+    });
+    site.await_gate("down");
+    let told = |kind: &str| -> Vec<Value> {
+        let events = site.server.events(before).into_iter();
+        events.filter(|event| event["event"] == *kind).collect()
+    };
+    assert_eq!(
+        [told("target"), told("failover"), told("verdict")],
+        [const { Vec::<Value>::new() }; 3]
+    );
+    // Whoever knows better than a checker that hears nobody goes through it.
+    let to = ["record:gtm.example/app", "--to", "dub", "--reason", "a test"];
+    site.cli("failover", &to, 0);
+    assert_eq!(site.failover()["active"], "dub");
+    // With a witness it is shut, for it fails once more.
+    site.iad.restart();
+    let shut = site.server.await_event("the gate", before, |event| event["event"] == "target");
+    assert_eq!((&shut["subject"], &shut["to"]), (&"check:db".into(), &"down".into()), "{shut}");
+}
+
 #[test]
 fn a_shut_gate_holds_a_move_until_it_opens() {
-    let rules =
-        "members = [\"iad\", { pool = \"dub\", require = [\"check:db\"] }]\nfailback = \"auto\"";
-    let mut site = Site::start(183, rules);
+    let mut site = Site::start(183, GATED);
     site.database.stop();
-    await_some("the database to be down", || {
-        let targets = site.server.control_request("GET", "/v1/targets").1;
-        targets
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
-            .into_iter()
-            .find(|target| target["target"] == "check:db" && target["state"] == "down")
-    });
+    let shut = site.server.await_event("the gate", 0, |event| event["event"] == "target");
+    assert_eq!((&shut["subject"], &shut["to"]), (&"check:db".into(), &"down".into()), "{shut}");
     let stream = site.stream();
     site.iad.stop();
     let waiting = site.await_phase("failing-over");

@@ -150,8 +150,9 @@ impl Site {
         Site { iad, dub, nrt, database }
     }
 
-    /// A failover with `rules` over the first two, and every region in `split`.
-    fn files(&self, rules: &str) -> Scratch {
+    /// A failover with `rules` over the first two, and every region in `split`; `instead` stands
+    /// where the files say something.
+    fn files(&self, rules: &str, instead: (&str, &str)) -> Scratch {
         let pool = |(name, region, backend): (&str, &str, &Backend)| {
             let last = ["iad", "dub", "nrt"].iter().position(|n| *n == name).unwrap() + 1;
             format!(
@@ -173,10 +174,13 @@ impl Site {
         // Slow to fall: what goes within its detection time goes at once, for the breaker.
         let gate = CHECK.replace("web", "db").replace("fall = 2", "fall = 10")
             + &format!("target = \"{}\"\n", self.database.address());
+        let edited = |text: &str| {
+            if instead == USUAL { text.to_owned() } else { text.replace(instead.0, instead.1) }
+        };
         Scratch::with(&[
             ("tradewind.toml", &format!("{SERVER}[regions.ap]\ncloud = \"aws:ap-northeast-1\"\n")),
-            ("healthchecks/web.toml", &format!("{CHECK}{gate}")),
-            ("zones/gtm.example.toml", &zone),
+            ("healthchecks/web.toml", &edited(&format!("{CHECK}{gate}"))),
+            ("zones/gtm.example.toml", &edited(&zone)),
         ])
     }
 }
@@ -190,6 +194,8 @@ struct Stand {
     /// Until that is over by itself.
     due: Option<f64>,
     last_resort: Value,
+    /// How far drains have come.
+    drains: Vec<Value>,
     /// The share of all clients that each address gets, by record.
     shares: [Vec<(String, f64)>; 2],
 }
@@ -216,14 +222,23 @@ fn stand(server: &Server) -> Stand {
         waits: failover["waits"]["what"].clone(),
         due: failover["waits"]["due_in_s"].as_f64(),
         last_resort: status["last_resort"].clone(),
+        drains: drains(server),
         shares,
     }
+}
+
+fn drains(server: &Server) -> Vec<Value> {
+    let hand = server.control_request("GET", "/v1/hand").1;
+    let overrides = hand["overrides"].as_array().cloned().unwrap_or_default();
+    overrides.iter().map(|one| one["drain"]["state"].clone()).collect()
 }
 
 /// A state in the middle of which the server dies.
 struct Middle {
     what: &'static str,
     rules: &'static str,
+    /// What the files say otherwise than usual: this, instead of that.
+    instead: (&'static str, &'static str),
     /// Brings it about.
     drive: fn(&mut Site, &Server),
     phase: &'static str,
@@ -256,10 +271,13 @@ fn await_verdict(server: &Server, pool: &str, verdict: &str) {
     });
 }
 
+const USUAL: (&str, &str) = ("", "");
+
 const MIDDLES: &[Middle] = &[
     Middle {
         what: "waiting for approval",
         rules: "members = [\"iad\", \"dub\"]\nfailover = \"manual\"\n",
+        instead: USUAL,
         drive: lose,
         phase: "failing-over",
         answers: &[IAD],
@@ -267,6 +285,7 @@ const MIDDLES: &[Middle] = &[
     Middle {
         what: "waiting for the failover's delay",
         rules: "members = [\"iad\", \"dub\"]\nfailover_delay = \"60s\"\n",
+        instead: USUAL,
         drive: lose,
         phase: "failing-over",
         answers: &[IAD],
@@ -274,6 +293,7 @@ const MIDDLES: &[Middle] = &[
     Middle {
         what: "waiting for a gate",
         rules: "members = [\"iad\", { pool = \"dub\", require = [\"check:db\"] }]\n",
+        instead: USUAL,
         drive: |site, server| {
             site.database.set(Mood::ill());
             await_some("the database to be down", || {
@@ -289,6 +309,7 @@ const MIDDLES: &[Middle] = &[
     Middle {
         what: "waiting for the failback's delay",
         rules: "members = [\"iad\", \"dub\"]\nfailback_delay = \"60s\"\n",
+        instead: USUAL,
         drive: lose_and_restore,
         phase: "failback-pending",
         answers: &[DUB],
@@ -297,6 +318,7 @@ const MIDDLES: &[Middle] = &[
         what: "ramping back",
         rules: "members = [\"iad\", \"dub\"]\nfailback = \"auto\"\n\
                 ramp = { over = \"60s\", start = 0.1 }\n",
+        instead: USUAL,
         drive: lose_and_restore,
         phase: "failing-back",
         answers: &[IAD, DUB],
@@ -304,6 +326,7 @@ const MIDDLES: &[Middle] = &[
     Middle {
         what: "held by an operator",
         rules: BOTH,
+        instead: USUAL,
         drive: |site, server| {
             let held = server.cli("hold", &["record:gtm.example/app"]);
             assert_eq!(held.status.code(), Some(0), "{held:?}");
@@ -315,6 +338,7 @@ const MIDDLES: &[Middle] = &[
     Middle {
         what: "at what was last good",
         rules: BOTH,
+        instead: USUAL,
         drive: |site, server| {
             lose(site, server);
             await_phase(server, "standby");
@@ -336,6 +360,7 @@ const MIDDLES: &[Middle] = &[
     Middle {
         what: "in a mass failure that is held",
         rules: BOTH,
+        instead: USUAL,
         drive: |site, server| {
             site.dub.set(Mood::ill());
             await_verdict(server, "dub", "down");
@@ -346,6 +371,32 @@ const MIDDLES: &[Middle] = &[
         phase: "primary",
         answers: &[IAD],
     },
+    Middle {
+        what: "while a flapping target is held down",
+        rules: "members = [\"iad\", \"dub\"]\nfailback = \"auto\"\n",
+        instead: ("hold_down = \"off\"", "hold_down = \"1s\""),
+        drive: |site, server| {
+            lose_and_restore(site, server);
+            await_phase(server, "primary");
+            lose(site, server);
+            site.iad.set(Mood::well());
+            site.iad.await_hits(site.iad.hits() + 4, DEADLINE);
+        },
+        phase: "standby",
+        answers: &[DUB],
+    },
+    Middle {
+        what: "after a drain that is through",
+        rules: BOTH,
+        instead: ("max = \"30s\", min = \"5s\"", "max = \"2s\", min = \"1s\""),
+        drive: |_, server| {
+            let drained = server.cli("drain", &["region:us", "--wait"]);
+            assert_eq!(drained.status.code(), Some(0), "{drained:?}");
+            assert_eq!(drains(server), ["drained"]);
+        },
+        phase: "standby",
+        answers: &[DUB],
+    },
 ];
 
 /// What a restart may lose of a time that runs: machines that wait are written down so often.
@@ -354,7 +405,7 @@ const WRITTEN: f64 = 10.0;
 fn assert_goes_on(middle: &Middle) {
     let clock = SystemClock::default();
     let mut site = Site::start();
-    let server = Server::start(site.files(middle.rules));
+    let server = Server::start(site.files(middle.rules, middle.instead));
     for pool in ["iad", "dub", "nrt"] {
         await_verdict(&server, pool, "up");
     }
@@ -377,6 +428,7 @@ fn assert_goes_on(middle: &Middle) {
     let words = |stand: &Stand| [&stand.phase, &stand.active, &stand.waits].map(Value::clone);
     assert_eq!(words(&before), words(&after), "{context}");
     assert_eq!(before.last_resort, after.last_resort, "{context}");
+    assert_eq!(before.drains, after.drains, "{context}");
     match (before.due, after.due) {
         (Some(before), Some(after)) => {
             assert!((before - elapsed..=before + WRITTEN).contains(&after), "{context}");
@@ -401,9 +453,18 @@ fn a_crash_in_the_middle_of_a_wait_changes_nothing() {
 
 #[test]
 fn a_crash_in_the_middle_of_a_ramp_a_hold_or_a_disaster_changes_nothing() {
-    MIDDLES[4..].iter().for_each(assert_goes_on);
+    MIDDLES[4..8].iter().for_each(assert_goes_on);
 }
 
+#[test]
+fn a_crash_while_a_flapping_target_is_held_down_changes_nothing() {
+    assert_goes_on(&MIDDLES[8]);
+}
+
+#[test]
+fn a_crash_after_a_drain_is_through_changes_nothing() {
+    assert_goes_on(&MIDDLES[9]);
+}
 /// Killed right after the first new answer, with nothing known to be durable.
 #[test]
 fn a_crash_at_the_very_moment_of_a_change_leaves_it_before_or_after() {
@@ -414,7 +475,7 @@ fn a_crash_at_the_very_moment_of_a_change_leaves_it_before_or_after() {
     ];
     for change in changes {
         let site = Site::start();
-        let server = Server::start(site.files(BOTH));
+        let server = Server::start(site.files(BOTH, USUAL));
         for pool in ["iad", "dub", "nrt"] {
             await_verdict(&server, pool, "up");
         }

@@ -2,14 +2,20 @@
 //! falls, failovers, ramps and the operator's hand.
 //!
 //! Everything is found again by stable name. Times are kept as what had elapsed; what passed
-//! while no server ran counts for overrides, which people gave by the clock on the wall, and for
-//! nothing else. Writing never waits: [`super::store::Keeper`] gathers.
+//! while no server ran counts for overrides and proposals, which people gave by the clock on the
+//! wall, and for nothing else. Writing never waits: [`super::store::Keeper`] gathers.
 
 use super::{
     found,
-    hand::{Hand, Now, kept::KeptNumbers},
+    hand::{
+        Hand, Now,
+        kept::KeptNote,
+        watching::{Drains, KeptDrains},
+    },
     publish::{Control, TargetVerdict},
-    store::{Keeper, Saved, SavedSlot, SavedTarget, Write},
+    spelled::millis,
+    store::{Keeper, Saved, SavedDamped, SavedSlot, SavedTarget, Write},
+    verdicts::Known,
 };
 use crate::{
     clock::{Moment, Since},
@@ -17,10 +23,10 @@ use crate::{
     policy::RampKind,
     snapshot::{FailoverDefinition, Slot, Snapshot},
     steering::RampState,
-    verdict::{Sight, Standing, Verdict},
+    verdict::{Sight, Verdict},
     world::{State, World},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -31,6 +37,7 @@ use std::{
 /// Notes of the store.
 const HAND: &str = "hand";
 const RAMPS: &str = "ramps";
+const DRAINS: &str = "drains";
 /// Times of failovers that wait are written so often, beside every change of theirs.
 const OFTEN: Duration = Duration::from_secs(10);
 
@@ -49,8 +56,9 @@ pub(super) struct Kept {
     inherited: Option<Inherited>,
     /// When the times of failovers were last written.
     written: Option<Moment>,
-    /// Whether ramps are noted down.
+    /// Whether ramps are noted down, and how far drains have come.
     has_ramps: bool,
+    has_drains: bool,
     /// The overrides that are written down and that this version can read.
     overrides: BTreeSet<u64>,
 }
@@ -85,12 +93,15 @@ impl Control {
                 first_failure: None,
                 answered: false,
                 observed: false,
+                gate: None,
+                damped: target.damped.map(|damped| damped.resumed(now.at)),
             };
-            self.known.insert(Arc::clone(key), verdict);
+            self.known.insert(Arc::clone(key), Known { verdict, stands: target.standing });
         }
         self.found = found::restored(saved);
         self.warming = saved.targets.is_empty();
-        let ramps = saved.notes.get(RAMPS).cloned().and_then(|v| serde_json::from_value(v).ok());
+        let ramps: Option<Vec<KeptRamp>> = read(saved, RAMPS);
+        let drains: Option<KeptDrains> = read(saved, DRAINS);
         self.kept = Kept {
             keeper: Some(keeper),
             inherited: Some(Inherited {
@@ -98,11 +109,12 @@ impl Control {
                 machines: saved.machines.clone(),
                 ramps: ramps.unwrap_or_default(),
             }),
+            has_drains: drains.is_some(),
             ..Kept::default()
         };
-        let note = saved.notes.get(HAND).cloned().and_then(|v| serde_json::from_value(v).ok());
-        let numbers: KeptNumbers = note.unwrap_or_default();
-        let restored = Hand::restored(numbers, &saved.overrides, now);
+        self.drains = Drains::inheriting(drains.unwrap_or_default());
+        let note: KeptNote = read(saved, HAND).unwrap_or_default();
+        let restored = Hand::restored(&note, &saved.overrides, now);
         let is_read = |id: &&u64| !restored.unread.contains(id);
         self.kept.overrides = saved.overrides.keys().filter(is_read).copied().collect();
         self.resume(restored);
@@ -122,9 +134,7 @@ impl Control {
         for (index, slot) in world.snapshot.slots.iter().enumerate() {
             let verdict = &world.state.verdicts[index];
             let before = old.state.verdicts.get(index).filter(|_| !is_new);
-            let is_same = |before: &Verdict| {
-                before.since == verdict.since && before.judged.standing == verdict.judged.standing
-            };
+            let is_same = |before: &Verdict| before.since == verdict.since;
             if before.is_some_and(is_same) {
                 continue;
             }
@@ -158,16 +168,24 @@ impl Control {
         self.latches.forget_changes();
     }
 
-    /// Has written down how a target stands, as far as the breaker lets it.
-    pub(super) fn keep_target(&self, verdict: &TargetVerdict, standing: Standing) {
+    /// Has written down how targets stand.
+    pub(super) fn keep_targets<'k>(&self, targets: impl IntoIterator<Item = &'k Known>) {
         let Some(keeper) = &self.kept.keeper else { return };
-        let value = SavedTarget {
-            standing,
-            failing: verdict.sight.failing,
-            reason: Arc::clone(&verdict.reason),
-            since: self.clock.wall(),
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let write = |Known { verdict, stands }: &Known| Write::Target {
+            key: Arc::clone(&verdict.key),
+            value: Some(SavedTarget {
+                standing: *stands,
+                failing: verdict.sight.failing,
+                reason: Arc::clone(&verdict.reason),
+                since: wall.checked_sub(now.since(verdict.at)).unwrap_or(wall),
+                damped: verdict.damped.map(|damped| SavedDamped::of(&damped, now)),
+            }),
         };
-        keeper.write(vec![Write::Target { key: Arc::clone(&verdict.key), value: Some(value) }]);
+        let writes: Vec<Write> = targets.into_iter().map(write).collect();
+        if !writes.is_empty() {
+            keeper.write(writes);
+        }
     }
 
     /// Forgets a target that is in the files no more.
@@ -188,11 +206,22 @@ impl Control {
         let made = kept
             .iter()
             .map(|one| Write::Override { id: one.id, value: serde_json::to_value(one).ok() });
-        keeper.write(made.chain(gone).chain([note(HAND, &hand.numbers())]).collect());
+        keeper.write(made.chain(gone).chain([note(HAND, &hand.note(now))]).collect());
         self.kept.overrides = here;
     }
 
-    /// Has written down what time alone changed, if it is time: how long failovers have waited.
+    /// Has written down how far drains have come.
+    pub(super) fn keep_drains(&mut self) {
+        let Some(keeper) = &self.kept.keeper else { return };
+        let drains = self.drains.kept(self.clock.now());
+        if !drains.is_empty() || self.kept.has_drains {
+            self.kept.has_drains = !drains.is_empty();
+            keeper.write(vec![note(DRAINS, &drains)]);
+        }
+    }
+
+    /// Has written down what time alone changed, if it is time: how long failovers have waited,
+    /// targets were held down.
     pub(super) fn keep_times(&mut self) {
         let now = self.clock.now();
         if self.kept.written.is_none_or(|at| now.since(at) >= OFTEN) {
@@ -202,6 +231,14 @@ impl Control {
 
     /// Has everything written down as it is now: the process is about to end.
     pub(super) fn keep_all(&mut self) {
+        let now = self.clock.now();
+        // What is held stays written as it was before.
+        let is_damped = |known: &&Known| {
+            known.verdict.damped.is_some_and(|damped| damped.matters(now))
+                && self.layers().held(&known.verdict.key).is_none()
+        };
+        self.keep_targets(self.known.values().filter(is_damped));
+        self.keep_drains();
         self.kept.written = None;
         let world = self.publisher.world();
         self.keep(&world);
@@ -250,7 +287,7 @@ fn slot_write(slot: &Slot, verdict: &Verdict, fell: u64) -> Write {
     Write::Slot {
         name: Arc::clone(&slot.name),
         address: slot.address.to_string().into(),
-        value: Some(SavedSlot { fell, judged: verdict.judged.standing, since: verdict.since_wall }),
+        value: Some(SavedSlot { fell, since: verdict.since_wall }),
     }
 }
 
@@ -291,10 +328,10 @@ fn kept_ramps(snapshot: &Snapshot, state: &State, now: Moment) -> Vec<KeptRamp> 
     kept.collect()
 }
 
-fn note(name: &str, value: &impl Serialize) -> Write {
-    Write::Note { name: name.into(), value: serde_json::to_value(value).ok() }
+fn read<T: DeserializeOwned>(saved: &Saved, note: &str) -> Option<T> {
+    serde_json::from_value(saved.notes.get(note)?.clone()).ok()
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn note(name: &str, value: &impl Serialize) -> Write {
+    Write::Note { name: name.into(), value: serde_json::to_value(value).ok() }
 }

@@ -31,7 +31,7 @@ use crate::{
     snapshot::{Plan, Ramp, Region, Rules, Snapshot, Sticky, testing::snapshot},
     steering::Steering,
     units::{Coordinates, Share, Weight},
-    verdict::Standing,
+    verdict::{Standing, Stood},
     world::World,
 };
 use std::{
@@ -68,7 +68,7 @@ impl Proof for Witness {
 }
 
 impl Vantage for Witness {
-    fn update(&self, _: &CheckPlan, _: &dyn Fn(&str) -> Option<Standing>) {}
+    fn update(&self, _: &CheckPlan, _: &dyn Fn(&str) -> Option<Stood>) {}
     fn hasten(&self, _: &[Arc<str>]) {}
     fn call_witnesses(&self, _: &[Arc<str>]) {}
     fn listen(&self, _: bool) {}

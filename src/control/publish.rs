@@ -22,17 +22,17 @@ use super::{
     residual::{Moved, Moves, Subject, Traffic},
     store::{Keeper, Saved},
     vantage::{Nobody, Vantage},
-    verdicts::{Layers, Turn},
+    verdicts::{Known, Layers, Turn},
 };
 use crate::{
     clock::{Clock, Moment},
-    failover::breaker::{self, Breaker, Fall, Step},
+    failover::breaker::{self, Breaker, Fall, Role, Step},
     ids::{FailoverId, PlanId, SlotId},
     policy::RampKind,
-    snapshot::{FailoverDefinition, Slot, Snapshot},
+    snapshot::{FailoverDefinition, Snapshot},
     steering::{RampState, Steering},
     telemetry::Telemetry,
-    verdict::Standing,
+    verdict::{Standing, Stood},
     world::{Publisher, Reader, State, World},
 };
 use std::{
@@ -46,8 +46,8 @@ pub struct Control {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) publisher: Publisher,
     journal: SharedJournal,
-    /// The newest verdict on every target of the Snapshot in force, by key.
-    pub(super) known: HashMap<Arc<str>, TargetVerdict>,
+    /// Every target of the Snapshot in force of which anything is known, by key.
+    pub(super) known: HashMap<Arc<str>, Known>,
     /// The slots each of those targets judges.
     judged: HashMap<Arc<str>, Vec<SlotId>>,
     /// Looks at all targets together before one falls.
@@ -169,9 +169,10 @@ impl Control {
         (self.guarded, self.unlike) = (settings, unlike);
     }
 
-    /// How the target with this key stands, as far as anything is known of it.
-    pub fn standing(&self, key: &str) -> Option<Standing> {
-        self.known.get(key).map(|known| known.sight.standing)
+    /// How the target with this key was judged last, if it was.
+    pub fn stood(&self, key: &str) -> Option<Stood> {
+        let verdict = &self.known.get(key)?.verdict;
+        Some(Stood { standing: verdict.sight.standing, damped: verdict.damped })
     }
 
     /// What the breaker holds back.
@@ -245,11 +246,13 @@ impl Control {
         self.breaker.arrange(subjects(&snapshot, &self.unlike), self.guarded);
         let inherited = self.inherited();
         if inherited.is_some() {
-            let down = self.known.values().filter(|v| v.sight.standing == Standing::Down);
-            down.for_each(|verdict| self.breaker.is_down_since_before(&verdict.key, started));
+            let down = self.known.iter().filter(|(_, known)| known.stands == Standing::Down);
+            down.for_each(|(key, _)| self.breaker.is_down_since_before(key, started));
         }
+        let mut events = self.let_all_through();
         let inherited = inherited.as_ref();
-        let (mut state, mut events) = self.turn(swap).carried_over(&old, &snapshot, inherited);
+        let (mut state, turned) = self.turn(swap).carried_over(&old, &snapshot, inherited);
+        events.extend(turned);
         self.forget_found(&snapshot);
         state.found = self.found_of(&snapshot);
         let machine = |of: &FailoverDefinition| inherited?.machine(of, started);
@@ -293,21 +296,16 @@ impl Control {
         let mut step = Step::default();
         let mut turned: BTreeSet<Arc<str>> = BTreeSet::new();
         for verdict in found {
+            let key = Arc::clone(&verdict.key);
             // A result may come in after the reload that took its target out.
-            let judges = self.judged.contains_key(&verdict.key);
-            if !judges && !self.gated.contains_key(&verdict.key) {
+            if !self.judged.contains_key(&key) && !self.gated.contains_key(&key) {
                 continue;
             }
             since = since.min(verdict.at);
-            if judges {
-                step.merge(self.judge(&verdict, now));
-            }
-            turned.insert(Arc::clone(&verdict.key));
-            // What is held is kept as it was before: a restart lets nothing through.
-            if self.breaker.held_as(&verdict.key).is_none() {
-                self.keep_target(&verdict, verdict.sight.standing);
-            }
-            self.known.insert(Arc::clone(&verdict.key), verdict);
+            step.merge(self.judge(&verdict, now));
+            let stands = self.known.get(&key).map(|known| known.stands).unwrap_or_default();
+            self.known.insert(Arc::clone(&key), Known { verdict, stands });
+            turned.insert(key);
         }
         self.follow(step, turned, since);
     }
@@ -349,11 +347,11 @@ impl Control {
         if verdict.sight.standing != Standing::Down {
             return self.breaker.rose(&verdict.key);
         }
-        let before = self.known.get(&verdict.key).map(|known| known.sight.standing);
+        let before = self.stood(&verdict.key);
         let fall = Fall {
             first_failure: verdict.first_failure.unwrap_or(verdict.at),
             answered: verdict.answered,
-            was_up: before.is_some_and(|standing| standing != Standing::Unknown),
+            was_up: before.is_some_and(|stood| stood.standing != Standing::Unknown),
         };
         self.breaker.fell(&verdict.key, fall, now, &*self.vantage)
     }
@@ -368,16 +366,10 @@ impl Control {
             self.vantage.call_witnesses(&step.ask);
         }
         self.vantage.listen(self.breaker.wants_answers());
-        let kept = step.down.iter().map(|key| (key, Standing::Down));
-        for (key, standing) in kept.chain(step.back.iter().map(|key| (key, Standing::Up))) {
-            if let Some(verdict) = self.known.get(key) {
-                self.keep_target(verdict, standing);
-            }
-        }
         // A fall that only had to wait for a witness counts from the probe that decided it; one
         // that was held for longer was held for a reason, and that has been told.
         let now = self.clock.now();
-        let decided = step.down.iter().filter_map(|key| Some(self.known.get(key)?.at));
+        let decided = step.down.iter().filter_map(|key| Some(self.known.get(key)?.verdict.at));
         let decided = decided.filter(|at| now.since(*at) <= breaker::ASKING).min();
         let since = decided.map_or(since, |at| at.min(since));
         turned.extend(step.down);
@@ -391,15 +383,17 @@ impl Control {
             return;
         }
         let news = step.news.into_iter().map(|news| EventKind::Breaker { news });
+        let mut events: Vec<EventKind> = news.collect();
+        events.extend(turned.iter().filter_map(|key| self.let_through(key)));
         let old = self.publisher.world();
         // While first results are awaited they are only collected: `warm` takes all at once.
         if self.warming {
             self.show();
-            self.write(old.swap, news.collect());
+            self.write(old.swap, events);
             return;
         }
         let mut outcome = Outcome::new(&old, since);
-        outcome.events.extend(news);
+        outcome.events = events;
         let turn = self.turn(old.swap + 1);
         for slot in turned.iter().filter_map(|key| self.judged.get(key)).flatten() {
             outcome.turn(&old.snapshot, *slot, &turn);
@@ -408,15 +402,48 @@ impl Control {
         self.settle(&old, outcome);
     }
 
-    /// What decides how slots stand, for the World numbered `swap`.
-    pub(super) fn turn(&self, swap: u64) -> Turn<'_> {
-        let layers = Layers {
+    /// Lets what was judged of `key` take effect, unless it is held, and keeps that: a restart
+    /// lets nothing through either. Tells of a gate that turns; slots have verdicts of their own.
+    fn let_through(&mut self, key: &Arc<str>) -> Option<EventKind> {
+        let is_held = self.layers().held(key).is_some();
+        let is_pinned = self.pinned;
+        let known = self.known.get_mut(key)?;
+        let from = known.stands;
+        known.stands = match is_held {
+            false => known.verdict.sight.standing,
+            // A fall that is taken back leaves it up.
+            true if from == Standing::Down && !is_pinned => Standing::Up,
+            true => from,
+        };
+        let known = &self.known[key];
+        if !is_held || from != known.stands {
+            self.keep_targets([known]);
+        }
+        known.gate_event(from)
+    }
+
+    /// The same of all that was held back and is no more.
+    pub(super) fn let_all_through(&mut self) -> Vec<EventKind> {
+        let waits = |(key, known): (&Arc<str>, &Known)| {
+            (known.stands != known.verdict.sight.standing).then(|| Arc::clone(key))
+        };
+        let mut waiting: Vec<Arc<str>> = self.known.iter().filter_map(waits).collect();
+        waiting.sort_unstable();
+        waiting.iter().filter_map(|key| self.let_through(key)).collect()
+    }
+
+    pub(super) fn layers(&self) -> Layers<'_> {
+        Layers {
             known: &self.known,
             breaker: &self.breaker,
             pinned: self.pinned,
             hands: &self.hands,
-        };
-        Turn { clock: &*self.clock, swap, layers }
+        }
+    }
+
+    /// What decides how slots stand, for the World numbered `swap`.
+    pub(super) fn turn(&self, swap: u64) -> Turn<'_> {
+        Turn { clock: &*self.clock, swap, layers: self.layers() }
     }
 
     /// Steps the latches, makes the touched plans anew and publishes, if anything changed.
@@ -522,10 +549,10 @@ impl Control {
         (plans, events)
     }
 
-    /// Whether the target with this key is up; one without a result is not.
+    /// Whether the target with this key stands as up; one without a result does not.
     pub(super) fn is_up(&self, key: &str) -> bool {
-        let verdict = self.known.get(key).map(|verdict| verdict.sight.standing);
-        verdict.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
+        let stands = self.known.get(key).map(|known| known.stands);
+        stands.is_some_and(|standing| standing != Standing::Unknown && standing.is_up())
     }
 
     pub(super) fn write(&self, swap: u64, events: Vec<EventKind>) {
@@ -588,22 +615,26 @@ fn is_running(ramp: &RampState, snapshot: &Snapshot, now: Moment) -> bool {
     !ramp.since.is_paused() && plans.any(|plan| ramp.share(snapshot.plan(*plan), now).is_some())
 }
 
-/// Each target of `snapshot` with the group it falls with: its region, else its pool.
+/// Each target of `snapshot` with the group it falls with: its region, else its pool; what is
+/// only a gate falls by itself.
 fn subjects<'s>(
     snapshot: &'s Snapshot,
     unlike: &'s Unlike,
 ) -> impl Iterator<Item = breaker::Subject> + 's {
-    let mut seen = HashSet::new();
-    let first =
-        move |slot: &&Slot| slot.target.as_ref().is_some_and(|key| seen.insert(Arc::clone(key)));
-    snapshot.slots.iter().filter(first).filter_map(|slot| {
-        let key = slot.target.clone()?;
+    let slots = snapshot.slots.iter().filter_map(|slot| {
         let group = match slot.region {
             Some(region) => format!("region:{}", snapshot.region_name(region)),
             None => format!("pool:{}", slot.name.rsplit_once('/').map_or("", |(pool, _)| pool)),
         };
-        let (acts, can_be_asked) = (!unlike.observed.contains(&key), !unlike.pushed.contains(&key));
-        Some(breaker::Subject { key, group: group.into(), acts, can_be_asked })
+        Some((slot.target.as_ref()?, Role::Answered, group))
+    });
+    let gates = snapshot.failovers.iter().flat_map(|failover| failover.gates.iter().flatten());
+    let gates = gates.map(|key| (key, Role::Gate, format!("gate:{key}")));
+    let mut seen = HashSet::new();
+    slots.chain(gates).filter(move |(key, ..)| seen.insert(*key)).map(|(key, role, group)| {
+        let role = if unlike.observed.contains(key) { Role::Observed } else { role };
+        let can_be_asked = !unlike.pushed.contains(key);
+        breaker::Subject { key: Arc::clone(key), group: group.into(), role, can_be_asked }
     })
 }
 

@@ -312,7 +312,7 @@ impl Loop {
         (self.hooks.notify)(&prepared.server.hooks);
         let snapshot = &self.control.world().snapshot;
         (self.hooks.flatten)(&snapshot.aliases, &prepared.server.resolvers);
-        self.hooks.vantage.update(&prepared.plan, &|key| self.control.standing(key));
+        self.hooks.vantage.update(&prepared.plan, &|key| self.control.stood(key));
         self.control.record(EventKind::Loaded {
             revision: report.revision,
             cause: cause.into(),

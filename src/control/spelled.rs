@@ -3,6 +3,12 @@
 //! Each is named by `#[serde(with = …)]` in what the state database keeps.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::time::Duration;
+
+/// A duration, in whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// A standing, by its word.
 pub(super) mod standing {
@@ -39,7 +45,6 @@ pub(super) mod moment {
 /// A duration, in whole microseconds.
 pub(super) mod micros {
     use super::*;
-    use std::time::Duration;
 
     pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
         (duration.as_micros() as u64).serialize(to)
@@ -53,7 +58,7 @@ pub(super) mod micros {
 /// A wall-clock time, in whole milliseconds since 1970.
 pub(super) mod wall {
     use super::*;
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     pub fn serialize<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();

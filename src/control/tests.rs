@@ -8,7 +8,7 @@ use super::{
     publish::{Control, TargetVerdict, Unlike},
 };
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Clock, Moment, Since},
     failover::breaker,
     ids::{Class, PlanId, SlotId},
     policy::{
@@ -17,7 +17,7 @@ use crate::{
     },
     snapshot::{Ramp, Region, Rules, Slot, SlotAddress, Snapshot, testing::snapshot},
     units::{Coordinates, Share},
-    verdict::{Sight, Standing},
+    verdict::{Damped, Sight, Standing, Stood},
     world::World,
 };
 use std::{
@@ -176,6 +176,8 @@ pub(super) fn verdict(key: &str, standing: Standing, at: Moment) -> TargetVerdic
         first_failure: None,
         answered: false,
         observed: false,
+        gate: None,
+        damped: None,
     }
 }
 
@@ -508,7 +510,7 @@ impl crate::failover::breaker::Proof for Fake {
 }
 
 impl super::vantage::Vantage for Fake {
-    fn update(&self, _: &crate::checkplan::CheckPlan, _: &dyn Fn(&str) -> Option<Standing>) {}
+    fn update(&self, _: &crate::checkplan::CheckPlan, _: &dyn Fn(&str) -> Option<Stood>) {}
     fn hasten(&self, keys: &[Arc<str>]) {
         self.0.lock().unwrap().hastened.extend_from_slice(keys);
     }
@@ -649,6 +651,8 @@ fn a_restart_under_a_pin_brings_nobody_back_and_takes_nobody_out() {
         (bench.answer(0), bench.answer(1)),
         (vec!["d1".into()], vec!["d1".into(), "n1".into()])
     );
+    // Probes find the same again.
+    bench.at(30).observe("down n1/4");
     bench.control.pin_file(None);
     assert_eq!(
         [0, 1, 2].map(|slot| standing(&bench, slot)),
@@ -754,12 +758,17 @@ fn an_endpoint_that_comes_back_ramps_by_the_second_and_over_a_reload() {
     assert_eq!(bench.world().swap, swap, "nothing is published for nothing");
 }
 
-#[test]
-fn a_gate_without_a_result_is_shut_and_its_opening_lets_the_move_through() {
+/// Files over `APP` where the second member requires `db`.
+fn gated() -> Arc<Snapshot> {
     let mut files = compiled(APP, &["app", "www"]);
     files.failovers[0].gates = [vec![], vec!["db".into()]].map(Vec::into_boxed_slice).into();
+    Arc::new(files)
+}
+
+#[test]
+fn a_gate_without_a_result_is_shut_and_its_opening_lets_the_move_through() {
     let mut bench = Bench::new(APP, &["app", "www"]);
-    bench.control.install(Arc::new(files), 2);
+    bench.control.install(gated(), 2);
     bench.at(10).observe("down i1/4");
     assert_eq!(bench.answer(0), ["i1"], "the move waits, and last-good means the active member");
     bench.at(11).observe("down db");
@@ -769,6 +778,70 @@ fn a_gate_without_a_result_is_shut_and_its_opening_lets_the_move_through() {
     // A gate that shuts behind the clients sends nobody back.
     bench.at(13).observe("down db");
     assert_eq!(bench.answer(0), ["d1"]);
+}
+
+/// Control over [`gated`] files with its gate open, and who probes for it.
+fn open_gate() -> (Bench, Arc<Fake>) {
+    let mut bench = Bench::new(APP, &["app", "www"]);
+    let fake = Arc::new(Fake::default());
+    bench.control.watch_from(Arc::clone(&fake) as Arc<dyn super::vantage::Vantage>);
+    bench.control.install(gated(), 2);
+    let open = verdict("db", Standing::Up, secs(1));
+    bench.control.observe(vec![TargetVerdict { gate: Some("check:db".into()), ..open }]);
+    bench.events();
+    (bench, fake)
+}
+
+/// The same gate, judged to be down.
+fn shut(bench: &mut Bench, now: u64) {
+    let down = verdict("db", Standing::Down, secs(now));
+    let down = TargetVerdict { gate: Some("check:db".into()), ..down };
+    bench.at(now).control.observe(vec![down]);
+}
+
+#[test]
+fn a_checker_that_is_cut_off_shuts_no_gate_until_it_fails_once_more() {
+    let (mut bench, fake) = open_gate();
+    shut(&mut bench, 10);
+    assert_eq!(fake.0.lock().unwrap().asked, ["i1/4".into()]);
+    bench.at(11).control.tick();
+    assert_eq!(bench.control.held().cut_off, Some((secs(11), 1)));
+    assert!(bench.events().iter().all(|event| !event.contains("check:db")));
+    // People may know better than a checker that hears nobody.
+    bench.tell(Wish::Failover { target: "record:z/app".into(), to: "dub".into() }).unwrap();
+    assert_eq!(bench.answer(0), ["d1"]);
+    fake.0.lock().unwrap().answered = Some(secs(12));
+    bench.at(12).control.heard();
+    assert!(bench.control.is_up("db"));
+    fake.0.lock().unwrap().failed.push(("db".into(), secs(13)));
+    bench.at(13).control.heard();
+    assert!(!bench.control.is_up("db"));
+    assert!(bench.events().contains(&"check:db (gate) up → down: down".to_owned()));
+}
+
+#[test]
+fn a_gate_that_fails_while_others_answer_is_shut_at_once() {
+    let (mut bench, fake) = open_gate();
+    fake.0.lock().unwrap().answered = Some(secs(11));
+    shut(&mut bench, 10);
+    assert_eq!(bench.events(), ["check:db (gate) up → down: down", "published: 1 plans"]);
+    bench.at(11).observe("down i1/4");
+    assert_eq!(bench.answer(0), ["i1"], "the move waits");
+}
+
+#[test]
+fn a_pin_leaves_gates_as_they_are() {
+    let (mut bench, fake) = open_gate();
+    fake.0.lock().unwrap().answered = Some(secs(1_000));
+    let is_barred = |bench: &Bench| bench.world().state.courses[0].barred.contains(1);
+    bench.control.pin_file(Some(PinFile { reason: None, since: None }));
+    shut(&mut bench, 10);
+    assert!(bench.control.is_up("db") && !is_barred(&bench));
+    bench.at(11).control.pin_file(None);
+    assert!(!bench.control.is_up("db") && is_barred(&bench));
+    bench.control.pin_file(Some(PinFile { reason: None, since: None }));
+    bench.at(12).observe("up db");
+    assert!(!bench.control.is_up("db") && is_barred(&bench));
 }
 
 /// A Control over `APP` on a state folder, its keeper, and a clock of its own.
@@ -848,6 +921,78 @@ async fn a_failback_that_waits_goes_on_where_it_was_after_a_crash_in_quiet_times
     let (control, keeper) = kept(dir.path(), &clock);
     let left = control.wake().unwrap();
     assert!(left > secs(0) && left <= secs(20), "{left:?}");
+    keeper.close().await.unwrap();
+}
+
+/// How far the only drain has come.
+fn drain(bench: &Bench) -> hand::drain::DrainStage {
+    let shown = bench.control.hand().load_full();
+    shown.drains.values().next().unwrap().state.clone()
+}
+
+#[tokio::test]
+async fn a_drain_goes_on_where_it_was_after_a_restart_and_is_drained_again_without_a_word() {
+    use hand::drain::DrainStage::{Drained, Draining};
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.at(1).observe("up i1/4 d1/4");
+    bench.control.warm();
+    bench.at(10);
+    bench.tell(Wish::Drain { target: "endpoint:z/i1".into(), over: None }).unwrap();
+    let ttl = bench.world().snapshot.plans[0].ttl.max.as_secs();
+    let quiet = u64::from(ttl) + 60;
+    bench.at(10 + quiet - 15).control.tick();
+    assert_eq!((drain(&bench), bench.answer(0)), (Draining, vec!["d1".into()]));
+    drop(bench);
+    keeper.close().await.unwrap();
+    // Fifteen seconds are left, and ten that nobody had written down may be lost.
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.at(0).control.tick();
+    assert_eq!(drain(&bench), Draining);
+    bench.at(26).control.tick();
+    assert_eq!(drain(&bench), Drained);
+    let told = |bench: &mut Bench| bench.events().iter().any(|event| event.contains("drained ("));
+    assert!(told(&mut bench));
+    drop(bench);
+    keeper.close().await.unwrap();
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.control.tick();
+    assert_eq!((drain(&bench), told(&mut bench)), (Drained, false));
+    drop(bench);
+    keeper.close().await.unwrap();
+}
+
+/// A hold-down is told to who judges on after a restart, without the time that has passed.
+#[tokio::test]
+async fn a_hold_down_is_kept_with_what_is_left_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands::default());
+    let (control, keeper) = kept(dir.path(), &clock);
+    let mut bench = Bench { control, clock, read: 0 };
+    bench.observe("up i1/4 d1/4");
+    bench.control.warm();
+    let fell = Since::starting(secs(100));
+    let hold_down = Duration::from_secs(120);
+    let damped = Some(Damped { hold_down, fell, rose: None, flapping: true });
+    let down = verdict("i1/4", Standing::Down, secs(100));
+    bench.at(100).control.observe(vec![TargetVerdict { damped, ..down }]);
+    bench.at(150).control.tick();
+    drop(bench);
+    keeper.close().await.unwrap();
+    let clock = Arc::new(Hands::default());
+    clock.set(secs(7));
+    let (control, keeper) = kept(dir.path(), &clock);
+    let stood = control.stood("i1/4").unwrap();
+    assert_eq!(stood.standing, Standing::Down);
+    assert_eq!(stood.damped.unwrap().until(), secs(7 + 70));
+    assert!(stood.damped.unwrap().flapping && control.stood("d1/4").unwrap().damped.is_none());
+    drop(control);
     keeper.close().await.unwrap();
 }
 

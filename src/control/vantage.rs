@@ -1,13 +1,13 @@
 //! What control asks of those who probe: facts ([`Proof`]), and probes out of turn.
 
-use crate::{checkplan::CheckPlan, clock::Moment, failover::breaker::Proof, verdict::Standing};
+use crate::{checkplan::CheckPlan, clock::Moment, failover::breaker::Proof, verdict::Stood};
 use std::sync::Arc;
 
 /// The checker as control sees it.
 pub trait Vantage: Proof + Send + Sync {
     /// Takes a new plan: goes on with what it knows and starts what is new, from how `saved`
     /// says that it stood before a restart.
-    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Standing>);
+    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Stood>);
     /// Probes these now: something beside them fell.
     fn hasten(&self, keys: &[Arc<str>]);
     /// Probes these and the guards now: someone is to say that we are not cut off.
@@ -30,7 +30,7 @@ impl Proof for Nobody {
 }
 
 impl Vantage for Nobody {
-    fn update(&self, _: &CheckPlan, _: &dyn Fn(&str) -> Option<Standing>) {}
+    fn update(&self, _: &CheckPlan, _: &dyn Fn(&str) -> Option<Stood>) {}
     fn hasten(&self, _: &[Arc<str>]) {}
     fn call_witnesses(&self, _: &[Arc<str>]) {}
     fn listen(&self, _: bool) {}

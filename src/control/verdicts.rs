@@ -4,7 +4,7 @@
 //! Three layers, lowest first: what probes say; what of it the breaker and a pin let through;
 //! what an operator says. The merged standing is what steering sees.
 
-use super::{event::EventKind, kept::Inherited, store::SavedSlot};
+use super::{event::EventKind, kept::Inherited};
 use crate::{
     clock::{Clock, Moment, Since},
     failover::breaker::{Breaker, Held},
@@ -12,7 +12,7 @@ use crate::{
     policy::RampKind,
     snapshot::{Slot, SlotAddress, Snapshot},
     steering::RampState,
-    verdict::{Sight, Standing, Verdict},
+    verdict::{Damped, Sight, Standing, Verdict},
     world::{State, World},
 };
 use std::{
@@ -38,6 +38,37 @@ pub struct TargetVerdict {
     pub answered: bool,
     /// Only watched: it never acts (`mode = "observe"`).
     pub observed: bool,
+    /// Of what is only a gate: what people call it.
+    pub gate: Option<Arc<str>>,
+    /// What flap damping remembers of it.
+    pub damped: Option<Damped>,
+}
+
+/// A target as it is known.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The newest judgement.
+    pub verdict: TargetVerdict,
+    /// What of all judgements took effect: so its slots stand by it, and the gates that it is.
+    pub stands: Standing,
+}
+
+impl Known {
+    /// What there is to tell of a gate that stood as `from`.
+    pub fn gate_event(&self, from: Standing) -> Option<EventKind> {
+        let to = self.stands;
+        // That it was found to be up is no news.
+        if from == to || from == Standing::Unknown && to.is_up() {
+            return None;
+        }
+        Some(EventKind::Target {
+            target: Arc::clone(self.verdict.gate.as_ref()?),
+            observed: false,
+            from,
+            to,
+            reason: Arc::clone(&self.verdict.reason),
+        })
+    }
 }
 
 /// What an operator says of a slot.
@@ -53,14 +84,22 @@ pub struct Said {
 
 /// Everything that decides how slots stand, beside the World they stand in.
 pub(super) struct Layers<'a> {
-    /// The newest judgement of every target.
-    pub known: &'a HashMap<Arc<str>, TargetVerdict>,
+    /// What is known of every target.
+    pub known: &'a HashMap<Arc<str>, Known>,
     /// Which falls do not take effect.
     pub breaker: &'a Breaker,
     /// Nothing of what probes say takes effect.
     pub pinned: bool,
     /// The operator's hand.
     pub hands: &'a HashMap<SlotId, Said>,
+}
+
+impl Layers<'_> {
+    /// Why no judgement of the target with this key takes effect, if none does.
+    pub fn held(&self, key: &str) -> Option<&'static str> {
+        let held = self.breaker.held_as(key).map(Held::word);
+        held.or(self.pinned.then_some("pinned: nothing probes say takes effect"))
+    }
 }
 
 /// The verdicts of one change.
@@ -99,9 +138,8 @@ impl Turn<'_> {
                     state.push(verdict, old.state.fell[old_index]);
                 }
                 None => {
-                    let judged = self.judged_before(slot, known);
-                    let verdict = Verdict { judged, ..self.unknown(self.clock.now()) };
-                    state.push(verdict, known.map_or(0, |known| known.fell));
+                    let fell = known.map_or(0, |known| known.fell);
+                    state.push(self.unknown(self.clock.now()), fell);
                 }
             }
             let from = state.standings.0[index].standing;
@@ -133,7 +171,7 @@ impl Turn<'_> {
     pub fn turn(&self, state: &mut State, id: SlotId, snapshot: &Snapshot) -> Option<EventKind> {
         let slot = &snapshot.slots[id.index()];
         let verdict = &mut state.verdicts[id.index()];
-        let Found { judged, reason, at } = self.judged(slot, verdict);
+        let Found { judged, reason, at } = self.judged(slot);
         let (sight, reason, at) = match self.layers.hands.get(&id) {
             Some(said) => {
                 let sight = Sight { standing: said.standing, failing: judged.failing };
@@ -212,44 +250,26 @@ impl Turn<'_> {
         }
     }
 
-    /// What probes say of `slot`, and of that what may take effect; `before` is how it stands.
-    fn judged(&self, slot: &Slot, before: &Verdict) -> Found {
+    /// What probes say of `slot`, and of that what may take effect.
+    fn judged(&self, slot: &Slot) -> Found {
         let say = |standing, reason: &str| Found {
             judged: Sight { standing, failing: false },
             reason: reason.into(),
             at: self.clock.now(),
         };
         let Some(key) = &slot.target else { return say(Standing::Up, "no check") };
-        let Some(known) = self.layers.known.get(key) else {
+        let Some(Known { verdict, stands }) = self.layers.known.get(key) else {
             return say(Standing::Unknown, "not probed yet");
         };
-        if known.observed {
-            return say(Standing::Up, &format!("only observed: {}", known.reason));
+        if verdict.observed {
+            return say(Standing::Up, &format!("only observed: {}", verdict.reason));
         }
-        let held = self.layers.breaker.held_as(key).map(Held::word);
-        let held = held.or(self.layers.pinned.then_some("pinned: nothing probes say takes effect"));
-        let Some(why) = held else {
-            return Found { judged: known.sight, reason: Arc::clone(&known.reason), at: known.at };
+        let reason = match self.layers.held(key) {
+            Some(why) => format!("{why} ({})", verdict.reason).into(),
+            None => Arc::clone(&verdict.reason),
         };
-        // As it was before; a fall that is taken back leaves it up.
-        let standing = match before.judged.standing {
-            Standing::Down if !self.layers.pinned => Standing::Up,
-            standing => standing,
-        };
-        let failing = known.sight.failing;
-        let reason = format!("{why} ({})", known.reason).into();
-        Found { judged: Sight { standing, failing }, reason, at: known.at }
-    }
-
-    /// How a slot that is new to this process was judged before: as it was kept, or as what is
-    /// known of its target. Otherwise whatever holds verdicts back would bring the dead to life.
-    fn judged_before(&self, slot: &Slot, kept: Option<&SavedSlot>) -> Sight {
-        let kept = kept.map(|kept| kept.judged).filter(|judged| *judged != Standing::Unknown);
-        let target = || slot.target.as_ref().and_then(|key| self.layers.known.get(key));
-        match kept {
-            Some(standing) => Sight { standing, failing: standing == Standing::Down },
-            None => target().map(|known| known.sight).unwrap_or_default(),
-        }
+        let judged = Sight { standing: *stands, failing: verdict.sight.failing };
+        Found { judged, reason, at: verdict.at }
     }
 
     fn unknown(&self, since: Moment) -> Verdict {

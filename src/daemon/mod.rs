@@ -39,7 +39,7 @@ use crate::{
     hooks::{self, Hooks},
     telemetry::{Metrics, Telemetry},
     transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
-    verdict::Standing,
+    verdict::Stood,
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -410,17 +410,29 @@ fn start_checker(
             // Fails only while the server stops.
             let _ = changes.send(Change::Record(EventKind::Target {
                 target: Arc::clone(&report.label),
-                observed: report.observe,
+                observed: true,
                 from: report.was,
                 to: report.sight.standing,
                 reason: Arc::clone(&report.reason),
             }));
         }
         let (sight, reason) = report.effect();
-        let HealthReport { key, at, first_failure, answered, observe: observed, .. } = report;
-        let verdict = TargetVerdict { key, sight, reason, at, first_failure, answered, observed };
+        let gate = report.gate.then_some(report.label);
+        let HealthReport { key, at, first_failure, answered, observe: observed, damped, .. } =
+            report;
+        let found = TargetVerdict {
+            sight,
+            reason,
+            gate,
+            key,
+            at,
+            first_failure,
+            answered,
+            observed,
+            damped,
+        };
         // Fails only while the server stops.
-        let _ = changes.send(Change::Verdicts(vec![verdict]));
+        let _ = changes.send(Change::Verdicts(vec![found]));
     };
     Checker::start(settings, tell).context("cannot start health checks")
 }
@@ -438,7 +450,7 @@ impl Proof for Probing {
 }
 
 impl Vantage for Probing {
-    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Standing>) {
+    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Stood>) {
         self.0.update(plan, saved);
     }
     fn hasten(&self, keys: &[Arc<str>]) {

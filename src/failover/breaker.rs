@@ -13,7 +13,7 @@
 //!    pools, where no region is set) that more than `share` of three or more groups went within
 //!    `window`, that group stays as it was and further falls are held for `hold`, or until
 //!    someone confirms. Then they take effect; if this process stood still meanwhile, only what
-//!    fails once more.
+//!    fails once more. Gates have no part in this.
 //!
 //! A look costs what it lets go, not what is held: ten thousand targets that wait for a witness
 //! cost an answer no more than one does.
@@ -78,13 +78,24 @@ impl Default for Settings {
 pub struct Subject {
     /// Its key.
     pub key: Arc<str>,
-    /// What it falls with.
+    /// What it falls with; of a gate, nothing else.
     pub group: Arc<str>,
-    /// Whether its verdict acts. What is only observed never falls, keeps no group up, and may be
-    /// a witness all the same.
-    pub acts: bool,
+    /// What its fall means.
+    pub role: Role,
     /// Whether it can be probed out of turn; heartbeats come when they come.
     pub can_be_asked: bool,
+}
+
+/// What the fall of a target means. Whatever it is, it may be a witness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Clients leave it, and with the last of its group the group is lost.
+    Answered,
+    /// A way is shut. Clients leave nothing by that, so that it is no part of a mass failure and
+    /// none holds it.
+    Gate,
+    /// Nothing: it is only observed, never falls and keeps no group up.
+    Observed,
 }
 
 /// A target that was judged to be down.
@@ -217,7 +228,7 @@ impl std::fmt::Display for News {
 #[derive(Clone, Debug)]
 struct Target {
     group: usize,
-    acts: bool,
+    role: Role,
     can_be_asked: bool,
     state: State,
 }
@@ -233,7 +244,9 @@ enum State {
 struct Group {
     name: Arc<str>,
     targets: Vec<Arc<str>>,
-    /// How many of them act and are not down.
+    /// Whether losing it counts; a gate's does not.
+    counts: bool,
+    /// How many of them could fall and are not down.
     up: usize,
     /// When the last of them went, while none is up (the restart, if that was before it); none if
     /// it was never seen up.
@@ -314,22 +327,24 @@ impl Breaker {
         let before: HashMap<Arc<str>, Group> =
             self.groups.drain(..).map(|group| (Arc::clone(&group.name), group)).collect();
         let mut places: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        for Subject { key, group: name, acts, can_be_asked } in targets {
+        for Subject { key, group: name, role, can_be_asked } in targets {
             let group = *places.entry(Arc::clone(&name)).or_insert_with(|| {
                 let old = before.get(&name);
                 self.groups.push(Group {
                     lost: old.and_then(|group| group.lost),
                     hastened: old.and_then(|group| group.hastened),
+                    counts: role != Role::Gate,
                     name,
                     ..Group::default()
                 });
                 self.groups.len() - 1
             });
-            self.groups[group].up += usize::from(acts);
+            let falls = role != Role::Observed;
+            self.groups[group].up += usize::from(falls);
             self.groups[group].targets.push(Arc::clone(&key));
-            let target = Target { group, acts, can_be_asked, state: State::Up };
+            let target = Target { group, role, can_be_asked, state: State::Up };
             self.targets.insert(Arc::clone(&key), target);
-            if let Some(target) = known.get(&key).filter(|_| acts) {
+            if let Some(target) = known.get(&key).filter(|_| falls) {
                 self.put(&key, target.state);
             }
         }
@@ -343,9 +358,10 @@ impl Breaker {
     /// back. But nobody knows since when, and the run before may have held what else it saw of the
     /// same failure: its group counts as lost `now`, so that what is judged again is held again.
     pub fn is_down_since_before(&mut self, key: &Arc<str>, now: Moment) {
-        let Some(target) = self.targets.get(key).filter(|t| t.acts && t.state == State::Up) else {
+        let Some(target) = self.targets.get(key) else { return };
+        if target.state != State::Up || target.role == Role::Observed {
             return;
-        };
+        }
         let place = target.group;
         self.put(key, State::Down { since: now, was_up: false });
         let group = &mut self.groups[place];
@@ -369,7 +385,7 @@ impl Breaker {
     pub fn fell(&mut self, key: &Arc<str>, fall: Fall, now: Moment, proof: &dyn Proof) -> Step {
         let mut step = Step::default();
         let Some(target) = self.targets.get(key) else { return step };
-        if target.state != State::Up || !target.acts {
+        if target.state != State::Up || target.role == Role::Observed {
             return step;
         }
         let place = target.group;
@@ -526,9 +542,10 @@ impl Breaker {
 
     /// The held fall of `key` is proven: it takes effect, unless too much does.
     fn let_fall(&mut self, key: &Arc<str>, fall: Fall, now: Moment, step: &mut Step) {
-        if self.mass.is_some() {
+        let counts = self.groups[self.targets[key].group].counts;
+        if self.mass.is_some() && counts {
             self.hold(key, Held::Mass, now);
-        } else if self.would_be_mass(key, fall, now) {
+        } else if counts && self.would_be_mass(key, fall, now) {
             self.trip(key, now, step);
         } else {
             self.down(key, now, step);
@@ -580,16 +597,22 @@ impl Breaker {
     fn would_be_mass(&self, key: &str, fall: Fall, now: Moment) -> bool {
         let group = &self.groups[self.targets[key].group];
         let passes = self.let_pass.is_some_and(|until| now <= until);
-        if passes || group.up > 1 || !fall.was_up || self.groups.len() < GROUPS_MIN {
+        let groups = self.counted().count();
+        if passes || group.up > 1 || !fall.was_up || groups < GROUPS_MIN {
             return false;
         }
         let lost = 1 + self.lost_lately(now);
-        lost as u128 * 1_000_000 > self.groups.len() as u128 * u128::from(self.settings.share)
+        lost as u128 * 1_000_000 > groups as u128 * u128::from(self.settings.share)
+    }
+
+    /// The groups of which too many may be lost.
+    fn counted(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.counts)
     }
 
     fn lost_lately(&self, now: Moment) -> usize {
         let lately = |at: Moment| now.since(at) <= self.settings.window;
-        self.groups.iter().filter(|group| group.lost.is_some_and(lately)).count()
+        self.counted().filter(|group| group.lost.is_some_and(lately)).count()
     }
 
     /// Holds `key` and with it its whole group, as it was before: one target left would be given
@@ -597,7 +620,7 @@ impl Breaker {
     fn trip(&mut self, key: &Arc<str>, now: Moment, step: &mut Step) {
         let Settings { hold, window, .. } = self.settings;
         (self.mass, self.looked, self.stood_still) = (Some(now.after(hold)), now, false);
-        let (lost, groups) = (1 + self.lost_lately(now), self.groups.len());
+        let (lost, groups) = (1 + self.lost_lately(now), self.counted().count());
         step.news.push(News::Mass { lost, groups, hold });
         self.hold(key, Held::Mass, now);
         let place = self.targets[key].group;

@@ -11,16 +11,14 @@
 //! it is two (four) always; with "off" there is no bound. Three it must be where a first fall is to
 //! be over sooner than in a minute and a second one is not to wait.
 //!
-//! Not kept over a restart: what is lost is one hold-down, that of a target which was down then
-//! and passes `rise` times sooner. Restarts are rare and made by people; keeping the moments of
-//! every target in the state database would be a write for each probe that turns one.
+//! What it remembers is told with every change ([`Damped`]) and kept over a restart.
 
-use crate::{clock::Moment, verdict::Standing};
+use crate::{
+    clock::{Moment, Since},
+    verdict::{Damped, Standing},
+};
 use std::time::Duration;
 
-/// A target that fell again so soon after it rose is flapping; one that stayed up longer is
-/// forgiven.
-const FORGET: Duration = Duration::from_secs(600);
 /// The shortest hold-down of a target that flaps, and the longest.
 const FLAPPING_MIN: Duration = Duration::from_secs(60);
 const FLAPPING_MAX: Duration = Duration::from_secs(300);
@@ -30,24 +28,19 @@ const FLAPPING_MAX: Duration = Duration::from_secs(300);
 pub(super) struct Damping {
     /// Of a target that does not flap; `None`: no damping.
     configured: Option<Duration>,
-    /// The last one imposed.
-    hold_down: Duration,
-    /// No rise before.
-    until: Moment,
-    /// When it rose last, until it falls.
-    rose: Option<Moment>,
-    flapping: bool,
+    /// Nothing as long as it has not fallen.
+    past: Option<Damped>,
 }
 
 impl Damping {
-    pub(super) fn new(configured: Option<Duration>) -> Self {
-        Damping {
-            configured,
-            hold_down: Duration::ZERO,
-            until: Moment::default(),
-            rose: None,
-            flapping: false,
-        }
+    /// Damping that goes on from what was `saved`.
+    pub(super) fn new(configured: Option<Duration>, saved: Option<Damped>) -> Self {
+        Damping { configured, past: saved.filter(|_| configured.is_some()) }
+    }
+
+    /// What is to be kept of it.
+    pub(super) fn past(&self) -> Option<Damped> {
+        self.past
     }
 
     /// It stood as `was` and stands as it does `now`. From nothing known it neither falls nor
@@ -62,46 +55,55 @@ impl Damping {
 
     fn fell(&mut self, at: Moment) {
         let Some(configured) = self.configured else { return };
-        match self.rose.take() {
-            Some(rose) if at.since(rose) <= FORGET => {
-                let longer = (self.hold_down * 2).clamp(FLAPPING_MIN, FLAPPING_MAX);
-                self.hold_down = longer.max(configured);
-                self.flapping = true;
-            }
-            Some(_) => {
-                self.hold_down = configured;
-                self.flapping = false;
+        let (hold_down, flapping) = match self.past {
+            Some(Damped { rose: Some(rose), hold_down, .. }) => {
+                match rose.elapsed(at) <= Damped::FORGET {
+                    true => {
+                        let longer = (hold_down * 2).clamp(FLAPPING_MIN, FLAPPING_MAX);
+                        (longer.max(configured), true)
+                    }
+                    false => (configured, false),
+                }
             }
             // It fell further without having risen: as long again, but no longer.
-            None => self.hold_down = self.hold_down.max(configured),
-        }
-        self.until = at.after(self.hold_down);
+            Some(past) => (past.hold_down.max(configured), past.flapping),
+            None => (configured, false),
+        };
+        self.past = Some(Damped { hold_down, fell: Since::starting(at), rose: None, flapping });
     }
 
     fn rose(&mut self, at: Moment) {
-        self.rose = Some(at);
+        if self.configured.is_none() {
+            return;
+        }
+        let rose = Since::starting(at);
+        // What was found dead has risen without a fall, and may fall again as soon as any other.
+        let found_dead =
+            Damped { hold_down: Duration::ZERO, fell: rose, rose: None, flapping: false };
+        self.past = Some(Damped { rose: Some(rose), ..self.past.unwrap_or(found_dead) });
     }
 
     /// Whether it may stand better at `at`.
     pub(super) fn may_rise(&self, at: Moment) -> bool {
-        at >= self.until
+        self.held(at).is_none()
     }
 
     /// Until when it is held, if it is at `at`.
     pub(super) fn held(&self, at: Moment) -> Option<Moment> {
-        (!self.may_rise(at)).then_some(self.until)
+        self.past.map(|past| past.until()).filter(|until| at < *until)
     }
 
     /// Whether it fell soon after it had risen, and has not been up for long since.
     pub(super) fn is_flapping(&self, at: Moment) -> bool {
-        self.flapping && self.rose.is_none_or(|rose| at.since(rose) <= FORGET)
+        let is_forgiven = |rose: Since| rose.elapsed(at) > Damped::FORGET;
+        self.past.is_some_and(|past| past.flapping && !past.rose.is_some_and(is_forgiven))
     }
 
     /// What to add to the reason of that turn: `, held down for 60s: flapping`.
     pub(super) fn words(&self, was: Standing, now: Standing) -> String {
-        match self.flapping && is_fall(was, now) {
-            true => format!(", held down for {:?}: flapping", self.hold_down),
-            false => String::new(),
+        match self.past.filter(|past| past.flapping && is_fall(was, now)) {
+            Some(past) => format!(", held down for {:?}: flapping", past.hold_down),
+            None => String::new(),
         }
     }
 }
@@ -125,12 +127,12 @@ mod tests {
     /// Falls and rises as soon as it may, each fall so many seconds after the rise; the
     /// hold-downs in seconds.
     fn hold_downs(configured: u64, falls: &[u64]) -> Vec<u64> {
-        let mut damping = Damping::new(Some(Duration::from_secs(configured)));
+        let mut damping = Damping::new(Some(Duration::from_secs(configured)), None);
         let mut now = at(1_000);
         let mut fall = |after: &u64| {
             now = now.after(Duration::from_secs(*after));
             damping.fell(now);
-            let until = damping.until;
+            let until = damping.past().unwrap().until();
             assert!(!damping.may_rise(Moment(until.0 - 1)) && damping.may_rise(until));
             let held = until.since(now).as_secs();
             damping.rose(until);
@@ -150,16 +152,35 @@ mod tests {
 
     #[test]
     fn falling_further_holds_as_long_again() {
-        let mut damping = Damping::new(Some(Duration::from_secs(30)));
+        let mut damping = Damping::new(Some(Duration::from_secs(30)), None);
         damping.fell(at(0));
         damping.fell(at(20));
         assert_eq!(damping.held(at(20)), Some(at(50)));
         assert!(!damping.is_flapping(at(20)));
     }
 
+    /// Only what had elapsed goes from one process to the next, whose clock begins anew.
+    #[test]
+    fn what_is_saved_goes_on_with_what_is_left_and_off_takes_nothing_over() {
+        let resumed = |since: Since, then| Since::resumed(since.elapsed(then), at(0));
+        let mut damping = Damping::new(Some(Duration::from_secs(30)), None);
+        damping.fell(at(1_000));
+        damping.rose(at(1_030));
+        damping.fell(at(1_040));
+        let saved =
+            damping.past().map(|past| Damped { fell: resumed(past.fell, at(1_060)), ..past });
+        let mut again = Damping::new(Some(Duration::from_secs(30)), saved);
+        assert_eq!(again.held(at(39)), Some(at(40)));
+        assert!(again.may_rise(at(40)) && again.is_flapping(at(40)));
+        again.rose(at(40));
+        again.fell(at(41));
+        assert_eq!(again.held(at(41)), Some(at(161)), "it doubles from there");
+        assert!(Damping::new(None, saved).may_rise(at(0)));
+    }
+
     #[test]
     fn off_holds_nothing() {
-        let mut damping = Damping::new(None);
+        let mut damping = Damping::new(None, None);
         damping.fell(at(0));
         damping.rose(at(0));
         damping.fell(at(0));
@@ -168,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_target_flaps_until_it_was_up_for_ten_minutes() {
-        let mut damping = Damping::new(Some(Duration::from_secs(30)));
+        let mut damping = Damping::new(Some(Duration::from_secs(30)), None);
         damping.fell(at(0));
         damping.rose(at(30));
         damping.fell(at(40));

@@ -16,7 +16,7 @@ use super::{damping::Damping, ledger::Standpoint, probe::Outcome};
 use crate::{
     checkplan::{Check, Leaky},
     clock::{Dice, Moment, mix},
-    verdict::{Sight, Standing},
+    verdict::{Sight, Standing, Stood},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -111,19 +111,20 @@ impl Judge {
     /// A judge that knows nothing yet, or only how its target stood when that was `saved`: then
     /// results count as they would have then. The first probe is due at `first`; regular ones
     /// follow at the phase which `hash` (see [`stable_hash`]) gives over the interval.
-    pub fn new(check: Arc<Check>, hash: u64, first: Moment, saved: Option<Standing>) -> Self {
+    pub fn new(check: Arc<Check>, hash: u64, first: Moment, saved: Option<Stood>) -> Self {
         let interval = nanos(check.interval).max(1);
         // Between one nanosecond and one interval after the first, so the bound holds from it on.
         let gap = interval - (first.0.saturating_add(interval - hash % interval)) % interval;
+        let stood = saved.map(|saved| saved.standing);
         Judge {
-            level: match saved {
+            level: match stood {
                 Some(Standing::Up | Standing::Degraded) => Level::Up,
                 Some(Standing::Down) => Level::Down,
                 Some(Standing::Unknown | Standing::Drained) | None => Level::Unknown,
             },
-            is_slow: saved == Some(Standing::Degraded),
+            is_slow: stood == Some(Standing::Degraded),
             tally: Tally::default(),
-            damping: Damping::new(check.hold_down),
+            damping: Damping::new(check.hold_down, saved.and_then(|saved| saved.damped)),
             first_failure: None,
             is_told: false,
             voids: 0,
@@ -163,6 +164,7 @@ impl Judge {
             successes: self.tally.successes,
             held_until: self.damping.held(at).filter(|_| is_low),
             flapping: self.damping.is_flapping(at),
+            damped: self.damping.past(),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{judge::Change, latency::Histogram, probe::Outcome};
 use crate::{
     checkplan::{Mode, Target},
     clock::Moment,
-    verdict::{Sight, Standing},
+    verdict::{Damped, Sight, Standing, Stood},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -47,14 +47,16 @@ pub struct HealthReport {
     /// Of a target that is down: the deciding failure was itself an answer (a wrong status or
     /// body, a heartbeat that says so), so that it needs no witness.
     pub answered: bool,
+    /// What flap damping remembers of it.
+    pub damped: Option<Damped>,
 }
 
 impl HealthReport {
-    /// Whether it is news that no verdict on an endpoint tells: of a gate, or of a target that is
-    /// only observed. That a target is found to be up is none.
+    /// Whether it is news that nothing else tells: of a target that is only observed. That one is
+    /// found to be up is none.
     pub fn is_told_by_itself(&self) -> bool {
         let (from, to) = (self.was, self.sight.standing);
-        (self.gate || self.observe) && from != to && (from != Standing::Unknown || !to.is_up())
+        self.observe && from != to && (from != Standing::Unknown || !to.is_up())
     }
 
     /// What may act on answers, and the reason to show with it.
@@ -144,6 +146,7 @@ pub(super) struct Standpoint {
     pub successes: u32,
     pub held_until: Option<Moment>,
     pub flapping: bool,
+    pub damped: Option<Damped>,
 }
 
 /// The checker itself is in trouble: the last probes of some targets were void.
@@ -167,7 +170,7 @@ struct Known {
 
 impl Entry {
     /// Nothing known of `target`, or only how it stood when that was `saved`.
-    pub(super) fn new(target: &Target, saved: Option<Standing>, now: Moment) -> Self {
+    pub(super) fn new(target: &Target, saved: Option<Stood>, now: Moment) -> Self {
         let observe = target.check.mode == Mode::Observe;
         let mut state = TargetState {
             key: Arc::clone(&target.key),
@@ -188,7 +191,7 @@ impl Entry {
             latency: Histogram::default(),
             errors: Vec::new(),
         };
-        let last = saved.map(|standing| {
+        let last = saved.map(|Stood { standing, damped }| {
             state.sight = Sight { standing, failing: standing == Standing::Down };
             state.reason = "as it stood before the restart".into();
             HealthReport {
@@ -203,6 +206,7 @@ impl Entry {
                 observe,
                 first_failure: None,
                 answered: false,
+                damped,
             }
         });
         Entry(Mutex::new(Known { state, last }))
@@ -255,6 +259,7 @@ impl Entry {
             observe: state.observe,
             first_failure: change.first_failure,
             answered: change.answered,
+            damped: standpoint.damped,
         };
         known.last = Some(report.clone());
         Some(report)
@@ -305,12 +310,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gates_and_observed_targets_are_told_of_when_they_turn() {
+    fn observed_targets_are_told_of_when_they_turn() {
         use Standing::{Down, Unknown, Up};
-        let report = |gate, observe, was, standing| HealthReport {
+        let report = |observe, was, standing| HealthReport {
             key: "k".into(),
-            label: "check:k".into(),
-            gate,
+            label: "z/p/e".into(),
+            gate: false,
             was,
             sight: Sight { standing, failing: false },
             reason: "".into(),
@@ -319,20 +324,17 @@ mod tests {
             observe,
             first_failure: None,
             answered: false,
+            damped: None,
         };
-        for (gate, observe, was, now, told) in [
-            (true, false, Up, Down, true),
-            (false, true, Down, Up, true),
-            (true, false, Unknown, Down, true),
-            (true, false, Unknown, Up, false),
-            (true, true, Up, Up, false),
-            (false, false, Up, Down, false),
+        for (observe, was, now, told) in [
+            (true, Up, Down, true),
+            (true, Down, Up, true),
+            (true, Unknown, Down, true),
+            (true, Unknown, Up, false),
+            (true, Up, Up, false),
+            (false, Up, Down, false),
         ] {
-            assert_eq!(
-                report(gate, observe, was, now).is_told_by_itself(),
-                told,
-                "{was:?} {now:?}"
-            );
+            assert_eq!(report(observe, was, now).is_told_by_itself(), told, "{was:?} {now:?}");
         }
     }
 

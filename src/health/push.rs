@@ -14,7 +14,7 @@ use super::{
 use crate::{
     checkplan::{Check, CheckKind, LAST_LOOK},
     clock::Moment,
-    verdict::{Sight, Standing},
+    verdict::{Sight, Standing, Stood},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -73,14 +73,14 @@ pub(super) struct Heartbeats {
 
 impl Heartbeats {
     /// Waits for the first one from `awake` on; until then its target stands as `saved`.
-    pub(super) fn new(check: Arc<Check>, awake: Moment, saved: Option<Standing>) -> Self {
+    pub(super) fn new(check: Arc<Check>, awake: Moment, saved: Option<Stood>) -> Self {
         Heartbeats {
-            standing: saved.unwrap_or_default(),
+            standing: saved.map(|saved| saved.standing).unwrap_or_default(),
             in_row: 0,
             counted: Moment::default(),
             last: awake,
             asked: None,
-            damping: Damping::new(check.hold_down),
+            damping: Damping::new(check.hold_down, saved.and_then(|saved| saved.damped)),
             is_told: false,
             check,
         }
@@ -116,6 +116,7 @@ impl Heartbeats {
             successes: self.in_row,
             held_until: self.damping.held(at).filter(|_| is_low),
             flapping: self.damping.is_flapping(at),
+            damped: self.damping.past(),
         }
     }
 
@@ -205,7 +206,7 @@ pub(super) struct Pushed {
 impl Pushed {
     pub(super) fn new(
         check: Arc<Check>,
-        saved: Option<Standing>,
+        saved: Option<Stood>,
         entry: Arc<Entry>,
         shared: Arc<Shared>,
     ) -> Self {

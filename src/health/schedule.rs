@@ -18,7 +18,7 @@ use super::{
 use crate::{
     checkplan::{CheckPlan, ProbeAddress, Target, Token},
     clock::{Clock, Moment},
-    verdict::Standing,
+    verdict::{Standing, Stood},
 };
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -171,7 +171,7 @@ impl Checker {
     /// phase and verdict, and get no extra probe; new ones are probed within 200 ms. Of these
     /// `saved` is asked how they stood before a restart: whoever is known counts on from there
     /// and says so at once ([`Self::current`]), and the first round does not wait for it.
-    pub fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Standing>) {
+    pub fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Stood>) {
         self.shared.deny.store(Arc::new(plan.deny.clone()));
         let mut watched = self.lock();
         let mut after = HashMap::with_capacity(plan.targets.len());
@@ -306,7 +306,7 @@ impl Checker {
         self.shared.witnesses.ask(&guards, &self.shared.clock, &self.runtime);
     }
 
-    fn watch(&self, target: &Target, first: Moment, saved: Option<Standing>) -> Live {
+    fn watch(&self, target: &Target, first: Moment, saved: Option<Stood>) -> Live {
         let shared = Arc::clone(&self.shared);
         let entry = Arc::new(Entry::new(target, saved, shared.clock.now()));
         let (way, task) = match target.address {
@@ -355,8 +355,8 @@ impl fmt::Debug for Checker {
 }
 
 /// What is known of how a target stood.
-fn known(saved: Option<Standing>) -> Option<Standing> {
-    saved.filter(|s| matches!(s, Standing::Up | Standing::Degraded | Standing::Down))
+fn known(saved: Option<Stood>) -> Option<Stood> {
+    saved.filter(|s| matches!(s.standing, Standing::Up | Standing::Degraded | Standing::Down))
 }
 
 /// `count` moments from `now` on, evenly over at most `most`.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     checkplan::Target,
     clock::{Dice, Moment},
-    verdict::Standing,
+    verdict::Stood,
 };
 use std::{
     sync::{
@@ -65,7 +65,7 @@ impl Task {
     pub(super) fn new(
         target: &Target,
         (hash, first): (u64, Moment),
-        saved: Option<Standing>,
+        saved: Option<Stood>,
         entry: Arc<Entry>,
         nudge: Arc<Nudge>,
         shared: Arc<Shared>,

@@ -371,7 +371,7 @@ impl Control {
 
     /// Brings the World to what the hand decides now, and machines to what was ordered, in one
     /// publish.
-    pub(in crate::control) fn follow_hand(&mut self, events: Vec<EventKind>, orders: Orders) {
+    pub(in crate::control) fn follow_hand(&mut self, mut events: Vec<EventKind>, orders: Orders) {
         let now = self.clock.now();
         let before = std::mem::take(&mut self.operator.effect);
         self.operator.decide(now);
@@ -379,6 +379,9 @@ impl Control {
         if self.operator.freeze(self.pinned, now) {
             let hand = self.operator.hand.clone();
             self.keep_hand(&hand);
+        }
+        if was_pinned && !self.pinned {
+            events.extend(self.let_all_through());
         }
         self.hands = self.operator.said();
         let old = self.publisher.world();

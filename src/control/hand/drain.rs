@@ -8,7 +8,8 @@
 
 use super::{Action, Override};
 use crate::{
-    clock::Moment,
+    clock::{Moment, Since},
+    control::spelled,
     ids::{CounterSlot, PlanId, SlotId},
     policy::tree::{NodeIx, Tree},
     snapshot::{SlotAddress, Snapshot},
@@ -17,6 +18,7 @@ use crate::{
     wire::Name,
     world::World,
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 /// Beyond the TTL: clients and resolvers that keep answers a little longer than they may.
@@ -76,12 +78,23 @@ pub fn residual(elapsed: Duration, over: Duration, ttl: Duration, quiet: Option<
     }
 }
 
+/// What of a [`Watched`] outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::control) struct KeptDrain {
+    /// For how long no answer had named it.
+    quiet_ms: u64,
+    /// Whether it was drained, which has been told.
+    drained: bool,
+}
+
 /// One drain that is watched.
 #[derive(Debug)]
 pub(super) struct Watched {
     part: Part,
     /// Since when no answer names it.
-    quiet: Option<Moment>,
+    quiet: Option<Since>,
+    /// It was drained before a restart, which has been told.
+    was_drained: bool,
     /// The World that was looked at last, and what it answers.
     looked: Option<(u64, Vec<(PlanId, f64)>)>,
     counted: Option<(Moment, u64, u64)>,
@@ -109,7 +122,30 @@ impl Watched {
     pub(super) fn new(one: &Override, snapshot: &Arc<Snapshot>) -> Watched {
         let part = Part::of(one, snapshot);
         let (quiet, looked, counted, observed) = (None, None, None, None);
-        Watched { part, quiet, looked, counted, observed, progress: None }
+        Watched { part, quiet, was_drained: false, looked, counted, observed, progress: None }
+    }
+
+    /// The same, going on where a process before left it.
+    pub(super) fn resumed(self, kept: &KeptDrain, now: Moment) -> Watched {
+        let quiet = Since::resumed(Duration::from_millis(kept.quiet_ms), now);
+        Watched { quiet: Some(quiet), was_drained: kept.drained, ..self }
+    }
+
+    /// What is to outlive the process, once no answer names it. No more than is asked for: what
+    /// is drained stays as it was written.
+    pub(super) fn kept(&self, now: Moment) -> Option<KeptDrain> {
+        let quiet = self.quiet?.elapsed(now).min(self.part.ttl + GRACE);
+        let is_drained = |progress: &Progress| progress.state == DrainStage::Drained;
+        let drained = self.progress.as_ref().is_some_and(is_drained);
+        Some(KeptDrain { quiet_ms: spelled::millis(quiet), drained })
+    }
+
+    /// How it stands, if that is not what has been told.
+    pub(super) fn news(&mut self, told: Option<&DrainStage>) -> Option<&DrainStage> {
+        let was_drained = std::mem::take(&mut self.was_drained);
+        let state = &self.progress.as_ref()?.state;
+        let is_told = told == Some(state) || (was_drained && *state == DrainStage::Drained);
+        (!is_told).then_some(state)
     }
 
     /// Looks at the World in force; the plans that still answer it.
@@ -139,8 +175,8 @@ impl Watched {
         self.count(telemetry, now);
         let answered = self.looked.iter().flat_map(|(_, answered)| answered);
         let answered: Vec<(PlanId, f64)> = answered.copied().collect();
-        self.quiet = answered.is_empty().then(|| self.quiet.unwrap_or(now));
-        let quiet = self.quiet.map(|since| now.since(since));
+        self.quiet = answered.is_empty().then(|| self.quiet.unwrap_or(Since::starting(now)));
+        let quiet = self.quiet.map(|since| since.elapsed(now));
         let is_observed = self.observed.is_some_and(|share| share >= NOTHING);
         let is_past = quiet.is_some_and(|quiet| quiet >= self.part.ttl + GRACE);
         self.progress = Some(Progress {

@@ -3,16 +3,14 @@
 //! Overrides are looked at in the order they began; for each slot, failover and weight the last
 //! one that matches wins. Whoever loses something to another is hidden by it there, and
 //! that is told: an operator who forces one endpoint up and then drains its region has to know.
-//! A drain that takes over from another of the same length, or from one by which everybody has
-//! left, goes on where that got to; one with a pace of its own starts by that.
+//! A drain that takes over from another goes on where that got to, at its own pace.
 
 use super::{Action, ForceTo, Hand, Override, Target, weights};
 use crate::{
     clock::{Moment, Since},
     ids::{FailoverId, RecordId, SlotId},
-    policy::{RampKind, tree::NodeIx},
+    policy::tree::NodeIx,
     snapshot::Snapshot,
-    steering::RampState,
     verdict::{Sight, Standing},
 };
 use std::{
@@ -71,20 +69,6 @@ pub struct FailoverHand {
     pub prefer: Option<(u8, u64)>,
     /// The override that keeps it where it stands.
     pub held: Option<u64>,
-}
-
-impl SlotIs {
-    const fn is_drained(self) -> bool {
-        matches!(self, SlotIs::Drained { .. })
-    }
-
-    /// How long the clients of a drain may take.
-    const fn over(self) -> Option<Duration> {
-        match self {
-            SlotIs::Drained { over, .. } => over,
-            SlotIs::Up | SlotIs::Down => None,
-        }
-    }
 }
 
 impl SlotHand {
@@ -169,25 +153,38 @@ impl Merge {
     fn slots(&mut self, by: u64, target: &Target, is: SlotIs, snapshot: &Snapshot) {
         for slot in target.slots(snapshot) {
             let before = self.effect.slots.get(&slot).copied();
-            let goes_on = before.map(|before| before.is).filter(|before| {
-                let same = before.over() == is.over();
-                is.is_drained()
-                    && before.is_drained()
-                    && (same || self.has_left(*before, slot, snapshot))
-            });
-            self.effect.slots.insert(slot, SlotHand { is: goes_on.unwrap_or(is), by });
+            let is = match before.map(|before| before.is) {
+                Some(before) => self.taken_over(before, is, slot, snapshot),
+                None => is,
+            };
+            self.effect.slots.insert(slot, SlotHand { is, by });
             if let Some(before) = before {
                 self.hide(by, before.by);
             }
         }
     }
 
-    /// Whether all clients have left `slot` by a drain: one that takes over brings nobody back.
-    fn has_left(&self, drain: SlotIs, slot: SlotId, snapshot: &Snapshot) -> bool {
-        let SlotIs::Drained { since, over } = drain else { return false };
-        let ramp = RampState { slot, kind: RampKind::Leaving, since, over };
-        let mut plans = snapshot.plans_of_slot[slot.index()].iter();
-        plans.all(|plan| ramp.share(snapshot.plan(*plan), self.now).is_none())
+    /// `is`, after `before`: the share of clients that had left when it began has left. A drain
+    /// without a time of its own takes as long as the slowest ramp that leads away from `slot`.
+    fn taken_over(&self, before: SlotIs, is: SlotIs, slot: SlotId, snapshot: &Snapshot) -> SlotIs {
+        let (SlotIs::Drained { since: first, over: old }, SlotIs::Drained { since, over }) =
+            (before, is)
+        else {
+            return is;
+        };
+        let plans = snapshot.plans_of_slot[slot.index()].iter();
+        let own = plans.filter_map(|plan| snapshot.plan(*plan).ramp).map(|ramp| ramp.over).max();
+        let took = |over: Option<Duration>| over.or(own).unwrap_or_default().as_nanos();
+        // Under a pin both stand still, so that this is always the same.
+        let had = first.elapsed(self.now).saturating_sub(since.elapsed(self.now)).as_nanos();
+        match (had.min(took(old)) * took(over)).checked_div(took(old)) {
+            Some(had) => {
+                let had = Duration::from_nanos(u64::try_from(had).unwrap_or(u64::MAX));
+                SlotIs::Drained { since: since.earlier(had), over }
+            }
+            // All of them left at once.
+            None => before,
+        }
     }
 
     fn weight(

@@ -2,26 +2,76 @@
 //! it.
 //!
 //! Each override is kept by itself, so that one of a newer version, which this one cannot read,
-//! costs no other. Proposals and what `wait` rules remember are not kept: both are about people
-//! at work now, and a restart ends no change that took effect.
+//! costs no other. Proposals, which last an hour, stand together in a note; one that cannot be read
+//! is made again. What `wait` rules remember is not kept: a restart ends no change that took effect.
 
-use super::{Action, ForceTo, Hand, Now, Override, Stage};
+use super::{
+    Action, Command, ForceTo, Hand, Now, Override, Proposal, Stage, Wish, command::Begins,
+};
 use crate::{clock::Since, units::Weight};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The last numbers given out: none is given out twice, over restarts too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptNumbers {
-    /// Of overrides and proposals.
+/// What is kept of the hand beside its overrides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KeptNote {
+    /// The last number given out, of overrides and proposals: none is given out twice, over
+    /// restarts too.
     pub id: u64,
-    /// Of turns.
+    /// The last turn given out.
     pub turn: u64,
+    /// What waits for a second person: each a [`KeptProposal`].
+    #[serde(default)]
+    pub proposals: Vec<Value>,
+}
+
+/// A [`Proposal`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptProposal {
+    id: u64,
+    wish: KeptWish,
+    who: String,
+    reason: Option<String>,
+    begins: Option<KeptBegins>,
+    lasts_ms: Option<u64>,
+    even_if_unknown: bool,
+    rules: Vec<String>,
+    made_ms: u64,
+    /// When this was written, in milliseconds since 1970, and how long it had left then.
+    written_ms: u64,
+    remaining_ms: u64,
+}
+
+/// A [`Begins`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KeptBegins {
+    AfterMs(u64),
+    AtMs(u64),
+}
+
+/// A [`Wish`] that may have to wait for a second person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+enum KeptWish {
+    Drain { target: String, over_ms: Option<u64> },
+    Undrain { target: String },
+    Force { target: String, up: Option<bool> },
+    Weight { target: String, member: Option<String>, weight: Option<u32> },
+    Failover { target: String, to: String },
+    Failback { target: String },
+    Approve { target: String },
+    Reject { target: String },
+    Hold { target: String },
+    Unhold { target: String },
+    Pin,
+    Unpin { target: Option<String> },
+    ConfirmFalls,
 }
 
 /// What became of overrides that a process before had kept.
@@ -115,14 +165,16 @@ impl Hand {
         self.overrides.iter().map(|one| KeptOverride::of(one, now)).collect()
     }
 
-    /// The numbers that are to outlive it.
-    pub fn numbers(&self) -> KeptNumbers {
-        KeptNumbers { id: self.last_id, turn: self.last_turn }
+    /// What else is to outlive it.
+    pub fn note(&self, now: Now) -> KeptNote {
+        let proposals = self.proposals.iter().filter_map(|one| KeptProposal::of(one, now));
+        let proposals = proposals.filter_map(|one| serde_json::to_value(one).ok()).collect();
+        KeptNote { id: self.last_id, turn: self.last_turn, proposals }
     }
 
     /// The hand that was `kept` by a process before: drains went on meanwhile, what ran out has,
     /// and what was to begin is due.
-    pub fn restored(numbers: KeptNumbers, kept: &BTreeMap<u64, Value>, now: Now) -> Restored {
+    pub fn restored(note: &KeptNote, kept: &BTreeMap<u64, Value>, now: Now) -> Restored {
         let (mut hand, mut unread) = (Hand::default(), Vec::new());
         for (id, value) in kept {
             let read: Option<KeptOverride> = serde_json::from_value(value.clone()).ok();
@@ -132,8 +184,11 @@ impl Hand {
             }
         }
         let turns = hand.overrides.iter().filter_map(|one| one.turn(now.at));
-        hand.last_turn = turns.chain([numbers.turn]).max().unwrap_or(0);
-        hand.last_id = kept.keys().copied().chain([numbers.id]).max().unwrap_or(0);
+        hand.last_turn = turns.chain([note.turn]).max().unwrap_or(0);
+        hand.last_id = kept.keys().copied().chain([note.id]).max().unwrap_or(0);
+        let read = |one: &Value| serde_json::from_value::<KeptProposal>(one.clone()).ok();
+        let proposals = note.proposals.iter().filter_map(|one| read(one)?.restored(now));
+        hand.proposals = proposals.collect();
         let ended = hand.expire(now.at);
         Restored { hand, ended, unread }
     }
@@ -152,8 +207,8 @@ impl KeptOverride {
             action: KeptAction::of(&one.action),
             who: one.who.to_string(),
             reason: one.reason.as_deref().map(str::to_owned),
-            made_ms: ms(one.made.duration_since(UNIX_EPOCH).unwrap_or_default()),
-            written_ms: ms(now.wall.duration_since(UNIX_EPOCH).unwrap_or_default()),
+            made_ms: wall_ms(one.made),
+            written_ms: wall_ms(now.wall),
             turn,
             refused,
             elapsed_ms: ms(one.ran.elapsed(now.at)),
@@ -165,8 +220,7 @@ impl KeptOverride {
     }
 
     fn restored(&self, now: Now) -> Option<Override> {
-        let written = UNIX_EPOCH + Duration::from_millis(self.written_ms);
-        let away = now.wall.duration_since(written).unwrap_or_default();
+        let away = away(self.written_ms, now);
         let starts_in = Duration::from_millis(self.starts_in_ms);
         let elapsed = Duration::from_millis(self.elapsed_ms);
         let begins = now.at.after(starts_in.saturating_sub(away));
@@ -195,6 +249,111 @@ impl KeptOverride {
             ran: if self.stopped { ran.paused(now.at) } else { ran },
             until: rest.map(|rest| now.at.after(rest.saturating_sub(away))),
             break_glass: self.break_glass,
+        })
+    }
+}
+
+impl KeptProposal {
+    /// Nothing for what needs no second person.
+    fn of(one: &Proposal, now: Now) -> Option<KeptProposal> {
+        let Command { wish, who, reason, begins, lasts, even_if_unknown, .. } = &one.command;
+        Some(KeptProposal {
+            id: one.id,
+            wish: KeptWish::of(wish)?,
+            who: who.to_string(),
+            reason: reason.as_deref().map(str::to_owned),
+            begins: begins.map(|begins| match begins {
+                Begins::After(wait) => KeptBegins::AfterMs(ms(wait)),
+                Begins::At(at) => KeptBegins::AtMs(wall_ms(at)),
+            }),
+            lasts_ms: lasts.map(ms),
+            even_if_unknown: *even_if_unknown,
+            rules: one.rules.iter().map(ToString::to_string).collect(),
+            made_ms: wall_ms(one.made),
+            written_ms: wall_ms(now.wall),
+            remaining_ms: ms(one.expires.since(now.at)),
+        })
+    }
+
+    /// Nothing for what says what no operator could.
+    fn restored(self, now: Now) -> Option<Proposal> {
+        let left = Duration::from_millis(self.remaining_ms);
+        let left = left.checked_sub(away(self.written_ms, now)).filter(|left| !left.is_zero())?;
+        Some(Proposal {
+            id: self.id,
+            command: Command {
+                wish: self.wish.restored()?,
+                who: self.who.into(),
+                reason: self.reason.map(Arc::from),
+                begins: self.begins.map(|begins| match begins {
+                    KeptBegins::AfterMs(wait) => Begins::After(Duration::from_millis(wait)),
+                    KeptBegins::AtMs(at) => Begins::At(UNIX_EPOCH + Duration::from_millis(at)),
+                }),
+                lasts: self.lasts_ms.map(Duration::from_millis),
+                break_glass: false,
+                dry_run: false,
+                even_if_unknown: self.even_if_unknown,
+            },
+            rules: self.rules.into_iter().map(Arc::from).collect(),
+            made: UNIX_EPOCH + Duration::from_millis(self.made_ms),
+            expires: now.at.after(left),
+        })
+    }
+}
+
+impl KeptWish {
+    fn of(wish: &Wish) -> Option<KeptWish> {
+        Some(match wish.clone() {
+            Wish::Drain { target, over } => KeptWish::Drain { target, over_ms: over.map(ms) },
+            Wish::Undrain { target } => KeptWish::Undrain { target },
+            Wish::Force { target, to } => {
+                KeptWish::Force { target, up: to.map(|to| to == ForceTo::Up) }
+            }
+            Wish::Weight { target, member, weight } => KeptWish::Weight {
+                target,
+                member: member.as_deref().map(str::to_owned),
+                weight: weight.map(Weight::get),
+            },
+            Wish::Failover { target, to } => KeptWish::Failover { target, to: to.to_string() },
+            Wish::Failback { target } => KeptWish::Failback { target },
+            Wish::Approve { target } => KeptWish::Approve { target },
+            Wish::Reject { target } => KeptWish::Reject { target },
+            Wish::Hold { target } => KeptWish::Hold { target },
+            Wish::Unhold { target } => KeptWish::Unhold { target },
+            Wish::Pin => KeptWish::Pin,
+            Wish::Unpin { target } => KeptWish::Unpin { target },
+            Wish::ConfirmFalls => KeptWish::ConfirmFalls,
+            Wish::Confirm { .. } => return None,
+        })
+    }
+
+    fn restored(self) -> Option<Wish> {
+        Some(match self {
+            KeptWish::Drain { target, over_ms } => {
+                Wish::Drain { target, over: over_ms.map(Duration::from_millis) }
+            }
+            KeptWish::Undrain { target } => Wish::Undrain { target },
+            KeptWish::Force { target, up } => {
+                let to = up.map(|up| if up { ForceTo::Up } else { ForceTo::Down });
+                Wish::Force { target, to }
+            }
+            KeptWish::Weight { target, member, weight } => Wish::Weight {
+                target,
+                member: member.map(Arc::from),
+                weight: match weight {
+                    Some(weight) => Some(Weight::new(weight)?),
+                    None => None,
+                },
+            },
+            KeptWish::Failover { target, to } => Wish::Failover { target, to: to.into() },
+            KeptWish::Failback { target } => Wish::Failback { target },
+            KeptWish::Approve { target } => Wish::Approve { target },
+            KeptWish::Reject { target } => Wish::Reject { target },
+            KeptWish::Hold { target } => Wish::Hold { target },
+            KeptWish::Unhold { target } => Wish::Unhold { target },
+            KeptWish::Pin => Wish::Pin,
+            KeptWish::Unpin { target } => Wish::Unpin { target },
+            KeptWish::ConfirmFalls => Wish::ConfirmFalls,
         })
     }
 }
@@ -230,6 +389,16 @@ impl KeptAction {
             KeptAction::Pin => Action::Pin,
         })
     }
+}
+
+/// How long no server ran, by the clock on the wall.
+fn away(written_ms: u64, now: Now) -> Duration {
+    let written = UNIX_EPOCH + Duration::from_millis(written_ms);
+    now.wall.duration_since(written).unwrap_or_default()
+}
+
+fn wall_ms(at: SystemTime) -> u64 {
+    ms(at.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Whole milliseconds, rounded up, so that nothing ends early.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock::Moment,
     ids::{PlanId, SlotId},
+    units::Share,
     verdict::Standing,
 };
 use std::time::Duration;
@@ -109,7 +110,7 @@ fn the_last_to_begin_wins_and_whoever_speaks_before_that_is_told() {
     let hand = bench.control.hand().load().hand.clone();
     let rows = hand.kept(at(0)).into_iter();
     let rows = rows.map(|one| (one.id, serde_json::to_value(one).unwrap())).collect();
-    let back = Hand::restored(hand.numbers(), &rows, at(0)).hand;
+    let back = Hand::restored(&hand.note(at(0)), &rows, at(0)).hand;
     let files = bench.control.world().snapshot.clone();
     assert_eq!(back.effect(&files, at(0).at).hidden_by(1), [2]);
 }
@@ -120,8 +121,10 @@ fn a_drain_that_takes_over_brings_nobody_back() {
         // Everybody has left by the first, whatever the next one's pace.
         ("drain pool:stable --over 60s", "drain region:us --over 30s", false),
         ("drain pool:stable", "drain region:us --over 30s", false),
-        // The same pace goes on.
+        // What has left has left, whatever the next one's pace.
         ("drain pool:stable --over 2m", "drain region:us --over 2m", true),
+        ("drain pool:stable --over 2m", "drain region:us --over 4m", true),
+        ("drain pool:stable --over 4m", "drain region:us --over 2m", true),
     ] {
         let mut bench = pair("");
         bench.tell(first).unwrap();
@@ -136,6 +139,30 @@ fn a_drain_that_takes_over_brings_nobody_back() {
         bench.tell(next).unwrap();
         assert_eq!(left(&bench), before, "{next}");
     }
+}
+
+#[test]
+fn a_drain_that_takes_over_goes_on_at_its_own_pace_and_stands_still_under_a_pin() {
+    let mut bench = pair("");
+    let left = |bench: &Bench| {
+        let world = bench.control.world();
+        let ramp = world.state.ramp(SlotId(0)).unwrap();
+        ramp.share(world.snapshot.plan(PlanId(0)), world.state.now).map(|ramp| ramp.share)
+    };
+    let share = |percent: u32| Some(Share::from_fraction(f64::from(percent) / 100.0));
+    bench.tell("drain pool:stable --over 100s").unwrap();
+    bench.pass(40);
+    bench.tell("drain region:us --over 200s").unwrap();
+    bench.pass(60);
+    assert_eq!(left(&bench), share(30));
+    bench.tell("pin").unwrap();
+    bench.pass(30);
+    assert_eq!(left(&bench), share(30));
+    bench.tell("unpin").unwrap();
+    bench.pass(20);
+    assert_eq!(left(&bench), share(20));
+    bench.pass(40);
+    assert_eq!(left(&bench), None);
 }
 
 const ONE_LEFT: &str =
@@ -271,7 +298,7 @@ fn what_happened_to_overrides_while_no_server_ran_is_told() {
     let rows = rows.map(|one| (one.id, serde_json::to_value(one).unwrap())).collect();
     let mut bench = Bench::over(&snapshot());
     let now = super::Now { at: Moment(1_000_000_000_000), ..at(600) };
-    bench.control.resume(Hand::restored(hand.numbers(), &rows, now));
+    bench.control.resume(Hand::restored(&hand.note(at(0)), &rows, now));
     bench.pass(1);
     assert_eq!(
         bench.happened(),

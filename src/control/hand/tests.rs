@@ -248,8 +248,8 @@ fn the_hand_outlives_the_process() {
     };
     // A new process: its clock begins at 0, and it was away for a minute.
     let later = |secs| super::Now { at: Moment(5), ..at(secs) };
-    let numbers = hand.numbers();
-    let back = |rows: &BTreeMap<u64, Value>, now| Hand::restored(numbers, rows, now);
+    let note = hand.note(at(60));
+    let back = |rows: &BTreeMap<u64, Value>, now| Hand::restored(&note, rows, now);
     let Restored { hand: mut again, ended, unread } = back(&kept(&hand), later(120));
     assert_eq!((ended.len(), unread.len()), (0, 0));
     let drain = &again.overrides()[0];
@@ -543,6 +543,51 @@ fn two_persons_means_two() {
     assert!(hand.load().hand.proposals().is_empty());
     bench.tell("weight record:g.example/www canary=70 --break-glass --reason now").unwrap();
     assert_eq!(hand.load().hand.overrides().len(), 2);
+}
+
+/// Whatever can wait for a second person waits on after a restart, for as long as it had left.
+#[test]
+fn what_waits_for_a_second_person_outlives_the_process() {
+    let every = "drain,undrain,force,weight,failover,failback,approve,hold,unhold,pin,unpin";
+    let verbs = every.split(',').map(|verb| format!("\"{verb}\"")).collect::<Vec<_>>().join(", ");
+    let rule = format!("[[safety]]\nname = \"two\"\ntwo_persons = [{verbs}]\n");
+    let files = compiled(&format!("{SERVER}{rule}"), &[ZONE]);
+    let mut hand = Hand::default();
+    for text in [
+        "drain region:us --over 5m --for 30m --reason x",
+        "undrain region:us",
+        "force endpoint:s1 down --at +10s",
+        "force endpoint:s1 auto",
+        "weight record:g.example/www canary=20",
+        "weight endpoint:s1 0",
+        "failover policy:pair --to stable",
+        "failback policy:pair",
+        "approve policy:pair",
+        "hold record:g.example/app",
+        "unhold record:g.example/app",
+        "pin",
+    ] {
+        // Whether there is anything to take away is asked when it is confirmed.
+        let Ok(planned) = hand.planned(&command(text), &files, at(0)) else { continue };
+        hand = planned.hand;
+    }
+    let waiting = hand.proposals().to_vec();
+    assert!(waiting.len() >= 7 && hand.overrides().is_empty(), "{waiting:?}");
+    let note = serde_json::to_value(hand.note(at(60))).unwrap();
+    let back = |secs| {
+        let note = serde_json::from_value(note.clone()).unwrap();
+        let now = super::Now { at: Moment(5), ..at(secs) };
+        (Hand::restored(&note, &BTreeMap::new(), now).hand, now)
+    };
+    let (mut again, now) = back(600);
+    for (was, is) in waiting.iter().zip(again.proposals()) {
+        assert_eq!(is.expires.since(now.at), Duration::from_secs(3_000));
+        assert_eq!(*is, super::Proposal { expires: is.expires, ..was.clone() });
+    }
+    assert_eq!(again.proposals().len(), waiting.len());
+    assert_eq!(again.told("confirm 1 --as bo", &files, now).made, Some(1));
+    assert_eq!(again.overrides()[0].who, "ana, confirmed by bo".into());
+    assert!(back(3_600).0.proposals().is_empty(), "its hour is over");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     Action, Override, SlotIs,
-    drain::{DrainStage, KeptBy, Watched, is_below},
+    drain::{DrainStage, KeptBy, KeptDrain, Watched, is_below},
     tell,
 };
 use crate::{
@@ -19,6 +19,24 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(in crate::control) struct Drains {
     watched: BTreeMap<u64, Watched>,
+    /// How far those of the process before had come that were not looked at yet.
+    inherited: KeptDrains,
+}
+
+/// What of drains outlives the process, by their number.
+pub(in crate::control) type KeptDrains = BTreeMap<u64, KeptDrain>;
+
+impl Drains {
+    /// Drains that go on where a process before left them.
+    pub fn inheriting(inherited: KeptDrains) -> Drains {
+        Drains { watched: BTreeMap::new(), inherited }
+    }
+
+    /// What is to outlive the process.
+    pub fn kept(&self, now: Moment) -> KeptDrains {
+        let kept = self.watched.iter().filter_map(|(id, one)| Some((*id, one.kept(now)?)));
+        self.inherited.iter().map(|(id, kept)| (*id, *kept)).chain(kept).collect()
+    }
 }
 
 impl Control {
@@ -33,16 +51,20 @@ impl Control {
         let active = self.operator.hand().overrides().iter().filter(is_drain);
         let (mut watched, mut events) = (BTreeMap::new(), Vec::new());
         for one in active {
-            let mut drain =
-                before.remove(&one.id).unwrap_or_else(|| Watched::new(one, &world.snapshot));
+            let mut drain = before.remove(&one.id).unwrap_or_else(|| {
+                let drain = Watched::new(one, &world.snapshot);
+                match self.drains.inherited.remove(&one.id) {
+                    Some(kept) => drain.resumed(&kept, now),
+                    None => drain,
+                }
+            });
             let told = drain.progress.take().map(|progress| progress.state);
             let plans = drain.look(one, &world, self.traffic.telemetry(), now);
             let kept = self.kept_by(one, &drain, &plans, &world, now);
             if let (Some(progress), Some(kept)) = (&mut drain.progress, kept) {
                 progress.state = DrainStage::Answered(kept);
             }
-            let state = drain.progress.as_ref().map(|progress| &progress.state);
-            if let Some(state) = state.filter(|state| told.as_ref() != Some(*state)) {
+            if let Some(state) = drain.news(told.as_ref()) {
                 events.extend(news(one, state));
             }
             watched.insert(one.id, drain);
@@ -50,6 +72,10 @@ impl Control {
         let progress = watched.iter().filter_map(|(id, one)| Some((*id, one.progress.clone()?)));
         self.operator.show_drains(progress.collect());
         self.drains.watched = watched;
+        // Others are written with all that time changes.
+        if !events.is_empty() {
+            self.keep_drains();
+        }
         self.write(world.swap, events);
     }
 

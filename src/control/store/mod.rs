@@ -38,14 +38,17 @@ pub use database::RedbStore;
 pub use keeper::{Keeper, StoreHealth};
 
 use super::{event::Event, spelled};
-use crate::verdict::Standing;
+use crate::{
+    clock::{Moment, Since},
+    verdict::{Damped, Standing},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// Events in the database: weeks of an ordinary server, about 50 MB at the most.
@@ -75,7 +78,7 @@ pub struct Saved {
 /// The last verdict on a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedTarget {
-    /// How it stood.
+    /// How probes, the breaker and a pin left it.
     #[serde(with = "spelled::standing")]
     pub standing: Standing,
     /// Whether its last probe failed.
@@ -85,6 +88,46 @@ pub struct SavedTarget {
     /// Since when, in milliseconds since 1970.
     #[serde(rename = "since_ms", with = "spelled::wall")]
     pub since: SystemTime,
+    /// What flap damping remembers of it.
+    #[serde(default)]
+    pub damped: Option<SavedDamped>,
+}
+
+/// A [`Damped`] by what had elapsed when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedDamped {
+    /// How long after its fall the target does not rise.
+    pub hold_down_ms: u64,
+    /// How long ago it fell.
+    pub fell_ms: u64,
+    /// How long ago it rose, unless it fell since.
+    pub rose_ms: Option<u64>,
+    /// It fell soon after it had risen.
+    pub flapping: bool,
+}
+
+impl SavedDamped {
+    /// `damped` as it is at `now`.
+    pub fn of(damped: &Damped, now: Moment) -> SavedDamped {
+        let ms = |since: Since| spelled::millis(since.elapsed(now));
+        SavedDamped {
+            hold_down_ms: spelled::millis(damped.hold_down),
+            fell_ms: ms(damped.fell),
+            rose_ms: damped.rose.map(ms),
+            flapping: damped.flapping,
+        }
+    }
+
+    /// What goes on from there at `now`.
+    pub fn resumed(self, now: Moment) -> Damped {
+        let since = |ms| Since::resumed(Duration::from_millis(ms), now);
+        Damped {
+            hold_down: Duration::from_millis(self.hold_down_ms),
+            fell: since(self.fell_ms),
+            rose: self.rose_ms.map(since),
+            flapping: self.flapping,
+        }
+    }
 }
 
 /// When a slot fell.
@@ -92,9 +135,6 @@ pub struct SavedTarget {
 pub struct SavedSlot {
     /// The World in which it last fell; 0 if it never did.
     pub fell: u64,
-    /// How probes, the breaker and a pin left it; `unknown` where an older version wrote it.
-    #[serde(default, with = "spelled::standing")]
-    pub judged: Standing,
     /// Since when it stands as it does, in milliseconds since 1970.
     #[serde(rename = "since_ms", with = "spelled::wall")]
     pub since: SystemTime,

@@ -4,7 +4,7 @@
 //! only [`child`] to run, and kills it by its id.
 
 use super::{
-    Batch, Keeper, RedbStore, Saved, SavedSlot, SavedTarget, Store, StoreError, Write,
+    Batch, Keeper, RedbStore, Saved, SavedDamped, SavedSlot, SavedTarget, Store, StoreError, Write,
     database::{Format, Migration},
     keeper::{Desk, Pace},
     rows::{self, Shelf},
@@ -85,8 +85,14 @@ async fn what_was_kept_is_there_after_a_restart() {
         failing: true,
         reason: "refused 3/3".into(),
         since,
+        damped: Some(SavedDamped {
+            hold_down_ms: 60_000,
+            fell_ms: 5,
+            rose_ms: Some(3),
+            flapping: true,
+        }),
     };
-    let slot = SavedSlot { fell: 7, judged: Standing::Up, since };
+    let slot = SavedSlot { fell: 7, since };
     let [name, address] = ["z/a/1", "192.0.2.1"].map(Arc::<str>::from);
     keeper.write(vec![
         Write::Target { key: "t".into(), value: Some(target.clone()) },
@@ -336,7 +342,8 @@ async fn a_newer_minor_is_read_and_left_as_it_is_beside_what_changes() {
     let (keeper, ..) = with_format(dir.path(), newer);
     keeper.close().await.unwrap();
     let database = redb::Database::open(file(dir.path())).unwrap();
-    let text = r#"{"dream":1,"failing":false,"reason":"","since_ms":0,"standing":"up"}"#;
+    let text =
+        r#"{"damped":null,"dream":1,"failing":false,"reason":"","since_ms":0,"standing":"up"}"#;
     let transaction = database.begin_write().unwrap();
     transaction.open_table(DREAMS).unwrap().insert("a", "b").unwrap();
     let targets = TableDefinition::<&str, &str>::new("targets");
@@ -551,8 +558,9 @@ async fn opening_a_large_database_is_quick() {
     let (keeper, ..) = open(dir.path());
     for n in 0..10_000 {
         let (reason, since) = (format!("200 in {n} ms").into(), UNIX_EPOCH);
-        let target = SavedTarget { standing: Standing::Up, failing: false, reason, since };
-        let slot = SavedSlot { fell: n, judged: Standing::Up, since };
+        let target =
+            SavedTarget { standing: Standing::Up, failing: false, reason, since, damped: None };
+        let slot = SavedSlot { fell: n, since };
         let name = format!("gtm.example/pool-{n}/endpoint-{n}").into();
         let key = format!("192.0.2.1:{n} https /healthz").into();
         keeper.write(vec![

@@ -75,7 +75,7 @@ impl Bench {
 
 fn subject(key: &str) -> Subject {
     let group = key.split('/').next().unwrap().into();
-    Subject { key: key.into(), group, acts: true, can_be_asked: true }
+    Subject { key: key.into(), group, role: Role::Answered, can_be_asked: true }
 }
 
 fn keys(keys: &[Arc<str>]) -> Vec<&str> {
@@ -285,7 +285,7 @@ fn where_only_heartbeats_could_be_witnesses_they_are_waited_for() {
 
 #[test]
 fn what_is_only_observed_keeps_no_region_up_and_may_be_a_witness() {
-    let observed = Subject { acts: false, ..subject("b/2") };
+    let observed = Subject { role: Role::Observed, ..subject("b/2") };
     let subjects = [subject("a/1"), subject("b/1"), observed, subject("c/1")];
     let mut bench = Bench::with(subjects.into_iter(), Settings::default());
     assert_eq!(bench.fell("b/2", 1, 2), Step::default());
@@ -294,6 +294,47 @@ fn what_is_only_observed_keeps_no_region_up_and_may_be_a_witness() {
     let hold = Duration::from_secs(120);
     let step = bench.fell("b/1", 1_000, 3_001);
     assert_eq!(step.news, [News::Mass { lost: 2, groups: 3, hold }]);
+}
+
+fn gate(key: &str) -> Subject {
+    Subject { role: Role::Gate, ..subject(key) }
+}
+
+#[test]
+fn a_gate_falls_with_a_witness_is_held_while_we_are_cut_off_and_may_be_asked() {
+    let subjects = [subject("a/1"), gate("db/1"), gate("queue/1")];
+    let mut bench = Bench::with(subjects.into_iter(), Settings::default());
+    let step = bench.fell("db/1", 1_000, 3_000);
+    assert!(step.down.is_empty() && step.hasten.is_empty(), "{step:?}");
+    assert_eq!(keys(&step.ask), ["a/1", "queue/1"]);
+    assert_eq!(bench.pass(4_000).news, [News::CutOff { falls: 1 }]);
+    assert_eq!(bench.breaker.held_as("db/1"), Some(Held::CutOff));
+    bench.answer("a/1", 9_000);
+    assert_eq!(keys(&bench.step(9_000).hasten), ["db/1"]);
+    bench.fails_again("db/1", 9_001);
+    assert_eq!(keys(&bench.step(9_100).down), ["db/1"]);
+    // With one endpoint it is a gate that says whether we are cut off.
+    let step = bench.fell("a/1", 20_000, 21_000);
+    assert_eq!(keys(&step.ask), ["queue/1"]);
+    bench.answer("queue/1", 21_100);
+    assert_eq!(keys(&bench.step(21_100).down), ["a/1"]);
+}
+
+#[test]
+fn gates_neither_make_up_a_mass_failure_nor_are_held_by_one() {
+    let regions = ["a/1", "b/1", "c/1"].map(subject);
+    let gates = ["g/1", "h/1", "i/1", "j/1"].map(gate);
+    let mut bench = Bench::with(regions.into_iter().chain(gates), Settings::default());
+    bench.answer("c/1", 2_000);
+    bench.answer("a/1", 2_000);
+    for key in ["g/1", "h/1", "i/1"] {
+        assert_eq!(keys(&bench.fell(key, 1_000, 3_000).down), [key]);
+    }
+    assert_eq!(keys(&bench.fell("a/1", 1_000, 3_000).down), ["a/1"], "one region of three");
+    let hold = Duration::from_secs(120);
+    let step = bench.fell("b/1", 1_000, 3_001);
+    assert_eq!(step.news, [News::Mass { lost: 2, groups: 3, hold }]);
+    assert_eq!(keys(&bench.fell("j/1", 1_000, 3_002).down), ["j/1"]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn check(hold_down: Option<Duration>) -> Arc<Check> {
 /// Plays a script of `SECOND what`, where what is up, degraded, down or look; the changes as
 /// `SECOND standing: reason`.
 fn play(hold_down: Option<Duration>, saved: Option<Standing>, script: &str) -> Vec<String> {
+    let saved = saved.map(|standing| Stood { standing, damped: None });
     let mut heartbeats = Heartbeats::new(check(hold_down), Moment(0), saved);
     let changes = script.split(", ").filter_map(|step| {
         let (second, what) = step.split_once(' ').unwrap();
