@@ -147,7 +147,7 @@ fn check(program: Program, file: &Path) -> Option<bool> {
         Nsd => ("nsd-checkzone", &["example.test"]),
         Knot => ("kzonecheck", &["-o", "example.test"]),
         Bind => ("named-checkzone", &["-k", "ignore", "example.test"]),
-        Gdnsd => panic!("gdnsd checks no single zone"),
+        Program::Gdnsd => panic!("gdnsd checks no single zone"),
     };
     let output = Command::new(support::tool(tool)?).args(before).arg(file).output();
     Some(took(&output.unwrap()))
