@@ -4,7 +4,10 @@
 //! chance on the answer path. Both are injected, so that every answer and every change of
 //! state can be replayed in a test.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 /// A point in monotonic time: nanoseconds since the clock was made. Never goes back, knows no
 /// time zone and cannot be set by anyone (reliability H-10).
@@ -67,7 +70,7 @@ impl Since {
 pub trait Clock: Send + Sync {
     /// Monotonic time: for intervals, expiries and everything that decides.
     fn now(&self) -> Moment;
-    /// Wall-clock time: for display only.
+    /// Wall-clock time: for display, and for what is compared with other machines' (cookies).
     fn wall(&self) -> SystemTime;
 }
 
@@ -92,6 +95,46 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn wall(&self) -> SystemTime {
         SystemTime::now()
+    }
+}
+
+/// What both clocks say, read once for many packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Monotonic time.
+    pub now: Moment,
+    /// Seconds since 1970, wrapped at 2³²: as it stands in cookies, which are compared with other
+    /// servers' (RFC 9018 §4.3).
+    pub wall: u32,
+}
+
+/// Reads the clocks for a thread that needs the time all the time: the monotonic one at each
+/// call, the one on the wall once a second, because nothing here needs it finer.
+#[derive(Clone)]
+pub struct Timekeeper {
+    clock: Arc<dyn Clock>,
+    last: Reading,
+    wall_read: Option<Moment>,
+}
+
+impl Timekeeper {
+    /// A reader of `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Timekeeper {
+        Timekeeper { clock, last: Reading::default(), wall_read: None }
+    }
+
+    /// The time now.
+    #[inline]
+    pub fn read(&mut self) -> Reading {
+        const SECOND: Duration = Duration::from_secs(1);
+        self.last.now = self.clock.now();
+        if self.wall_read.is_none_or(|at| self.last.now.since(at) >= SECOND) {
+            self.wall_read = Some(self.last.now);
+            let since_1970 = self.clock.wall().duration_since(SystemTime::UNIX_EPOCH);
+            // A clock set before 1970 makes cookies nobody else takes; ours still do.
+            self.last.wall = since_1970.map_or(0, |since| since.as_secs() as u32);
+        }
+        self.last
     }
 }
 

@@ -75,7 +75,7 @@ fn compiled(
         last_good,
         locations: Some(&locations),
         serials: &HashMap::new(),
-        token: &|_| Err("there are no tokens here".into()),
+        secret: &|_| Err("there are no secrets here".into()),
         progress: &Progress::default(),
         counter: &mut counter,
     };

@@ -4,7 +4,7 @@
 //! it shows: names, labels and numbers come from `super::tally` and from who adds a metric.
 
 use super::counters::{Telemetry, Totals};
-use super::tally::{CloseReason, DropReason, Family, RCODES, Tally, Via};
+use super::tally::{CloseReason, CookieResult, DropReason, Family, RCODES, Tally, Via};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -252,7 +252,19 @@ fn messages(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result
         }
     })?;
     single(encoder, totals, Tally::Truncated, "dns_truncated", "Replies with TC set")?;
-    single(encoder, totals, Tally::Ecs, "dns_ecs", "Queries with an ECS option")
+    single(encoder, totals, Tally::Ecs, "dns_ecs", "Queries with an ECS option")?;
+    write(encoder, Kind::Counter, "dns_cookies", "Queries with a cookie", |samples| {
+        for &result in CookieResult::ALL {
+            let n = totals.of(Tally::Cookie(result));
+            samples.put(&[("result", result.label())], n as f64);
+        }
+    })?;
+    write(encoder, Kind::Counter, "dns_rrl", "Replies over the rate limit", |samples| {
+        let dropped = totals.of(Tally::Dropped(DropReason::RateLimited));
+        for (action, n) in [("drop", dropped), ("slip", totals.of(Tally::Slipped))] {
+            samples.put(&[("action", action)], n as f64);
+        }
+    })
 }
 
 fn losses(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {

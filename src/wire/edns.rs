@@ -1,8 +1,9 @@
-//! EDNS: what the OPT record of a query says (RFC 6891), and the network of the client which a
-//! resolver asks for (ECS, RFC 7871).
+//! EDNS: what the OPT record of a query says (RFC 6891): the network of the client which a
+//! resolver asks for (ECS, RFC 7871), its cookie (RFC 7873), whether it wants our name (NSID,
+//! RFC 5001).
 //!
-//! Reads and writes the options we know; all others are skipped. Must not know what an answer
-//! makes of the client's network: it is checked for form, kept, and echoed with a scope.
+//! Reads the options we know; all others are skipped. Must not know what an answer makes of
+//! them: they are checked for form and kept.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -32,6 +33,10 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// The network of the client behind the resolver, if the resolver told.
     pub ecs: Option<Ecs>,
+    /// The client's cookie.
+    pub cookie: Option<Cookie>,
+    /// Whether the client wants to know which server answers.
+    pub nsid: bool,
 }
 
 impl Edns {
@@ -44,23 +49,29 @@ impl Edns {
             version: (ttl >> 16) as u8,
             dnssec_ok: ttl & DNSSEC_OK != 0,
             ecs: None,
+            cookie: None,
+            nsid: false,
         }
     }
 
-    /// The client's network, if it is among the options; of several the first counts.
+    /// With what `options` say. Of several of one kind the first counts (RFC 7873 §5.2).
     #[inline]
-    pub(super) fn read_options(mut options: &[u8]) -> Result<Option<Ecs>, MalformedOption> {
-        let mut ecs = None;
+    pub(super) fn read_options(mut self, mut options: &[u8]) -> Result<Self, MalformedOption> {
         while !options.is_empty() {
             let ([c0, c1, l0, l1], rest) = options.split_first_chunk().ok_or(MalformedOption)?;
             let len = usize::from(u16::from_be_bytes([*l0, *l1]));
             let (data, rest) = rest.split_at_checked(len).ok_or(MalformedOption)?;
-            if OptionCode(u16::from_be_bytes([*c0, *c1])) == OptionCode::ECS && ecs.is_none() {
-                ecs = Some(Ecs::parse(data)?);
+            match OptionCode(u16::from_be_bytes([*c0, *c1])) {
+                OptionCode::ECS if self.ecs.is_none() => self.ecs = Some(Ecs::parse(data)?),
+                OptionCode::COOKIE if self.cookie.is_none() => {
+                    self.cookie = Some(Cookie::parse(data)?);
+                }
+                OptionCode::NSID => self.nsid = true,
+                _ => {}
             }
             options = rest;
         }
-        Ok(ecs)
+        Ok(self)
     }
 
     /// The TTL field of our own OPT record: version 0, DO as the client had it, all other
@@ -139,13 +150,87 @@ impl Ecs {
     }
 }
 
+/// A client's cookie, and the one a server gave it, if that came along (RFC 7873 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// What the client chose for us; echoed.
+    pub client: [u8; 8],
+    /// What it had from a server at this address. One of another length than ours is not ours:
+    /// it stands here as zeros, whose version 0 nobody makes (RFC 9018 §4.1).
+    pub server: Option<[u8; 16]>,
+}
+
+impl Cookie {
+    /// Checks the option's length: 8 bytes of the client's, then nothing or 8 to 32 of a
+    /// server's (RFC 7873 §5.2.2).
+    #[inline]
+    fn parse(option: &[u8]) -> Result<Self, MalformedOption> {
+        let (client, server) = option.split_first_chunk().ok_or(MalformedOption)?;
+        let server = match server.len() {
+            0 => None,
+            8..=32 => Some(server.try_into().unwrap_or([0; 16])),
+            _ => return Err(MalformedOption),
+        };
+        Ok(Cookie { client: *client, server })
+    }
+}
+
+/// Which server this is (RFC 5001 §2.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nsid(Box<[u8]>);
+
+impl Nsid {
+    /// The longest: enough for a host's name, short enough to fit beside any question and every
+    /// other option in the 512 bytes that a reply has at the least.
+    pub const MAX: usize = 128;
+
+    /// `bytes`, if they are not too many.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() <= Nsid::MAX).then(|| Nsid(bytes.into()))
+    }
+
+    /// As it is on the wire.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn read(options: &[u8]) -> Result<Edns, MalformedOption> {
+        Edns::from_fixed(1232, 0).read_options(options)
+    }
+
     fn ecs(data: &[u8]) -> Result<Option<Ecs>, MalformedOption> {
-        Edns::read_options(&[&[0, 8, 0, data.len() as u8], data].concat())
+        read(&[&[0, 8, 0, data.len() as u8], data].concat()).map(|edns| edns.ecs)
+    }
+
+    fn cookie(len: u8) -> Result<Option<Cookie>, MalformedOption> {
+        let data: Vec<u8> = (1..=len).collect();
+        read(&[&[0, 10, 0, len], &data[..]].concat()).map(|edns| edns.cookie)
+    }
+
+    #[test]
+    fn cookies_have_the_lengths_of_rfc_7873() {
+        for len in 0..=48 {
+            let well = matches!(len, 8 | 16..=40);
+            assert_eq!(cookie(len).is_ok(), well, "{len}");
+        }
+        let client = [1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(cookie(8), Ok(Some(Cookie { client, server: None })));
+        let server = std::array::from_fn(|i| 9 + i as u8);
+        assert_eq!(cookie(24), Ok(Some(Cookie { client, server: Some(server) })));
+        assert_eq!(cookie(40), Ok(Some(Cookie { client, server: Some([0; 16]) })));
+    }
+
+    #[test]
+    fn a_name_is_asked_for_by_the_option_alone() {
+        assert!(!read(&[]).unwrap().nsid);
+        assert!(read(&[0, 3, 0, 0]).unwrap().nsid);
     }
 
     #[test]
@@ -199,15 +284,15 @@ mod tests {
 
     #[test]
     fn unknown_options_are_skipped_and_overruns_refused() {
-        let unknown = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0, 0];
+        let unknown = [0, 99, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0, 0];
         let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
         let other = [0, 8, 0, 7, 0, 1, 24, 0, 198, 51, 100];
-        assert_eq!(Edns::read_options(&unknown), Ok(None));
-        let first = Edns::read_options(&subnet);
-        assert!(first.is_ok_and(|ecs| ecs.is_some()));
-        assert_eq!(Edns::read_options(&[&unknown[..], &subnet, &other].concat()), first);
+        assert_eq!(read(&unknown), Ok(Edns::from_fixed(1232, 0)));
+        let first = read(&subnet);
+        assert!(first.is_ok_and(|edns| edns.ecs.is_some()));
+        assert_eq!(read(&[&unknown[..], &subnet, &other].concat()), first);
         for cut in 1..subnet.len() {
-            assert_eq!(Edns::read_options(&subnet[..cut]), Err(MalformedOption), "{cut}");
+            assert_eq!(read(&subnet[..cut]), Err(MalformedOption), "{cut}");
         }
     }
 
@@ -227,7 +312,7 @@ mod tests {
 
         #[test]
         fn options_never_panic(options: Vec<u8>) {
-            let _ = Edns::read_options(&options);
+            let _ = read(&options);
         }
     }
 }

@@ -18,9 +18,9 @@ mod reply;
 pub(crate) mod testing;
 pub mod types;
 
-pub use edns::{Ecs, Edns, UDP_MAX, UDP_MIN};
+pub use edns::{Cookie, Ecs, Edns, Nsid, UDP_MAX, UDP_MIN};
 pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem};
 pub use qname::{QName, hash};
 pub use query::{Query, Reject};
 pub use rdata::{RdataProblem, Rdatas};
-pub use reply::{Full, Owner, Reply, Section, TCP_MAX};
+pub use reply::{Full, Options, Owner, Reply, Section, TCP_MAX};

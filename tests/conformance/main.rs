@@ -10,6 +10,7 @@
 mod desk;
 
 mod design;
+mod limits;
 mod rfc1034;
 mod rfc1035;
 mod rfc2181;
@@ -18,13 +19,17 @@ mod rfc3597;
 mod rfc4035;
 mod rfc4343;
 mod rfc4592;
+mod rfc4892;
+mod rfc5001;
 mod rfc6672;
 mod rfc6891;
 mod rfc7871;
+mod rfc7873;
 mod rfc8020;
 mod rfc8482;
 mod rfc8906;
 mod rfc8914;
+mod rfc9018;
 mod rfc9460;
 mod rfc9471;
 mod rfc9619;

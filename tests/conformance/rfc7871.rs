@@ -404,3 +404,21 @@ fn ipv4_inside_ipv6_is_the_same_client_and_the_scope_speaks_of_what_came() {
         assert_eq!(reply[2], format!("opt 1232 ecs={address}/{source}/{sticky}"));
     }
 }
+
+#[test]
+fn section_11_3_only_those_who_are_trusted_speak_for_others() {
+    let told = "[server]\necs = { trusted = ['192.0.2.0/24'] }";
+    check(
+        &mut Server::guarded(told, "www A 192.0.2.1"),
+        "
+        ? www.example A ecs=198.51.100.0/24 from=192.0.2.7
+          NOERROR aa
+          an www.example. 3600 A 192.0.2.1
+          opt 1232 ecs=198.51.100.0/24/0
+        ? www.example A ecs=198.51.100.0/24 from=203.0.113.7
+          NOERROR aa
+          an www.example. 3600 A 192.0.2.1
+          opt 1232
+        ",
+    );
+}

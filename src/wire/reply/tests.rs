@@ -23,7 +23,7 @@ fn reply_within(limit: usize, packet: &[u8], write: impl FnOnce(&mut Reply<'_>))
     let query = parse(packet);
     let mut buf = vec![0xee; 70_000];
     buf[..query.question_end()].copy_from_slice(&packet[..query.question_end()]);
-    let mut reply = Reply::begin(&mut buf, &query, limit);
+    let mut reply = Reply::begin(&mut buf, &query, limit, Options::default());
     write(&mut reply);
     let len = reply.finish();
     assert!(len <= limit);
