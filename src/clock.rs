@@ -163,3 +163,40 @@ pub const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    /// A clock whose wall is 100 s ahead, and how often that was looked at.
+    #[derive(Default)]
+    struct Fake {
+        millis: AtomicU64,
+        walls: AtomicU64,
+    }
+
+    impl Clock for Fake {
+        fn now(&self) -> Moment {
+            Moment(self.millis.load(Relaxed) * 1_000_000)
+        }
+        fn wall(&self) -> SystemTime {
+            self.walls.fetch_add(1, Relaxed);
+            SystemTime::UNIX_EPOCH + Duration::from_secs(100 + self.millis.load(Relaxed) / 1_000)
+        }
+    }
+
+    #[test]
+    fn the_clock_on_the_wall_is_read_once_a_second() {
+        let clock = Arc::new(Fake::default());
+        let mut keeper = Timekeeper::new(clock.clone());
+        for (millis, wall, looks) in
+            [(0, 100, 1), (999, 100, 1), (1_000, 101, 2), (1_999, 101, 2), (9_500, 109, 3)]
+        {
+            clock.millis.store(millis, Relaxed);
+            let now = Moment(millis * 1_000_000);
+            assert_eq!(keeper.read(), Reading { now, wall });
+            assert_eq!(clock.walls.load(Relaxed), looks, "{millis}");
+        }
+    }
+}

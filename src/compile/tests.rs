@@ -185,6 +185,21 @@ sticky gtm.example.com/beta: a client is a /24 or /48; up to 12.9 M entries in a
 }
 
 #[test]
+fn guards_that_cannot_stand_are_refused() {
+    let server = "[server]\ncookies = { secret_file = \"secrets/none\" }\n\
+                  [access]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.0/8\", \"10.0.0.0/16\"]\n";
+    assert_eq!(
+        lines(&Sources::in_memory([("tradewind.toml", server)])),
+        "\
+warning tradewind.toml:1:1: there is no zone in zones/: every query is refused
+tradewind.toml:2:27: secrets/none: there are no secrets here
+    = a secret of cookies is 32 hexadecimal digits on a line, such as `(umask 077; openssl rand -hex 16 > secrets/cookies)` makes; the first signs, all of them verify
+tradewind.toml:5:9: 10.0.0.0/8 is listed twice under [access]
+"
+    );
+}
+
+#[test]
 fn the_files_of_the_design_compile() {
     let server = format!("{SERVER}[defaults]\nttl = \"30s\"\n[rrl]\nper_second = 0\n");
     let sources = Sources::in_memory([

@@ -69,8 +69,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a reply, if it counts. Of one that is nobody's answer the absence of AA says
-    /// so: only a referral has NOERROR without it.
+    /// The kind of a reply, if it counts. NOERROR without AA is a referral, or a cookie by
+    /// itself, which is no better than one.
     #[inline]
     pub fn of(rcode: u8, authoritative: bool, len: usize, query_len: usize) -> Option<Kind> {
         match rcode {

@@ -323,6 +323,9 @@ mod tests {
         counters.add(Tally::Response(Via::Udp, 3), 2);
         counters.count(Tally::Response(Via::Tcp, 12));
         counters.add(Tally::KernelDrop, 9);
+        counters.add(Tally::Dropped(DropReason::RateLimited), 7);
+        counters.add(Tally::Slipped, 6);
+        counters.add(Tally::Cookie(CookieResult::Invalid), 8);
         counters.add(Tally::TcpOpened, 5);
         counters.count(Tally::TcpClosed(CloseReason::Idle));
         let www = AnswerName { zone: "z.".into(), record: "www.z.".into(), region: "eu".into() };
@@ -333,6 +336,10 @@ mod tests {
             ("tradewind_dns_responses_total{proto=\"udp\",rcode=\"NXDOMAIN\"", "2.0"),
             ("tradewind_dns_responses_total{proto=\"tcp\",rcode=\"12\"", "1.0"),
             ("tradewind_udp_kernel_drops_total", "9.0"),
+            ("tradewind_dns_dropped_total{reason=\"rate_limited\"", "7.0"),
+            ("tradewind_dns_rrl_total{action=\"drop\"", "7.0"),
+            ("tradewind_dns_rrl_total{action=\"slip\"", "6.0"),
+            ("tradewind_dns_cookies_total{result=\"invalid\"", "8.0"),
             ("tradewind_dns_tcp_connections ", "4.0"),
             ("tradewind_dns_tcp_closed_total{reason=\"idle\"", "1.0"),
             ("tradewind_answers_total{zone=\"z.\",record=\"www.z.\",region=\"eu\"", "1.0"),

@@ -51,7 +51,7 @@ check = "none"
 "#;
 
 /// Nothing is kept back from whoever asks a desk thousands of times within no time at all.
-const UNLIMITED: &str = "[rrl]\nper_second = 0\nerrors_per_second = 0\n";
+pub const UNLIMITED: &str = "[rrl]\nper_second = 0\nerrors_per_second = 0\n";
 
 /// A World and a desk to answer from it.
 pub struct Server {
@@ -80,12 +80,17 @@ impl Server {
     /// A server of the zone `example` with `toml` and, beside it, the `fixed` records; what it
     /// denies lives for five seconds.
     pub fn steered(fixed: &str, toml: &str) -> Server {
+        Server::steered_and_told(UNLIMITED, fixed, toml)
+    }
+
+    /// The same, whose own file says `told` (see [`Server::told`]).
+    pub fn steered_and_told(told: &str, fixed: &str, toml: &str) -> Server {
         let zone = format!(
             "zone = 'example'\nns = ['ns1.example']\n\
              soa = {{ rname = 'host.example', negative_ttl = '5s', serial = 1 }}\n\
              static = '''\nns1 A 192.0.2.53\n{fixed}\n'''\n{toml}"
         );
-        Server::of(&[("zones/example.toml".to_owned(), zone)])
+        Server::told(told, &[("zones/example.toml".to_owned(), zone)])
     }
 
     /// A server of an operator's `files` beside the server's own, with everything up. All zones

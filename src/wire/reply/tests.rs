@@ -232,6 +232,27 @@ fn a_set_that_does_not_fit_leaves_no_trace() {
 }
 
 #[test]
+fn options_take_their_room_from_records() {
+    let nsid = Nsid::new(&[b'n'; Nsid::MAX]).unwrap();
+    let options = Options { cookie: Some([7; 24]), nsid: Some(&nsid) };
+    for (packet, opt) in [
+        (Packet::asking("a.example", Rtype::TXT), 0),
+        (Packet::asking("a.example", Rtype::TXT).ecs(1, 24, &[192, 0, 2]), 22 + 28 + 132),
+    ] {
+        let query = parse(&packet.build());
+        let room = 512 - query.question_end() - opt;
+        for (rdlength, fits) in [(room - 12, true), (room - 11, false)] {
+            let mut buf = [0; 600];
+            buf[..query.question_end()].copy_from_slice(&packet.build()[..query.question_end()]);
+            let mut reply = Reply::begin(&mut buf, &query, 512, options);
+            let txt = set(Rtype::TXT, ".", &[&vec![0; rdlength]]);
+            let written = reply.records(Section::Answer, Owner::Current, TTL, &txt);
+            assert_eq!((written.is_ok(), reply.finish() == 512), (fits, fits));
+        }
+    }
+}
+
+#[test]
 fn a_reply_fills_its_limit_to_the_byte_and_opt_always_fits() {
     let subnet = [192, 0, 2];
     for (packet, opt) in [
