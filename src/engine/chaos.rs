@@ -15,7 +15,7 @@ pub(super) fn tell(
     identity: &Identity,
     buf: &mut [u8],
     query: &Query,
-    options: Options<'_>,
+    options: &Options<'_>,
 ) -> usize {
     let told = identity.at(&query.name).filter(|_| matches!(query.qtype, Rtype::TXT | Rtype::ANY));
     let Some(text) = told else {

@@ -23,7 +23,7 @@ impl Desk {
         world: &'w World,
         from: IpAddr,
     ) -> (Options<'w>, Option<Standing>) {
-        let mut options = Options::default();
+        let mut options = Options::NONE;
         let Some(edns) = &mut self.query.edns else { return (options, None) };
         let rules = &world.snapshot.guard;
         if edns.ecs.is_some() {
@@ -82,7 +82,7 @@ impl Desk {
         &mut self,
         world: &World,
         buf: &mut [u8],
-        options: Options<'_>,
+        options: &Options<'_>,
     ) -> usize {
         let slip = u64::from(world.snapshot.guard.limits.slip);
         if self.dice.roll().checked_rem(slip) != Some(0) {

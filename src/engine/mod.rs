@@ -123,9 +123,9 @@ impl Desk {
     ) -> (usize, u16) {
         let (options, cookie) = self.greet(world, sender.from);
         let (len, rcode) = match self.turned_away(world, sender, cookie) {
-            Some((rcode, why)) => (refuse(buf, &self.query, options, rcode, why), rcode.0),
+            Some((rcode, why)) => (refuse(buf, &self.query, &options, rcode, why), rcode.0),
             None => {
-                let len = self.look_up(world, buf, options, sender);
+                let len = self.look_up(world, buf, &options, sender);
                 (len, u16::from(buf[3] & RCODE_IN_BYTE_3))
             }
         };
@@ -133,7 +133,7 @@ impl Desk {
         if is_known || self.may_tell(world, &buf[..len], query_len, sender.from) {
             return (len, rcode);
         }
-        (self.tell_less(world, buf, options), Rcode::NOERROR.0)
+        (self.tell_less(world, buf, &options), Rcode::NOERROR.0)
     }
 
     /// Why the query is never looked up, and what is said instead, if it is not.
@@ -164,7 +164,7 @@ impl Desk {
         &mut self,
         world: &World,
         buf: &mut [u8],
-        options: Options<'_>,
+        options: &Options<'_>,
         sender: Sender,
     ) -> usize {
         let query = &self.query;
@@ -247,7 +247,7 @@ fn lacks_cookie(world: &World, via: Via, cookie: Standing) -> bool {
 fn refuse(
     buf: &mut [u8],
     query: &Query,
-    options: Options<'_>,
+    options: &Options<'_>,
     rcode: Rcode,
     why: Option<Ede>,
 ) -> usize {

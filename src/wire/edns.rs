@@ -54,9 +54,19 @@ impl Edns {
         }
     }
 
-    /// With what `options` say. Of several of one kind the first counts (RFC 7873 §5.2).
+    /// Takes over what `options` say, all of it or nothing. Of several of one kind the first
+    /// counts (RFC 7873 §5.2).
     #[inline]
-    pub(super) fn read_options(mut self, mut options: &[u8]) -> Result<Self, MalformedOption> {
+    pub(super) fn read_options(&mut self, options: &[u8]) -> Result<(), MalformedOption> {
+        let read = self.read_each(options);
+        if read.is_err() {
+            (self.ecs, self.cookie, self.nsid) = (None, None, false);
+        }
+        read
+    }
+
+    #[inline]
+    fn read_each(&mut self, mut options: &[u8]) -> Result<(), MalformedOption> {
         while !options.is_empty() {
             let ([c0, c1, l0, l1], rest) = options.split_first_chunk().ok_or(MalformedOption)?;
             let len = usize::from(u16::from_be_bytes([*l0, *l1]));
@@ -71,7 +81,7 @@ impl Edns {
             }
             options = rest;
         }
-        Ok(self)
+        Ok(())
     }
 
     /// The TTL field of our own OPT record: version 0, DO as the client had it, all other
@@ -202,7 +212,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(options: &[u8]) -> Result<Edns, MalformedOption> {
-        Edns::from_fixed(1232, 0).read_options(options)
+        let mut edns = Edns::from_fixed(1232, 0);
+        edns.read_options(options).map(|()| edns)
     }
 
     fn ecs(data: &[u8]) -> Result<Option<Ecs>, MalformedOption> {

@@ -219,7 +219,7 @@ impl Query {
             return Err(Reject::FormErr);
         }
         if edns.version == 0 {
-            *edns = edns.read_options(options)?;
+            edns.read_options(options)?;
         }
         Ok(())
     }

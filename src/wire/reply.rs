@@ -5,7 +5,7 @@
 //! for, so its place in the packet is known without a table. Must not know why these records
 //! are the answer.
 
-use super::edns::{Edns, Nsid, UDP_MAX, UDP_MIN};
+use super::edns::{Ecs, Edns, Nsid, UDP_MAX, UDP_MIN};
 use super::qname::QName;
 use super::query::{HEADER_LEN, OPCODE_SHIFT, QR, Query, RD};
 use super::rdata::{Rdatas, split_framed};
@@ -75,7 +75,7 @@ impl OwnerWire<'_> {
 /// What a reply's OPT record says beside the client's network and why: to those who speak EDNS.
 /// The longest of them all fit beside any question in 512 bytes: 271 of header and question, 11
 /// of OPT, 24 of ECS, 28 of cookie, 132 of NSID, 6 of EDE.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options<'o> {
     /// The client's cookie and ours (RFC 7873 §4, RFC 9018 §4).
     pub cookie: Option<[u8; 24]>,
@@ -84,9 +84,12 @@ pub struct Options<'o> {
 }
 
 impl Options<'_> {
+    /// Nothing more.
+    pub const NONE: Options<'static> = Options { cookie: None, nsid: None };
+
     #[inline]
     fn wire_len(&self) -> usize {
-        let cookie = self.cookie.map_or(0, |cookie| OPTION_HEAD + cookie.len());
+        let cookie = self.cookie.as_ref().map_or(0, |cookie| OPTION_HEAD + cookie.len());
         cookie + self.nsid.map_or(0, |nsid| OPTION_HEAD + nsid.as_bytes().len())
     }
 }
@@ -114,10 +117,10 @@ pub struct Reply<'b> {
     apex_at: usize,
     /// Where the target of the last CNAME stands.
     target_at: usize,
-    edns: Option<Edns>,
+    edns: Option<&'b Edns>,
     /// The class of the question, which is that of all records.
     class: Rclass,
-    options: Options<'b>,
+    options: &'b Options<'b>,
     scope: u8,
     extended_error: Option<Ede>,
 }
@@ -132,14 +135,19 @@ impl<'b> Reply<'b> {
     /// When `limit` or `buf` is below 512 bytes, the least that DNS allows: then question and
     /// OPT might not fit.
     #[inline]
-    pub fn begin(buf: &'b mut [u8], query: &Query, limit: usize, options: Options<'b>) -> Self {
+    pub fn begin(
+        buf: &'b mut [u8],
+        query: &'b Query,
+        limit: usize,
+        options: &'b Options<'b>,
+    ) -> Self {
         let limit = limit.min(buf.len()).min(TCP_MAX);
         assert!(limit >= UDP_MIN, "a reply needs {UDP_MIN} bytes of room");
         let question_end = query.question_end();
         buf[..2].copy_from_slice(&query.id.to_be_bytes());
         let recursion = if query.recursion_desired { RD } else { 0 };
-        let opt_len = query.edns.map_or(0, |edns| {
-            OPT_LEN + edns.ecs.map_or(0, |ecs| ecs.wire_len()) + options.wire_len()
+        let opt_len = query.edns.as_ref().map_or(0, |edns| {
+            OPT_LEN + edns.ecs.as_ref().map_or(0, Ecs::wire_len) + options.wire_len()
         });
         Reply {
             buf: &mut buf[..limit],
@@ -155,7 +163,7 @@ impl<'b> Reply<'b> {
             name_len: (question_end - HEADER_LEN).saturating_sub(4),
             apex_at: HEADER_LEN,
             target_at: HEADER_LEN,
-            edns: query.edns,
+            edns: query.edns.as_ref(),
             class: query.qclass,
             options,
             scope: 0,
@@ -164,8 +172,8 @@ impl<'b> Reply<'b> {
     }
 
     /// Writes the whole reply to a query that gets `rcode` and nothing else.
-    pub fn error(buf: &'b mut [u8], query: &Query, rcode: Rcode) -> usize {
-        let mut reply = Reply::begin(buf, query, UDP_MIN, Options::default());
+    pub fn error(buf: &'b mut [u8], query: &'b Query, rcode: Rcode) -> usize {
+        let mut reply = Reply::begin(buf, query, UDP_MIN, &Options::NONE);
         reply.set_rcode(rcode);
         reply.finish()
     }
@@ -304,8 +312,8 @@ impl<'b> Reply<'b> {
     }
 
     #[inline]
-    fn put_opt(&mut self, mut edns: Edns) {
-        let kept = edns.ecs.map_or(0, |ecs| ecs.wire_len()) + self.options.wire_len();
+    fn put_opt(&mut self, edns: &Edns) {
+        let kept = edns.ecs.as_ref().map_or(0, Ecs::wire_len) + self.options.wire_len();
         let free = self.buf.len() - self.len - OPT_LEN - kept;
         let error = self.extended_error.filter(|_| free >= EDE_LEN);
         let options_len = kept + error.map_or(0, |_| EDE_LEN);
@@ -319,7 +327,7 @@ impl<'b> Reply<'b> {
         let ttl = edns.reply_ttl((self.rcode.0 >> 4) as u8);
         put(&mut out, &ttl.to_be_bytes());
         put(&mut out, &(options_len as u16).to_be_bytes());
-        if let Some(ecs) = &mut edns.ecs {
+        if let Some(mut ecs) = edns.ecs {
             put_option(&mut out, OptionCode::ECS, ecs.echo(self.scope));
         }
         if let Some(cookie) = &self.options.cookie {

@@ -23,7 +23,7 @@ fn reply_within(limit: usize, packet: &[u8], write: impl FnOnce(&mut Reply<'_>))
     let query = parse(packet);
     let mut buf = vec![0xee; 70_000];
     buf[..query.question_end()].copy_from_slice(&packet[..query.question_end()]);
-    let mut reply = Reply::begin(&mut buf, &query, limit, Options::default());
+    let mut reply = Reply::begin(&mut buf, &query, limit, &Options::NONE);
     write(&mut reply);
     let len = reply.finish();
     assert!(len <= limit);
@@ -244,7 +244,7 @@ fn options_take_their_room_from_records() {
         for (rdlength, fits) in [(room - 12, true), (room - 11, false)] {
             let mut buf = [0; 600];
             buf[..query.question_end()].copy_from_slice(&packet.build()[..query.question_end()]);
-            let mut reply = Reply::begin(&mut buf, &query, 512, options);
+            let mut reply = Reply::begin(&mut buf, &query, 512, &options);
             let txt = set(Rtype::TXT, ".", &[&vec![0; rdlength]]);
             let written = reply.records(Section::Answer, Owner::Current, TTL, &txt);
             assert_eq!((written.is_ok(), reply.finish() == 512), (fits, fits));
