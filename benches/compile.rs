@@ -68,7 +68,7 @@ fn compiling(c: &mut Criterion) {
                     last_good: &BTreeMap::new(),
                     locations: Some(&LazyTable::embedded()),
                     serials: &HashMap::new(),
-                    token: &|_| Err("there are no tokens here".into()),
+                    secret: &|_| Err("there are no secrets here".into()),
                     progress: &Progress::default(),
                     counter: &mut |_| CounterSlot(0),
                 };

@@ -123,7 +123,7 @@ fn compiled(zone: impl Fn(usize) -> String) -> Compiled {
         last_good: &BTreeMap::new(),
         locations: Some(&LazyTable::embedded()),
         serials: &HashMap::new(),
-        token: &|_| Err("there are no tokens here".into()),
+        secret: &|_| Err("there are no secrets here".into()),
         progress: &Progress::default(),
         counter: &mut |_| CounterSlot(0),
     };

@@ -186,6 +186,23 @@ pub const LAST_LOOK: Duration = Duration::from_millis(250);
 pub struct Token([u8; 32]);
 
 impl Token {
+    /// The token that a file with this `text` holds. White space around it does not count.
+    ///
+    /// # Errors
+    /// Says why it holds none.
+    pub fn parse(text: &str) -> Result<Token, String> {
+        /// Shorter ones could be guessed.
+        const CHARACTERS_MIN: usize = 16;
+        let token = text.trim();
+        if token.len() < CHARACTERS_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!(
+                "holds no token: one line of {CHARACTERS_MIN} or more ASCII characters without \
+                 space"
+            ));
+        }
+        Ok(Token::new(token.as_bytes()))
+    }
+
     /// The token whose text is `secret`.
     pub fn new(secret: &[u8]) -> Token {
         let mut hash = [0; 32];

@@ -4,7 +4,10 @@
 //! chance on the answer path. Both are injected, so that every answer and every change of
 //! state can be replayed in a test.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 /// A point in monotonic time: nanoseconds since the clock was made. Never goes back, knows no
 /// time zone and cannot be set by anyone (reliability H-10).
@@ -71,7 +74,7 @@ impl Since {
 pub trait Clock: Send + Sync {
     /// Monotonic time: for intervals, expiries and everything that decides.
     fn now(&self) -> Moment;
-    /// Wall-clock time: for display only.
+    /// Wall-clock time: for display, and for what is compared with other machines' (cookies).
     fn wall(&self) -> SystemTime;
 }
 
@@ -99,6 +102,46 @@ impl Clock for SystemClock {
     }
 }
 
+/// What both clocks say, read once for many packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Monotonic time.
+    pub now: Moment,
+    /// Seconds since 1970, wrapped at 2³²: as it stands in cookies, which are compared with other
+    /// servers' (RFC 9018 §4.3).
+    pub wall: u32,
+}
+
+/// Reads the clocks for a thread that needs the time all the time: the monotonic one at each
+/// call, the one on the wall once a second, because nothing here needs it finer.
+#[derive(Clone)]
+pub struct Timekeeper {
+    clock: Arc<dyn Clock>,
+    last: Reading,
+    wall_read: Option<Moment>,
+}
+
+impl Timekeeper {
+    /// A reader of `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Timekeeper {
+        Timekeeper { clock, last: Reading::default(), wall_read: None }
+    }
+
+    /// The time now.
+    #[inline]
+    pub fn read(&mut self) -> Reading {
+        const SECOND: Duration = Duration::from_secs(1);
+        self.last.now = self.clock.now();
+        if self.wall_read.is_none_or(|at| self.last.now.since(at) >= SECOND) {
+            self.wall_read = Some(self.last.now);
+            let since_1970 = self.clock.wall().duration_since(SystemTime::UNIX_EPOCH);
+            // A clock set before 1970 makes cookies nobody else takes; ours still do.
+            self.last.wall = since_1970.map_or(0, |since| since.as_secs() as u32);
+        }
+        self.last
+    }
+}
+
 /// Dice for the answer path: SplitMix64, one state a thread, no lock and no system call.
 /// Good enough to divide clients, not meant to be unguessable.
 #[derive(Clone, Debug)]
@@ -123,4 +166,41 @@ pub const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    /// A clock whose wall is 100 s ahead, and how often that was looked at.
+    #[derive(Default)]
+    struct Fake {
+        millis: AtomicU64,
+        walls: AtomicU64,
+    }
+
+    impl Clock for Fake {
+        fn now(&self) -> Moment {
+            Moment(self.millis.load(Relaxed) * 1_000_000)
+        }
+        fn wall(&self) -> SystemTime {
+            self.walls.fetch_add(1, Relaxed);
+            SystemTime::UNIX_EPOCH + Duration::from_secs(100 + self.millis.load(Relaxed) / 1_000)
+        }
+    }
+
+    #[test]
+    fn the_clock_on_the_wall_is_read_once_a_second() {
+        let clock = Arc::new(Fake::default());
+        let mut keeper = Timekeeper::new(clock.clone());
+        for (millis, wall, looks) in
+            [(0, 100, 1), (999, 100, 1), (1_000, 101, 2), (1_999, 101, 2), (9_500, 109, 3)]
+        {
+            clock.millis.store(millis, Relaxed);
+            let now = Moment(millis * 1_000_000);
+            assert_eq!(keeper.read(), Reading { now, wall });
+            assert_eq!(clock.walls.load(Relaxed), looks, "{millis}");
+        }
+    }
 }

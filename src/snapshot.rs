@@ -3,12 +3,14 @@
 //! Immutable. Knows no verdicts and no packets: [`crate::steering`] adds the one,
 //! [`crate::engine`] the other.
 
+pub mod identity;
 pub mod safety;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use crate::policy::rules::{Failback, GateName, Mode, Ramp, Rules};
 use crate::{
+    guard,
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},
     place::ClientMap,
     policy::tree::{Kind, NodeIx, Tree},
@@ -16,6 +18,7 @@ use crate::{
     wire::{Name, types::Rtype},
     zone::{Zone, Zones},
 };
+use identity::Identity;
 use safety::{Capacity, SafetyRule};
 use std::{net::IpAddr, ops::Range, sync::Arc};
 
@@ -50,6 +53,10 @@ pub struct Snapshot {
     pub aliases: Box<[Alias]>,
     /// Names of the policies that all zones see.
     pub shared_policies: Box<[Arc<str>]>,
+    /// Who may ask, and how much a stranger is told.
+    pub guard: guard::Rules,
+    /// Who the server says it is.
+    pub identity: Identity,
 }
 
 impl Snapshot {

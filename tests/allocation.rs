@@ -16,7 +16,7 @@ use std::{
 };
 use tradewind::{
     engine::Desk,
-    telemetry::{Telemetry, Via},
+    telemetry::{CookieResult, DropReason, Tally, Telemetry, Via},
     transport::{Answerer, Sockets, UdpServer, UdpSettings},
     world::{Publisher, Reader},
 };
@@ -79,6 +79,29 @@ fn no_answer_allocates() {
         COUNT.set(None);
         assert_eq!(SEEN.load(Relaxed), 0, "{what}: {query}");
     }
+}
+
+#[test]
+fn no_stranger_makes_an_answer_allocate() {
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    let mut server = medley::made(medley::ALL_ON);
+    server.at(Duration::ZERO, medley::COOKIES_MADE);
+    for (what, query) in medley::STRANGERS.iter().chain(medley::QUERIES) {
+        let ask = Ask::new(query);
+        let packet = ask.packet();
+        assert!(!server.answer(&packet, ask.from, Via::Udp).is_empty(), "{what}");
+        COUNT.set(Some(&SEEN));
+        for _ in 0..100 {
+            // One a second of each kind, then TC; of what is cut short, one, then silence.
+            black_box(server.answer(&packet, ask.from, Via::Udp));
+            black_box(server.answer(&packet[..packet.len() - 5], ask.from, Via::Udp));
+        }
+        COUNT.set(None);
+        assert_eq!(SEEN.load(Relaxed), 0, "{what}: {query}");
+    }
+    assert!(server.count(Tally::Slipped) > 0);
+    assert!(server.count(Tally::Dropped(DropReason::ErrorLimited)) > 0);
+    assert!(server.count(Tally::Cookie(CookieResult::Valid)) > 100);
 }
 
 /// Answers from a World and counts what its thread allocates from the second batch on.

@@ -107,7 +107,7 @@ fn ten_thousand_flips_under_load_lose_mix_and_empty_no_answer() {
         serials: &HashMap::new(),
         progress: &Progress::default(),
         counter: &mut |_| CounterSlot(0),
-        token: &|_| Err("there are no tokens here".into()),
+        secret: &|_| Err("there are no secrets here".into()),
     };
     let compiled = compile(input, &mut Memory::default()).unwrap();
     assert!(!compiled.problems.has_errors());

@@ -78,7 +78,7 @@ pub(super) fn snapshot() -> Snapshot {
         last_good: &BTreeMap::new(),
         locations: Some(&LazyTable::embedded()),
         serials: &HashMap::new(),
-        token: &|_| Err("there are no tokens here".into()),
+        secret: &|_| Err("there are no secrets here".into()),
         progress: &Progress::default(),
         counter: &mut counter,
     };

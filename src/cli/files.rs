@@ -13,7 +13,7 @@ use crate::{
         Problems, Progress,
         sources::{Sources, SourcesError},
     },
-    control::{reload::Locations, tokens},
+    control::{reload::Locations, secrets},
     ids::CounterSlot,
     place::LazyTable,
     wire::{Name, Rdatas, types::Rtype},
@@ -61,7 +61,7 @@ impl Folder {
             last_good: &BTreeMap::new(),
             locations: Some(&locations),
             serials: &HashMap::new(),
-            token: &|file| tokens::read(dir, file),
+            secret: &|file| secrets::read(dir, file),
             progress,
             counter: &mut counter,
         };

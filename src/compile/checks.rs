@@ -1,6 +1,6 @@
 //! What is probed: check definitions with every default filled in, and the targets of endpoints.
 
-use super::{TokenReader, server::Server};
+use super::{SecretReader, server::Server};
 use crate::{
     checkplan::{Check, CheckKind, HttpCheck, Leaky, Mode, ProbeAddress, Token, denied},
     config::{
@@ -110,11 +110,12 @@ pub(super) fn compile(
 /// The token of a push check; a problem if it has none that can be read.
 pub(super) fn token(
     def: &CheckDef,
-    read: TokenReader<'_>,
+    read: SecretReader<'_>,
     problems: &mut Problems,
 ) -> Option<Token> {
     let path = def.token_file.as_ref()?;
     read(path.get_ref())
+        .and_then(|text| Token::parse(&text))
         .map_err(|why| {
             let message = format!("{}: {why}", path.get_ref().display());
             problems.push(Problem::error(&def.file, path.span(), message).help(

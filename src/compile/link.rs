@@ -305,6 +305,8 @@ impl Linker {
                 slots: self.slots.into(),
                 failovers: self.failovers.into(),
                 plans: self.plans.into(),
+                guard: server.doors.guard.clone(),
+                identity: server.doors.identity.clone(),
             },
             plan: self.plan,
         }

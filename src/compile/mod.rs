@@ -6,13 +6,14 @@
 //! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
 //! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
 //! [`pools`] (and [`extra`]), [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
-//! [`checks`] says what is probed, [`lint`] warns, and [`report`] is what `tradewind check`
+//! [`checks`] says what is probed, [`guard`] who may ask, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
 //! Must not know verdicts, clocks or sockets, and opens no file but through the [`crate::config::Content`] it is given.
 
 mod checks;
 mod extra;
+mod guard;
 mod link;
 mod lint;
 mod maps;
@@ -33,7 +34,7 @@ pub use checks::CheckFacts;
 pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 
 use crate::{
-    checkplan::{CheckPlan, Token},
+    checkplan::CheckPlan,
     config::{ContentHash, Problems, Progress, Sources, ZoneSources, server::ServerSection},
     ids::CounterSlot,
     place::LazyTable,
@@ -59,17 +60,17 @@ pub struct Input<'a> {
     pub locations: Option<&'a LazyTable>,
     /// The serials served last, below which no zone may fall.
     pub serials: &'a HashMap<Name, u32>,
-    /// Reads what heartbeats must carry.
-    pub token: TokenReader<'a>,
+    /// Reads what must stay secret.
+    pub secret: SecretReader<'a>,
     /// Told how much of the zones' text was read.
     pub progress: &'a Progress,
     /// Gives out counters by stable name.
     pub counter: &'a mut dyn FnMut(CounterName<'_>) -> CounterSlot,
 }
 
-/// Reads the token in a file of the operator's folder, or says why it cannot. Tokens are no part
-/// of [`Sources`], since those are kept with every revision.
-pub type TokenReader<'a> = &'a dyn Fn(&Path) -> Result<Token, String>;
+/// Reads a file of the operator's folder that holds a secret, or says why it cannot. Secrets are
+/// no part of [`Sources`], since those are kept with every revision.
+pub type SecretReader<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
 
 /// What a counter is called: the same after every reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,7 +134,7 @@ struct Footing {
 /// problems are among them, so that all can be mended in one go.
 pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
     let mut problems = Problems::default();
-    let Some(server) = server::compile(input.sources, input.token, &mut problems) else {
+    let Some(server) = server::compile(input.sources, input.secret, &mut problems) else {
         problems.sort();
         return Err(problems);
     };

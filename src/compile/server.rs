@@ -1,8 +1,9 @@
 //! What all zones share: regions, checks, latency tables, defaults, shared pools and policies.
 
 use super::{
-    TokenReader,
+    SecretReader,
     checks::{self, CheckSpec},
+    guard::{self, Doors},
     names::{self, Scope},
     policies, pools, safety,
 };
@@ -40,6 +41,8 @@ pub(super) struct Server {
     pub deny: Vec<IpNet>,
     pub guards: Vec<SocketAddr>,
     pub breaker: BreakerSettings,
+    /// Who may ask, and who the server says it is.
+    pub doors: Doors,
     /// Of push checks, by name.
     pub tokens: BTreeMap<Arc<str>, Token>,
     /// Whether it has an error, so that nothing of this compile may be used.
@@ -62,7 +65,7 @@ impl Server {
 /// other error zones can still be looked at, so that their problems are told as well.
 pub(super) fn compile(
     sources: &Sources,
-    token: TokenReader<'_>,
+    secret: SecretReader<'_>,
     problems: &mut Problems,
 ) -> Option<Server> {
     let mut found = Problems::default();
@@ -75,6 +78,7 @@ pub(super) fn compile(
             deny: file.health.deny.iter().map(|net| *net.get_ref()).collect(),
             guards: file.health.guards.iter().map(|guard| *guard.get_ref()).collect(),
             breaker: breaker(&file.health),
+            doors: guard::compile(&file, secret, &mut found),
             tokens: BTreeMap::new(),
             file,
             regions: Vec::new(),
@@ -86,7 +90,7 @@ pub(super) fn compile(
         };
         server.add_regions(&mut found);
         server.check_guards(&mut found);
-        server.add_checks(sources, token, &mut found);
+        server.add_checks(sources, secret, &mut found);
         server.add_latency(sources, &mut found);
         server.check_shared(&mut found);
         server
@@ -128,7 +132,7 @@ impl Server {
         }
     }
 
-    fn add_checks(&mut self, sources: &Sources, token: TokenReader<'_>, problems: &mut Problems) {
+    fn add_checks(&mut self, sources: &Sources, secret: SecretReader<'_>, problems: &mut Problems) {
         for (path, _) in sources.server.in_folder("healthchecks", "toml") {
             let Some(text) = sources.server.text(path) else {
                 continue;
@@ -141,7 +145,7 @@ impl Server {
                     problems.push(problem.related(&first.file, first.span.clone(), "first here"));
                     continue;
                 }
-                if let Some(token) = checks::token(&def, token, problems) {
+                if let Some(token) = checks::token(&def, secret, problems) {
                     self.tokens.insert(name.as_str().into(), token);
                 }
                 match checks::compile(&def, &self.deny, problems) {

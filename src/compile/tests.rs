@@ -86,7 +86,7 @@ fn compiled_after(
         last_good,
         locations: Some(&locations),
         serials,
-        token: &|_| Err("there are no tokens here".into()),
+        secret: &|_| Err("there are no secrets here".into()),
         progress: &Progress::default(),
         counter: &mut counter,
     };
@@ -191,6 +191,21 @@ check web: 3 targets, every 2 s; one that refuses is down after at most 3 s, one
 map of gtm.example.com/api: 15 classes of clients, 3908 KiB
 map of gtm.example.com/shop: 5 classes of clients, 3163 KiB
 sticky gtm.example.com/beta: a client is a /24 or /48; up to 12.9 M entries in a resolver's cache
+"
+    );
+}
+
+#[test]
+fn guards_that_cannot_stand_are_refused() {
+    let server = "[server]\ncookies = { secret_file = \"secrets/none\" }\n\
+                  [access]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.0/8\", \"10.0.0.0/16\"]\n";
+    assert_eq!(
+        lines(&Sources::in_memory([("tradewind.toml", server)])),
+        "\
+warning tradewind.toml:1:1: there is no zone in zones/: every query is refused
+tradewind.toml:2:27: secrets/none: there are no secrets here
+    = a secret of cookies is 32 hexadecimal digits on a line, such as `(umask 077; openssl rand -hex 16 > secrets/cookies)` makes; the first signs, all of them verify
+tradewind.toml:5:9: 10.0.0.0/8 is listed twice under [access]
 "
     );
 }

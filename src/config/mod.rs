@@ -13,6 +13,7 @@
 pub mod checks;
 mod content;
 mod discover;
+pub mod guard;
 pub mod hooks;
 mod nearest;
 mod pattern;

@@ -2,6 +2,7 @@
 
 use super::{
     Problem, Problems, Spanned,
+    guard::{self, AccessDef, CookiesDef, IdentityDef, RrlDef, networks},
     hooks::{self, HookDef},
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
@@ -50,6 +51,10 @@ pub struct ServerFile {
     pub defaults: RecordSettings,
     /// How health is watched.
     pub health: HealthSection,
+    /// How much a stranger is told: `[rrl]`.
+    pub rrl: RrlDef,
+    /// Who may ask: `[access]`.
+    pub access: AccessDef,
     /// Pools that all zones see.
     pub pools: Vec<PoolDef>,
     /// Policies that all zones see.
@@ -84,6 +89,12 @@ pub struct ServerSection {
     /// Whom to ask for the addresses of names that are answered flattened; the system's resolvers
     /// if empty.
     pub resolvers: Vec<SocketAddr>,
+    /// Whether and how cookies are made.
+    pub cookies: CookiesDef,
+    /// Whose word on the networks of clients is believed; everybody's when absent.
+    pub ecs_trusted: Option<Vec<Spanned<IpNet>>>,
+    /// What it says of itself.
+    pub identity: IdentityDef,
     /// Whom to tell what happens: `[[hooks]]`.
     pub hooks: Vec<HookDef>,
 }
@@ -139,13 +150,14 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Ser
     for key in ["isolation_guard", "breaker"] {
         root.elsewhere(reader, key, "write it under [health]");
     }
-    rrl(reader, &mut root);
     let server = ServerFile {
         file: file.clone(),
         server: server(reader, &mut root),
         regions: regions(reader, &mut root),
         defaults: defaults(reader, &mut root),
         health: health(reader, &mut root),
+        rrl: guard::rrl(reader, &mut root),
+        access: guard::access(reader, &mut root),
         pools: pool::read(reader, &mut root),
         policies: policy::read(reader, &mut root),
         safety: safety::read(reader, &mut root),
@@ -170,12 +182,15 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         proxies: Vec::new(),
         watch: false,
         resolvers: Vec::new(),
+        cookies: CookiesDef::default(),
+        ecs_trusted: None,
+        identity: IdentityDef::default(),
         hooks: hooks::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;
     };
-    for key in ["nsid", "peers", "mode"] {
+    for key in ["peers", "mode"] {
         table.later(reader, key);
     }
     for key in ["isolation_guard", "breaker"] {
@@ -210,6 +225,11 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
     section.resolvers = resolvers.into_iter().map(Spanned::into_inner).collect();
     let watch = table.take(reader, "watch", scalar::boolean);
     section.watch = watch.is_some_and(Spanned::into_inner);
+    if let Some(cookies) = table.take(reader, "cookies", guard::cookies) {
+        section.cookies = cookies.into_inner();
+    }
+    section.ecs_trusted = table.take(reader, "ecs", guard::ecs).map(Spanned::into_inner);
+    section.identity = guard::identity(reader, &mut table);
     table.finish(reader);
     section
 }
@@ -369,25 +389,4 @@ fn guards<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<Spann
         }
     }
     Some(guards)
-}
-
-/// Response rate limiting may be written off; anything else comes later.
-fn rrl<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) {
-    let Some(mut table) = root.take_table(reader, "rrl") else {
-        return;
-    };
-    let per_second = table.take(reader, "per_second", scalar::integer(0..=1_000_000));
-    if let Some(limit) = per_second.filter(|limit| *limit.get_ref() > 0) {
-        reader.report_help(
-            limit.span(),
-            format!("`per_second = {limit}` is not in this version"),
-            "write 0 (off), or leave [rrl] out",
-        );
-    }
-    table.take(reader, "exempt", networks);
-    table.finish(reader);
-}
-
-fn networks<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<Spanned<IpNet>>> {
-    reader.list(value, "networks", scalar::network)
 }

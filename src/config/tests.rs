@@ -1,6 +1,6 @@
 //! The operator's view of this room: what loads as written, and what the errors look like.
 
-use super::{Problems, Sources, checks, server, zone};
+use super::{Problems, Sources, checks, guard::CookiesDef, server, zone};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Everything wrong with `text` read as `path`, as it is drawn.
@@ -55,6 +55,7 @@ tcp = { clients = 2048, per_source = 64, idle = "30s" }
 proxy = { trusted = ["192.0.2.0/28", "::1"] }
 watch = true
 control = "run/tradewind.sock"
+nsid = "ns1"
 [regions.us-east-1]
 cloud = "aws:us-east-1"
 [regions.frankfurt]
@@ -64,7 +65,7 @@ ttl = "30s"
 sticky_prefix = { v4 = 20 }
 ecs = "ignore"
 [rrl]
-per_second = 0
+per_second = 200
 exempt     = ["127.0.0.0/8", "::1"]
 [health]
 deny = ["169.254.0.0/16", "fe80::/10"]
@@ -137,14 +138,85 @@ fn limits_of_tcp_that_help_nobody_are_refused() {
 }
 
 #[test]
+fn what_guards_the_server_is_read() {
+    let text = r#"
+[server]
+cookies = { secret_file = "secrets/cookies", require = true }
+ecs = { trusted = ["192.0.2.0/24"] }
+nsid = "0x6E7331"
+version = "none of yours"
+id = "ns1"
+[rrl]
+per_second = 50
+slip = 3
+window = "5s"
+errors_per_second = 10
+exempt = []
+[access]
+allow = ["10.0.0.0/8"]
+deny = ["10.1.0.0/16"]
+drop = ["10.1.2.3"]
+"#;
+    assert_eq!(drawn("tradewind.toml", text), "");
+    let mut problems = Problems::default();
+    let read = server::read(&Path::new("tradewind.toml").into(), text, &mut problems).unwrap();
+    let CookiesDef::On { secret_file, require: true } = read.server.cookies else {
+        panic!("{:?}", read.server.cookies);
+    };
+    assert_eq!(secret_file.unwrap().get_ref(), Path::new("secrets/cookies"));
+    assert_eq!(read.server.ecs_trusted.map(|nets| nets.len()), Some(1));
+    let told = read.server.identity;
+    assert_eq!(told.nsid.as_deref(), Some(&b"ns1"[..]));
+    assert_eq!((told.version.as_deref(), told.id.as_deref()), (Some("none of yours"), Some("ns1")));
+    let rrl = read.rrl;
+    assert_eq!((rrl.per_second, rrl.slip, rrl.errors_per_second), (Some(50), Some(3), Some(10)));
+    assert_eq!((rrl.window, rrl.exempt), (Some(Duration::from_secs(5)), Some(Vec::new())));
+    let access = read.access;
+    let lists = [access.allow, access.deny, access.drop];
+    assert_eq!(
+        lists.map(|list| list[0].get_ref().to_string()),
+        ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32"]
+    );
+}
+
+#[test]
+fn what_would_guard_nothing_is_refused() {
+    let text = r#"
+[server]
+cookies = "on"
+ecs = {}
+nsid = "0x6E733"
+[rrl]
+per_second = 100001
+window = "0s"
+exempt = ["10.0.0.1/8"]
+[access]
+refuse = ["10.0.0.0/8"]
+"#;
+    assert_eq!(
+        lines("tradewind.toml", text),
+        "\
+3:11: this is a string; write { secret_file = \"secrets/cookies\" } or \"off\"
+4:7: `ecs` has no `trusted`
+    = add `trusted = [\"192.0.2.0/24\"]`
+5:8: `nsid` is 1 to 128 bytes
+    = write a name such as \"ns1\", or bytes such as \"0x6e7331\"
+7:14: 100001 is out of range: 0 to 100000
+8:10: `window` is 1s to 60s
+    = a whole window of replies may go out at once; \"1s\" is usual
+9:11: `10.0.0.1/8` has bits beyond its length; the network is `10.0.0.0/8`
+11:1: unknown key `refuse`
+    = [access] may have `allow`, `deny`, `drop`
+"
+    );
+}
+
+#[test]
 fn what_comes_later_is_refused_as_such() {
     let text = r#"
 schema = 2
 [server]
-nsid = "ns1"
 peers = [{ name = "ns2" }]
-[rrl]
-per_second = 200
 [breaker]
 share = 0.5
 "#;
@@ -153,13 +225,9 @@ share = 0.5
         "\
 2:10: a schema other than 1 is not in this version
     = write `schema = 1`, or leave it out
-4:1: `nsid` is not in this version
+4:1: `peers` is not in this version
     = leave it out
-5:1: `peers` is not in this version
-    = leave it out
-7:14: `per_second = 200` is not in this version
-    = write 0 (off), or leave [rrl] out
-8:2: `breaker` does not belong to tradewind.toml
+5:2: `breaker` does not belong to tradewind.toml
     = write it under [health]
 "
     );

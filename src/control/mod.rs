@@ -18,11 +18,11 @@ pub mod reload;
 pub mod residual;
 pub mod revisions;
 pub mod run;
+pub mod secrets;
 mod spelled;
 pub mod store;
 #[cfg(test)]
 mod tests;
-pub mod tokens;
 pub mod vantage;
 mod verdicts;
 

@@ -7,7 +7,7 @@
 
 use super::{
     revisions::{RevisionError, Revisions},
-    tokens,
+    secrets,
 };
 use crate::{
     checkplan::CheckPlan,
@@ -274,7 +274,7 @@ impl Loader {
             last_good,
             locations: Some(&locations),
             serials: &self.serials,
-            token: &|file| tokens::read(&self.dir, file),
+            secret: &|file| secrets::read(&self.dir, file),
             progress: &self.progress,
             counter: &mut counter,
         };

@@ -18,7 +18,7 @@ use crate::{
     admin::{self, ControlSocket, Running, schema::HookLine},
     checkplan::CheckPlan,
     cli::{Exit, loading},
-    clock::{Clock, Moment, SystemClock, mix},
+    clock::{Clock, Moment, SystemClock, Timekeeper, mix},
     config::{Problems, server, sources::SERVER_FILE},
     control::{
         Change, Handle,
@@ -31,8 +31,10 @@ use crate::{
         store::{Keeper, Saved},
         vantage::Vantage,
     },
+    engine::Desk,
     failover::breaker::Proof,
     flatten::{self, Flattener},
+    guard::Guard,
     health::{
         self, Beat, Checker, HealthReport, HeartbeatError, Impairment, ProbeDurations, TargetState,
     },
@@ -46,6 +48,7 @@ use arc_swap::ArcSwap;
 use backends::Backends;
 use doors::Doors;
 use pin::PinWatch;
+use ring::rand::{SecureRandom, SystemRandom};
 use signals::Signals;
 use std::{
     collections::hash_map::RandomState,
@@ -218,12 +221,14 @@ async fn start(
     );
     main_loop.begin(prepared, "start");
     let seeds = RandomState::new();
+    let guard = Arc::new(Guard::new(secrets()?));
     let make = {
-        let reader = handle.reader.clone();
+        let (reader, time) = (handle.reader.clone(), Timekeeper::new(Arc::clone(&clock)));
         move |counters| {
             // The address of a fresh allocation differs from thread to thread.
             let seed = mix(seeds.hash_one(Arc::as_ptr(&counters) as usize));
-            answerer::WorldAnswerer::new(reader.clone(), seed, counters)
+            let desk = Desk::beside(Arc::clone(&guard), seed, counters);
+            answerer::WorldAnswerer::new(reader.clone(), time.clone(), desk)
         }
     };
     let proxies = Proxies::within(server.proxies.iter().copied());
@@ -324,6 +329,15 @@ async fn tell_of_checker(checker: Arc<Checker>, changes: mpsc::UnboundedSender<C
         // Fails only while the server stops.
         let _ = changes.send(Change::Record(EventKind::Checker { what: what.into(), well }));
     }
+}
+
+/// What nobody can guess, for cookies and for the table of rate limits; new at every start.
+fn secrets() -> anyhow::Result<[[u8; 16]; 2]> {
+    let mut secrets = [[0; 16]; 2];
+    let random = SystemRandom::new();
+    let filled = secrets.iter_mut().try_for_each(|secret| random.fill(secret));
+    filled.map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    Ok(secrets)
 }
 
 /// Puts the drawn problems of files where an operator who starts the server looks.

@@ -1,21 +1,25 @@
 //! ★ `answer(world, query, client, dice)` → bytes in place.
 //!
 //! This file is the door: what is no query, what is never looked up, whose zone it is.
-//! [`answering`] is RFC 1034 §4.3.2 in that zone; [`steer`] finds steered answers, [`referral`]
-//! says whose a delegated name is, [`negative`] what is not there. No I/O, no clock, no
-//! allocation, no lock; whatever a packet holds, it becomes a reply, one rcode or silence. Must
-//! not know sockets, files or who changed what.
+//! [`guarding`] is who gets in and how much a stranger is told, [`chaos`] what we tell of
+//! ourselves; [`answering`] is RFC 1034 §4.3.2 in a zone; [`steer`] finds steered answers,
+//! [`referral`] says whose a delegated name is, [`negative`] what is not there. No I/O, no clock,
+//! no allocation, no lock; whatever a packet holds, it becomes a reply, one rcode or silence.
+//! Must not know sockets, files or who changed what.
 
 mod answering;
+mod chaos;
+mod guarding;
 mod negative;
 mod referral;
 pub mod steer;
 
 use crate::{
-    clock::Dice,
+    clock::{Dice, Reading},
+    guard::{Guard, access::Access, cookie::Standing},
     telemetry::{DropReason, Tally, ThreadCounters, Via},
     wire::{
-        IdleTime, QName, Query, Reject, Reply, TCP_MAX, UDP_MIN,
+        IdleTime, Keepalive, Options, QName, Query, Reject, Reply, TCP_MAX, UDP_MIN,
         types::{Ede, Rclass, Rcode, Rtype},
     },
     world::World,
@@ -39,20 +43,42 @@ pub struct Desk {
     names: [QName; 2],
     dice: Dice,
     counters: Arc<ThreadCounters>,
+    guard: Arc<Guard>,
+    time: Reading,
     /// What clients of streams are told who ask how long they may be idle.
     idle: IdleTime,
 }
 
+/// Where a packet came from, and how.
+#[derive(Clone, Copy)]
+struct Sender {
+    from: IpAddr,
+    via: Via,
+    access: Access,
+}
+
 impl Desk {
-    /// A desk whose dice were seeded with `seed`.
+    /// A desk by itself, whose dice and secrets were seeded with `seed`.
     pub fn new(seed: u64, counters: Arc<ThreadCounters>) -> Desk {
+        let half = u128::from(seed).to_le_bytes();
+        Desk::beside(Arc::new(Guard::new([half; 2])), seed, counters)
+    }
+
+    /// A desk beside others of one server, which share `guard`.
+    pub fn beside(guard: Arc<Guard>, seed: u64, counters: Arc<ThreadCounters>) -> Desk {
         let (query, names) = (Query::default(), [QName::default(), QName::default()]);
-        Desk { query, names, dice: Dice::seeded(seed), counters, idle: IdleTime::default() }
+        let (dice, time, idle) = (Dice::seeded(seed), Reading::default(), IdleTime::default());
+        Desk { query, names, dice, counters, guard, time, idle }
     }
 
     /// From here on clients of streams who ask are told to be idle no longer than `limit`.
     pub fn tell_idle(&mut self, limit: Duration) {
         self.idle = IdleTime::within(limit);
+    }
+
+    /// Says what time it is; once for many packets.
+    pub fn set_time(&mut self, time: Reading) {
+        self.time = time;
     }
 
     /// Answers the packet in `buf[..len]`, which came from `from`, in place; returns the reply's
@@ -69,13 +95,17 @@ impl Desk {
         from: IpAddr,
         via: Via,
     ) -> usize {
+        let sender = Sender { from, via, access: world.snapshot.guard.access(from) };
+        if sender.access == Access::Drop {
+            return self.silence(DropReason::Access);
+        }
         let (len, rcode) = match self.read(&buf[..len], via) {
-            Ok(()) => {
-                let len = self.reply(world, buf, from, via);
-                (len, u16::from(buf[3] & RCODE_IN_BYTE_3))
-            }
+            Ok(()) => self.reply(world, buf, len, sender),
             Err(reject) => match reject.rcode() {
-                Some(rcode) => (Reply::error(buf, &self.query, rcode), rcode.0),
+                Some(rcode) if self.owes_error(world, sender) => {
+                    (Reply::error(buf, &self.query, rcode), rcode.0)
+                }
+                Some(_) => return self.silence(DropReason::ErrorLimited),
                 None if len < HEADER => return self.silence(DropReason::Short),
                 None => return self.silence(DropReason::Response),
             },
@@ -89,42 +119,95 @@ impl Desk {
         len
     }
 
+    /// Reads the packet; a time in the keepalive option of a query is malformed, but over UDP the
+    /// option is ignored whatever it holds (RFC 7828 §3.2.1, §3.3.1).
     fn read(&mut self, packet: &[u8], via: Via) -> Result<(), Reject> {
         self.query.parse(packet)?;
-        self.query.answer_keepalive(match via {
-            Via::Udp => None,
-            Via::Tcp => Some(self.idle),
-        })
+        match self.query.edns.as_ref().and_then(|edns| edns.keepalive) {
+            Some(Keepalive::Malformed) if via == Via::Tcp => Err(Reject::FormErr),
+            _ => Ok(()),
+        }
     }
 
-    /// Answers the query that was read from `buf`.
-    fn reply(&mut self, world: &World, buf: &mut [u8], from: IpAddr, via: Via) -> usize {
+    /// Answers the query that was read from `buf[..query_len]`, as far as its sender may be told;
+    /// returns the reply's length and rcode.
+    fn reply(
+        &mut self,
+        world: &World,
+        buf: &mut [u8],
+        query_len: usize,
+        sender: Sender,
+    ) -> (usize, u16) {
+        let (options, cookie) = self.greet(world, sender);
+        let (len, rcode) = match self.turned_away(world, sender, cookie) {
+            Some((rcode, why)) => (refuse(buf, &self.query, &options, rcode, why), rcode.0),
+            None => {
+                let len = self.look_up(world, buf, &options, sender);
+                (len, u16::from(buf[3] & RCODE_IN_BYTE_3))
+            }
+        };
+        let is_known = sender.via == Via::Tcp || matches!(cookie, Some(Standing::Valid { .. }));
+        if is_known || self.may_tell(world, &buf[..len], query_len, sender.from) {
+            return (len, rcode);
+        }
+        (self.tell_less(world, buf, &options), Rcode::NOERROR.0)
+    }
+
+    /// Why the query is never looked up, and what is said instead, if it is not.
+    #[inline]
+    fn turned_away(
+        &self,
+        world: &World,
+        sender: Sender,
+        cookie: Option<Standing>,
+    ) -> Option<(Rcode, Option<Ede>)> {
+        if sender.access == Access::Deny {
+            return Some((Rcode::REFUSED, Some(Ede::PROHIBITED)));
+        }
+        if let Some(standing) = cookie
+            && lacks_cookie(world, sender.via, standing)
+        {
+            return Some((Rcode::BADCOOKIE, None));
+        }
+        if !self.query.has_question() {
+            // It is here because of its cookie, which is all it gets (RFC 7873 §5.4).
+            return Some((cookie.map_or(Rcode::FORMERR, |_| Rcode::NOERROR), None));
+        }
+        never_looked_up(&self.query).map(|(rcode, why)| (rcode, Some(why)))
+    }
+
+    /// Finds the answer and writes it; returns its length.
+    fn look_up(
+        &mut self,
+        world: &World,
+        buf: &mut [u8],
+        options: &Options<'_>,
+        sender: Sender,
+    ) -> usize {
         let query = &self.query;
-        if query.edns.is_some_and(|edns| edns.ecs.is_some()) {
-            self.counters.count(Tally::Ecs);
+        if query.qclass != Rclass::IN {
+            return chaos::tell(&world.snapshot.identity, buf, query, options);
         }
-        if let Some((rcode, why)) = never_looked_up(query) {
-            return refuse(buf, query, rcode, why);
-        }
+        let refuse = |buf, rcode, why| refuse(buf, query, options, rcode, Some(why));
         let Some(id) = world.snapshot.apexes.closest(&query.name, query.qtype) else {
-            return refuse(buf, query, Rcode::REFUSED, Ede::NOT_AUTHORITATIVE);
+            return refuse(buf, Rcode::REFUSED, Ede::NOT_AUTHORITATIVE);
         };
         let entry = world.snapshot.zone(id);
         let Some(zone) = &entry.zone else {
-            return refuse(buf, query, Rcode::SERVFAIL, Ede::NOT_READY);
+            return refuse(buf, Rcode::SERVFAIL, Ede::NOT_READY);
         };
-        let limit = match via {
+        let limit = match sender.via {
             Via::Udp => query.udp_limit(),
             Via::Tcp => TCP_MAX,
         };
-        let mut reply = Reply::begin(buf, query, limit);
+        let mut reply = Reply::begin(buf, query, limit, options);
         let mut answering = Answering {
             world,
             id,
             zone,
             records: entry.records.start,
             query,
-            client: Client::behind(query, from),
+            client: Client::behind(query, sender.from),
             dice: &mut self.dice,
             reply: &mut reply,
             chain: Chain::default(),
@@ -136,7 +219,7 @@ impl Desk {
         match wrote {
             Ok(()) => {}
             Err(Unanswered::Full) => reply.truncate(),
-            Err(Unanswered::Unknown) => return refuse(buf, query, Rcode::SERVFAIL, Ede::NOT_READY),
+            Err(Unanswered::Unknown) => return refuse(buf, Rcode::SERVFAIL, Ede::NOT_READY),
             Err(Unanswered::NotYet) => return self.silence(DropReason::Other),
         }
         if let Some(slot) = counter {
@@ -154,9 +237,10 @@ impl Desk {
 
 /// Classes and types that are never looked up, and what is said instead.
 fn never_looked_up(query: &Query) -> Option<(Rcode, Ede)> {
-    if query.qclass != Rclass::IN {
-        // We hold class IN only, and ANY as a class is no way around it (RFC 1035 §3.2.4).
-        return Some((Rcode::REFUSED, Ede::NOT_AUTHORITATIVE));
+    match query.qclass {
+        Rclass::IN | Rclass::CH => {}
+        // We hold no other, and ANY as a class is no way around it (RFC 1035 §3.2.4).
+        _ => return Some((Rcode::REFUSED, Ede::NOT_AUTHORITATIVE)),
     }
     match query.qtype {
         Rtype::ANY => None,
@@ -169,11 +253,27 @@ fn never_looked_up(query: &Query) -> Option<(Rcode, Ede)> {
     }
 }
 
+/// Whether a client that sends cookies must come back with a good one before it is answered: over
+/// TCP its address is proven already (RFC 7873 §5.2.3).
+fn lacks_cookie(world: &World, via: Via, cookie: Standing) -> bool {
+    let is_valid = matches!(cookie, Standing::Valid { .. });
+    let rules = world.snapshot.guard.cookies.as_ref();
+    !is_valid && via == Via::Udp && rules.is_some_and(|rules| rules.require)
+}
+
 /// Writes a whole reply that holds no records.
-fn refuse(buf: &mut [u8], query: &Query, rcode: Rcode, why: Ede) -> usize {
-    let mut reply = Reply::begin(buf, query, UDP_MIN);
+fn refuse(
+    buf: &mut [u8],
+    query: &Query,
+    options: &Options<'_>,
+    rcode: Rcode,
+    why: Option<Ede>,
+) -> usize {
+    let mut reply = Reply::begin(buf, query, UDP_MIN, options);
     reply.set_rcode(rcode);
-    reply.set_extended_error(why);
+    if let Some(why) = why {
+        reply.set_extended_error(why);
+    }
     reply.finish()
 }
 

@@ -4,7 +4,7 @@
 //! it shows: names, labels and numbers come from `super::tally` and from who adds a metric.
 
 use super::counters::{Telemetry, Totals};
-use super::tally::{CloseReason, DropReason, Family, RCODES, Tally, Via};
+use super::tally::{CloseReason, CookieResult, DropReason, Family, RCODES, Tally, Via};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -252,7 +252,19 @@ fn messages(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result
         }
     })?;
     single(encoder, totals, Tally::Truncated, "dns_truncated", "Replies with TC set")?;
-    single(encoder, totals, Tally::Ecs, "dns_ecs", "Queries with an ECS option")
+    single(encoder, totals, Tally::Ecs, "dns_ecs", "Queries with an ECS option")?;
+    write(encoder, Kind::Counter, "dns_cookies", "Queries with a cookie", |samples| {
+        for &result in CookieResult::ALL {
+            let n = totals.of(Tally::Cookie(result));
+            samples.put(&[("result", result.label())], n as f64);
+        }
+    })?;
+    write(encoder, Kind::Counter, "dns_rrl", "Replies over the rate limit", |samples| {
+        let dropped = totals.of(Tally::Dropped(DropReason::RateLimited));
+        for (action, n) in [("drop", dropped), ("slip", totals.of(Tally::Slipped))] {
+            samples.put(&[("action", action)], n as f64);
+        }
+    })
 }
 
 fn losses(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {
@@ -311,6 +323,9 @@ mod tests {
         counters.add(Tally::Response(Via::Udp, 3), 2);
         counters.count(Tally::Response(Via::Tcp, 12));
         counters.add(Tally::KernelDrop, 9);
+        counters.add(Tally::Dropped(DropReason::RateLimited), 7);
+        counters.add(Tally::Slipped, 6);
+        counters.add(Tally::Cookie(CookieResult::Invalid), 8);
         counters.add(Tally::TcpOpened, 5);
         counters.count(Tally::TcpClosed(CloseReason::Idle));
         let www = AnswerName { zone: "z.".into(), record: "www.z.".into(), region: "eu".into() };
@@ -321,6 +336,10 @@ mod tests {
             ("tradewind_dns_responses_total{proto=\"udp\",rcode=\"NXDOMAIN\"", "2.0"),
             ("tradewind_dns_responses_total{proto=\"tcp\",rcode=\"12\"", "1.0"),
             ("tradewind_udp_kernel_drops_total", "9.0"),
+            ("tradewind_dns_dropped_total{reason=\"rate_limited\"", "7.0"),
+            ("tradewind_dns_rrl_total{action=\"drop\"", "7.0"),
+            ("tradewind_dns_rrl_total{action=\"slip\"", "6.0"),
+            ("tradewind_dns_cookies_total{result=\"invalid\"", "8.0"),
             ("tradewind_dns_tcp_connections ", "4.0"),
             ("tradewind_dns_tcp_closed_total{reason=\"idle\"", "1.0"),
             ("tradewind_answers_total{zone=\"z.\",record=\"www.z.\",region=\"eu\"", "1.0"),

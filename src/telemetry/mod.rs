@@ -11,4 +11,4 @@ mod tally;
 
 pub use counters::{AnswerName, Telemetry, ThreadCounters, Totals};
 pub use metrics::Metrics;
-pub use tally::{CloseReason, DropReason, Family, Tally, Via};
+pub use tally::{CloseReason, CookieResult, DropReason, Family, Tally, Via};

@@ -52,6 +52,12 @@ labels! {
         Response = "response",
         /// A trusted proxy sent no PROXY header in front of it, or a broken one.
         BadProxyHeader = "bad_proxy_header",
+        /// An access list says that its sender gets nothing.
+        Access = "access",
+        /// Its sender's network was told enough lately (response rate limit).
+        RateLimited = "rate_limited",
+        /// It was malformed, and enough of those got an error lately (reliability S-3).
+        ErrorLimited = "error_limited",
         /// Silent for any other reason.
         Other = "other",
     }
@@ -81,6 +87,18 @@ labels! {
     }
 }
 
+labels! {
+    /// What a client's cookie was worth.
+    CookieResult {
+        /// It had none of ours.
+        New = "new",
+        /// Ours, and made for its address.
+        Valid = "valid",
+        /// Not ours, not for its address, or too old.
+        Invalid = "invalid",
+    }
+}
+
 /// RCODEs counted apart: 0..=23 (23 is BADCOOKIE, the largest assigned), and one for the rest.
 pub(super) const RCODES: usize = 25;
 
@@ -97,6 +115,10 @@ pub enum Tally {
     Truncated,
     /// A query carried an ECS option.
     Ecs,
+    /// A query carried a cookie.
+    Cookie(CookieResult),
+    /// A reply over the rate limit was exchanged for an empty one with TC.
+    Slipped,
     /// The kernel dropped a datagram because the receive buffer was full (`SO_RXQ_OVFL`).
     KernelDrop,
     /// The kernel refused to send a reply.
@@ -114,7 +136,8 @@ const FAMILIES: usize = Family::ALL.len();
 const RESPONSES: usize = VIAS * FAMILIES;
 const DROPS: usize = RESPONSES + VIAS * RCODES;
 const SINGLE: usize = DROPS + DropReason::ALL.len();
-const CLOSES: usize = SINGLE + 6;
+const COOKIES: usize = SINGLE + 7;
+const CLOSES: usize = COOKIES + CookieResult::ALL.len();
 
 impl Tally {
     /// How many there are.
@@ -136,6 +159,8 @@ impl Tally {
             Tally::SendDrop => SINGLE + 3,
             Tally::Panic => SINGLE + 4,
             Tally::TcpOpened => SINGLE + 5,
+            Tally::Slipped => SINGLE + 6,
+            Tally::Cookie(result) => COOKIES + result as usize,
             Tally::TcpClosed(reason) => CLOSES + reason as usize,
         }
     }
@@ -155,12 +180,14 @@ mod tests {
             Tally::SendDrop,
             Tally::Panic,
             Tally::TcpOpened,
+            Tally::Slipped,
         ];
         for &via in Via::ALL {
             all.extend(Family::ALL.iter().map(|&family| Tally::Query(via, family)));
             all.extend((0..RCODES as u16).map(|rcode| Tally::Response(via, rcode)));
         }
         all.extend(DropReason::ALL.iter().map(|&reason| Tally::Dropped(reason)));
+        all.extend(CookieResult::ALL.iter().map(|&result| Tally::Cookie(result)));
         all.extend(CloseReason::ALL.iter().map(|&reason| Tally::TcpClosed(reason)));
         let places: HashSet<usize> = all.iter().map(|tally| tally.index()).collect();
         assert_eq!(places.len(), all.len());

@@ -1,8 +1,9 @@
-//! EDNS: what the OPT record of a query says (RFC 6891), the network of the client which a
-//! resolver asks for (ECS, RFC 7871), and how long a connection may be idle (RFC 7828).
+//! EDNS: what the OPT record of a query says (RFC 6891): the network of the client which a
+//! resolver asks for (ECS, RFC 7871), its cookie (RFC 7873), whether it wants our name (NSID,
+//! RFC 5001) and to know how long a connection may be idle (RFC 7828).
 //!
-//! Reads and writes the options we know; all others are skipped. Must not know what an answer
-//! makes of the client's network: it is checked for form, kept, and echoed with a scope.
+//! Reads the options we know; all others are skipped. Must not know what an answer makes of
+//! them: they are checked for form and kept.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -33,19 +34,21 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// The network of the client behind the resolver, if the resolver told.
     pub ecs: Option<Ecs>,
+    /// The client's cookie.
+    pub cookie: Option<Cookie>,
+    /// Whether the client wants to know which server answers.
+    pub nsid: bool,
     /// The edns-tcp-keepalive option, if the query had it.
     pub keepalive: Option<Keepalive>,
 }
 
-/// The edns-tcp-keepalive option (RFC 7828 §3.1).
+/// What a query says by the edns-tcp-keepalive option (RFC 7828 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keepalive {
-    /// A client asks: without data.
+    /// It asks: without data.
     Asked,
     /// With data, as no query may have it (§3.2.1); what it says does not matter.
     Malformed,
-    /// What the server answers: how long this connection may be idle.
-    Told(IdleTime),
 }
 
 /// How long a connection may be idle, in units of 100 ms (RFC 7828 §3.1): at most 6,553.5 s.
@@ -55,8 +58,6 @@ pub struct IdleTime(u16);
 impl IdleTime {
     /// A tenth of a second.
     const UNIT_MILLIS: u128 = 100;
-    /// The whole option: code, length, time.
-    const OPTION_LEN: usize = 6;
 
     /// The whole units within `time`, so that nobody is promised more; of more than there can
     /// be, the most.
@@ -80,23 +81,37 @@ impl Edns {
             version: (ttl >> 16) as u8,
             dnssec_ok: ttl & DNSSEC_OK != 0,
             ecs: None,
+            cookie: None,
+            nsid: false,
             keepalive: None,
         }
     }
 
-    /// Takes what we know of the options, or nothing of a list that is broken; of several alike
-    /// the first counts.
+    /// Takes over what `options` say, all of it or nothing. Of several of one kind the first
+    /// counts (RFC 7873 §5.2).
     #[inline]
-    pub(super) fn read_options(&mut self, mut options: &[u8]) -> Result<(), MalformedOption> {
-        let (mut ecs, mut keepalive) = (None, None);
+    pub(super) fn read_options(&mut self, options: &[u8]) -> Result<(), MalformedOption> {
+        let read = self.read_each(options);
+        if read.is_err() {
+            (self.ecs, self.cookie, self.nsid, self.keepalive) = (None, None, false, None);
+        }
+        read
+    }
+
+    #[inline]
+    fn read_each(&mut self, mut options: &[u8]) -> Result<(), MalformedOption> {
         while !options.is_empty() {
             let ([c0, c1, l0, l1], rest) = options.split_first_chunk().ok_or(MalformedOption)?;
             let len = usize::from(u16::from_be_bytes([*l0, *l1]));
             let (data, rest) = rest.split_at_checked(len).ok_or(MalformedOption)?;
             match OptionCode(u16::from_be_bytes([*c0, *c1])) {
-                OptionCode::ECS if ecs.is_none() => ecs = Some(Ecs::parse(data)?),
-                OptionCode::KEEPALIVE if keepalive.is_none() => {
-                    keepalive = Some(match data {
+                OptionCode::ECS if self.ecs.is_none() => self.ecs = Some(Ecs::parse(data)?),
+                OptionCode::COOKIE if self.cookie.is_none() => {
+                    self.cookie = Some(Cookie::parse(data)?);
+                }
+                OptionCode::NSID => self.nsid = true,
+                OptionCode::KEEPALIVE if self.keepalive.is_none() => {
+                    self.keepalive = Some(match data {
                         [] => Keepalive::Asked,
                         _ => Keepalive::Malformed,
                     });
@@ -105,35 +120,7 @@ impl Edns {
             }
             options = rest;
         }
-        (self.ecs, self.keepalive) = (ecs, keepalive);
         Ok(())
-    }
-
-    /// Settles what becomes of the keepalive option: over a stream whoever asked is told `idle`,
-    /// and a time in a query is malformed; over UDP, without `idle`, the option is ignored
-    /// whatever it holds (RFC 7828 §3.3.1).
-    #[inline]
-    pub(super) fn answer_keepalive(
-        &mut self,
-        idle: Option<IdleTime>,
-    ) -> Result<(), MalformedOption> {
-        let asked = self.keepalive.take();
-        match (asked, idle) {
-            (Some(Keepalive::Malformed), Some(_)) => return Err(MalformedOption),
-            (Some(_), Some(idle)) => self.keepalive = Some(Keepalive::Told(idle)),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// How much room our options take in the reply, but for the extended error.
-    #[inline]
-    pub(super) fn reply_options_len(&self) -> usize {
-        let keepalive = match self.keepalive {
-            Some(Keepalive::Told(_)) => IdleTime::OPTION_LEN,
-            _ => 0,
-        };
-        self.ecs.map_or(0, |ecs| ecs.wire_len()) + keepalive
     }
 
     /// The TTL field of our own OPT record: version 0, DO as the client had it, all other
@@ -212,6 +199,52 @@ impl Ecs {
     }
 }
 
+/// A client's cookie, and the one a server gave it, if that came along (RFC 7873 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// What the client chose for us; echoed.
+    pub client: [u8; 8],
+    /// What it had from a server at this address. One of another length than ours is not ours:
+    /// it stands here as zeros, whose version 0 nobody makes (RFC 9018 §4.1).
+    pub server: Option<[u8; 16]>,
+}
+
+impl Cookie {
+    /// Checks the option's length: 8 bytes of the client's, then nothing or 8 to 32 of a
+    /// server's (RFC 7873 §5.2.2).
+    #[inline]
+    fn parse(option: &[u8]) -> Result<Self, MalformedOption> {
+        let (client, server) = option.split_first_chunk().ok_or(MalformedOption)?;
+        let server = match server.len() {
+            0 => None,
+            8..=32 => Some(server.try_into().unwrap_or([0; 16])),
+            _ => return Err(MalformedOption),
+        };
+        Ok(Cookie { client: *client, server })
+    }
+}
+
+/// Which server this is (RFC 5001 §2.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nsid(Box<[u8]>);
+
+impl Nsid {
+    /// The longest: enough for a host's name, short enough to fit beside any question and every
+    /// other option in the 512 bytes that a reply has at the least.
+    pub const MAX: usize = 128;
+
+    /// `bytes`, if they are not too many.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() <= Nsid::MAX).then(|| Nsid(bytes.into()))
+    }
+
+    /// As it is on the wire.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +257,30 @@ mod tests {
 
     fn ecs(data: &[u8]) -> Result<Option<Ecs>, MalformedOption> {
         read(&[&[0, 8, 0, data.len() as u8], data].concat()).map(|edns| edns.ecs)
+    }
+
+    fn cookie(len: u8) -> Result<Option<Cookie>, MalformedOption> {
+        let data: Vec<u8> = (1..=len).collect();
+        read(&[&[0, 10, 0, len], &data[..]].concat()).map(|edns| edns.cookie)
+    }
+
+    #[test]
+    fn cookies_have_the_lengths_of_rfc_7873() {
+        for len in 0..=48 {
+            let well = matches!(len, 8 | 16..=40);
+            assert_eq!(cookie(len).is_ok(), well, "{len}");
+        }
+        let client = [1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(cookie(8), Ok(Some(Cookie { client, server: None })));
+        let server = std::array::from_fn(|i| 9 + i as u8);
+        assert_eq!(cookie(24), Ok(Some(Cookie { client, server: Some(server) })));
+        assert_eq!(cookie(40), Ok(Some(Cookie { client, server: Some([0; 16]) })));
+    }
+
+    #[test]
+    fn a_name_is_asked_for_by_the_option_alone() {
+        assert!(!read(&[]).unwrap().nsid);
+        assert!(read(&[0, 3, 0, 0]).unwrap().nsid);
     }
 
     #[test]
@@ -277,7 +334,7 @@ mod tests {
 
     #[test]
     fn unknown_options_are_skipped_and_overruns_refused() {
-        let unknown = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0, 0];
+        let unknown = [0, 99, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff, 0, 0];
         let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
         let other = [0, 8, 0, 7, 0, 1, 24, 0, 198, 51, 100];
         assert_eq!(read(&unknown), Ok(Edns::from_fixed(1232, 0)));
@@ -290,21 +347,13 @@ mod tests {
     }
 
     #[test]
-    fn keepalive_is_answered_over_a_stream_and_forgotten_over_udp() {
-        let (asked, timed, odd) = ([0, 11, 0, 0], [0, 11, 0, 2, 0, 100], [0, 11, 0, 1, 9]);
-        let idle = IdleTime::within(Duration::from_millis(10_050));
-        assert_eq!(idle.wire(), [0, 100]);
-        for (option, over_tcp) in [
-            (&asked[..], Ok(Some(Keepalive::Told(idle)))),
-            (&timed, Err(MalformedOption)),
-            (&odd, Err(MalformedOption)),
-            (&[], Ok(None)),
-        ] {
-            let mut edns = read(option).unwrap();
-            assert_eq!(edns.answer_keepalive(Some(idle)).map(|()| edns.keepalive), over_tcp);
-            let mut edns = read(option).unwrap();
-            assert_eq!(edns.answer_keepalive(None).map(|()| edns.keepalive), Ok(None));
-        }
+    fn keepalive_is_asked_for_without_data() {
+        let asked = |option: &[u8]| read(option).unwrap().keepalive;
+        assert_eq!(asked(&[]), None);
+        assert_eq!(asked(&[0, 11, 0, 0]), Some(Keepalive::Asked));
+        assert_eq!(asked(&[0, 11, 0, 2, 0, 100]), Some(Keepalive::Malformed));
+        assert_eq!(asked(&[0, 11, 0, 1, 9]), Some(Keepalive::Malformed));
+        assert_eq!(IdleTime::within(Duration::from_millis(10_050)).wire(), [0, 100]);
     }
 
     #[test]

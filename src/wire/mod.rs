@@ -19,10 +19,10 @@ mod reply;
 pub(crate) mod testing;
 pub mod types;
 
-pub use edns::{Ecs, Edns, IdleTime, Keepalive, UDP_MAX, UDP_MIN};
+pub use edns::{Cookie, Ecs, Edns, IdleTime, Keepalive, Nsid, UDP_MAX, UDP_MIN};
 pub use key::{NameKey, PACKED_MAX, hash};
 pub use name::{LABEL_MAX, LABELS_MAX, Labels, NAME_MAX, Name, NameProblem, WireName, write_name};
 pub use qname::QName;
 pub use query::{Query, Reject};
 pub use rdata::{RdataProblem, Rdatas};
-pub use reply::{Full, Owner, Reply, Section, TCP_MAX};
+pub use reply::{Full, Options, Owner, Reply, Section, TCP_MAX};

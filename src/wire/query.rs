@@ -3,7 +3,7 @@
 //! A query is read once from front to back, in time linear in its length whatever its counts
 //! claim, into a [`Query`] that is reused. Must not know the answer, the sender or the socket.
 
-use super::edns::{Edns, IdleTime, MalformedOption, UDP_MAX, UDP_MIN};
+use super::edns::{Edns, MalformedOption, UDP_MAX, UDP_MIN};
 use super::name::NAME_MAX;
 use super::qname::QName;
 use super::types::{Opcode, Rclass, Rcode, Rtype};
@@ -23,7 +23,8 @@ const OPCODE_MASK: u16 = 0xf;
 pub enum Reject {
     /// Silence: a reply (answering one could go on for ever) or shorter than a header.
     Drop,
-    /// The message is broken, or has not exactly one question (RFC 9619 §4).
+    /// The message is broken, or has not exactly one question (RFC 9619 §4) and no cookie in
+    /// its place.
     FormErr,
     /// Another opcode than QUERY.
     NotImp,
@@ -90,7 +91,8 @@ impl Query {
     /// whether there was an OPT record in front of what is broken (RFC 6891 §7).
     ///
     /// Flags other than QR, opcode and RD, bytes after the last record, and records other than
-    /// OPT are of no account.
+    /// OPT are of no account. A message without a question that holds a cookie is well-formed:
+    /// it asks for ours (RFC 7873 §5.4).
     #[inline]
     pub fn parse(&mut self, packet: &[u8]) -> Result<(), Reject> {
         let (header, _) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Reject::Drop)?;
@@ -110,16 +112,6 @@ impl Query {
         body
     }
 
-    /// Settles the edns-tcp-keepalive option by how the query came: `idle` is how long the
-    /// connection it came over may be idle, nothing for UDP.
-    #[inline]
-    pub fn answer_keepalive(&mut self, idle: Option<IdleTime>) -> Result<(), Reject> {
-        match &mut self.edns {
-            Some(edns) => Ok(edns.answer_keepalive(idle)?),
-            None => Ok(()),
-        }
-    }
-
     /// Where the question ends in the packet, and the reply's records begin. Just behind the
     /// header if there is none or it could not be read.
     #[inline]
@@ -127,7 +119,7 @@ impl Query {
         self.question_end
     }
 
-    /// Whether the question could be read.
+    /// Whether there is a question that could be read.
     #[inline]
     pub fn has_question(&self) -> bool {
         self.question_end > HEADER_LEN
@@ -155,6 +147,7 @@ impl Query {
         self.find_opt(packet, at, others, additionals)?;
         match questions {
             1 => Ok(()),
+            0 if self.edns.is_some_and(|edns| edns.cookie.is_some()) => Ok(()),
             _ => Err(Reject::FormErr),
         }
     }

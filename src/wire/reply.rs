@@ -5,7 +5,7 @@
 //! for, so its place in the packet is known without a table. Must not know why these records
 //! are the answer.
 
-use super::edns::{Edns, Keepalive, UDP_MAX, UDP_MIN};
+use super::edns::{Ecs, Edns, IdleTime, Nsid, UDP_MAX, UDP_MIN};
 use super::qname::QName;
 use super::query::{HEADER_LEN, OPCODE_SHIFT, QR, Query, RD};
 use super::rdata::{Rdatas, split_framed};
@@ -25,6 +25,8 @@ const FIXED_LEN: usize = 8;
 const OPT_LEN: usize = 11;
 /// An extended error without text: code, length, info-code.
 const EDE_LEN: usize = 6;
+/// Code and length of any option.
+const OPTION_HEAD: usize = 4;
 
 /// The reply has no room for the set; nothing of it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +72,31 @@ impl OwnerWire<'_> {
     }
 }
 
+/// What a reply's OPT record says beside the client's network and why: to those who speak EDNS.
+/// The longest of them all fit beside any question in 512 bytes: 271 of header and question, 11
+/// of OPT, 24 of ECS, 28 of cookie, 132 of NSID, 6 of keepalive, 6 of EDE.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'o> {
+    /// The client's cookie and ours (RFC 7873 §4, RFC 9018 §4).
+    pub cookie: Option<[u8; 24]>,
+    /// Which server this is (RFC 5001 §2.1).
+    pub nsid: Option<&'o Nsid>,
+    /// How long the connection may be idle (RFC 7828 §3.1).
+    pub keepalive: Option<IdleTime>,
+}
+
+impl Options<'_> {
+    /// Nothing more.
+    pub const NONE: Options<'static> = Options { cookie: None, nsid: None, keepalive: None };
+
+    #[inline]
+    fn wire_len(&self) -> usize {
+        let cookie = self.cookie.as_ref().map_or(0, |cookie| OPTION_HEAD + cookie.len());
+        let keepalive = self.keepalive.map_or(0, |idle| OPTION_HEAD + idle.wire().len());
+        cookie + keepalive + self.nsid.map_or(0, |nsid| OPTION_HEAD + nsid.as_bytes().len())
+    }
+}
+
 /// A reply in the making. [`Reply::begin`], [`Reply::enter_zone`], sets of records section by
 /// section, [`Reply::finish`].
 #[derive(Debug)]
@@ -93,13 +120,17 @@ pub struct Reply<'b> {
     apex_at: usize,
     /// Where the target of the last CNAME stands.
     target_at: usize,
-    edns: Option<Edns>,
+    edns: Option<&'b Edns>,
+    /// The class of the question, which is that of all records.
+    class: Rclass,
+    options: &'b Options<'b>,
     scope: u8,
     extended_error: Option<Ede>,
 }
 
 impl<'b> Reply<'b> {
-    /// Begins the reply to `query`, no longer than `limit` or `buf`. `buf` begins with the
+    /// Begins the reply to `query`, no longer than `limit` or `buf`, with `options` if the query
+    /// had an OPT record. `buf` begins with the
     /// packet that `query` was parsed from, up to [`Query::question_end`] at least; that part
     /// is kept, all behind it is overwritten.
     ///
@@ -107,13 +138,20 @@ impl<'b> Reply<'b> {
     /// When `limit` or `buf` is below 512 bytes, the least that DNS allows: then question and
     /// OPT might not fit.
     #[inline]
-    pub fn begin(buf: &'b mut [u8], query: &Query, limit: usize) -> Self {
+    pub fn begin(
+        buf: &'b mut [u8],
+        query: &'b Query,
+        limit: usize,
+        options: &'b Options<'b>,
+    ) -> Self {
         let limit = limit.min(buf.len()).min(TCP_MAX);
         assert!(limit >= UDP_MIN, "a reply needs {UDP_MIN} bytes of room");
         let question_end = query.question_end();
         buf[..2].copy_from_slice(&query.id.to_be_bytes());
         let recursion = if query.recursion_desired { RD } else { 0 };
-        let opt_len = query.edns.map_or(0, |edns| OPT_LEN + edns.reply_options_len());
+        let opt_len = query.edns.as_ref().map_or(0, |edns| {
+            OPT_LEN + edns.ecs.as_ref().map_or(0, Ecs::wire_len) + options.wire_len()
+        });
         Reply {
             buf: &mut buf[..limit],
             len: question_end,
@@ -128,15 +166,17 @@ impl<'b> Reply<'b> {
             name_len: (question_end - HEADER_LEN).saturating_sub(4),
             apex_at: HEADER_LEN,
             target_at: HEADER_LEN,
-            edns: query.edns,
+            edns: query.edns.as_ref(),
+            class: query.qclass,
+            options,
             scope: 0,
             extended_error: None,
         }
     }
 
     /// Writes the whole reply to a query that gets `rcode` and nothing else.
-    pub fn error(buf: &'b mut [u8], query: &Query, rcode: Rcode) -> usize {
-        let mut reply = Reply::begin(buf, query, UDP_MIN);
+    pub fn error(buf: &'b mut [u8], query: &'b Query, rcode: Rcode) -> usize {
+        let mut reply = Reply::begin(buf, query, UDP_MIN, &Options::NONE);
         reply.set_rcode(rcode);
         reply.finish()
     }
@@ -187,7 +227,7 @@ impl<'b> Reply<'b> {
         if rdatas.rtype() == Rtype::CNAME {
             self.target_at = start + first.len() + FIXED_LEN + 2;
         }
-        let fixed = fixed_fields(rdatas.rtype(), ttl);
+        let fixed = fixed_fields(rdatas.rtype(), self.class, ttl);
         let apex = pointer_to(self.apex_at);
         let out = &mut self.buf[start..self.len];
         match first {
@@ -212,7 +252,7 @@ impl<'b> Reply<'b> {
         self.target_at = self.len - rdata.len();
         let mut out = &mut self.buf[start..self.len];
         put_owner(&mut out, owner);
-        put(&mut out, &fixed_fields(Rtype::CNAME, ttl));
+        put(&mut out, &fixed_fields(Rtype::CNAME, self.class, ttl));
         put(&mut out, &(rdata.len() as u16).to_be_bytes());
         put(&mut out, rdata);
         self.follow(target)
@@ -275,11 +315,11 @@ impl<'b> Reply<'b> {
     }
 
     #[inline]
-    fn put_opt(&mut self, mut edns: Edns) {
-        let told_len = edns.reply_options_len();
-        let free = self.buf.len() - self.len - OPT_LEN - told_len;
+    fn put_opt(&mut self, edns: &Edns) {
+        let kept = edns.ecs.as_ref().map_or(0, Ecs::wire_len) + self.options.wire_len();
+        let free = self.buf.len() - self.len - OPT_LEN - kept;
         let error = self.extended_error.filter(|_| free >= EDE_LEN);
-        let options_len = told_len + error.map_or(0, |_| EDE_LEN);
+        let options_len = kept + error.map_or(0, |_| EDE_LEN);
 
         let start = self.len;
         self.len += OPT_LEN + options_len;
@@ -290,10 +330,16 @@ impl<'b> Reply<'b> {
         let ttl = edns.reply_ttl((self.rcode.0 >> 4) as u8);
         put(&mut out, &ttl.to_be_bytes());
         put(&mut out, &(options_len as u16).to_be_bytes());
-        if let Some(ecs) = &mut edns.ecs {
+        if let Some(mut ecs) = edns.ecs {
             put_option(&mut out, OptionCode::ECS, ecs.echo(self.scope));
         }
-        if let Some(Keepalive::Told(idle)) = edns.keepalive {
+        if let Some(cookie) = &self.options.cookie {
+            put_option(&mut out, OptionCode::COOKIE, cookie);
+        }
+        if let Some(nsid) = self.options.nsid {
+            put_option(&mut out, OptionCode::NSID, nsid.as_bytes());
+        }
+        if let Some(idle) = self.options.keepalive {
             put_option(&mut out, OptionCode::KEEPALIVE, &idle.wire());
         }
         if let Some(Ede(code)) = error {
@@ -352,11 +398,11 @@ fn pointer_to(at: usize) -> [u8; 2] {
     (0xc000 | at as u16).to_be_bytes()
 }
 
-/// Type, class IN and TTL of a record.
+/// Type, class and TTL of a record.
 #[inline]
-fn fixed_fields(rtype: Rtype, ttl: Ttl) -> [u8; FIXED_LEN] {
+fn fixed_fields(rtype: Rtype, class: Rclass, ttl: Ttl) -> [u8; FIXED_LEN] {
     let [t0, t1] = rtype.0.to_be_bytes();
-    let [c0, c1] = Rclass::IN.0.to_be_bytes();
+    let [c0, c1] = class.0.to_be_bytes();
     let [a, b, c, d] = ttl.as_secs().to_be_bytes();
     [t0, t1, c0, c1, a, b, c, d]
 }

@@ -83,6 +83,8 @@ fn a_later_version_is_answered_with_ours_and_nothing_else() {
         let ttl = version << 16;
         assert_eq!(answer(&[opt(1232, ttl, &[])]), ["BADVERS", "opt 1232"]);
         assert_eq!(answer(&[opt(1232, ttl | 0x8000, &ecs)]), ["BADVERS", "opt 1232 do"]);
+        let asked = [&[0, 3, 0, 0, 0, 10, 0, 8][..], &[7; 8]].concat();
+        assert_eq!(answer(&[opt(1232, ttl, &asked)]), ["BADVERS", "opt 1232"]);
     }
 }
 

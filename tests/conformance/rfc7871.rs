@@ -431,3 +431,21 @@ fn what_goes_along_with_addresses_has_their_scope_even_where_there_is_nothing() 
         ",
     );
 }
+
+#[test]
+fn section_11_3_only_those_who_are_trusted_speak_for_others() {
+    let told = "[server]\necs = { trusted = ['192.0.2.0/24'] }";
+    check(
+        &mut Server::guarded(told, "www A 192.0.2.1"),
+        "
+        ? www.example A ecs=198.51.100.0/24 from=192.0.2.7
+          NOERROR aa
+          an www.example. 3600 A 192.0.2.1
+          opt 1232 ecs=198.51.100.0/24/0
+        ? www.example A ecs=198.51.100.0/24 from=203.0.113.7
+          NOERROR aa
+          an www.example. 3600 A 192.0.2.1
+          opt 1232
+        ",
+    );
+}

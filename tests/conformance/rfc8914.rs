@@ -3,6 +3,24 @@
 use crate::desk::{Server, check};
 
 #[test]
+fn prohibited_is_said_to_whom_it_applies_and_only_with_edns() {
+    let told = "[access]\ndeny = ['10.0.0.0/8']";
+    check(
+        &mut Server::guarded(told, "www A 192.0.2.1"),
+        "
+        ? www.example A from=10.0.0.1
+          REFUSED
+        ? www.example A from=10.0.0.1 edns=1232
+          REFUSED
+          opt 1232 ede=18
+        ? www.example A from=10.0.0.1 edns=1232 tcp
+          REFUSED
+          opt 1232 ede=18
+        ",
+    );
+}
+
+#[test]
 fn errors_say_why() {
     let mut server =
         Server::zones(&[("example", "www A 192.0.2.1"), ("never.example", "www A 192.0.2.256")]);

@@ -6,8 +6,8 @@ use tradewind::{
     wire::types::{Rclass, Rtype},
 };
 
-/// A query in the making. The words: `tcp`, `rd`, `edns=SIZE`, `do`, `ecs=ADDRESS/PREFIX` (each
-/// of the three sends EDNS), `class=CH`, `from=ADDRESS`.
+/// A query in the making. The words: `tcp`, `rd`, `edns=SIZE`, `do`, `ecs=ADDRESS/PREFIX`,
+/// `cookie=HEX`, `nsid` (each of these sends EDNS), `class=CH`, `from=ADDRESS`.
 #[derive(Clone)]
 pub struct Ask {
     pub id: u16,
@@ -45,6 +45,14 @@ impl Ask {
             ("edns", size) => self.edns().0 = size.parse().unwrap(),
             ("do", _) => self.edns().1 |= 0x8000,
             ("ecs", net) => self.edns().2.extend(ecs(net)),
+            ("nsid", _) => self.edns().2.extend([0, 3, 0, 0]),
+            ("cookie", hex) => {
+                let pairs = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+                let bytes = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap());
+                let bytes: Vec<u8> = bytes.collect();
+                self.edns().2.extend([0, 10, 0, bytes.len() as u8]);
+                self.edns().2.extend(bytes);
+            }
             ("class", class) => self.qclass = class.parse().unwrap(),
             ("from", from) => self.from = from.parse().unwrap(),
             _ => panic!("what does `{word}` mean?"),

@@ -1,6 +1,6 @@
 //! One zone with a name for every way an answer comes about, and a query for each.
 
-use super::{Server, steered_zone};
+use super::{Server, UNLIMITED, steered_zone};
 use std::fmt::Write;
 
 /// What is asked, and how. All names but `refused` are in the zone of [`medley`].
@@ -95,14 +95,57 @@ policy = "weighted"
 members = ["elsewhere"]
 "#;
 
+/// What is asked of a server with everything on, beside the [`QUERIES`]: it knows this cookie, and
+/// has a name.
+pub const STRANGERS: &[(&str, &str)] = &[
+    ("new cookie", "www.example A from=198.51.100.100 cookie=2464c4abcf10c957"),
+    (
+        "valid cookie",
+        "www.example A from=198.51.100.100 cookie=2464c4abcf10c957010000005cf79f111f8130c3eee29480",
+    ),
+    (
+        "forged cookie",
+        "www.example A from=198.51.100.100 cookie=2464c4abcf10c957010000005cf79f111f8130c3eee29481",
+    ),
+    ("nsid", "www.example A nsid"),
+    ("version", "version.bind TXT class=CH"),
+    ("counted", "nothing.example A edns=1232"),
+    ("exempt", "nothing.example A edns=1232 from=10.1.2.3"),
+    ("denied", "www.example A edns=1232 from=10.2.0.1"),
+    ("not trusted", "geo.example A ecs=193.0.6.0/24 from=203.0.113.7"),
+];
+
+/// What the file of such a server says; over the limit everything slips.
+pub const ALL_ON: &str = "
+[server]
+cookies = { secret_file = 'secrets/first' }
+nsid = 'ns1'
+version = 'none of yours'
+ecs = { trusted = ['192.0.2.0/24'] }
+[rrl]
+per_second = 1
+slip = 1
+errors_per_second = 1
+exempt = ['10.0.0.0/8']
+[access]
+deny = ['10.2.0.0/16']
+";
+/// When the cookies of [`STRANGERS`] were made.
+pub const COOKIES_MADE: u32 = 1_559_731_985;
+
 /// The server that the [`QUERIES`] are for.
 pub fn medley() -> Server {
-    Server::steered(FIXED, &steered())
+    made(UNLIMITED)
 }
 
 /// The file of its zone.
 pub fn zone() -> String {
     steered_zone(FIXED, &steered())
+}
+
+/// The same server, whose own file says `told`.
+pub fn made(told: &str) -> Server {
+    Server::steered_and_told(told, FIXED, &steered())
 }
 
 fn steered() -> String {

@@ -14,15 +14,17 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 use tradewind::{
+    clock::{Moment, Reading},
     compile::{Input, Memory, compile},
     config::{Progress, Sources},
     engine::Desk,
     ids::CounterSlot,
     place::LazyTable,
     steering::Steering,
-    telemetry::{Telemetry, Via},
+    telemetry::{Tally, Telemetry, Via},
     verdict::{Sight, Standing, Standings},
     world::{State, World},
 };
@@ -57,10 +59,14 @@ pub fn steered_zone(fixed: &str, toml: &str) -> String {
     )
 }
 
+/// Nothing is kept back from whoever asks a desk thousands of times within no time at all.
+pub const UNLIMITED: &str = "[rrl]\nper_second = 0\nerrors_per_second = 0\n";
+
 /// A World and a desk to answer from it.
 pub struct Server {
     world: World,
     desk: Desk,
+    telemetry: Telemetry,
     buf: Vec<u8>,
 }
 
@@ -72,32 +78,50 @@ impl Server {
 
     /// A server of several such zones.
     pub fn zones(zones: &[(&str, &str)]) -> Server {
-        let zones = zones.iter().map(|(apex, text)| {
-            // Lines are indented as the code around them, not to continue the owner above.
-            let lines: Vec<_> = text.lines().map(str::trim_start).collect();
-            (format!("zones/{apex}.zone"), HEAD.to_owned() + &lines.join("\n"))
-        });
-        Server::of(&zones.collect::<Vec<_>>())
+        Server::of(&zones.iter().map(|(apex, text)| zone(apex, text)).collect::<Vec<_>>())
+    }
+
+    /// A server of one static zone `example` whose own file says `told`.
+    pub fn guarded(told: &str, text: &str) -> Server {
+        Server::told(told, &[zone("example", text)])
     }
 
     /// A server of the zone `example` with `toml` and, beside it, the `fixed` records; what it
     /// denies lives for five seconds.
     pub fn steered(fixed: &str, toml: &str) -> Server {
-        Server::of(&[("zones/example.toml".to_owned(), steered_zone(fixed, toml))])
+        Server::steered_and_told(UNLIMITED, fixed, toml)
+    }
+
+    /// The same, whose own file says `told` (see [`Server::told`]).
+    pub fn steered_and_told(told: &str, fixed: &str, toml: &str) -> Server {
+        Server::told(told, &[("zones/example.toml".to_owned(), steered_zone(fixed, toml))])
     }
 
     /// A server of an operator's `files` beside the server's own, with everything up. All zones
     /// must compile, but for one called `never.example`.
     pub fn of(files: &[(String, String)]) -> Server {
+        Server::told(UNLIMITED, files)
+    }
+
+    /// The same, whose own file says `told` too. It may name the cookie secrets of RFC 9018,
+    /// appendix A: `secrets/first` and, of A.4, `secrets/rolled`.
+    pub fn told(told: &str, files: &[(String, String)]) -> Server {
         let files = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
-        let sources = Sources::in_memory(files.chain([("tradewind.toml", SERVER)]));
+        let server = format!("{SERVER}{told}");
+        let sources = Sources::in_memory(files.chain([("tradewind.toml", &*server)]));
         let telemetry = Telemetry::default();
         let input = Input {
             sources: &sources,
             last_good: &BTreeMap::new(),
             locations: Some(&LazyTable::embedded()),
             serials: &HashMap::new(),
-            token: &|_| Err("there are no tokens here".into()),
+            secret: &|path| match path.to_str() {
+                Some("secrets/first") => Ok("e5e973e5a6b2a43f48e7dc849e37bfcf".into()),
+                Some("secrets/rolled") => Ok("445536bcd2513298075a5d379663c962\n\
+                    dd3bdf9344b678b185a6f5cb60fca715\n"
+                    .into()),
+                _ => Err("there is no such secret here".into()),
+            },
             progress: &Progress::default(),
             counter: &mut |_| CounterSlot(0),
         };
@@ -113,7 +137,7 @@ impl Server {
         let steering = Steering::build(&snapshot, state.moved());
         let world = World { snapshot, steering, state: Arc::new(state), ..World::default() };
         let desk = Desk::new(1, telemetry.thread());
-        Server { world, desk, buf: vec![0; 65_535] }
+        Server { world, desk, telemetry, buf: vec![0; 65_535] }
     }
 
     /// Makes a World in which the endpoints in `down` (`zone/pool/endpoint`) are down and all
@@ -133,6 +157,16 @@ impl Server {
     /// The World alone.
     pub fn into_world(self) -> World {
         self.world
+    }
+
+    /// Says what time it is: so long after the server began, and by its clock on the wall.
+    pub fn at(&mut self, since: Duration, wall: u32) {
+        self.desk.set_time(Reading { now: Moment::default().after(since), wall });
+    }
+
+    /// What was counted.
+    pub fn count(&self, tally: Tally) -> u64 {
+        self.telemetry.totals().of(tally)
     }
 
     /// Whether the first results of health checks are still awaited.
@@ -172,6 +206,13 @@ impl Server {
     pub fn shown(&mut self, query: &str) -> Vec<String> {
         show(&self.ask(query))
     }
+}
+
+/// The file of a static zone.
+fn zone(apex: &str, text: &str) -> (String, String) {
+    // Lines are indented as the code around them, not to continue the owner above.
+    let lines: Vec<_> = text.lines().map(str::trim_start).collect();
+    (format!("zones/{apex}.zone"), HEAD.to_owned() + &lines.join("\n"))
 }
 
 /// Asks each query of `cases` and compares the whole reply with what is written below it:

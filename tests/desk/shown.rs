@@ -69,6 +69,8 @@ fn show_opt(edns: &Edns) -> String {
             EdnsOption::Subnet(ecs) => {
                 format!(" ecs={}/{}/{}", ecs.addr(), ecs.source_prefix(), ecs.scope_prefix())
             }
+            EdnsOption::Unknown(10, data) => format!(" cookie={}", hex(data)),
+            EdnsOption::NSID(nsid) => format!(" nsid={}", hex(nsid.as_ref())),
             EdnsOption::Unknown(15, data) => {
                 format!(" ede={}", u16::from_be_bytes([data[0], data[1]]))
             }

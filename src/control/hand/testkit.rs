@@ -86,7 +86,7 @@ pub(super) fn compiled(server: &str, zones: &[&str]) -> Arc<Snapshot> {
         serials: &HashMap::new(),
         progress: &Progress::default(),
         counter: &mut counter,
-        token: &|_| Err("there are no tokens here".into()),
+        secret: &|_| Err("there are no secrets here".into()),
     };
     let compiled = compile(input, &mut Memory::default()).unwrap();
     assert!(!compiled.problems.has_errors(), "{}", compiled.problems.render(&sources, false));

@@ -99,6 +99,19 @@ fn other_than_one_question_is_a_formerr_without_it() {
 }
 
 #[test]
+fn a_cookie_may_stand_in_for_the_question() {
+    let alone = |options: &[u8]| {
+        let packet = Packet::raw_question(b"").questions(0).opt(1232, 0, options).build();
+        let (query, outcome) = parse(&packet);
+        assert!(!query.has_question());
+        outcome
+    };
+    assert_eq!(alone(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]), Ok(()));
+    assert_eq!(alone(&[0, 10, 0, 7, 1, 2, 3, 4, 5, 6, 7]), Err(Reject::FormErr));
+    assert_eq!(alone(&[0, 3, 0, 0]), Err(Reject::FormErr));
+}
+
+#[test]
 fn a_broken_record_is_a_formerr_with_the_question() {
     let too_long = [b"\x01a".repeat(128), vec![0; 11]].concat();
     let cases: [(&str, &[u8]); 6] = [

@@ -3,6 +3,7 @@
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use proptest::prelude::*;
+use std::time::Duration;
 
 use super::*;
 use crate::wire::testing::{Packet, any_name, name};
@@ -23,7 +24,7 @@ fn reply_within(limit: usize, packet: &[u8], write: impl FnOnce(&mut Reply<'_>))
     let query = parse(packet);
     let mut buf = vec![0xee; 70_000];
     buf[..query.question_end()].copy_from_slice(&packet[..query.question_end()]);
-    let mut reply = Reply::begin(&mut buf, &query, limit);
+    let mut reply = Reply::begin(&mut buf, &query, limit, &Options::NONE);
     write(&mut reply);
     let len = reply.finish();
     assert!(len <= limit);
@@ -229,6 +230,28 @@ fn a_set_that_does_not_fit_leaves_no_trace() {
     assert_eq!(lines[0], "an a.example. 30 IN TXT hi");
     assert!(lines[1].starts_with("an a.example. 30 IN CNAME a.a."));
     assert!(!Message::from_vec(&bytes).unwrap().metadata.truncation);
+}
+
+#[test]
+fn options_take_their_room_from_records() {
+    let nsid = Nsid::new(&[b'n'; Nsid::MAX]).unwrap();
+    let keepalive = Some(IdleTime::within(Duration::from_secs(10)));
+    let options = Options { cookie: Some([7; 24]), nsid: Some(&nsid), keepalive };
+    for (packet, opt) in [
+        (Packet::asking("a.example", Rtype::TXT), 0),
+        (Packet::asking("a.example", Rtype::TXT).ecs(1, 24, &[192, 0, 2]), 22 + 28 + 132 + 6),
+    ] {
+        let query = parse(&packet.build());
+        let room = 512 - query.question_end() - opt;
+        for (rdlength, fits) in [(room - 12, true), (room - 11, false)] {
+            let mut buf = [0; 600];
+            buf[..query.question_end()].copy_from_slice(&packet.build()[..query.question_end()]);
+            let mut reply = Reply::begin(&mut buf, &query, 512, &options);
+            let txt = set(Rtype::TXT, ".", &[&vec![0; rdlength]]);
+            let written = reply.records(Section::Answer, Owner::Current, TTL, &txt);
+            assert_eq!((written.is_ok(), reply.finish() == 512), (fits, fits));
+        }
+    }
 }
 
 #[test]

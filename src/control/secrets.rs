@@ -1,21 +1,19 @@
-//! What heartbeats must carry, from files of the operator's folder.
+//! What must stay secret, from files of the operator's folder: tokens of heartbeats, secrets of
+//! cookies.
 //!
 //! Apart from the other files: those are kept with every revision and shown when something is
-//! wrong with them; of a token only its hash leaves this file.
+//! wrong with them.
 
-use crate::checkplan::Token;
 use std::{fs, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
-/// Shorter ones could be guessed.
-const CHARACTERS_MIN: usize = 16;
 /// Nobody types more; a slip in the name must not read a database.
 const BYTES_MAX: u64 = 4_096;
 
-/// The token in `file`, relative to the folder `dir`. White space around it does not count.
+/// The text of `file`, relative to the folder `dir`.
 ///
 /// # Errors
-/// Says why it cannot be one, for whoever wrote the check.
-pub fn read(dir: &Path, file: &Path) -> Result<Token, String> {
+/// Says why it cannot be had, or is no secret, for whoever named the file.
+pub fn read(dir: &Path, file: &Path) -> Result<String, String> {
     let path = dir.join(file);
     // Looked at before it is opened: opening a pipe would wait for who writes to it.
     let found = fs::metadata(&path).map_err(|error| format!("cannot be read: {error}"))?;
@@ -28,26 +26,20 @@ pub fn read(dir: &Path, file: &Path) -> Result<Token, String> {
         return Err(format!("everybody on this machine may {others} it; run `chmod o= FILE`"));
     }
     if found.len() > BYTES_MAX {
-        return Err(format!("has {} bytes; a token has at most {BYTES_MAX}", found.len()));
+        return Err(format!("has {} bytes; a secret has at most {BYTES_MAX}", found.len()));
     }
     let mut text = String::new();
     let opened =
         fs::File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text));
     opened.map_err(|error| format!("cannot be read: {error}"))?;
-    let token = text.trim();
-    if token.len() < CHARACTERS_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!(
-            "holds no token: one line of {CHARACTERS_MIN} or more ASCII characters without space"
-        ));
-    }
-    Ok(Token::new(token.as_bytes()))
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(text: &str, mode: u32) -> Result<Token, String> {
+    fn told(text: &str, mode: u32) -> Result<String, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.token");
         fs::write(&path, text).unwrap();
@@ -56,17 +48,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_a_line_that_only_its_owner_and_group_may_read() {
+    fn a_secret_is_what_only_its_owner_and_group_may_read() {
         let text = "0123456789abcdef";
         for mode in [0o600, 0o400, 0o640] {
-            assert!(told(&format!(" {text}\n"), mode).unwrap().is(text.as_bytes()));
+            assert_eq!(told(text, mode).as_deref(), Ok(text));
         }
         for (text, mode, why) in [
             (text, 0o644, "everybody on this machine may read it; run `chmod o= FILE`"),
             (text, 0o602, "everybody on this machine may change it; run `chmod o= FILE`"),
-            ("", 0o600, "holds no token: one line of 16 or more"),
-            ("too short\n", 0o600, "holds no token"),
-            ("two tokens, not one", 0o600, "holds no token"),
         ] {
             let error = told(text, mode).unwrap_err();
             assert!(error.starts_with(why), "{error}");
