@@ -130,6 +130,28 @@ fn unbound_finds_signed_zones_secure() {
     }
 }
 
+#[test]
+fn signatures_that_expire_are_warned_of() {
+    let text = "$TTL 300\n@ IN SOA ns h 1 3600 600 86400 60\n@ IN NS ns.elsewhere.\n";
+    for (end, said) in [
+        ("20200201000000", Some("signatures of this zone have expired")),
+        ("now+172800", Some("signatures of this zone expire within three days")),
+        ("now+864000", None),
+    ] {
+        let valid = ["-P", "-s", "20200101000000", "-e", end];
+        let zone = sign(Signer::Bind, Chain::Nsec, "example.test", text, &valid);
+        let Some(zone) = zone else { return };
+        let server = serve("127.0.0.1:0", &[("example.test", &zone.text)]);
+        let checked = server.cli("check", &[]);
+        let checked = String::from_utf8_lossy(&checked.stderr).into_owned();
+        for told in [checked, server.log()] {
+            let is_told = said.is_some_and(|said| told.contains(said));
+            assert_eq!(is_told, told.contains("signatures of this zone"), "{end}: {told}");
+            assert_eq!(is_told, said.is_some(), "{end}: {told}");
+        }
+    }
+}
+
 /// How many random zones of how many records, and how many questions each.
 const ZONES: usize = 2;
 const RECORDS: usize = 60;
