@@ -5,7 +5,7 @@
 
 mod desk;
 
-use desk::{Ask, medley};
+use desk::{Ask, Server, medley, signed};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -64,9 +64,20 @@ fn an_allocation_would_be_seen() {
 
 #[test]
 fn no_answer_allocates() {
+    allocates_nothing(medley::medley(), medley::QUERIES);
+}
+
+#[test]
+fn no_signed_answer_allocates() {
+    for zone in [signed::NSEC, signed::NSEC3, signed::OPT_OUT] {
+        allocates_nothing(signed::signed(zone), signed::QUERIES);
+    }
+}
+
+/// Asks each of `queries`, with what it is called, many times.
+fn allocates_nothing(mut server: Server, queries: &[(&str, &str)]) {
     static SEEN: AtomicUsize = AtomicUsize::new(0);
-    let mut server = medley::medley();
-    for (what, query) in medley::QUERIES {
+    for (what, query) in queries {
         let ask = Ask::new(query);
         let packet = ask.packet();
         assert!(!server.answer(&packet, ask.from, Via::Udp).is_empty(), "{what}");

@@ -103,9 +103,9 @@ fn a_flood_is_cut_to_its_rate_and_its_neighbours_are_not() {
     assert_eq!(flood("127.0.83.1", at, 100), 100, "an exempt one");
     // Whoever asks over TCP is who he says.
     let over_tcp = |_| {
-        let mut client = tradewind::cli::dns::Client::new(&clock, server.tcp(), DEADLINE, 1);
+        let mut client = tradewind::dns::Client::new(&clock, server.tcp(), DEADLINE, 1);
         let question = dns::question("nothing.example.test", RecordType::A, "");
-        let reply = client.ask(&question, tradewind::cli::dns::Transport::Tcp).unwrap();
+        let reply = client.ask(&question, tradewind::dns::Transport::Tcp).unwrap();
         reply.message.metadata.response_code
     };
     assert!((0..100).map(over_tcp).all(|rcode| rcode == ResponseCode::NXDomain));
@@ -247,9 +247,9 @@ fn named(secret: &str) -> Option<(SocketAddr, Process, Scratch)> {
     let mut process = Process::start(&command, &folder.path().join("log"));
     process.await_some("answer of named", || {
         let clock = SystemClock::default();
-        let mut client = tradewind::cli::dns::Client::new(&clock, address, DEADLINE / 100, 1);
+        let mut client = tradewind::dns::Client::new(&clock, address, DEADLINE / 100, 1);
         let question = dns::question("example.test", RecordType::SOA, "");
-        let reply = client.ask(&question, tradewind::cli::dns::Transport::Udp).ok()?;
+        let reply = client.ask(&question, tradewind::dns::Transport::Udp).ok()?;
         dns::serial(&reply.message)
     });
     Some((address, process, folder))

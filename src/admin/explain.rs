@@ -160,7 +160,7 @@ pub fn explain(
             said.records = about.lines(node, Rtype::DNAME);
             said.sentence = format!("the DNAME at {} redirects it", node.name());
         }
-        Lookup::NxDomain => {
+        Lookup::NxDomain { .. } => {
             said.outcome = Outcome::NxDomain;
             said.sentence = format!("{} does not exist: NXDOMAIN", said.name);
         }

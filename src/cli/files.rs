@@ -8,6 +8,7 @@ use super::{
     output::Out,
 };
 use crate::{
+    clock::{Clock, SystemClock},
     compile::{Compiled, CounterName, Input, Memory, compile},
     config::{
         Problems, Progress,
@@ -68,6 +69,7 @@ impl Folder {
         let compiled = match compile(input, &mut Memory::default()) {
             Ok(mut compiled) => {
                 problems.append(std::mem::take(&mut compiled.problems));
+                problems.append(compiled.expiring(SystemClock::default().wall()));
                 Some(compiled)
             }
             Err(wrong) => {

@@ -35,7 +35,10 @@ pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 
 use crate::{
     checkplan::CheckPlan,
-    config::{ContentHash, Problems, Progress, Sources, ZoneSources, server::ServerSection},
+    config::{
+        ContentHash, Problem, Problems, Progress, Severity, Sources, ZoneSources,
+        server::ServerSection,
+    },
     ids::CounterSlot,
     place::LazyTable,
     snapshot::Snapshot,
@@ -47,8 +50,12 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 use zones::ZoneDraft;
+
+/// With less left, a zone's signatures are warned of: a long weekend in which nobody looks.
+const SIGNATURES_LEFT_MIN: Duration = Duration::from_secs(3 * 86_400);
 
 /// What a compile is made from.
 pub struct Input<'a> {
@@ -96,10 +103,36 @@ pub struct Compiled {
     pub problems: Problems,
     /// Main files of the zones that did not compile, in order.
     pub held: Vec<Arc<Path>>,
+    /// Main files of the zones that came with signatures, and when the first of those expires, in
+    /// seconds since 1970.
+    pub signed: Vec<(Arc<Path>, u32)>,
     /// The zones' files as compiled, stand-ins included: the next compile's `last_good`.
     pub accepted: BTreeMap<Arc<Path>, ZoneSources>,
     /// What `tradewind check` says about it.
     pub report: CheckReport,
+}
+
+impl Compiled {
+    /// Warns of zones whose signatures have expired at `now`, or will soon. Not part of
+    /// [`Compiled::problems`]: it changes with time, not with the files.
+    pub fn expiring(&self, now: SystemTime) -> Problems {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut problems = Problems::default();
+        for (main, at) in &self.signed {
+            let left = Duration::from_secs(u64::from(*at)).checked_sub(now);
+            let when = match left {
+                None => "have expired",
+                Some(left) if left < SIGNATURES_LEFT_MIN => "expire within three days",
+                Some(_) => continue,
+            };
+            let message = format!("signatures of this zone {when}");
+            let help = "sign it again; resolvers that validate give no answers from expired ones";
+            let problem =
+                Problem { severity: Severity::Warning, ..Problem::of_file(main, message) };
+            problems.push(problem.help(help));
+        }
+        problems
+    }
 }
 
 /// What one compile leaves to the next: drafts of zones and client maps, good for as long as
@@ -177,6 +210,11 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
     if server.is_broken {
         return Err(problems);
     }
+    let expiry = |entry: &zones::Served| {
+        let expires = entry.draft.as_ref()?.zone.signatures_expire()?;
+        Some((entry.main.clone(), expires))
+    };
+    let signed = served.iter().filter_map(expiry).collect();
     let linked = link::link(&server, &served, &mut input.counter);
     Ok(Compiled {
         report: report::report(&server, &served, &linked),
@@ -185,6 +223,7 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
         server: server.section(),
         problems,
         held,
+        signed,
         accepted,
     })
 }

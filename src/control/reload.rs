@@ -292,6 +292,7 @@ impl Loader {
         mut problems: Problems,
     ) -> Result<Prepared, Box<Report>> {
         let Accepted { server, compiled, found } = accepted;
+        problems.append(compiled.expiring(self.clock.wall()));
         problems.append(compiled.problems);
         let snapshot = compiled.snapshot;
         let names = name_counts(&snapshot);

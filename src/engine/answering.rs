@@ -4,6 +4,7 @@
 //! Each function is one case and either ends the reply or names what to follow. Must not know
 //! how a steered answer is found, nor how records are written.
 
+use super::signed::Pending;
 use super::steer::{Client, Steered, steer, steers};
 use crate::{
     clock::Dice,
@@ -20,7 +21,7 @@ use arrayvec::ArrayVec;
 
 /// Links of one chain that are followed; what is behind them is for the resolver to ask.
 /// Resolvers give up sooner (unbound and BIND after 11).
-const CHAIN_MAX: usize = 16;
+pub(super) const CHAIN_MAX: usize = 16;
 
 /// One query on its way through one zone.
 pub(super) struct Answering<'q, 'r, 'b> {
@@ -34,6 +35,12 @@ pub(super) struct Answering<'q, 'r, 'b> {
     pub dice: &'q mut Dice,
     pub reply: &'r mut Reply<'b>,
     pub chain: Chain,
+    /// Whether a `*` stands in for the name being answered.
+    pub expanded: bool,
+    /// Proofs for the authority section.
+    pub pending: Pending<'q>,
+    /// The RRset whose companions go into the additional section.
+    pub leading: Option<&'q Rrset>,
     /// The longest scope of what was steered on the way (RFC 7871 §7.2.1).
     pub scope: u8,
     /// Who counts the answer: the first steered record on the way.
@@ -91,8 +98,20 @@ impl Chain {
 }
 
 impl<'q> Answering<'q, '_, '_> {
-    /// Writes the answer. `names` is room for the names that a chain leads to.
-    pub fn run(&mut self, [name, target]: &mut [QName; 2]) -> Result<(), Unanswered> {
+    /// Writes the answer, section by section. `names` is room for the names that a chain leads to.
+    pub fn run(&mut self, names: &mut [QName; 2]) -> Result<(), Unanswered> {
+        self.follow(names)?;
+        if self.proves() {
+            self.write_proofs()?;
+        }
+        match self.leading {
+            Some(rrset) => self.additional(rrset),
+            None => Ok(()),
+        }
+    }
+
+    /// From the question's name along the chain to its end.
+    fn follow(&mut self, [name, target]: &mut [QName; 2]) -> Result<(), Unanswered> {
         let (mut name, mut target) = (name, target);
         let mut asked = &self.query.name;
         loop {
@@ -124,11 +143,17 @@ impl<'q> Answering<'q, '_, '_> {
         }
         self.reply.set_authoritative();
         match found {
-            Lookup::Node { node, .. } => self.node(name, node, target),
+            Lookup::Node { node, wildcard } => {
+                self.expanded = wildcard;
+                if wildcard && self.proves() {
+                    self.prove_expansion(name, node);
+                }
+                self.node(name, node, target)
+            }
             // The parent's side of a cut holds the DS (RFC 4035 §3.1.4.1).
             Lookup::Delegation { cut, .. } => self.owned(name, cut, target),
             Lookup::Dname { node, labels } => self.dname(name, node, labels, target),
-            Lookup::NxDomain => self.nxdomain(),
+            Lookup::NxDomain { encloser } => self.nxdomain(name, encloser),
         }
     }
 
@@ -141,7 +166,7 @@ impl<'q> Answering<'q, '_, '_> {
     ) -> Result<Next, Unanswered> {
         match self.steers(node) {
             Some(_) if self.world.warming => Err(Unanswered::NotYet),
-            Some(record) => self.steered(record, target),
+            Some(record) => self.steered(node, record, target),
             None => self.owned(name, node, target),
         }
     }
@@ -156,7 +181,12 @@ impl<'q> Answering<'q, '_, '_> {
         (steers(plan, qtype) && !leaves_to_static).then_some(record)
     }
 
-    fn steered(&mut self, record: &'q Record, target: &mut QName) -> Result<Next, Unanswered> {
+    fn steered(
+        &mut self,
+        node: Node<'q>,
+        record: &'q Record,
+        target: &mut QName,
+    ) -> Result<Next, Unanswered> {
         let qtype = self.query.qtype;
         let mut steered = qtype;
         let answer = loop {
@@ -173,7 +203,7 @@ impl<'q> Answering<'q, '_, '_> {
             return if answer.variant.is_unknown {
                 Err(Unanswered::Unknown)
             } else {
-                self.nodata()
+                self.nodata(node)
             };
         };
         self.reply.records(Section::Answer, Owner::Current, answer.ttl, rdatas)?;
@@ -208,11 +238,16 @@ impl<'q> Answering<'q, '_, '_> {
             }
             self.answer(rrset)?;
             if qtype != Rtype::ANY {
-                self.additional(rrset)?;
+                self.leading = Some(rrset);
             }
             return Ok(Next::Done);
         }
-        let Some(cname) = node.rrset(Rtype::CNAME) else { return self.nodata() };
+        if qtype == Rtype::RRSIG
+            && let Some(answered) = self.signatures_alone(node)
+        {
+            return answered;
+        }
+        let Some(cname) = node.rrset(Rtype::CNAME) else { return self.nodata(node) };
         self.answer(cname)?;
         Ok(match cname.rdatas.read_target(self.zone.apex().as_wire(), target) {
             Ok(()) => Next::Follow,
@@ -221,7 +256,7 @@ impl<'q> Answering<'q, '_, '_> {
     }
 
     fn answer(&mut self, rrset: &Rrset) -> Result<(), Full> {
-        self.reply.records(Section::Answer, Owner::Current, rrset.ttl, &rrset.rdatas)
+        self.put(Section::Answer, Owner::Current, rrset.ttl, rrset)
     }
 
     /// The DNAME of `node`, above `name`, and the CNAME made from it (RFC 6672 §3.1).
@@ -232,11 +267,11 @@ impl<'q> Answering<'q, '_, '_> {
         labels: usize,
         target: &mut QName,
     ) -> Result<Next, Unanswered> {
-        let Some(dname) = node.rrset(Rtype::DNAME) else { return self.nodata() };
+        let Some(dname) = node.rrset(Rtype::DNAME) else { return self.nodata(node) };
         let owner = name.suffix(labels);
         if self.chain.pass(owner) {
             let owner = Owner::Ancestor(owner);
-            self.reply.records(Section::Answer, owner, dname.ttl, &dname.rdatas)?;
+            self.put(Section::Answer, owner, dname.ttl, dname)?;
         }
         let mut substitute = QName::default();
         if dname.rdatas.read_target(self.zone.apex().as_wire(), &mut substitute).is_err() {

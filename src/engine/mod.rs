@@ -3,15 +3,16 @@
 //! This file is the door: what is no query, what is never looked up, whose zone it is.
 //! [`guarding`] is who gets in and how much a stranger is told, [`chaos`] what we tell of
 //! ourselves; [`answering`] is RFC 1034 §4.3.2 in a zone; [`steer`] finds steered answers,
-//! [`referral`] says whose a delegated name is, [`negative`] what is not there. No I/O, no clock,
-//! no allocation, no lock; whatever a packet holds, it becomes a reply, one rcode or silence.
-//! Must not know sockets, files or who changed what.
+//! [`referral`] says whose a delegated name is, [`negative`] what is not there, [`signed`] adds
+//! signatures and proofs. No I/O, no clock, no allocation, no lock; whatever a packet holds, it
+//! becomes a reply, one rcode or silence. Must not know sockets, files or who changed what.
 
 mod answering;
 mod chaos;
 mod guarding;
 mod negative;
 mod referral;
+mod signed;
 pub mod steer;
 
 use crate::{
@@ -211,11 +212,15 @@ impl Desk {
             dice: &mut self.dice,
             reply: &mut reply,
             chain: Chain::default(),
+            expanded: false,
+            pending: Default::default(),
+            leading: None,
             scope: 0,
             counter: None,
         };
         let wrote = answering.run(&mut self.names);
         let (scope, counter) = (answering.scope, answering.counter);
+        drop(answering);
         match wrote {
             Ok(()) => {}
             Err(Unanswered::Full) => reply.truncate(),

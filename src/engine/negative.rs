@@ -2,20 +2,38 @@
 //! remember it no longer than the zone allows.
 
 use super::answering::{Answering, Next, Unanswered};
-use crate::wire::{Owner, Section, types::Rcode};
+use crate::{
+    wire::{Full, Owner, QName, Section, types::Rcode},
+    zone::Node,
+};
 
-impl Answering<'_, '_, '_> {
+impl<'q> Answering<'q, '_, '_> {
     /// The name exists; it has nothing of the type asked, or nothing for this client.
-    pub(super) fn nodata(&mut self) -> Result<Next, Unanswered> {
-        let (soa, ttl) = (self.zone.soa(), self.zone.negative_ttl());
-        self.reply.records(Section::Authority, Owner::Apex, ttl, &soa.rdatas)?;
+    pub(super) fn nodata(&mut self, node: Node<'q>) -> Result<Next, Unanswered> {
+        if self.proves() {
+            self.prove(self.zone.prove_no_type(node, self.expanded));
+        }
+        self.soa()?;
         Ok(Next::Done)
     }
 
     /// Nothing exists at the name or below (RFC 8020). At the end of a chain the rcode is that
     /// of the last name (RFC 6604 §3).
-    pub(super) fn nxdomain(&mut self) -> Result<Next, Unanswered> {
+    pub(super) fn nxdomain(
+        &mut self,
+        name: &QName,
+        encloser: Node<'q>,
+    ) -> Result<Next, Unanswered> {
         self.reply.set_rcode(Rcode::NXDOMAIN);
-        self.nodata()
+        if self.proves() {
+            self.prove(self.zone.prove_no_name(name, encloser));
+        }
+        self.soa()?;
+        Ok(Next::Done)
+    }
+
+    fn soa(&mut self) -> Result<(), Full> {
+        let (soa, ttl) = (self.zone.soa(), self.zone.negative_ttl());
+        self.put(Section::Authority, Owner::Apex, ttl, soa)
     }
 }

@@ -57,6 +57,8 @@ pub enum Owner<'o> {
     Relative(&'o [u8]),
     /// This name, in full.
     Name(&'o [u8]),
+    /// What stands at this place of the reply.
+    At(usize),
 }
 
 /// An owner as it is written: some bytes, then perhaps a pointer.
@@ -239,6 +241,28 @@ impl<'b> Reply<'b> {
         Ok(())
     }
 
+    /// Writes one RRset and the signatures that cover it, which have its owner and its TTL
+    /// (RFC 4034 §3).
+    ///
+    /// # Errors
+    /// When both do not fit; then the RRset may stand there alone.
+    pub fn signed_records(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        ttl: Ttl,
+        [rdatas, signatures]: [&Rdatas; 2],
+    ) -> Result<(), Full> {
+        let start = self.len;
+        self.records(section, owner, ttl, rdatas)?;
+        let again = match owner {
+            // The others are pointers already.
+            Owner::Relative([_, ..]) | Owner::Name(_) if start <= POINTER_MAX => Owner::At(start),
+            _ => owner,
+        };
+        self.records(section, again, ttl, signatures)
+    }
+
     /// Writes the CNAME from the name being answered to `target`, which a DNAME made, and
     /// follows it.
     ///
@@ -369,6 +393,7 @@ impl<'b> Reply<'b> {
             Owner::Ancestor(suffix) => (&[][..], self.ancestor_at(suffix)),
             Owner::Apex => (&[][..], self.apex_at),
             Owner::Relative(labels) => (labels, self.apex_at),
+            Owner::At(at) => (&[][..], at),
             Owner::Name(name) => {
                 return OwnerWire { labels: name, pointer: None };
             }

@@ -1,18 +1,20 @@
 //! Records and steered names to a [`Zone`], or everything that is wrong with them.
 //!
-//! Records are held flat until all are there, then sorted into RRsets; `link` finds how nodes
-//! bear on each other, `check` complains. A zone with an error is no zone: what was served
-//! before goes on being served, which is not for this room to see to.
+//! Records are held flat until all are there, then sorted into RRsets, each with its signatures;
+//! `link` finds how nodes bear on each other, `check` complains, `signed` finds the proofs of a
+//! signed zone. A zone with an error is no zone: what was served before goes on being served,
+//! which is not for this room to see to.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::file::Record;
 use super::lookup::{APEX, Zone};
-use super::names::Names;
-use super::problem::{At, Severity, ZoneProblem};
-use super::rrset::{NONE, Owned, Rrset};
-use super::{check, link, share};
+use super::names::{Names, TableFull};
+use super::nsec3::{Label, Link};
+use super::problem::{At, Severity, Told, ZoneProblem};
+use super::rrset::{Companions, NONE, Owned, Rrset};
+use super::{check, link, share, signed};
 use crate::units::Ttl;
 use crate::wire::types::{Rclass, Rtype};
 use crate::wire::{Name, Rdatas};
@@ -24,6 +26,9 @@ pub struct ZoneBuilder {
     at: At,
     names: Names<Owned>,
     held: Vec<Held>,
+    /// NSEC3 records with their signatures, and their owners. Those are hashes and no names of
+    /// the zone: what is asked there does not exist (RFC 5155 §7.2.8).
+    hashed: (Names<()>, Vec<Held>),
     /// The rdata of all that is held.
     rdata: Vec<u8>,
     files: Vec<Arc<Path>>,
@@ -55,8 +60,11 @@ pub(super) struct SteeredName {
 /// A record that waits for its RRset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
+    /// Its owner: a node, or one of the hashes.
     node: u32,
+    /// The type; of a signature that which it covers.
     rtype: Rtype,
+    is_signature: bool,
     ttl: Ttl,
     rdata_len: u16,
     rdata_start: usize,
@@ -76,6 +84,7 @@ impl ZoneBuilder {
             at,
             names,
             held: Vec::new(),
+            hashed: Default::default(),
             rdata: Vec::new(),
             files: Vec::new(),
             steered: Vec::new(),
@@ -97,7 +106,15 @@ impl ZoneBuilder {
             self.refuse(at, message, "write IN, or nothing");
             return;
         }
-        let Some(node) = self.node(owner, at) else {
+        let (is_signature, rtype) = match (*rtype, rdata.first_chunk::<2>()) {
+            (Rtype::RRSIG, Some(covered)) => (true, Rtype(u16::from_be_bytes(*covered))),
+            (rtype, _) => (false, rtype),
+        };
+        let insert = match rtype {
+            Rtype::NSEC3 => |builder: &mut Self, key: &[u8]| builder.hashed.0.insert(key, ()),
+            _ => |builder: &mut Self, key: &[u8]| builder.names.insert(key, Owned::default()),
+        };
+        let Some(node) = self.place(owner, at, insert) else {
             return;
         };
         let Ok(rdata_len) = u16::try_from(rdata.len()) else {
@@ -106,9 +123,11 @@ impl ZoneBuilder {
             return;
         };
         let file = self.file(&at.file);
-        self.held.push(Held {
+        let held = if rtype == Rtype::NSEC3 { &mut self.hashed.1 } else { &mut self.held };
+        held.push(Held {
             node,
-            rtype: *rtype,
+            rtype,
+            is_signature,
             ttl: *ttl,
             rdata_len,
             rdata_start: self.rdata.len(),
@@ -120,7 +139,8 @@ impl ZoneBuilder {
 
     /// Marks `owner` as steered by the zone's steered record `index`, which `answers` so.
     pub fn steer(&mut self, owner: &Name, index: u32, answers: Answers, at: At) {
-        let Some(node) = self.node(owner, &at) else {
+        let insert = |builder: &mut Self, key: &[u8]| builder.names.insert(key, Owned::default());
+        let Some(node) = self.place(owner, &at, insert) else {
             return;
         };
         let owned = self.names.value_mut(node);
@@ -139,6 +159,7 @@ impl ZoneBuilder {
         link::link_tree(&mut draft);
         check::check(&mut draft);
         link::link_companions(&mut draft);
+        signed::link(&mut draft);
         let (mut zone, mut problems) = draft.finish();
         problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         let sound = problems.iter().all(|problem| problem.severity < Severity::Error);
@@ -150,8 +171,13 @@ impl ZoneBuilder {
         (Some(zone), problems)
     }
 
-    /// The node of `owner`, made if need be; `None`, with a problem noted, if it lies outside.
-    fn node(&mut self, owner: &Name, at: &At) -> Option<u32> {
+    /// Where `insert` puts `owner`; `None`, with a problem noted, if it lies outside.
+    fn place(
+        &mut self,
+        owner: &Name,
+        at: &At,
+        insert: impl Fn(&mut Self, &[u8]) -> Result<u32, TableFull>,
+    ) -> Option<u32> {
         let Some(relative) = owner.prefix_below(&self.apex) else {
             let message = format!("`{owner}` is not in the zone `{}`", self.apex);
             self.refuse(
@@ -161,7 +187,7 @@ impl ZoneBuilder {
             );
             return None;
         };
-        match self.names.insert(relative, Owned::default()) {
+        match insert(self, relative) {
             Ok(node) => Some(node),
             Err(full) => {
                 self.refuse(at, full.to_string(), "split the zone");
@@ -184,27 +210,22 @@ impl ZoneBuilder {
 
     /// Sorts what is held into RRsets, in the order of nodes and types.
     pub(super) fn group(mut self) -> Draft {
-        self.held.sort_by_key(|held| (held.node, held.rtype));
         self.steered.sort_by_key(|steered| steered.node);
         let mut draft = Draft {
             zone: Zone::empty(self.apex, self.names),
             at: self.at,
             held: Vec::new(),
             ends: Vec::new(),
+            companions: Vec::new(),
+            links: Vec::new(),
             rdata: self.rdata,
             files: self.files,
             steered: self.steered,
             problems: self.problems,
         };
         let mut rrsets = Vec::new();
-        let mut start = 0;
-        for set in self.held.chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype)) {
-            let range = start..start + set.len();
-            start = range.end;
-            let Some(rrset) = draft.rrset(set) else {
-                continue;
-            };
-            let owned = draft.zone.names.value_mut(set[0].node);
+        draft.sets(&mut self.held, |draft, first, range, rrset| {
+            let owned = draft.zone.names.value_mut(first.node);
             if owned.rrset_count == 0 {
                 owned.rrsets = rrsets.len() as u32;
             }
@@ -213,7 +234,19 @@ impl ZoneBuilder {
             owned.has_dname |= rrset.rtype() == Rtype::DNAME;
             rrsets.push(rrset);
             draft.ends.push((range.start as u32, range.end as u32));
-        }
+        });
+        let (owners, mut hashed) = self.hashed;
+        draft.sets(&mut hashed, |draft, first, _, rrset| {
+            match Label::try_from(owners.key(first.node)) {
+                Ok(label) => draft.links.push(Link { label, rrset }),
+                Err(_) => {
+                    let message =
+                        "the owner of an NSEC3 record is the hash of a name (RFC 5155 §3)";
+                    let help = "sign the zone again; its file has been changed since";
+                    draft.error(&draft.held_at(first), message.into(), help);
+                }
+            }
+        });
         draft.zone.rrsets = rrsets.into();
         draft.held = self.held;
         draft
@@ -232,13 +265,45 @@ pub(super) struct Draft {
     held: Vec<Held>,
     /// For each RRset of the zone, which of `held` it is made of: first, and one past the last.
     ends: Vec<(u32, u32)>,
+    /// The zone's table of them, as far as it has been made.
+    pub companions: Vec<Companions>,
+    /// The NSEC3 records.
+    pub links: Vec<Link>,
     rdata: Vec<u8>,
     files: Vec<Arc<Path>>,
 }
 
 impl Draft {
+    /// Makes RRsets of what is held, sorts it on the way, and hands each over with the first of
+    /// its records and the places of all of them. Signatures stand behind what they cover.
+    fn sets(
+        &mut self,
+        held: &mut [Held],
+        mut take: impl FnMut(&mut Draft, &Held, std::ops::Range<usize>, Rrset),
+    ) {
+        held.sort_by_key(|held| (held.node, held.rtype, held.is_signature));
+        let mut strays = Told::default();
+        let mut start = 0;
+        for both in held.chunk_by(|a, b| (a.node, a.rtype) == (b.node, b.rtype)) {
+            let count = both.partition_point(|held| !held.is_signature);
+            let range = start..start + count;
+            start += both.len();
+            let (set, signatures) = both.split_at(count);
+            let Some(first) = set.first() else {
+                strays.note(self.held_at(&both[0]), || {
+                    format!("this signature is of {} records, but there are none", both[0].rtype)
+                });
+                continue;
+            };
+            if let Some(rrset) = self.rrset(set, signatures) {
+                take(self, first, range, rrset);
+            }
+        }
+        self.problems.extend(strays.warning("sign the zone again, or leave the signature out"));
+    }
+
     /// The RRset of `set`. All its records get the lowest TTL of any (RFC 2181 §5.2).
-    fn rrset(&mut self, set: &[Held]) -> Option<Rrset> {
+    fn rrset(&mut self, set: &[Held], signatures: &[Held]) -> Option<Rrset> {
         let first = set[0];
         let ttl = set.iter().map(|held| held.ttl).min().unwrap_or(first.ttl);
         if let Some(other) = set.iter().find(|held| held.ttl != first.ttl) {
@@ -250,11 +315,25 @@ impl Draft {
             let help = "give them one TTL (RFC 2181 §5.2)";
             self.problems.push(ZoneProblem::warning(&self.held_at(other), message).help(help));
         }
+        let rdatas = self.rdatas(first.rtype, set)?;
+        let companions = match signatures {
+            [] => NONE,
+            signatures => {
+                let signatures = Some(self.rdatas(Rtype::RRSIG, signatures)?);
+                self.companions.push(Companions { signatures, ..Companions::default() });
+                self.companions.len() as u32 - 1
+            }
+        };
+        Some(Rrset { ttl, rdatas, companions })
+    }
+
+    /// The data of `set`; none, with a problem noted, if it is too much.
+    fn rdatas(&mut self, rtype: Rtype, set: &[Held]) -> Option<Rdatas> {
         let rdatas = set.iter().map(|held| self.held_rdata(held));
-        match Rdatas::build(first.rtype, rdatas, Some(&self.zone.apex)) {
-            Ok(rdatas) => Some(Rrset { ttl, rdatas, companions: NONE }),
+        match Rdatas::build(rtype, rdatas, Some(&self.zone.apex)) {
+            Ok(rdatas) => Some(rdatas),
             Err(why) => {
-                let at = self.held_at(&first);
+                let at = self.held_at(&set[0]);
                 let help = "all records of one name and type must fit into one message";
                 self.problems.push(ZoneProblem::error(&at, why.to_string()).help(help));
                 None

@@ -90,7 +90,7 @@ fn check_aliases(draft: &mut Draft, node: u32) {
         }
         let other = |other: &usize| {
             let other = draft.zone.rrsets[*other].rtype();
-            rtype == Rtype::CNAME && !matches!(other, Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC)
+            rtype == Rtype::CNAME && !matches!(other, Rtype::CNAME | Rtype::NSEC)
         };
         if let Some(other) = draft.rrset_indices(node).find(other) {
             let beside = draft.zone.rrsets[other].rtype();
@@ -194,7 +194,7 @@ fn check_cuts(draft: &mut Draft) {
         for index in draft.rrset_indices(node) {
             let rtype = draft.zone.rrsets[index].rtype();
             let is_glue = matches!(rtype, Rtype::A | Rtype::AAAA) && glue.contains(&node);
-            let is_parents = matches!(rtype, Rtype::NS | Rtype::DS | Rtype::RRSIG | Rtype::NSEC);
+            let is_parents = matches!(rtype, Rtype::NS | Rtype::DS | Rtype::NSEC);
             let at = draft.rrset_at(index);
             if node == cut && !is_glue && !is_parents {
                 let message =
@@ -315,7 +315,7 @@ fn reach(zone: &Zone, target: &Name) -> Reach {
         Lookup::Node { node, .. } if node.steered().is_some() => Reach::Steered,
         Lookup::Node { node, .. } if node.rrset(Rtype::CNAME).is_some() => Reach::Alias,
         Lookup::Node { node, .. } if has_addresses(node) => Reach::Addresses,
-        Lookup::Node { .. } | Lookup::NxDomain => Reach::Nothing,
+        Lookup::Node { .. } | Lookup::NxDomain { .. } => Reach::Nothing,
         Lookup::Dname { .. } => Reach::Alias,
         Lookup::Delegation { .. } => match zone.find(target) {
             Some(node) if has_addresses(node) => Reach::Addresses,

@@ -79,7 +79,7 @@ pub(super) fn is_wildcard(key: &[u8]) -> bool {
 }
 
 /// The relative name without its first label; the apex has none.
-fn parent(key: &[u8]) -> Option<&[u8]> {
+pub(super) fn parent(key: &[u8]) -> Option<&[u8]> {
     let (&len, rest) = key.split_first()?;
     rest.get(usize::from(len)..)
 }
@@ -99,7 +99,7 @@ fn row<'k>(rows: &'k mut Vec<Kin>, owned: &mut Owned) -> &'k mut Kin {
 
 /// Finds the addresses that go with each RRset whose records point to names.
 pub(super) fn link_companions(draft: &mut Draft) {
-    let mut table = Vec::new();
+    let mut table = std::mem::take(&mut draft.companions);
     let mut rows: HashMap<Companions, u32> = HashMap::new();
     for node in 0..draft.zone.names.len() as u32 {
         for index in draft.rrset_indices(node) {
@@ -107,11 +107,19 @@ pub(super) fn link_companions(draft: &mut Draft) {
             if companions.nodes.is_empty() {
                 continue;
             }
-            let row = *rows.entry(companions).or_insert_with_key(|companions| {
-                table.push(companions.clone());
-                table.len() as u32 - 1
-            });
-            draft.zone.rrsets[index].companions = row;
+            let row = &mut draft.zone.rrsets[index].companions;
+            match table.get_mut(*row as usize) {
+                // Signatures are of one owner: there is nothing to share.
+                Some(signed) => {
+                    *signed = Companions { signatures: signed.signatures.take(), ..companions };
+                }
+                None => {
+                    *row = *rows.entry(companions).or_insert_with_key(|companions| {
+                        table.push(companions.clone());
+                        table.len() as u32 - 1
+                    });
+                }
+            }
         }
     }
     draft.zone.companions = table.into();
@@ -150,7 +158,8 @@ fn companions(draft: &Draft, owner: u32, index: usize) -> Companions {
             list.push(node.index);
         }
     }
-    Companions { required: required.len(), nodes: [required, helpful].concat().into() }
+    let nodes = [&required[..], &helpful].concat().into();
+    Companions { required: required.len(), nodes, signatures: None }
 }
 
 /// Whether a node has static addresses of its own.

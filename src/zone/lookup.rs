@@ -5,6 +5,8 @@
 //! are nodes (RFC 4592 §2.2.2), so a node exists if and only if all its ancestors do, and a
 //! binary search over the label counts finds the deepest.
 
+use super::denial::Signed;
+use super::link::parent;
 use super::names::Names;
 use super::rrset::{Companions, Kin, NONE, Owned, Rrset, Steered};
 use crate::units::Ttl;
@@ -27,6 +29,8 @@ pub struct Zone {
     pub(super) rrsets: Box<[Rrset]>,
     pub(super) kin: Box<[Kin]>,
     pub(super) companions: Box<[Companions]>,
+    /// What it has more if it is signed.
+    pub(super) signed: Option<Box<Signed>>,
     /// The SOA among `rrsets`.
     pub(super) soa: u32,
     pub(super) negative_ttl: Ttl,
@@ -60,7 +64,10 @@ pub enum Lookup<'z> {
         labels: usize,
     },
     /// Nothing is at this name nor below it.
-    NxDomain,
+    NxDomain {
+        /// The deepest of its ancestors that exists (RFC 4592 §3.3.1).
+        encloser: Node<'z>,
+    },
 }
 
 impl Zone {
@@ -74,6 +81,7 @@ impl Zone {
             rrsets: Box::default(),
             kin: Box::default(),
             companions: Box::default(),
+            signed: None,
             soa: 0,
             negative_ttl: Ttl::from_secs(0),
         }
@@ -151,7 +159,7 @@ impl Zone {
             return Lookup::Dname { node, labels };
         }
         match self.kin(encloser).map(|kin| kin.wildcard) {
-            None | Some(NONE) => Lookup::NxDomain,
+            None | Some(NONE) => Lookup::NxDomain { encloser: node },
             Some(wildcard) => Lookup::Node { node: self.node(wildcard), wildcard: true },
         }
     }
@@ -173,7 +181,7 @@ impl Zone {
 
     /// The labels of `qname` from the `i`-th on, without the apex behind them.
     #[inline]
-    fn relative<'q>(&self, qname: &'q QName, i: usize) -> NameKey<'q> {
+    pub(super) fn relative<'q>(&self, qname: &'q QName, i: usize) -> NameKey<'q> {
         NameKey::of(qname, i, self.apex.as_wire().len())
     }
 
@@ -241,7 +249,13 @@ impl<'z> Node<'z> {
         Name::from_wire(&wire).expect("a node was a name when it was added")
     }
 
-    /// Everything it owns, sorted by type; nothing for an empty non-terminal.
+    /// The node one label above, if that is in the zone too.
+    pub fn parent(self) -> Option<Node<'z>> {
+        let index = self.zone.names.find(parent(self.relative_name())?)?;
+        Some(self.zone.node(index))
+    }
+
+    /// Everything it owns but signatures, sorted by type; nothing for an empty non-terminal.
     #[inline]
     pub fn rrsets(self) -> &'z [Rrset] {
         let owned = self.owned();

@@ -3,15 +3,18 @@
 //! [`read`] turns text into [`Record`]s (`file`, with `text`, `times` and `generate`, and for
 //! their data `rdata`, where [`rdata_text`] turns it into text again);
 //! [`ZoneBuilder`] turns records and steered names into a [`Zone`] or says everything that is
-//! wrong with them (`build`, with `check` and `link`); [`Zone::lookup`] is RFC 1034 §4.3.2
+//! wrong with them (`build`, with `check`, `link` and, for zones that come with signatures,
+//! `signed`); [`Zone::lookup`] is RFC 1034 §4.3.2
 //! (`lookup`, on the table in `names` and `slots` and what is in `rrset`, of which equal parts
-//! stand once: `share`); [`Zones`] finds the zone first.
+//! stand once: `share`); `denial`, with `nsec3`, finds what proves that something is not there;
+//! [`Zones`] finds the zone first.
 //!
 //! A Zone never changes: reloading builds another. Lookups allocate nothing and take no lock.
 //! Must not know clients, policies, packets or sockets; a steered name is only marked here.
 
 mod build;
 mod check;
+mod denial;
 mod file;
 mod generate;
 mod link;
@@ -19,10 +22,12 @@ mod lookup;
 #[cfg(test)]
 mod model;
 mod names;
+mod nsec3;
 mod problem;
 mod rdata;
 mod rrset;
 mod share;
+mod signed;
 mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -31,6 +36,7 @@ mod times;
 mod zones;
 
 pub use build::{Answers, ZoneBuilder};
+pub use denial::{PROOFS_MAX, Proof, Proofs};
 pub use file::{Loader, Record, Source, Text, read};
 pub use lookup::{Lookup, Node, Zone};
 pub use problem::{At, Severity, ZoneProblem};

@@ -82,6 +82,42 @@ impl ZoneProblem {
     }
 }
 
+/// Many problems of one kind, which are told as one: the first, and how many there are more.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    first: Option<(At, String)>,
+    more: usize,
+}
+
+impl Told {
+    /// Notes one; `message` is only asked if it is the first.
+    pub(super) fn note(&mut self, at: At, message: impl FnOnce() -> String) {
+        match self.first {
+            None => self.first = Some((at, message())),
+            Some(_) => self.more += 1,
+        }
+    }
+
+    /// As an error, if there was any.
+    pub(super) fn error(self, help: &str) -> Option<ZoneProblem> {
+        self.tell(Severity::Error, help)
+    }
+
+    /// As a warning, if there was any.
+    pub(super) fn warning(self, help: &str) -> Option<ZoneProblem> {
+        self.tell(Severity::Warning, help)
+    }
+
+    fn tell(self, severity: Severity, help: &str) -> Option<ZoneProblem> {
+        let (at, message) = self.first?;
+        let message = match self.more {
+            0 => message,
+            more => format!("{message}; and {more} more of the kind"),
+        };
+        Some(ZoneProblem::new(severity, &at, message).help(help))
+    }
+}
+
 impl fmt::Display for ZoneProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();

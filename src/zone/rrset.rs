@@ -29,13 +29,16 @@ impl Rrset {
     }
 }
 
-/// The nodes whose addresses belong into the additional section of a reply with some RRset.
+/// What goes along with an RRset in a reply: its signatures, and in the additional section the
+/// addresses of nodes. Most RRsets of an unsigned zone have none and pay nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Companions {
-    /// Those without which a referral is of no use stand first.
+    /// The nodes; those without which a referral is of no use stand first.
     pub nodes: Box<[u32]>,
     /// How many those are.
     pub required: usize,
+    /// The RRSIG records that cover the RRset.
+    pub signatures: Option<Rdatas>,
 }
 
 /// Steering of a name: its A and AAAA, or its CNAME, are not in the zone.

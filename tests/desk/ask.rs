@@ -6,8 +6,8 @@ use tradewind::{
     wire::types::{Rclass, Rtype},
 };
 
-/// A query in the making. The words: `tcp`, `rd`, `edns=SIZE`, `do`, `ecs=ADDRESS/PREFIX`,
-/// `cookie=HEX`, `nsid` (each of these sends EDNS), `class=CH`, `from=ADDRESS`.
+/// A query in the making. The words: `tcp`, `rd`, `ad`, `cd`, `edns=SIZE`, `do`, `ecs=ADDRESS/PREFIX`,
+/// `cookie=HEX`, `nsid` (each of the last five sends EDNS), `class=CH`, `from=ADDRESS`.
 #[derive(Clone)]
 pub struct Ask {
     pub id: u16,
@@ -15,6 +15,8 @@ pub struct Ask {
     pub qtype: Rtype,
     pub qclass: Rclass,
     pub recursion_desired: bool,
+    /// AD and CD as they stand in the fourth byte.
+    pub dnssec_flags: u8,
     pub from: IpAddr,
     pub via: Via,
     /// Payload size, TTL field and options.
@@ -30,6 +32,7 @@ impl Ask {
             qtype: words.next().unwrap().parse().unwrap(),
             qclass: Rclass::IN,
             recursion_desired: false,
+            dnssec_flags: 0,
             from: Ipv4Addr::new(192, 0, 2, 200).into(),
             via: Via::Udp,
             edns: None,
@@ -42,6 +45,8 @@ impl Ask {
         match word.split_once('=').unwrap_or((word, "")) {
             ("tcp", _) => self.via = Via::Tcp,
             ("rd", _) => self.recursion_desired = true,
+            ("ad", _) => self.dnssec_flags |= 0x20,
+            ("cd", _) => self.dnssec_flags |= 0x10,
             ("edns", size) => self.edns().0 = size.parse().unwrap(),
             ("do", _) => self.edns().1 |= 0x8000,
             ("ecs", net) => self.edns().2.extend(ecs(net)),
@@ -75,7 +80,7 @@ impl Ask {
     /// The packet as it goes over the wire.
     pub fn packet(&self) -> Vec<u8> {
         let mut packet = self.id.to_be_bytes().to_vec();
-        packet.extend([u8::from(self.recursion_desired), 0, 0, 1, 0, 0, 0, 0, 0]);
+        packet.extend([u8::from(self.recursion_desired), self.dnssec_flags, 0, 1, 0, 0, 0, 0, 0]);
         packet.push(self.edns.is_some().into());
         packet.extend(&self.name);
         packet.extend(self.qtype.0.to_be_bytes());

@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod medley;
 mod shown;
+pub mod signed;
 
 pub use ask::Ask;
 pub use shown::show;

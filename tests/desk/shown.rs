@@ -4,6 +4,7 @@ use hickory_proto::{
     op::{Edns, Message, MessageType},
     rr::{RData, Record, rdata::opt::EdnsOption},
 };
+use tradewind::wire::types::Rtype;
 
 /// A reply as text: rcode and flags, a line for each record with its section in front, and OPT
 /// with what is in it. Silence has no lines.
@@ -34,15 +35,22 @@ fn rcode(rcode: u16) -> String {
 
 fn show_record(record: &Record) -> String {
     let (name, ttl, rtype) = (&record.name, record.ttl, u16::from(record.record_type()));
-    let rtype = tradewind::wire::types::Rtype(rtype);
+    let rtype = Rtype(rtype);
     let data = match &record.data {
-        RData::Unknown { rdata, .. } if rtype == tradewind::wire::types::Rtype::DNAME => {
-            dotted(&rdata.anything)
-        }
+        RData::Unknown { rdata, .. } if rtype == Rtype::DNAME => dotted(&rdata.anything),
+        // Of DNSSEC what can be compared: what is covered, what comes next; hashes stand in owners.
+        RData::Unknown { rdata, .. } if rtype == Rtype::RRSIG => covered(&rdata.anything),
+        RData::Unknown { rdata, .. } if rtype == Rtype::NSEC => dotted(&rdata.anything),
+        RData::Unknown { .. } if matches!(rtype, Rtype::NSEC3 | Rtype::DNSKEY) => "…".into(),
         RData::Unknown { rdata, .. } => hex(&rdata.anything),
         data => data.to_string(),
     };
     format!("{name} {ttl} {rtype} {data}")
+}
+
+/// The type that a signature covers, and how many labels its name has.
+fn covered(rdata: &[u8]) -> String {
+    format!("{} {}", Rtype(u16::from_be_bytes([rdata[0], rdata[1]])), rdata[3])
 }
 
 fn hex(bytes: &[u8]) -> String {

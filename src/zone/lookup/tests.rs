@@ -21,7 +21,7 @@ pub(in crate::zone) fn ask(zone: &Zone, text: &str) -> String {
             format!("{} {}", if at_cut { "cut" } else { "below cut" }, cut.name())
         }
         Lookup::Dname { node, labels } => format!("{labels} below dname {}", node.name()),
-        Lookup::NxDomain => "nothing".into(),
+        Lookup::NxDomain { .. } => "nothing".into(),
     }
 }
 
