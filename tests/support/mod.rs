@@ -16,6 +16,7 @@ pub mod peers;
 pub mod process;
 pub mod scratch;
 pub mod server;
+pub mod site;
 pub mod stream;
 pub mod zones;
 
