@@ -9,13 +9,12 @@ use serde_json::Value;
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use support::{
     DEADLINE, await_some,
-    backend::{Backend, Mood},
+    backend::Mood,
     figure,
     load::{Ask, Exchange, Stream},
-    scratch::Scratch,
-    server::Server,
+    site::Site,
 };
-use tradewind::clock::{Clock, Moment, SystemClock};
+use tradewind::clock::{Clock, Moment};
 
 /// How long the ramps take that are compared with their plan, and how many clients ask meanwhile.
 const RAMP: f64 = 20.0;
@@ -24,111 +23,7 @@ const CLIENTS_A_SECOND: u32 = 2_000;
 /// deviations, where both sides are equal; of fewer draws as many, too.
 const OFF: f64 = 0.03;
 
-const CHECK: &str = "\
-[web]\ntype = \"http\"\ninterval = \"300ms\"\ntimeout = \"200ms\"\nfall = 2\nrise = 2\n\
-fast_recheck = \"100ms\"\nhold_down = \"off\"\n";
-
-/// Two regions behind a failover with `rules`, and a database that may be its gate.
-struct Site {
-    iad: Backend,
-    dub: Backend,
-    database: Backend,
-    server: Server,
-    clock: SystemClock,
-}
-
-impl Site {
-    fn start(host: u8, rules: &str) -> Site {
-        let (iad, dub) = (Backend::start(host), Backend::start(host + 1));
-        let database = Backend::start(host + 2);
-        let checks =
-            format!("{CHECK}{}target = \"{}\"\n", CHECK.replace("web", "db"), database.address());
-        let zone = format!(
-            "zone = \"gtm.example\"\nns = [\"ns1.gtm.example\"]\ncheck = \"web\"\n\
-             ttl = {{ max = \"30s\", min = \"5s\" }}\nstatic = \"ns1 60 IN A 127.0.0.53\"\n\
-             [pools.iad]\nregion = \"us\"\n\
-             endpoints = [{{ name = \"e\", ipv4 = \"192.0.2.1\", probe = \"{}\" }}]\n\
-             [pools.dub]\nregion = \"eu\"\n\
-             endpoints = [{{ name = \"e\", ipv4 = \"192.0.2.2\", probe = \"{}\" }}]\n\
-             [records.app]\npolicy = \"failover\"\n{rules}\n",
-            iad.address(),
-            dub.address(),
-        );
-        let server = "[server]\nlisten = [\"127.0.0.1:0\"]\n\
-            [regions.us]\ncloud = \"aws:us-east-1\"\n[regions.eu]\ncloud = \"aws:eu-west-1\"\n";
-        let folder = Scratch::with(&[
-            ("tradewind.toml", server),
-            ("healthchecks/web.toml", &checks),
-            ("zones/gtm.example.toml", &zone),
-        ]);
-        let server = Server::start(folder);
-        let site = Site { iad, dub, database, server, clock: SystemClock::default() };
-        await_some("all up", || (site.endpoints_up() == 2).then_some(()));
-        site
-    }
-
-    fn status(&self) -> Value {
-        self.server.control_request("GET", "/v1/status").1
-    }
-
-    fn endpoints_up(&self) -> usize {
-        let status = self.status();
-        let endpoints = status["endpoints"].as_array().map_or(&[][..], Vec::as_slice);
-        endpoints.iter().filter(|endpoint| endpoint["verdict"] == "up").count()
-    }
-
-    fn failover(&self) -> Value {
-        self.status()["failovers"][0].clone()
-    }
-
-    fn await_phase(&self, phase: &str) -> Value {
-        await_some(phase, || Some(self.failover()).filter(|failover| failover["phase"] == phase))
-    }
-
-    /// Waits until the database is judged so.
-    fn await_gate(&self, state: &str) {
-        await_some(&format!("the database to be {state}"), || {
-            let targets = self.server.control_request("GET", "/v1/targets").1;
-            let is = |t: &&Value| t["target"] == "check:db" && t["state"] == *state;
-            targets.as_array()?.iter().find(is).map(|_| ())
-        });
-    }
-
-    /// The exact share of clients that get Washington now, and the TTL.
-    fn share_of_iad(&self) -> (f64, u64) {
-        let said =
-            self.server.cli("explain", &["app.gtm.example", "--client", "192.0.2.9", "--json"]);
-        let said: Value = serde_json::from_slice(&said.stdout).unwrap_or_default();
-        let answers = said["steering"]["answers"].as_array().cloned().unwrap_or_default();
-        let iad = answers.iter().filter(|answer| answer["records"][0] == "192.0.2.1");
-        let share = iad.map(|answer| answer["share"].as_f64().unwrap_or_default()).sum();
-        (share, said["steering"]["ttl_s"].as_u64().unwrap_or_default())
-    }
-
-    #[track_caller]
-    fn cli(&self, command: &str, args: &[&str], code: i32) -> String {
-        let done = self.server.cli(command, args);
-        let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
-        assert_eq!(done.status.code(), Some(code), "{said}");
-        said.into_owned()
-    }
-
-    fn stream(&self) -> Stream {
-        self.stream_at(500)
-    }
-
-    fn stream_at(&self, per_second: u32) -> Stream {
-        let asks = vec![Ask::a("app.gtm.example")];
-        Stream::start(self.server.udp(), self.clock, asks, per_second)
-    }
-
-    /// When the event at this time of day was, on our clock.
-    fn moment(&self, event: &Value) -> Moment {
-        let at: jiff::Timestamp = event["at"].as_str().unwrap().parse().unwrap();
-        let ago = self.clock.wall().duration_since(at.into()).unwrap_or_default();
-        Moment(self.clock.now().0 - ago.as_nanos() as u64)
-    }
-}
+const TTL: &str = "{ max = \"30s\", min = \"5s\" }";
 
 /// Holds the share of Washington among all answers, three seconds by three seconds, against
 /// `planned(seconds since begun)`.
@@ -180,7 +75,7 @@ const APP: &str = "record:gtm.example/app";
 #[test]
 fn a_manual_failback_waits_shows_who_would_move_and_ramps() {
     let rules = "members = [\"iad\", \"dub\"]\nfailback = \"manual\"\nramp = { over = \"20s\", start = 0.1 }";
-    let mut site = Site::start(171, rules);
+    let mut site = Site::start(171, TTL, rules);
     let stream = site.stream();
     site.iad.stop();
     let dead = site.await_phase("standby");
@@ -231,7 +126,7 @@ fn a_member_that_comes_back_takes_its_clients_little_by_little() {
     let rules = "members = [\"iad\"]\n[policies.both]\npolicy = \"weighted\"\n\
                  members = [\"iad\", \"dub\"]\n[records.split]\npolicy = \"weighted\"\n\
                  members = [\"both\"]\nramp = { over = \"20s\", start = 0.1 }";
-    let mut site = Site::start(186, rules);
+    let mut site = Site::start(186, TTL, rules);
     let asks = vec![Ask::a("split.gtm.example")];
     let stream = Stream::start(site.server.udp(), site.clock, asks, CLIENTS_A_SECOND);
     let before = site.server.last_event();
@@ -256,7 +151,7 @@ fn a_member_that_comes_back_takes_its_clients_little_by_little() {
 #[test]
 fn a_manual_failover_keeps_the_dead_member_until_it_is_approved_and_never_empties() {
     let rules = "members = [\"iad\", \"dub\"]\nfailover = \"manual\"\nfailback = \"manual\"";
-    let mut site = Site::start(174, rules);
+    let mut site = Site::start(174, TTL, rules);
     let stream = site.stream();
     site.iad.stop();
     let waiting = site.await_phase("failing-over");
@@ -279,14 +174,14 @@ fn a_manual_failover_keeps_the_dead_member_until_it_is_approved_and_never_emptie
 
 #[test]
 fn a_standby_is_kept_warm_by_exactly_its_trickle() {
-    let site = Site::start(177, "members = [\"iad\", \"dub\"]\ntrickle = 0.1");
+    let site = Site::start(177, TTL, "members = [\"iad\", \"dub\"]\ntrickle = 0.1");
     assert_eq!(site.share_of_iad(), (0.9, 30));
 }
 
 #[test]
 fn a_failover_with_a_delay_waits_for_it() {
     let rules = "members = [\"iad\", \"dub\"]\nfailover_delay = \"2s\"\nfailback = \"auto\"";
-    let mut site = Site::start(180, rules);
+    let mut site = Site::start(180, TTL, rules);
     let stream = site.stream();
     site.iad.stop();
     let waiting = site.await_phase("failing-over");
@@ -305,7 +200,7 @@ const GATED: &str =
 
 #[test]
 fn a_checker_that_is_cut_off_shuts_no_gate() {
-    let mut site = Site::start(186, GATED);
+    let mut site = Site::start(186, TTL, GATED);
     site.await_gate("up");
     let before = site.server.last_event();
     for backend in [&mut site.iad, &mut site.dub, &mut site.database] {
@@ -335,7 +230,7 @@ fn a_checker_that_is_cut_off_shuts_no_gate() {
 
 #[test]
 fn a_shut_gate_holds_a_move_until_it_opens() {
-    let mut site = Site::start(183, GATED);
+    let mut site = Site::start(183, TTL, GATED);
     site.database.stop();
     let shut = site.server.await_event("the gate", 0, |event| event["event"] == "target");
     assert_eq!((&shut["subject"], &shut["to"]), (&"check:db".into(), &"down".into()), "{shut}");

@@ -18,31 +18,13 @@ use support::{
     load::{Ask, Stream, first_answer},
     scratch::Scratch,
     server::{Server, launch},
+    site::{self, BOTH, CHECK, SERVER},
 };
 use tradewind::clock::{Clock, SystemClock};
 
-const SERVER: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\n\
-    [regions.us]\ncloud = \"aws:us-east-1\"\n[regions.eu]\ncloud = \"aws:eu-west-1\"\n";
-const CHECK: &str = "[web]\ntype = \"http\"\ninterval = \"300ms\"\ntimeout = \"200ms\"\nfall = 2\n\
-    rise = 2\nfast_recheck = \"100ms\"\nhold_down = \"off\"\n";
-
+/// Files of both regions, without a gate.
 fn files(iad: &Backend, dub: &Backend, rules: &str) -> Scratch {
-    let zone = format!(
-        "zone = \"gtm.example\"\nns = [\"ns1.gtm.example\"]\ncheck = \"web\"\nttl = \"30s\"\n\
-         static = \"ns1 60 IN A 127.0.0.53\"\n\
-         [pools.iad]\nregion = \"us\"\n\
-         endpoints = [{{ name = \"e\", ipv4 = \"192.0.2.1\", probe = \"{}\" }}]\n\
-         [pools.dub]\nregion = \"eu\"\n\
-         endpoints = [{{ name = \"e\", ipv4 = \"192.0.2.2\", probe = \"{}\" }}]\n\
-         [records.app]\npolicy = \"failover\"\nmembers = [\"iad\", \"dub\"]\n{rules}\n",
-        iad.address(),
-        dub.address(),
-    );
-    Scratch::with(&[
-        ("tradewind.toml", SERVER),
-        ("healthchecks/web.toml", CHECK),
-        ("zones/gtm.example.toml", &zone),
-    ])
+    site::files(iad, dub, CHECK, "\"30s\"", &format!("{BOTH}{rules}"))
 }
 
 fn status(server: &Server) -> Value {
@@ -137,17 +119,17 @@ fn with_saved_verdicts_the_first_answer_waits_for_no_probe() {
 }
 
 /// Three regions, and a database that may be a gate.
-struct Site {
+struct Regions {
     iad: Backend,
     dub: Backend,
     nrt: Backend,
     database: Backend,
 }
 
-impl Site {
-    fn start() -> Site {
+impl Regions {
+    fn start() -> Regions {
         let [iad, dub, nrt, database] = [201, 202, 203, 204].map(Backend::start);
-        Site { iad, dub, nrt, database }
+        Regions { iad, dub, nrt, database }
     }
 
     /// A failover with `rules` over the first two, and every region in `split`; `instead` stands
@@ -240,21 +222,19 @@ struct Middle {
     /// What the files say otherwise than usual: this, instead of that.
     instead: (&'static str, &'static str),
     /// Brings it about.
-    drive: fn(&mut Site, &Server),
+    drive: fn(&mut Regions, &Server),
     phase: &'static str,
     /// Who answers the failover there.
     answers: &'static [[u8; 4]],
 }
 
-const BOTH: &str = "members = [\"iad\", \"dub\"]\n";
-
 /// Loses a region by an answer, which needs no witness.
-fn lose(site: &mut Site, server: &Server) {
+fn lose(site: &mut Regions, server: &Server) {
     site.iad.set(Mood::ill());
     await_verdict(server, "iad", "down");
 }
 
-fn lose_and_restore(site: &mut Site, server: &Server) {
+fn lose_and_restore(site: &mut Regions, server: &Server) {
     lose(site, server);
     await_phase(server, "standby");
     site.iad.set(Mood::well());
@@ -404,7 +384,7 @@ const WRITTEN: f64 = 10.0;
 
 fn assert_goes_on(middle: &Middle) {
     let clock = SystemClock::default();
-    let mut site = Site::start();
+    let mut site = Regions::start();
     let server = Server::start(site.files(middle.rules, middle.instead));
     for pool in ["iad", "dub", "nrt"] {
         await_verdict(&server, pool, "up");
@@ -469,12 +449,12 @@ fn a_crash_after_a_drain_is_through_changes_nothing() {
 #[test]
 fn a_crash_at_the_very_moment_of_a_change_leaves_it_before_or_after() {
     let clock = SystemClock::default();
-    let changes: [fn(&Site, &Server); 2] = [
+    let changes: [fn(&Regions, &Server); 2] = [
         |site, _| site.iad.set(Mood::ill()),
         |_, server| drop(server.cli("drain", &["region:us"])),
     ];
     for change in changes {
-        let site = Site::start();
+        let site = Regions::start();
         let server = Server::start(site.files(BOTH, USUAL));
         for pool in ["iad", "dub", "nrt"] {
             await_verdict(&server, pool, "up");

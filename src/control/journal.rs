@@ -8,8 +8,9 @@
 
 use super::{
     event::{Event, EventKind, Stamp},
-    store::{Keeper, StoreHealth, Write},
+    store::{Keeper, LEAP, StoreHealth, Write},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,6 +21,34 @@ use tokio::sync::watch;
 pub const RING: usize = 16_384;
 /// Events of one incident that are logged one by one.
 const LOGGED: usize = 20;
+
+/// How far somebody has read: the last event's number, and the run that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its number.
+    pub seq: u64,
+    /// The number of the run.
+    pub boot: u64,
+}
+
+impl Mark {
+    /// With `event` as the last one.
+    pub fn at(event: &Event) -> Mark {
+        Mark { seq: event.seq, boot: event.boot }
+    }
+
+    /// How many events were between this and `event`, the next one there still is. Numbers that
+    /// no run gave out, because one crashed and the next one leapt, were none; how many of the
+    /// one that crashed are gone as well nobody can know.
+    pub fn gone_before(self, event: &Event) -> u64 {
+        let last = event.seq.saturating_sub(1);
+        let since = match event.boot == self.boot {
+            true => self.seq,
+            false => self.seq.max(last / LEAP * LEAP),
+        };
+        last.saturating_sub(since)
+    }
+}
 
 /// The newest events, oldest first.
 #[derive(Debug, Default)]
@@ -44,6 +73,11 @@ impl Journal {
     /// Number of the newest event.
     pub fn newest(&self) -> u64 {
         self.seq
+    }
+
+    /// Up to and with the newest event.
+    pub fn mark(&self) -> Mark {
+        Mark { seq: self.seq, boot: self.boot }
     }
 
     /// Number of the oldest event in memory; of the next one, if there is none.
@@ -206,6 +240,29 @@ mod tests {
         assert!(journal.since(0).all(|event| event.who.as_deref() == Some("ada")));
         assert_eq!(journal.since(42).count(), 1);
         assert_eq!((journal.oldest(), journal.newest()), (41, 43));
+    }
+
+    #[test]
+    fn numbers_that_were_leapt_over_are_no_events_that_are_gone() {
+        let kinds = falls(1);
+        let event = |seq, boot| Event {
+            seq,
+            ..Journal::new(boot, 0).push(stamp(), kinds.clone())[0].clone()
+        };
+        let after = Mark { seq: 40, boot: 2 };
+        for (seq, boot, gone) in [
+            (41, 2, 0),
+            (61, 2, 20),
+            (100_051, 2, 100_010),
+            // The next run, after a good end and after a crash; and with its first events gone.
+            (41, 3, 0),
+            (100_001, 3, 0),
+            (61, 3, 20),
+            (100_021, 3, 20),
+            (200_021, 4, 20),
+        ] {
+            assert_eq!(after.gone_before(&event(seq, boot)), gone, "{seq} {boot}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{
     clock::Moment,
     failover::{Command, Effect, Machine, Pending, Phase, Refusal, Seen},
     ids::{FailoverId, PlanId},
-    policy::{Course, Directives, SlotRamp, available, rules::Mode},
+    policy::{Course, Directives, SlotRamp, available},
     snapshot::{FailoverDefinition, Snapshot},
     steering::Moved,
 };
@@ -238,21 +238,14 @@ impl Sight {
             let up = |&node| available(&definition.tree, node, around.moved.standings, &directives);
             members.iter().map(up).collect()
         };
-        let mut available = up(ramps);
-        let mut leaving = match ramps.is_empty() {
+        let available = up(ramps);
+        let leaving = match ramps.is_empty() {
             true => vec![false; available.len()],
             // Available only thanks to what is still on its way out.
             false => std::iter::zip(&available, up(&[]))
                 .map(|(with, without)| *with && !without)
                 .collect(),
         };
-        if definition.rules.failover == Mode::Manual {
-            // Clients leave it only once somebody approves, and that is asked for when the drain
-            // starts: a ramp to nowhere would end with everybody still there.
-            for (available, leaving) in std::iter::zip(&mut available, &mut leaving) {
-                *available &= !std::mem::take(leaving);
-            }
-        }
         let gates = |member: usize| definition.gates.get(member).into_iter().flatten();
         let is_allowed = |member| gates(member).all(|gate| (around.is_up)(gate));
         Sight { allowed: (0..available.len()).map(is_allowed).collect(), available, leaving }
@@ -291,6 +284,7 @@ fn event(definition: &FailoverDefinition, machine: &Machine, effect: Effect) -> 
         }
         Effect::Waiting { to, wait } => (to, wait.what()),
         Effect::Withdrawn { to } => (to, "waits no more"),
+        Effect::Granted { to } => (to, "is approved: clients follow as the active one is drained"),
         Effect::RampStarted { from } => (from, "is left little by little"),
         Effect::RampEnded { from } => (from, "has been left"),
         Effect::RampAborted { from } => (from, "is left no more"),

@@ -27,7 +27,9 @@ use std::{
 const MOVES: usize = 64;
 /// A move is shown for so long after the last old answer has run out.
 const AFTERWARDS: Duration = Duration::from_secs(60);
-/// How often the pace of queries is taken.
+/// How often the pace of queries is taken. That sums every counter: 10,000 records of three regions
+/// over eight threads take 28 ms in an unoptimised build, and as long once a change moves them all,
+/// after it is published. Nothing else here looks at counters but to tell of a change.
 const PACE: Duration = Duration::from_secs(10);
 /// Fewer queries a TTL than this say nothing.
 const ENOUGH: f64 = 50.0;
@@ -157,17 +159,18 @@ impl Move {
         }
     }
 
-    /// What is to be told of it by now: that half of it is through, that all is.
-    fn news(&mut self, answered: u64, now: Moment) -> Option<EventKind> {
-        let left = self.left(answered, now);
-        let reached = (left.computed <= 0.5, left.computed <= 0.0);
+    /// What is to be told of it by now: that half of it is through, that all is. Time alone says
+    /// whether; what was answered is counted only for what is told.
+    fn news(&mut self, telemetry: &Telemetry, now: Moment) -> Option<EventKind> {
+        let computed = self.computed(now);
+        let reached = (computed <= 0.5, computed <= 0.0);
         let is_new = reached != self.told && (reached.1 || !self.told.0);
         self.told = (self.told.0 || reached.0, self.told.1 || reached.1);
         is_new.then(|| EventKind::OldAnswers {
             change: Arc::clone(&self.what),
             of_swap: self.swap,
-            computed: left.computed,
-            observed: left.observed,
+            computed,
+            observed: self.left(telemetry.answered(&self.counters), now).observed,
         })
     }
 }
@@ -275,8 +278,7 @@ impl Traffic {
         });
         let telemetry = &self.telemetry;
         let news = moves.iter_mut().filter(|one| !one.told.1);
-        let news =
-            news.filter_map(|one| one.news(telemetry.answered(&one.counters), now)).collect();
+        let news = news.filter_map(|one| one.news(telemetry, now)).collect();
         drop(moves);
         let Some(taken) = self.taken.filter(|&taken| now.since(taken) >= PACE) else {
             return news;
@@ -409,7 +411,9 @@ mod tests {
     #[test]
     fn that_half_and_all_of_it_is_through_is_told_once() {
         let mut it = one(0, 0.0);
-        let told: Vec<u64> = (10..60).filter(|&now| it.news(0, secs(now)).is_some()).collect();
+        let telemetry = Telemetry::default();
+        let is_told = |now: &u64| it.news(&telemetry, secs(*now)).is_some();
+        let told: Vec<u64> = (10..60).filter(is_told).collect();
         assert_eq!(told, [25, 40]);
     }
 }

@@ -180,6 +180,7 @@ async fn start(
     let checker = start_checker(Arc::clone(&clock), changes.clone(), Arc::clone(&heard))?;
     let checker = Arc::new(checker);
     let (keeper, saved, alarm) = kept;
+    let memory = hooks::Memory::resumed(&saved, keeper.clone());
     let mut control = Control::with_saved(Arc::clone(&clock), saved, keeper.clone());
     alarm.into_iter().for_each(|alarm| control.record(alarm));
     let minding = [
@@ -210,7 +211,8 @@ async fn start(
     };
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let journal = control.journal();
-    let told = Hooks::new(&options.dir, journal, changes.clone(), hooks::Pace::default());
+    let pace = hooks::Pace::default();
+    let told = Hooks::new(&options.dir, journal, changes.clone(), pace, memory);
     let told = Arc::new(told);
     let mut main_loop = Loop::new(
         control,

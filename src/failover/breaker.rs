@@ -18,8 +18,12 @@
 //! A look costs what it lets go, not what is held: ten thousand targets that wait for a witness
 //! cost an answer no more than one does.
 //!
-//! Knows targets by key and groups by name; no probes, no endpoints, no clock. Past 600 lines, of
-//! which a fourth are its words: one state machine, whose ways of holding depend on each other.
+//! Knows targets by key and groups by name; no probes, no endpoints, no clock. Past 500 lines, of
+//! which a third are its words: what it remembers and how a look goes stand here, the rules in
+//! `witness` (one and two) and `mass` (three).
+
+mod mass;
+mod witness;
 
 use crate::clock::Moment;
 use serde::{Deserialize, Serialize};
@@ -33,21 +37,10 @@ use std::{
 pub const ASKING: Duration = Duration::from_secs(1);
 /// A group whose targets were hastened is not hastened again before this.
 const HASTENED: Duration = Duration::from_secs(1);
-/// While a fall waits for a witness, some are asked so often: four times within [`ASKING`].
-const CALL_AGAIN: Duration = Duration::from_millis(250);
-/// The same while we are cut off, for as long as that takes.
-const CALL_CUT_OFF: Duration = Duration::from_secs(5);
-/// Witnesses asked at a time; the next ones the time after. Regions are fewer, pools may be
-/// thousands, and one answer is enough.
-const WITNESSES_MAX: usize = 32;
 /// While a mass failure is held the clock is looked at so often …
 const LOOK: Duration = Duration::from_secs(1);
 /// … and a gap longer than this is no busy machine but a stopped process.
 const STOPPED: Duration = Duration::from_secs(3);
-/// Fewer groups than this have no majority to speak of: losing one, or one of two, is an outage.
-const GROUPS_MIN: usize = 3;
-/// How many of its own group are asked when there is no other group.
-const NEIGHBOURS: usize = 4;
 
 /// How much may go at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -512,34 +505,6 @@ impl Breaker {
         Some(was)
     }
 
-    fn is_witnessed(&self, key: &str, fall: Fall, proof: &dyn Proof) -> bool {
-        !self.has_others(key) || proof.answered_since(fall.first_failure, key)
-    }
-
-    fn has_others(&self, key: &str) -> bool {
-        self.settings.guards || self.targets.keys().any(|other| &**other != key)
-    }
-
-    /// Lets fall what waited for an answer that came.
-    fn let_witnessed_fall(&mut self, now: Moment, proof: &dyn Proof, step: &mut Step) {
-        let (mut proven, mut missed) = (Vec::new(), 0);
-        for (_, key) in &self.waiting.by_failure {
-            let Some((_, fall, _)) = self.held(key) else { continue };
-            if self.is_witnessed(key, fall, proof) {
-                proven.push((Arc::clone(key), fall));
-            } else if missed == 1 {
-                // One may lack a witness since the answer was its own. Where two do, nobody
-                // answered since the later of them failed, nor since any that follows.
-                break;
-            } else {
-                missed += 1;
-            }
-        }
-        for (key, fall) in proven {
-            self.let_fall(&key, fall, now, step);
-        }
-    }
-
     /// The held fall of `key` is proven: it takes effect, unless too much does.
     fn let_fall(&mut self, key: &Arc<str>, fall: Fall, now: Moment, step: &mut Step) {
         let counts = self.groups[self.targets[key].group].counts;
@@ -552,36 +517,6 @@ impl Breaker {
         }
     }
 
-    /// Has witnesses asked if one is wanted and that was not just done.
-    fn call(&mut self, now: Moment, step: &mut Step) {
-        let Some(again) = self.calls_again() else { return };
-        if self.called.is_some_and(|at| now.since(at) < again) {
-            return;
-        }
-        self.called = Some(now);
-        let asked = self.witnesses();
-        self.only_heartbeats = asked.is_empty()
-            && !self.settings.guards
-            && self.targets.values().any(|target| target.state == State::Up);
-        step.ask.extend(asked);
-        step.call = true;
-        self.calls = self.calls.wrapping_add(1);
-    }
-
-    /// How soon witnesses are asked again; nothing while none is wanted.
-    fn calls_again(&self) -> Option<Duration> {
-        match self.cut_off {
-            Some(_) => Some(CALL_CUT_OFF),
-            None => (self.waiting.of(Held::Asking) > 0).then_some(CALL_AGAIN),
-        }
-    }
-
-    /// How long a fall waits for a witness: where nobody can be asked, until whoever sends
-    /// heartbeats must have sent one.
-    fn patience(&self) -> Duration {
-        if self.only_heartbeats { self.settings.window.max(ASKING) } else { ASKING }
-    }
-
     /// What is held as `why` must fail once more from now on.
     fn recheck(&mut self, why: Held, now: Moment, step: &mut Step) -> usize {
         let held = self.all_held(|held| held == why);
@@ -591,53 +526,6 @@ impl Breaker {
         let count = held.len();
         step.hasten.extend(held);
         count
-    }
-
-    /// Whether taking `key` down would be one group too many.
-    fn would_be_mass(&self, key: &str, fall: Fall, now: Moment) -> bool {
-        let group = &self.groups[self.targets[key].group];
-        let passes = self.let_pass.is_some_and(|until| now <= until);
-        let groups = self.counted().count();
-        if passes || group.up > 1 || !fall.was_up || groups < GROUPS_MIN {
-            return false;
-        }
-        let lost = 1 + self.lost_lately(now);
-        lost as u128 * 1_000_000 > groups as u128 * u128::from(self.settings.share)
-    }
-
-    /// The groups of which too many may be lost.
-    fn counted(&self) -> impl Iterator<Item = &Group> {
-        self.groups.iter().filter(|group| group.counts)
-    }
-
-    fn lost_lately(&self, now: Moment) -> usize {
-        let lately = |at: Moment| now.since(at) <= self.settings.window;
-        self.counted().filter(|group| group.lost.is_some_and(lately)).count()
-    }
-
-    /// Holds `key` and with it its whole group, as it was before: one target left would be given
-    /// all clients of its group.
-    fn trip(&mut self, key: &Arc<str>, now: Moment, step: &mut Step) {
-        let Settings { hold, window, .. } = self.settings;
-        (self.mass, self.looked, self.stood_still) = (Some(now.after(hold)), now, false);
-        let (lost, groups) = (1 + self.lost_lately(now), self.counted().count());
-        step.news.push(News::Mass { lost, groups, hold });
-        self.hold(key, Held::Mass, now);
-        let place = self.targets[key].group;
-        for other in self.groups[place].targets.clone() {
-            if let State::Down { since, was_up: true } = self.targets[&other].state
-                && now.since(since) <= window
-            {
-                let fall = Fall { first_failure: since, answered: false, was_up: true };
-                self.put(&other, State::Held { why: Held::Mass, fall, since: now });
-                match step.down.iter().position(|key| *key == other) {
-                    // It fell in this very step: nobody has seen it yet.
-                    Some(at) => drop(step.down.swap_remove(at)),
-                    None => step.back.push(other),
-                }
-            }
-        }
-        self.groups[place].lost = None;
     }
 
     fn down(&mut self, key: &Arc<str>, now: Moment, step: &mut Step) {
@@ -653,71 +541,6 @@ impl Breaker {
     fn hold(&mut self, key: &Arc<str>, why: Held, now: Moment) {
         if let Some((_, fall, _)) = self.held(key) {
             self.put(key, State::Held { why, fall, since: now });
-        }
-    }
-
-    /// What was asked for and not answered in time: we are cut off, and so is all that asks.
-    fn give_up_asking(&mut self, now: Moment, step: &mut Step) {
-        let patience = self.patience();
-        let Some((since, _)) = self.waiting.by_since.first() else { return };
-        if self.cut_off.is_none() {
-            if now.since(*since) < patience {
-                return;
-            }
-            self.cut_off = Some(now);
-            step.news.push(News::CutOff { falls: self.waiting.of(Held::Asking) });
-        }
-        for (_, key) in self.waiting.by_since.clone() {
-            self.hold(&key, Held::CutOff, now);
-        }
-    }
-
-    /// The hold of a mass failure is over: it takes effect. A process that stood still meanwhile
-    /// knows only how things were; then what fails once more does.
-    fn end_hold(&mut self, now: Moment, step: &mut Step) {
-        if self.stood_still {
-            self.mass = None;
-            self.let_pass = Some(now.after(self.settings.window));
-            let falls = self.recheck(Held::Mass, now, step);
-            step.news.push(News::Doubted { falls });
-        } else {
-            let held = self.all_held(|why| why == Held::Mass);
-            self.release(held, false, now, step);
-        }
-    }
-
-    /// `held` takes effect, and so does what follows closely.
-    fn release(&mut self, held: Vec<Arc<str>>, confirmed: bool, now: Moment, step: &mut Step) {
-        step.news.push(News::Released { falls: held.len(), confirmed });
-        for key in held {
-            self.down(&key, now, step);
-        }
-        self.mass = None;
-        self.let_pass = Some(now.after(self.settings.window));
-    }
-
-    /// One up target of each other group than that of the longest wait; some of its own, where
-    /// there is no other. The next of each the time after: who is asked may be about to fall.
-    fn witnesses(&self) -> Vec<Arc<str>> {
-        let first = self.waiting.by_failure.first().map(|(_, key)| key);
-        let own = first.map(|key| self.targets[key].group);
-        let usable = |key: &&Arc<str>| {
-            let target = &self.targets[*key];
-            target.state == State::Up && target.can_be_asked
-        };
-        let from = |group: &'_ Group, count: usize| -> Vec<Arc<str>> {
-            let turn = self.calls % group.targets.len();
-            let (before, after) = group.targets.split_at(turn);
-            after.iter().chain(before).filter(usable).take(count).cloned().collect()
-        };
-        let start = self.calls.wrapping_mul(WITNESSES_MAX) % self.groups.len().max(1);
-        let places = (start..self.groups.len()).chain(0..start);
-        let others = places.filter(|place| Some(*place) != own);
-        let asked = others.flat_map(|place| from(&self.groups[place], 1)).take(WITNESSES_MAX);
-        let asked: Vec<Arc<str>> = asked.collect();
-        match own {
-            Some(own) if asked.is_empty() => from(&self.groups[own], NEIGHBOURS),
-            _ => asked,
         }
     }
 }

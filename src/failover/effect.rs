@@ -26,6 +26,12 @@ pub enum Effect {
         /// Where it would have moved.
         to: u8,
     },
+    /// It may be left as it is drained: whoever is sent away by the drain goes where an operator
+    /// approved, and it moves at the drain's end.
+    Granted {
+        /// Where to.
+        to: u8,
+    },
     /// Clients follow to the active member little by little.
     RampStarted {
         /// The member they leave.

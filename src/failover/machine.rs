@@ -21,9 +21,12 @@ pub struct Machine {
     pub(super) leaving: Option<Leaving>,
     /// What was last said to be waited for.
     pub(super) pending: Option<Asked>,
-    /// Who was available when an operator rejected what was asked for: it is not asked again
+    /// Who was to be gone to when an operator rejected what was asked for: it is not asked again
     /// before that changes.
     pub(super) rejected: Option<Vec<bool>>,
+    /// Where an operator approved to go while the active member was being drained: its clients
+    /// follow that drain's ramp, and the move comes with its end.
+    pub(super) approved: Option<u8>,
     /// The operator's first choice.
     pub(super) prefer: Option<u8>,
     /// That choice was made and has not been reached yet: no rule of failback delays it.
@@ -112,6 +115,7 @@ impl Machine {
             leaving: None,
             pending: None,
             rejected: None,
+            approved: None,
             prefer: None,
             is_wish: false,
             held: false,
@@ -143,13 +147,14 @@ impl Machine {
     /// Where it stands.
     pub fn phase(&self) -> Phase {
         let towards = |to: u8, from: u8, back, over| if to < from { back } else { over };
-        match (self.leaving, self.pending) {
+        match (self.leaving, self.approved, self.pending) {
             _ if self.held => Phase::Held,
-            (Some(ramp), _) => {
+            (Some(ramp), _, _) => {
                 towards(self.active, ramp.from, Phase::FailingBack, Phase::FailingOver)
             }
-            (_, Some(_)) if self.lost.is_some() => Phase::FailingOver,
-            (_, Some(asked)) => {
+            (_, Some(to), _) => towards(to, self.active, Phase::FailingBack, Phase::FailingOver),
+            (_, _, Some(_)) if self.lost.is_some() => Phase::FailingOver,
+            (_, _, Some(asked)) => {
                 towards(asked.to, self.active, Phase::FailbackPending, Phase::FailingOver)
             }
             _ if self.active == 0 => Phase::Primary,
@@ -170,8 +175,11 @@ impl Machine {
 
     /// What select() is to be told.
     pub fn course(&self, rules: &Rules, now: Moment) -> Course {
-        let shut = self.members.iter().enumerate().filter(|(_, member)| member.is_shut);
-        let mut barred: MemberSet = shut.map(|(index, _)| index).collect();
+        // Whoever leaves by approval goes where that says.
+        let is_elsewhere = |index| self.approved.is_some_and(|to| usize::from(to) != index);
+        let members = self.members.iter().enumerate();
+        let barred = members.filter(|(index, member)| member.is_shut || is_elsewhere(*index));
+        let mut barred: MemberSet = barred.map(|(index, _)| index).collect();
         barred = barred.without(self.active.into());
         let leaving = self.leaving.map(|leaving| {
             barred = barred.without(leaving.from.into());
@@ -181,7 +189,8 @@ impl Machine {
         // Where leaving is at once, clients for whom the active member is gone need not wait
         // until it is gone for all.
         let waits = self.lost.is_some() && self.pending.is_some();
-        let stays = self.held || rules.failover == Mode::Manual || waits;
+        let is_manual = rules.failover == Mode::Manual && self.approved.is_none();
+        let stays = self.held || is_manual || waits;
         Course { active: self.active, stays, leaving, barred }
     }
 
@@ -225,7 +234,8 @@ impl Machine {
             let was = |place: &Option<usize>| place.and_then(|at| rejected.get(at).copied());
             places.iter().map(|place| was(place).unwrap_or_default()).collect()
         });
-        Machine { active, lost: self.lost, leaving, pending, rejected, ..base }
+        let approved = self.approved.and_then(now_at);
+        Machine { active, lost: self.lost, leaving, pending, rejected, approved, ..base }
     }
 
     /// Takes note of what is `seen` at `now` and does what is to be done.
@@ -239,6 +249,7 @@ impl Machine {
             self.land(seen, &mut effects);
         }
         self.follow_ramp(rules, seen, now, &mut effects);
+        self.keep_approval(rules, seen, &mut effects);
         if let Decision::Move { to, cause } = self.decision(rules, seen, now)
             && self.may_go(to)
         {
@@ -277,13 +288,17 @@ impl Machine {
             Command::Failback => (self.best_preferred(seen)?, Cause::Operator),
             Command::Reject => {
                 asked.filter(|asked| asked.wait == Wait::Approval).ok_or(Refusal::NothingAsked)?;
-                self.rejected = Some(seen.available.to_vec());
+                self.rejected = Some(seen.offered());
                 self.ask(None, &mut effects);
                 return Ok(effects);
             }
         };
         if !seen.is_allowed(to.into()) {
             return Err(Refusal::GateShut { to });
+        }
+        if command == Command::Approve && self.is_drained_by_hand(rules, seen) {
+            (self.approved, self.pending) = (Some(to), None);
+            return Ok(vec![Effect::Granted { to }]);
         }
         self.go(to, cause, rules, seen, &mut effects);
         Ok(effects)
@@ -303,7 +318,7 @@ impl Machine {
         }
         let is_lost = !seen.is_available(self.active.into());
         self.lost = is_lost.then(|| self.lost.unwrap_or(Since::starting(now)));
-        if self.rejected.as_deref().is_some_and(|then| then != seen.available) {
+        if self.rejected.as_ref().is_some_and(|then| *then != seen.offered()) {
             self.rejected = None;
         }
         if let Some(leaving) = self.leaving.filter(|_| self.held) {
@@ -313,7 +328,8 @@ impl Machine {
         (self.held, self.at) = (seen.held, now);
         let prefer = seen.prefer.filter(|&prefer| usize::from(prefer) < seen.available.len());
         if prefer != self.prefer {
-            (self.prefer, self.is_wish) = (prefer, prefer.is_some());
+            // Whoever says something else takes back what was approved before.
+            (self.prefer, self.is_wish, self.approved) = (prefer, prefer.is_some(), None);
         }
         self.is_wish &= self.prefer != Some(self.active);
     }
@@ -354,6 +370,29 @@ impl Machine {
         }
     }
 
+    /// Whether its active member is being drained and clients leave only once somebody approves.
+    /// That is asked for when the drain starts: a ramp to nowhere would end with everybody there.
+    fn is_drained_by_hand(&self, rules: &Rules, seen: &Seen<'_>) -> bool {
+        let is_leaving = self.lost.is_none() && seen.is_leaving(self.active.into());
+        is_leaving && rules.failover == Mode::Manual
+    }
+
+    /// What was approved lasts as long as what it was given for: the drain of the active member
+    /// to its end, and a target that clients may be sent to.
+    fn keep_approval(&mut self, rules: &Rules, seen: &Seen<'_>, effects: &mut Vec<Effect>) {
+        let Some(to) = self.approved else { return };
+        let target = usize::from(to);
+        let is_fit = seen.is_available(target)
+            && seen.is_allowed(target)
+            && !seen.is_leaving(target)
+            && to != self.active;
+        let lasts = self.is_drained_by_hand(rules, seen) || self.lost.is_some();
+        if !(is_fit && lasts) {
+            self.approved = None;
+            effects.push(Effect::Withdrawn { to });
+        }
+    }
+
     /// Whether nothing holds it. A ramp between two members that work is seen to its end before
     /// the next move, unless that leads back.
     fn may_go(&self, to: u8) -> bool {
@@ -364,14 +403,27 @@ impl Machine {
     fn decision(&self, rules: &Rules, seen: &Seen<'_>, now: Moment) -> Decision {
         match self.lost {
             Some(lost) => self.leave(rules, seen, lost.reaches(rules.failover_delay) <= now),
-            None => self.improve(rules, seen, now),
+            None => match self.improve(rules, seen, now) {
+                Decision::Stay | Decision::Wait(_) if self.is_drained_by_hand(rules, seen) => {
+                    self.leave(rules, seen, false)
+                }
+                other => other,
+            },
         }
     }
 
-    /// The active member is not available.
+    /// The active member is not available, or will not be for long and is left by hand only.
     fn leave(&self, rules: &Rules, seen: &Seen<'_>, is_due: bool) -> Decision {
+        if let Some(to) = self.approved {
+            return match self.lost {
+                Some(_) => Decision::Move { to, cause: Cause::Approved },
+                None => Decision::Stay,
+            };
+        }
+        let is_lost = self.lost.is_some();
         let mut others: Vec<usize> = (0..self.members.len())
             .filter(|&m| m != usize::from(self.active) && seen.is_available(m))
+            .filter(|&m| is_lost || !seen.is_leaving(m))
             .collect();
         // Nobody goes to a member that is being drained, unless an operator just said so.
         let wish = self.prefer.filter(|_| self.is_wish);
@@ -444,7 +496,7 @@ impl Machine {
         effects.push(Effect::Moved { from, to, cause });
         let works = self.lost.is_none();
         self.lost = (!seen.is_available(to.into())).then_some(Since::starting(self.at));
-        (self.pending, self.rejected) = (None, None);
+        (self.pending, self.rejected, self.approved) = (None, None, None);
         self.is_wish &= self.prefer != Some(to);
         // Who turns round on the way goes back at once: few have left, or many never arrived.
         let turns = aborted.is_some_and(|leaving| leaving.from == to);
@@ -515,5 +567,11 @@ impl Seen<'_> {
     }
     fn is_leaving(&self, member: usize) -> bool {
         self.leaving.get(member).copied().unwrap_or(false)
+    }
+
+    /// Who works and is not being drained.
+    fn offered(&self) -> Vec<bool> {
+        let members = 0..self.available.len();
+        members.map(|m| self.is_available(m) && !self.is_leaving(m)).collect()
     }
 }

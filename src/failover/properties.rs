@@ -31,6 +31,8 @@ struct Life {
     /// The operator's choice was not reached since it was made.
     wish: bool,
     held: bool,
+    /// What an operator approved while the active member was drained.
+    granted: Option<u8>,
     /// The files just lost the active member.
     removed: bool,
     /// The ramp as it last was: from, to, share.
@@ -83,6 +85,7 @@ impl Life {
             prefer: None,
             wish: false,
             held: false,
+            granted: None,
             removed: false,
             ramp: None,
             trickle,
@@ -151,6 +154,7 @@ impl Life {
         self.removed = kept.is_none();
         let now_at = |old: u8| places.iter().position(|&p| p == Some(usize::from(old)));
         self.prefer = self.prefer.and_then(now_at).map(|at| at as u8);
+        self.granted = self.granted.and_then(now_at).map(|at| at as u8);
         self.wish &= self.prefer.is_some();
         self.ramp = None;
         let member = |place: &Option<usize>| place.map_or(Member::default(), |p| self.members[p]);
@@ -206,6 +210,11 @@ impl Life {
         self.story.push(format!("{command:?}: {done:?}"));
         let Ok(effects) = done else { return };
         for effect in effects {
+            if let Effect::Granted { to } = effect {
+                let is_drained = self.members[usize::from(from)].leaving;
+                assert!(command == Command::Approve && is_drained, "{:#?}", self.story);
+                self.granted = Some(to);
+            }
             let Effect::Moved { to, cause, .. } = effect else { continue };
             let member = self.members[usize::from(to)];
             let is_asked = asked.is_some_and(|asked| asked.to == to);
@@ -270,7 +279,8 @@ impl Life {
                         Cause::TargetLost => {
                             !left.available && was_moving.is_some_and(|(back, _)| back == to)
                         }
-                        Cause::Approved | Cause::Removed => false,
+                        Cause::Approved => !left.available && self.granted == Some(to),
+                        Cause::Removed => false,
                     };
                     let allowed = gate && found.available && !self.held;
                     assert!(holds && allowed && from == active && from != to, "{:#?}", self.story);
@@ -298,8 +308,26 @@ impl Life {
         let could = self.members.iter().enumerate().any(other);
         let must = could && (is_free || self.removed);
         assert!(!must || self.members[active].available, "{:#?}", self.story);
-        let manual = self.rules.failover == Mode::Manual || self.held;
-        assert!(course.stays || !manual, "{:#?}", self.story);
+        self.check_approval(active);
+        let manual = self.rules.failover == Mode::Manual && self.granted.is_none();
+        assert!(course.stays || !(manual || self.held), "{:#?}", self.story);
+    }
+
+    /// What was approved lasts only while the active member is being drained, for that target.
+    fn check_approval(&mut self, active: usize) {
+        if self.machine.approved.is_none() {
+            self.granted = None;
+        }
+        assert_eq!(self.machine.approved, self.granted, "{:#?}", self.story);
+        let (from, to) = (self.members[active], self.granted.map(usize::from));
+        let is_fit = |to: usize| {
+            let member = self.members[to];
+            to != active && member.available && member.allowed && !member.leaving
+        };
+        let holds = to.is_none_or(|to| {
+            is_fit(to) && ((from.available && from.leaving) || (!from.available && self.held))
+        });
+        assert!(holds, "{:#?}", self.story);
     }
 
     /// A ramp only grows, and stands still while it is held.

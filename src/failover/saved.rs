@@ -22,8 +22,11 @@ pub struct Saved {
     pub leaving: Option<(u8, Duration)>,
     /// What was waited for.
     pub pending: Option<(u8, Wait)>,
-    /// Who was available when an operator rejected what was asked for.
+    /// Who was to be gone to when an operator rejected what was asked for.
     pub rejected: Option<Vec<bool>>,
+    /// Where an operator approved to go while the active member is drained.
+    #[serde(default)]
+    pub approved: Option<u8>,
     /// The operator's first choice, and whether it was not reached yet.
     pub prefer: Option<(u8, bool)>,
 }
@@ -39,6 +42,7 @@ impl Machine {
             leaving: self.leaving.map(|leaving| (leaving.from, self.ramped(&leaving, now))),
             pending: self.pending.map(|pending| (pending.to, pending.wait)),
             rejected: self.rejected.clone(),
+            approved: self.approved,
             prefer: self.prefer.map(|prefer| (prefer, self.is_wish)),
         }
     }
@@ -66,6 +70,7 @@ impl Machine {
             leaving: leaving.map(|(from, elapsed)| Leaving { from, since: since(elapsed) }),
             pending: pending.map(|(to, wait)| super::machine::Asked { to, wait }),
             rejected: saved.rejected,
+            approved: saved.approved.filter(|&to| fits(to) && to != active),
             prefer: prefer.map(|(prefer, _)| prefer),
             is_wish: prefer.is_some_and(|(_, is_wish)| is_wish),
             held: false,

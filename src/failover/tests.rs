@@ -39,6 +39,7 @@ fn words(effects: &[Effect]) -> String {
         Effect::Moved { from, to, cause } => format!("{from}→{to} {cause:?}"),
         Effect::Waiting { to, wait } => format!("{to}? {wait:?}"),
         Effect::Withdrawn { to } => format!("{to} withdrawn"),
+        Effect::Granted { to } => format!("{to} granted"),
         Effect::RampStarted { from } => format!("ramp from {from}"),
         Effect::RampEnded { from } => format!("end from {from}"),
         Effect::RampAborted { from } => format!("abort from {from}"),
@@ -342,6 +343,43 @@ fn a_member_that_is_being_drained_is_not_lost_and_nobody_goes_there() {
     assert_eq!(bench.see(1, "-~+"), "0→2 Lost");
     assert_eq!(bench.see(2, "~~+"), "");
     assert_eq!(bench.see(3, "-~-"), "2→1 Lost", "better than nobody");
+}
+
+#[test]
+fn what_is_approved_while_the_active_member_is_drained_comes_with_the_drains_end() {
+    let drained = || {
+        let mut bench = bench(MANUAL, 3);
+        assert_eq!(bench.see(0, "+++"), "");
+        assert_eq!(bench.see(1, "~++"), "1? Approval");
+        assert!(bench.stays());
+        assert_eq!(bench.say(Command::Approve, "~++"), Ok("1 granted".into()));
+        assert_eq!((bench.machine.phase(), bench.stays()), (Phase::FailingOver, false));
+        bench
+    };
+    let mut bench = drained();
+    assert_eq!(bench.machine.course(&MANUAL, at(2)).barred, [2].into_iter().collect());
+    bench.machine = Machine::restored(bench.machine.saved(at(2)), at(2));
+    assert_eq!(bench.see(2, "~++"), "");
+    assert_eq!(bench.see(3, "-++"), "0→1 Approved");
+    // What it was given for is gone: no drain, no such target, another word of the operator's.
+    assert_eq!(drained().see(2, "+++"), "1 withdrawn");
+    assert_eq!(drained().see(2, "~-+"), "1 withdrawn, 2? Approval");
+    assert_eq!(drained().see(2, "~~+"), "1 withdrawn, 2? Approval");
+    let mut bench = drained();
+    bench.prefer = Some(0);
+    assert_eq!(bench.see(2, "~++"), "1? Approval");
+    // Held, nobody leaves.
+    let mut bench = drained();
+    bench.held = true;
+    assert_eq!((bench.see(2, "-++"), bench.stays()), ("1? Hold".into(), true));
+    bench.held = false;
+    assert_eq!(bench.see(3, "-++"), "0→1 Approved");
+    // Rejected once is rejected to the drain's end.
+    let mut bench = self::bench(MANUAL, 2);
+    bench.see(0, "~+");
+    assert_eq!(bench.say(Command::Reject, "~+"), Ok("1 withdrawn".into()));
+    assert_eq!(bench.see(1, "-+"), "");
+    assert_eq!(bench.see(2, "++"), "");
 }
 
 #[test]

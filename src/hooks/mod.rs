@@ -1,11 +1,13 @@
 //! Hooks: others are told what happens, by a webhook or a program of the operator's.
 //!
-//! A hook follows the journal by itself, one incident after the other; the journal's ring is its
-//! queue, so that a hook that hangs costs no memory and delays nobody. What it missed because
-//! the ring had gone on is counted and told. Off unless configured. Must not decide anything:
-//! answers never wait for a hook.
+//! A hook follows the journal by itself, one incident after the other; the journal is its queue,
+//! so that a hook that hangs costs no memory and delays nobody, and how far it has come outlives
+//! the process: what was not delivered before the end is delivered after the next start. What is
+//! gone from the journal by then is counted and told. Off unless configured. Must not decide
+//! anything: answers never wait for a hook.
 
 mod delivery;
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -13,17 +15,19 @@ use crate::{
     admin::schema::{EventLine, HookLine, SCHEMA_VERSION},
     clock::Dice,
     config::hooks::HookDef,
-    control::{Change, event::EventKind, journal::SharedJournal},
+    control::{
+        Change,
+        event::{Event, EventKind},
+        journal::{Mark, SharedJournal},
+    },
 };
 use delivery::{Courier, Failure};
+pub use memory::Memory;
 use serde::Serialize;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{runtime::Handle, sync::mpsc, task::AbortHandle};
@@ -83,6 +87,7 @@ pub struct Hooks {
     journal: SharedJournal,
     changes: mpsc::UnboundedSender<Change>,
     pace: Pace,
+    memory: Arc<Memory>,
     runtime: Handle,
     running: Mutex<HashMap<String, Running>>,
 }
@@ -91,8 +96,6 @@ pub struct Hooks {
 struct Running {
     def: HookDef,
     line: Arc<Mutex<HookLine>>,
-    /// The newest event that it is done with.
-    told: Arc<AtomicU64>,
     task: AbortHandle,
 }
 
@@ -103,21 +106,24 @@ impl Drop for Running {
 }
 
 impl Hooks {
-    /// No hooks yet; token files are relative to `dir`. To be called in a runtime.
+    /// No hooks yet; token files are relative to `dir`, and each goes on where `memory` says. To
+    /// be called in a runtime.
     pub fn new(
         dir: &Path,
         journal: SharedJournal,
         changes: mpsc::UnboundedSender<Change>,
         pace: Pace,
+        memory: Memory,
     ) -> Hooks {
-        let (dir, runtime) = (dir.to_owned(), Handle::current());
-        Hooks { dir, journal, changes, pace, runtime, running: Mutex::default() }
+        let (dir, runtime, memory) = (dir.to_owned(), Handle::current(), Arc::new(memory));
+        Hooks { dir, journal, changes, pace, memory, runtime, running: Mutex::default() }
     }
 
     /// Runs these hooks from now on; one that is as before goes on where it is.
     pub fn update(&self, defs: &[HookDef]) {
         let mut running = self.lock();
         let mut before = std::mem::take(&mut *running);
+        self.memory.retain(defs);
         for def in defs {
             let hook = match before.remove(&def.name) {
                 Some(known) if known.def == *def => known,
@@ -141,23 +147,22 @@ impl Hooks {
         let fresh = || HookLine { name: def.name.clone(), ..HookLine::default() };
         let line = before.map_or_else(fresh, |before| lock(&before.line).clone());
         let line = Arc::new(Mutex::new(line));
-        let newest = *self.journal.newest().borrow();
-        let told = before.map_or(newest, |before| before.told.load(Ordering::Relaxed));
-        let (seen, told) = (told, Arc::new(AtomicU64::new(told)));
+        let newest = self.journal.lock().mark();
+        let seen = self.memory.begin(&def.name, newest);
         let hook = Hook {
             courier: Courier::new(def, &self.dir),
-            def: def.clone(),
+            def: Arc::new(def.clone()),
             journal: self.journal.clone(),
             changes: self.changes.clone(),
             pace: self.pace,
-            dice: Dice::seeded(seen ^ def.name.len() as u64),
+            dice: Dice::seeded(seen.seq ^ def.name.len() as u64),
             line: Arc::clone(&line),
-            told: Arc::clone(&told),
+            memory: Arc::clone(&self.memory),
             seen,
             is_failing: false,
         };
         let task = self.runtime.spawn(hook.run()).abort_handle();
-        Running { def: def.clone(), line, told, task }
+        Running { def: def.clone(), line, task }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Running>> {
@@ -178,17 +183,17 @@ fn lock(line: &Mutex<HookLine>) -> MutexGuard<'_, HookLine> {
 
 /// One hook's task.
 struct Hook {
-    def: HookDef,
+    def: Arc<HookDef>,
     courier: Courier,
     journal: SharedJournal,
     changes: mpsc::UnboundedSender<Change>,
     pace: Pace,
     dice: Dice,
     line: Arc<Mutex<HookLine>>,
-    /// The newest event it is done with, for a hook of the same name after it.
-    told: Arc<AtomicU64>,
-    /// The newest event it has looked at.
-    seen: u64,
+    /// For a hook of the same name after it.
+    memory: Arc<Memory>,
+    /// Up to where it has looked.
+    seen: Mark,
     is_failing: bool,
 }
 
@@ -197,11 +202,18 @@ impl Hook {
         let mut newest = self.journal.newest();
         loop {
             newest.borrow_and_update();
-            while let Some(told) = self.next() {
+            loop {
+                let (journal, def, seen) = (self.journal.clone(), Arc::clone(&self.def), self.seen);
+                // What memory has no more is read from disk.
+                let found = tokio::task::spawn_blocking(move || Found::after(seen, &journal, &def));
+                // Fails only while the server stops.
+                let Ok(Found { upto, gone, told }) = found.await else { return };
+                self.missed(gone);
+                self.seen = upto;
+                let Some(told) = told else { break };
                 self.deliver(&told).await;
-                self.told.store(self.seen, Ordering::Relaxed);
             }
-            self.told.store(self.seen, Ordering::Relaxed);
+            self.done();
             // The journal is gone only when the server is.
             if newest.changed().await.is_err() {
                 return;
@@ -209,47 +221,23 @@ impl Hook {
         }
     }
 
-    /// The next incident it wants to be told of.
-    fn next(&mut self) -> Option<Told> {
-        let journal = self.journal.lock();
-        let missed = journal.oldest().saturating_sub(self.seen + 1);
-        if missed > 0 {
-            lock(&self.line).missed += missed;
-            self.seen = journal.oldest() - 1;
+    /// It needs nothing of what it has looked at any more.
+    fn done(&self) {
+        self.memory.note(&self.def.name, self.seen);
+    }
+
+    fn missed(&self, gone: u64) {
+        if gone > 0 {
+            lock(&self.line).missed += gone;
+            self.tell(format!("{gone} events were gone before it could be told of them"), false);
         }
-        let mut events = journal.since(self.seen).peekable();
-        while let Some(first) = events.peek().map(|event| event.incident) {
-            let (mut lines, mut count) = (Vec::new(), 0);
-            let (mut wanted, mut alarm) = (false, false);
-            while let Some(event) = events.next_if(|event| event.incident == first) {
-                self.seen = event.seq;
-                count += 1;
-                wanted |= self.def.wants(event.kind.word(), event.kind.is_alarm());
-                alarm |= event.kind.is_alarm();
-                if lines.len() < EVENTS_MAX {
-                    lines.push(EventLine::from(event));
-                }
-            }
-            if wanted && let Some(line) = lines.first() {
-                return Some(Told {
-                    schema_version: SCHEMA_VERSION,
-                    hook: self.def.name.clone(),
-                    incident: first,
-                    at: line.at.clone(),
-                    alarm,
-                    text: line.text.clone(),
-                    count,
-                    events: lines,
-                });
-            }
-        }
-        None
     }
 
     async fn deliver(&mut self, told: &Told) {
         let mut failures = 0;
         loop {
             let Err(Failure { why, is_final }) = self.courier.deliver(told).await else {
+                self.done();
                 lock(&self.line).delivered += 1;
                 if std::mem::take(&mut self.is_failing) {
                     self.tell("works again".to_owned(), true);
@@ -259,6 +247,7 @@ impl Hook {
             failures += 1;
             lock(&self.line).last_error = Some(why.clone());
             if is_final || failures > self.def.retries {
+                self.done();
                 lock(&self.line).failed += 1;
                 if !std::mem::replace(&mut self.is_failing, true) {
                     let what = format!("incident {} was not delivered: {why}", told.incident);
@@ -276,5 +265,77 @@ impl Hook {
         // Fails only while the server stops.
         let _ =
             self.changes.send(Change::Record(EventKind::Hook { hook, what: what.into(), well }));
+    }
+}
+
+/// What the journal has for a hook.
+struct Found {
+    /// Up to where it was looked at.
+    upto: Mark,
+    /// How many events are gone from it.
+    gone: u64,
+    /// The next incident that the hook wants to be told of.
+    told: Option<Told>,
+}
+
+impl Found {
+    fn after(seen: Mark, journal: &SharedJournal, def: &HookDef) -> Found {
+        let mut found = Found { upto: seen, gone: 0, told: None };
+        let mut open: Option<Incident> = None;
+        journal.visit(seen.seq, &mut |event| {
+            if let Some(whole) = open.take_if(|open| open.number != event.incident) {
+                found.told = whole.told(def);
+                if found.told.is_some() {
+                    return false;
+                }
+            }
+            found.gone += found.upto.gone_before(event);
+            found.upto = Mark::at(event);
+            open.get_or_insert_with(|| Incident::of(event)).add(event, def);
+            true
+        });
+        found.told = found.told.or_else(|| open?.told(def));
+        found
+    }
+}
+
+/// An incident as it is read.
+struct Incident {
+    number: u64,
+    lines: Vec<EventLine>,
+    count: usize,
+    is_wanted: bool,
+    is_alarm: bool,
+}
+
+impl Incident {
+    /// The one that begins with `event`.
+    fn of(event: &Event) -> Incident {
+        let (number, lines) = (event.incident, Vec::new());
+        Incident { number, lines, count: 0, is_wanted: false, is_alarm: false }
+    }
+
+    fn add(&mut self, event: &Event, def: &HookDef) {
+        self.count += 1;
+        self.is_wanted |= def.wants(event.kind.word(), event.kind.is_alarm());
+        self.is_alarm |= event.kind.is_alarm();
+        if self.lines.len() < EVENTS_MAX {
+            self.lines.push(EventLine::from(event));
+        }
+    }
+
+    /// What `def` is told of it, if it wants to be.
+    fn told(self, def: &HookDef) -> Option<Told> {
+        let first = self.lines.first().filter(|_| self.is_wanted)?;
+        Some(Told {
+            schema_version: SCHEMA_VERSION,
+            hook: def.name.clone(),
+            incident: self.number,
+            at: first.at.clone(),
+            alarm: self.is_alarm,
+            text: first.text.clone(),
+            count: self.count,
+            events: self.lines,
+        })
     }
 }

@@ -27,7 +27,8 @@ impl Bench {
     fn new() -> Bench {
         let (changes, recorded) = mpsc::unbounded_channel();
         let (journal, dir) = (SharedJournal::default(), tempfile::tempdir().unwrap());
-        let hooks = Hooks::new(dir.path(), journal.clone(), changes, FAST);
+        let memory = Memory::default();
+        let hooks = Hooks::new(dir.path(), journal.clone(), changes, FAST, memory);
         Bench { hooks, journal, recorded, dir }
     }
 
@@ -232,6 +233,21 @@ async fn a_hook_that_is_edited_goes_on_where_it_was() {
     bench.hooks.update(&[HookDef { retries: 9_999, ..def }]);
     let line = bench.until(|line| line.delivered == 2).await;
     assert_eq!((line.failed, line.missed), (0, 0));
+}
+
+/// It was told up to the first event of the run before, and the ring has gone on since.
+#[tokio::test]
+async fn what_is_gone_before_a_hook_could_be_told_is_counted_and_told() {
+    let mut bench = Bench::new();
+    let way = script(&bench, "cat > /dev/null");
+    bench.hooks.memory.note("pager", Mark { seq: 1, boot: 0 });
+    let stamp = Stamp { at: Moment(1), wall: SystemTime::UNIX_EPOCH, swap: 1, who: None };
+    let calm = EventKind::Demo { region: "us".into(), up: true };
+    bench.journal.record_all(stamp, vec![calm; crate::control::journal::RING + 10]);
+    bench.hooks.update(&[hook(way)]);
+    let said = "9 events were gone before it could be told of them";
+    assert_eq!(bench.recorded().await, (said.into(), false));
+    assert_eq!(bench.until(|_| true).await.missed, 9);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ pub mod process;
 pub mod scratch;
 pub mod server;
 pub mod signer;
+pub mod site;
 pub mod stream;
 pub mod zones;
 

@@ -21,7 +21,7 @@ use crate::{
     snapshot::{FailoverDefinition, Snapshot},
     units::Ttl,
     verdict::Standing,
-    world::{State, World},
+    world::World,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -329,9 +329,8 @@ impl Control {
         let waiting = pending.map(|(nth, (id, active, pending))| {
             let definition = &old.snapshot.failovers[id.index()];
             let orders = [(id, failover::Command::Approve)];
-            let state = &before.state;
-            let foreseen = || self.foreseen(&old.snapshot, state, effect, &orders).ok();
-            let approved = (nth < FORESEEN).then(foreseen).flatten();
+            let supposed = || self.supposed(&before, effect, &orders).ok();
+            let approved = (nth < FORESEEN).then(supposed).flatten();
             let plans = &old.snapshot.plans_of_failover[id.index()];
             let records = old.snapshot.records.iter().enumerate();
             let records = records.filter(|(_, record)| plans.contains(&record.plan));
@@ -343,10 +342,7 @@ impl Control {
                 due: pending.due,
                 records: records.map(|(index, _)| RecordId::at(index)).collect(),
                 before: before.clone(),
-                after: approved.map(|foreseen| Standpoint {
-                    snapshot: Arc::clone(&before.snapshot),
-                    state: Arc::new(State { courses: foreseen.courses, ..(**state).clone() }),
-                }),
+                after: approved.map(|supposed| supposed.after),
             }
         });
         waiting.collect()

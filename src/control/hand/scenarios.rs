@@ -4,11 +4,12 @@
 use super::{
     Hand, Refusal, Stage,
     drain::{DrainStage, KeptBy},
+    shares::of_class,
     testkit::{Bench, SERVER, ZONE, at, compiled, snapshot},
 };
 use crate::{
     clock::Moment,
-    ids::{PlanId, SlotId},
+    ids::{Class, PlanId, SlotId},
     units::Share,
     verdict::Standing,
 };
@@ -264,6 +265,41 @@ fn a_failover_moves_when_the_ramp_of_a_drain_is_over() {
     bench.tell("undrain pool:stable").unwrap();
     bench.pass(600);
     assert_eq!(active(&bench), 1, "it waits for approval");
+}
+
+#[test]
+fn a_failover_that_is_approved_while_a_drain_runs_follows_its_ramp() {
+    let mut bench = pair("failover = \"manual\"\nfailback = \"manual\"");
+    let stands = |bench: &Bench| {
+        let left = bench.control.hand().load().drains[&1].answered;
+        ((left * 100.0).round() as u64, bench.control.world().state.courses[0].active)
+    };
+    bench.tell("drain pool:stable --over 100s").unwrap();
+    bench.pass(40);
+    assert_eq!(stands(&bench), (100, 0), "nobody leaves before it is approved");
+    let preview = bench.control.waiting().remove(0).after.unwrap();
+    let done = bench.tell("approve record:g.example/app --dry-run").unwrap();
+    for after in [preview, done.after] {
+        let (shares, _) = of_class(after.snapshot.plan(PlanId(0)), Class(0), &after);
+        let pools: Vec<&str> = shares.keys().map(|spot| spot.pool).collect();
+        assert_eq!(pools, ["g.example/dub"], "what will come of it");
+    }
+    bench.tell("approve record:g.example/app").unwrap();
+    assert_eq!((stands(&bench), stage(&bench, 1)), ((60, 0), DrainStage::Draining));
+    bench.pass(30);
+    assert_eq!(stands(&bench), (30, 0));
+    bench.pass(31);
+    assert_eq!(stands(&bench), (0, 1));
+    // Taken back on the way: it stays, and asks nothing.
+    let mut bench = pair("failover = \"manual\"\nfailback = \"manual\"");
+    bench.tell("drain pool:stable --over 100s").unwrap();
+    bench.tell("approve record:g.example/app").unwrap();
+    bench.pass(40);
+    bench.tell("undrain pool:stable").unwrap();
+    bench.pass(200);
+    let course = bench.control.world().state.courses[0];
+    assert_eq!((course.active, course.stays), (0, true));
+    assert!(bench.control.waiting().is_empty());
 }
 
 #[test]

@@ -32,7 +32,7 @@ use tokio::sync::{oneshot, watch};
 const FILE: &str = "state.redb";
 /// After a crash, numbers of events go on at the next multiple of this: those that were given
 /// out, and seen, but not yet kept are not given out again. More than one commit ever holds.
-const LEAP: u64 = 100_000;
+pub(in crate::control) const LEAP: u64 = 100_000;
 /// Events that wait for a store that fails; as many as the ring of the journal has.
 const HELD_MAX: usize = crate::control::journal::RING;
 

@@ -35,6 +35,7 @@ mod rows;
 mod tests;
 
 pub use database::RedbStore;
+pub(super) use keeper::LEAP;
 pub use keeper::{Keeper, StoreHealth};
 
 use super::{event::Event, spelled};
