@@ -5,10 +5,10 @@
 
 #![allow(dead_code, reason = "each program that includes this uses a part of it")]
 
-mod doors;
+pub mod doors;
 mod files;
 
-pub use doors::{hold_reply, mmdb, names, options, packet, proxy};
+pub use doors::{mmdb, names, options, packet, proxy};
 pub use files::{files, zone};
 
 /// A door: its name, and what is held there.
