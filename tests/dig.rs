@@ -134,14 +134,16 @@ fn edns_is_spoken_in_version_0_and_unknown_options_are_passed_over() {
         "dig falls back to what we offer"
     );
     assert!(!dig.ask("+noedns @ SOA").contains("OPT PSEUDOSECTION"));
-    for option in ["+ednsopt=65001:c0ffee", "+ednsflags=0x4000", "+nsid", "+cookie", "+expire"] {
+    for option in ["+ednsopt=65001:c0ffee", "+ednsflags=0x4000", "+expire"] {
         let text = dig.ask(&format!("{option} @ SOA"));
         assert!(text.contains("status: NOERROR") && text.contains("ANSWER: 1,"), "{text}");
-        // Not in this version: what we do not know is not echoed (RFC 6891 §6.1.2).
-        for echo in ["65001", "NSID", "COOKIE", "EXPIRE", "MBZ"] {
+        // What we do not know is not echoed (RFC 6891 §6.1.2).
+        for echo in ["65001", "EXPIRE", "MBZ"] {
             assert!(!text.contains(&format!("; {echo}")), "{text}");
         }
     }
+    dig.expect("+cookie @ SOA", &["status: NOERROR", "(good)"]);
+    assert!(!dig.ask("+nsid @ SOA").contains("; NSID"), "it has no name to tell");
 }
 
 #[test]
@@ -154,7 +156,9 @@ fn questions_nobody_should_ask_get_short_and_honest_answers() {
     dig.expect("example.org A", &["status: REFUSED", "EDE: 20"]);
     dig.expect("@ AXFR +noquestion", &["; Transfer failed."]);
     dig.expect("+opcode=notify @ SOA", &["status: NOTIMP", "opcode: NOTIFY"]);
-    dig.expect("+header-only @", &["status: FORMERR", "QUERY: 0,"]);
+    dig.expect("+nocookie +header-only @", &["status: FORMERR", "QUERY: 0,"]);
+    // With a cookie it is a question for one (RFC 7873 §5.4).
+    dig.expect("+cookie +header-only @", &["status: NOERROR", "QUERY: 0,", "(good)"]);
     dig.expect("@ TYPE65280", &["status: NOERROR", "ANSWER: 0, AUTHORITY: 1,", "5 IN SOA"]);
 }
 

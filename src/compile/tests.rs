@@ -406,7 +406,8 @@ warning 5:1: a TTL means nothing in `extra`: the record's own `ttl` holds
     = what signs a zone is not chosen by client
 11:1: CH cannot stand in `extra`
     = write IN, or nothing
-12:6: bad data for `MX`: expected decimal number
+12:6: `ten` is not a number up to 65535
+    = write it as in `MX 10 mail.example.com.`
 13:10: cannot read `zones/more.inc`: `extra` stands by itself
 17:9: the `extra` of pool `empty` holds no record
     = write one, as in `@ TXT \"canary\"`, or leave it out

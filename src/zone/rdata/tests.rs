@@ -16,6 +16,27 @@ fn read_text(rtype: Rtype, text: &str) -> Result<Vec<u8>, Refusal> {
     read(rtype, Entry { text, line: 0 }.tokens(), &origin(), 0)
 }
 
+/// Signatures and hashed denials stand in signed zones only, where `tests/conformance` has no place
+/// for made-up ones.
+#[test]
+fn rfc4034_3_2_rrsig_and_rfc5155_3_3_nsec3() {
+    let rrsig = "0001050300015180 3e7c9dd7 3e5510d7 0a52 00 a09d";
+    for (rtype, text, expected) in [
+        (Rtype::RRSIG, "A RSASHA1 3 86400 20030322173103 20030220173103 2642 . oJ 0=", rrsig),
+        (Rtype::RRSIG, "TYPE1 5 3 1d 1048354263 1045762263 2642 . oJ0=", rrsig),
+        (
+            Rtype::NSEC3,
+            "1 1 12 aabbccdd 04000000 A RRSIG",
+            "01 01 000c 04 aabbccdd 05 0100000000 0006 400000000002",
+        ),
+        (Rtype::NSEC3, "1 0 0 - 04000000", "01 00 0000 00 05 0100000000"),
+    ] {
+        let hex: String =
+            read_text(rtype, text).unwrap().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, expected.replace(' ', ""), "{text}");
+    }
+}
+
 /// Names with any octets and letters of both cases.
 fn any_name() -> BoxedStrategy<Vec<u8>> {
     let octet = prop_oneof!["[a-zA-Z0-9-]".prop_map(|c| c.as_bytes()[0]), any::<u8>()];
