@@ -134,3 +134,33 @@ pub struct Coordinates {
     /// Degrees east.
     pub lon: f32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn rfc1982_3_2_of_two_serials_half_of_all_apart_neither_is_later() {
+        let half = 1 << 31;
+        for (serial, other, later) in [
+            (1, 0, true),
+            (0, u32::MAX, true),
+            (half - 1, 0, true),
+            (half, 0, false),
+            (0, half, false),
+            (half + 1, 0, false),
+            (7, 7, false),
+        ] {
+            assert_eq!(is_later_serial(serial, other), later, "{serial} behind {other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rfc1982_3_1_what_is_added_makes_a_serial_later(serial: u32, added in 1..1_u32 << 31) {
+            prop_assert!(is_later_serial(serial.wrapping_add(added), serial));
+            prop_assert!(!is_later_serial(serial, serial.wrapping_add(added)));
+        }
+    }
+}

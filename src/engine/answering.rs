@@ -175,7 +175,8 @@ impl<'q> Answering<'q, '_, '_> {
     /// static there, which is the same for everybody, if there is such.
     fn steers(&self, node: Node<'q>) -> Option<&'q Record> {
         let steered = node.steered()?;
-        let record = &self.world.snapshot.records[(self.records + steered.index) as usize];
+        let index = self.records.checked_add(steered.index)?;
+        let record = self.world.snapshot.records.get(index as usize)?;
         let (plan, qtype) = (self.world.snapshot.plan(record.plan), self.query.qtype);
         let leaves_to_static = qtype == Rtype::ANY && !node.rrsets().is_empty();
         (steers(plan, qtype) && !leaves_to_static).then_some(record)

@@ -7,6 +7,10 @@
 //! signatures and proofs. No I/O, no clock, no allocation, no lock; whatever a packet holds, it
 //! becomes a reply, one rcode or silence. Must not know sockets, files or who changed what.
 
+// Whatever a packet holds, nothing here panics: what could is not written, or says at its place
+// which fact keeps it from it.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod answering;
 mod chaos;
 mod guarding;
@@ -86,8 +90,7 @@ impl Desk {
     /// length, 0 for silence.
     ///
     /// # Panics
-    /// When `buf` is shorter than `len`, or than 512 bytes, the least that DNS allows a reply.
-    /// To be of use it is 1,232 bytes long for UDP and 65,535 for TCP.
+    /// When `buf` is shorter than 512 bytes, the least that DNS allows a reply. To be of use it is 1,232 bytes long for UDP and 65,535 for TCP.
     pub fn answer(
         &mut self,
         world: &World,
@@ -100,7 +103,8 @@ impl Desk {
         if sender.access == Access::Drop {
             return self.silence(DropReason::Access);
         }
-        let (len, rcode) = match self.read(&buf[..len], via) {
+        let packet = buf.get(..len).unwrap_or_default();
+        let (len, rcode) = match self.read(packet, via) {
             Ok(()) => self.reply(world, buf, len, sender),
             Err(reject) => match reject.rcode() {
                 Some(rcode) if self.owes_error(world, sender) => {
@@ -113,7 +117,7 @@ impl Desk {
         };
         if len > 0 {
             self.counters.count(Tally::Response(via, rcode));
-            if buf[2] & TC_IN_BYTE_2 != 0 {
+            if buf.get(2).is_some_and(|flags| flags & TC_IN_BYTE_2 != 0) {
                 self.counters.count(Tally::Truncated);
             }
         }
@@ -144,11 +148,12 @@ impl Desk {
             Some((rcode, why)) => (refuse(buf, &self.query, &options, rcode, why), rcode.0),
             None => {
                 let len = self.look_up(world, buf, &options, sender);
-                (len, u16::from(buf[3] & RCODE_IN_BYTE_3))
+                (len, buf.get(3).map_or(0, |flags| u16::from(flags & RCODE_IN_BYTE_3)))
             }
         };
         let is_known = sender.via == Via::Tcp || matches!(cookie, Some(Standing::Valid { .. }));
-        if is_known || self.may_tell(world, &buf[..len], query_len, sender.from) {
+        let written = buf.get(..len).unwrap_or_default();
+        if is_known || self.may_tell(world, written, query_len, sender.from) {
             return (len, rcode);
         }
         (self.tell_less(world, buf, &options), Rcode::NOERROR.0)

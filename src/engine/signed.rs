@@ -67,8 +67,9 @@ impl<'q> Answering<'q, '_, '_> {
 
     /// Writes all proofs that were noted.
     pub(super) fn write_proofs(&mut self) -> Result<(), Full> {
-        for place in 0..self.pending.0.len() {
-            let Proof { owner, rrset } = self.pending.0[place];
+        let mut place = 0;
+        while let Some(&Proof { owner, rrset }) = self.pending.0.get(place) {
+            place += 1;
             self.put(Section::Authority, Owner::Relative(owner), rrset.ttl, rrset)?;
         }
         Ok(())

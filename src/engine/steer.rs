@@ -86,6 +86,7 @@ pub fn steer<'w>(
     let plan = world.snapshot.plan(record.plan);
     let (ip, len) = client.seen_by(plan);
     let placed = plan.map.map(|map| {
+        #[expect(clippy::indexing_slicing, reason = "link gives out ids of maps that are there")]
         let map = &world.snapshot.maps[map.index()];
         (map, map.lookup_net(ip, len))
     });
@@ -95,6 +96,7 @@ pub fn steer<'w>(
     let network = plan.sticky.map(|sticky| network(ip, len, sticky));
     let bits = || network.map_or(0, |network| network.bits);
     let variant = draw.draw(dice, || Key::new(bits(), record.cohort));
+    #[expect(clippy::indexing_slicing, reason = "a Selection's draws lead to its own variants")]
     let variant = &selection.variants[variant];
     let scope = match client.subnet {
         Some(_) if plan.use_ecs => {

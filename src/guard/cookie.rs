@@ -142,17 +142,17 @@ impl Secret {
         server[4..8].copy_from_slice(&made.to_be_bytes());
         hashed[..8].copy_from_slice(client);
         hashed[8..16].copy_from_slice(&server[..8]);
-        let len = match from {
+        let hashed = match from {
             IpAddr::V4(ip) => {
                 hashed[16..20].copy_from_slice(&ip.octets());
-                20
+                &hashed[..20]
             }
             IpAddr::V6(ip) => {
                 hashed[16..32].copy_from_slice(&ip.octets());
-                32
+                &hashed[..]
             }
         };
-        server[8..].copy_from_slice(&siphash::hash(self.0, &hashed[..len]).to_le_bytes());
+        server[8..].copy_from_slice(&siphash::hash(self.0, hashed).to_le_bytes());
         server
     }
 }

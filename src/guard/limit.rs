@@ -186,6 +186,7 @@ struct Line([Bucket; WAYS]);
 impl Default for Table {
     fn default() -> Self {
         let lines: Box<[Line]> = (0..SETS).map(|_| Line::default()).collect();
+        #[expect(clippy::expect_used, reason = "once, at the start")]
         Table(lines.try_into().expect("there are as many lines as were counted"))
     }
 }
@@ -194,6 +195,7 @@ impl Table {
     /// Takes one out of the bucket of whoever has this `hash`.
     #[inline]
     pub(super) fn take(&self, hash: u64, now: Ticks, rate: Rate) -> bool {
+        #[expect(clippy::indexing_slicing, reason = "there are SETS of them")]
         let Line(line) = &self.0[hash as usize % SETS];
         let tag = hash >> TIME_BITS;
         let [first, ..] = line;

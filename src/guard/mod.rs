@@ -6,6 +6,10 @@
 //! Looked up by address ([`networks`]), hashed with a secret ([`siphash`]). No I/O, no clock, no
 //! lock, no allocation on the packet's way. Must not know names, records or sockets.
 
+// Whatever a packet holds, nothing here panics: what could is not written, or says at its place
+// which fact keeps it from it.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 pub mod access;
 pub mod cookie;
 pub mod limit;

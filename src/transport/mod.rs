@@ -6,6 +6,10 @@
 //! says where a load balancer stands in front. Must not know what a DNS
 //! message says: the answerer decides, counts what it decided, and keeps silent by returning 0.
 
+// Whatever a packet holds, nothing here panics: what could is not written, or says at its place
+// which fact keeps it from it.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 pub mod proxy;
 pub mod sockets;
 pub mod tcp;

@@ -48,8 +48,7 @@ pub enum HeaderProblem {
 /// When it is not all there, or is none that we know: another version, command, family or
 /// transport, longer than [`HEADER_MAX`], or too short for the addresses it claims to hold.
 pub fn parse(bytes: &[u8]) -> Result<Header, HeaderProblem> {
-    let known = bytes.len().min(SIGNATURE.len());
-    if bytes[..known] != SIGNATURE[..known] {
+    if bytes.iter().zip(&SIGNATURE).any(|(byte, signed)| byte != signed) {
         return Err(HeaderProblem::Malformed);
     }
     let (fixed, rest) = bytes.split_first_chunk::<FIXED_LEN>().ok_or(HeaderProblem::Incomplete)?;
@@ -123,7 +122,7 @@ impl Proxies {
         if !self.trust(from.ip()) {
             return Ok((len, from));
         }
-        let header = parse(&buf[..len])?;
+        let header = parse(buf.get(..len).unwrap_or_default())?;
         buf.copy_within(header.len..len, 0);
         Ok((len - header.len, header.source.unwrap_or(from)))
     }

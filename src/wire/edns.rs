@@ -163,7 +163,7 @@ impl Ecs {
             return Err(MalformedOption);
         }
         let mut data = [0; 4 + 16];
-        data[..option.len()].copy_from_slice(option);
+        data.get_mut(..option.len()).ok_or(MalformedOption)?.copy_from_slice(option);
         Ok(Ecs { data, len: option.len() as u8 })
     }
 
@@ -189,7 +189,7 @@ impl Ecs {
     #[inline]
     pub(super) fn echo(&mut self, scope: u8) -> &[u8] {
         self.data[3] = scope;
-        &self.data[..usize::from(self.len)]
+        self.data.get(..usize::from(self.len)).unwrap_or_default()
     }
 
     /// How long the whole option is in the reply, its code and length included: as it came.

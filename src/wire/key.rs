@@ -24,10 +24,10 @@ pub struct NameKey<'k> {
 impl<'k> NameKey<'k> {
     /// The key of these bytes.
     pub fn new(bytes: &'k [u8]) -> Self {
-        match bytes.len() {
-            len @ ..=PACKED_MAX => {
-                let mut block = Block::default();
-                block[..len].copy_from_slice(bytes);
+        let mut block = Block::default();
+        match block.get_mut(..bytes.len()) {
+            Some(front) if bytes.len() <= PACKED_MAX => {
+                front.copy_from_slice(bytes);
                 Self::short(bytes, u128::from_le_bytes(block))
             }
             _ => Self::long(bytes),
@@ -75,6 +75,7 @@ impl<'k> NameKey<'k> {
 }
 
 /// By length: the bits of a block that belong to a short key.
+#[expect(clippy::indexing_slicing, reason = "it is done by the compiler")]
 const KEPT: [u128; PACKED_MAX + 1] = {
     let mut kept = [0; PACKED_MAX + 1];
     let mut len = 1;

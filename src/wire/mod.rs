@@ -8,6 +8,10 @@
 //! Nothing here trusts a packet: whatever it holds, it becomes a `Query`, one rcode or silence
 //! ([`Reject`]), in time linear in its length.
 
+// Whatever a packet holds, nothing here panics: what could is not written, or says at its place
+// which fact keeps it from it.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod edns;
 mod key;
 mod name;

@@ -147,7 +147,7 @@ impl Name {
     /// The name without its first label; the root has none.
     pub fn parent(&self) -> Option<Name> {
         let first = self.labels().next()?;
-        Some(Name(self.0[1 + first.len()..].into()))
+        Some(Name(self.0.get(1 + first.len()..)?.into()))
     }
 
     /// Whether this is `ancestor` itself or a name below it.
@@ -159,7 +159,7 @@ impl Name {
     /// (what [`super::Owner::Relative`] takes); `None` when it does not lie at or below it.
     pub fn prefix_below(&self, ancestor: &Name) -> Option<&[u8]> {
         let cut = self.0.len().checked_sub(ancestor.0.len())?;
-        let (prefix, suffix) = self.0.split_at(cut);
+        let (prefix, suffix) = self.0.split_at_checked(cut)?;
         let mut on_a_label = cut + 1 == self.0.len();
         walk(&self.0, |at| on_a_label |= at == cut).ok()?;
         (on_a_label && *suffix == *ancestor.0).then_some(prefix)
@@ -223,9 +223,11 @@ fn write_label(label: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
 /// Appends the uncompressed name at the start of `bytes` to `out` as text: absolute, its dot at the
 /// end, the letters as they are. Returns what follows the name.
 pub fn write_name<'b>(bytes: &'b [u8], out: &mut String) -> Result<&'b [u8], NameProblem> {
-    let (name, rest) = bytes.split_at(walk(bytes, |_| ())?);
+    let len = walk(bytes, |_| ())?;
+    let (name, rest) = bytes.split_at_checked(len).ok_or(NameProblem::Truncated)?;
     for label in (Labels { rest: name }) {
-        write_label(label, out).expect("a String takes all text");
+        // A String takes all text.
+        let _ = write_label(label, out);
         out.push('.');
     }
     if name.len() == 1 {
@@ -251,7 +253,7 @@ impl<'n> Iterator for Labels<'n> {
 
     fn next(&mut self) -> Option<&'n [u8]> {
         let (&len, rest) = self.rest.split_first().filter(|(len, _)| **len > 0)?;
-        let (label, rest) = rest.split_at(usize::from(len));
+        let (label, rest) = rest.split_at_checked(usize::from(len))?;
         self.rest = rest;
         Some(label)
     }
@@ -320,7 +322,11 @@ impl Builder {
     fn end_label(&mut self) -> Result<(), NameProblem> {
         match self.wire.len() - self.open - 1 {
             0 => return Err(NameProblem::EmptyLabel),
-            len @ 1..=LABEL_MAX => self.wire[self.open] = len as u8,
+            len @ 1..=LABEL_MAX => {
+                if let Some(open) = self.wire.get_mut(self.open) {
+                    *open = len as u8;
+                }
+            }
             _ => return Err(NameProblem::LabelTooLong),
         }
         self.open = self.wire.len();

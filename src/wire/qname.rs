@@ -2,7 +2,7 @@
 //!
 //! Must not know whose names are looked up, nor where the packet is.
 
-use super::name::{LABELS_MAX, NAME_MAX, Name, NameProblem, walk};
+use super::name::{LABELS_MAX, NAME_MAX, Name, NameProblem, WireName, walk};
 
 /// What stands behind the longest name: so that sixteen bytes can be read from any place in it.
 const SLACK: usize = 16;
@@ -30,6 +30,7 @@ impl Default for QName {
 impl QName {
     /// The whole name in lower case, its root included.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "any u8 is less than WIRE_LEN")]
     pub fn wire(&self) -> &[u8] {
         &self.wire[..usize::from(self.len)]
     }
@@ -43,17 +44,24 @@ impl QName {
     /// The name from its `i`-th label on: all of it for 0, the root for `label_count()` or more.
     #[inline]
     pub fn suffix(&self, i: usize) -> &[u8] {
-        let start = self.starts[i.min(self.label_count())];
-        &self.wire()[usize::from(start)..]
+        self.wire().get(self.start(i)..).unwrap_or_default()
+    }
+
+    /// Where the `i`-th label begins, or the root if there are not so many.
+    #[inline]
+    fn start(&self, i: usize) -> usize {
+        let start = self.starts.get(i.min(self.label_count()));
+        start.copied().map_or(0, usize::from)
     }
 
     /// The labels from the `i`-th on, without the last `cut` bytes; and as many bytes from there
     /// on as fit into a number, whatever they are.
     #[inline]
     pub(super) fn part(&self, i: usize, cut: usize) -> (&[u8], Option<&[u8; SLACK]>) {
-        let start = usize::from(self.starts[i.min(self.label_count())]);
+        let start = self.start(i);
         let end = usize::from(self.len).saturating_sub(cut).max(start);
-        (&self.wire[start..end], self.wire[start..].first_chunk())
+        let rest = self.wire.get(start..).unwrap_or_default();
+        (rest.get(..end - start).unwrap_or_default(), rest.first_chunk())
     }
 
     /// Becomes `name`.
@@ -72,14 +80,12 @@ impl QName {
     /// Becomes the labels `prefix`, which have no root, in front of the whole name `suffix`. On
     /// error it becomes the root.
     pub(super) fn read_joined(&mut self, prefix: &[u8], suffix: &[u8]) -> Result<(), NameProblem> {
-        let mut wire = [0; NAME_MAX];
-        let len = prefix.len() + suffix.len();
-        let Some(joined) = wire.get_mut(..len) else {
-            return Err(self.refuse(NameProblem::NameTooLong));
-        };
-        joined[..prefix.len()].copy_from_slice(prefix);
-        joined[prefix.len()..].copy_from_slice(suffix);
-        self.read(joined).map(|_| ())
+        let mut joined = WireName::new();
+        let mut put = |part: &[u8]| joined.try_extend_from_slice(part);
+        match put(prefix).and_then(|()| put(suffix)) {
+            Ok(()) => self.read(&joined).map(|_| ()),
+            Err(_) => Err(self.refuse(NameProblem::NameTooLong)),
+        }
     }
 
     /// Exchanges the labels from the `i`-th on for `target`, a whole uncompressed name: what a
@@ -87,7 +93,7 @@ impl QName {
     /// the root.
     pub fn replace_suffix(&mut self, i: usize, target: &[u8]) -> Result<(), NameProblem> {
         let labels = i.min(self.label_count());
-        let keep = usize::from(self.starts[labels]);
+        let keep = self.start(labels);
         self.replace(keep, labels, target).map(|_| ())
     }
 
@@ -111,8 +117,12 @@ impl QName {
             Err(problem) => return Err(self.refuse(problem)),
         };
         let end = keep + len;
-        self.starts[count] = (end - 1) as u8;
-        self.wire[keep..end].copy_from_slice(&bytes[..len]);
+        let (to, from) = (self.wire.get_mut(keep..end), bytes.get(..len));
+        let (Some(to), Some(from), Some(root)) = (to, from, self.starts.get_mut(count)) else {
+            return Err(self.refuse(NameProblem::NameTooLong));
+        };
+        to.copy_from_slice(from);
+        *root = (end - 1) as u8;
         lower(&mut self.wire, end);
         (self.len, self.count) = (end as u8, count as u8);
         Ok(len)
@@ -139,7 +149,7 @@ impl std::fmt::Debug for QName {
 /// lowered as a whole.
 #[inline]
 fn lower(wire: &mut [u8; WIRE_LEN], len: usize) {
-    for vector in &mut wire.as_chunks_mut::<16>().0[..len.div_ceil(16)] {
+    for vector in wire.as_chunks_mut::<16>().0.iter_mut().take(len.div_ceil(16)) {
         *vector = vector.map(|byte| byte.to_ascii_lowercase());
     }
 }

@@ -95,7 +95,7 @@ impl Query {
     /// it asks for ours (RFC 7873 §5.4).
     #[inline]
     pub fn parse(&mut self, packet: &[u8]) -> Result<(), Reject> {
-        let (header, _) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Reject::Drop)?;
+        let (header, question) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Reject::Drop)?;
         let flags = u16_at(header, 2);
         if flags & QR != 0 {
             return Err(Reject::Drop);
@@ -105,7 +105,7 @@ impl Query {
         self.recursion_desired = flags & RD != 0;
         self.question_end = HEADER_LEN;
         self.edns = None;
-        let body = self.read_body(packet, header);
+        let body = self.read_body(packet, header, question);
         if self.opcode != Opcode::QUERY {
             return Err(Reject::NotImp);
         }
@@ -131,13 +131,18 @@ impl Query {
         self.edns.map_or(UDP_MIN, |edns| usize::from(edns.udp_size).min(UDP_MAX))
     }
 
-    fn read_body(&mut self, packet: &[u8], header: &[u8; HEADER_LEN]) -> Result<(), Reject> {
+    fn read_body(
+        &mut self,
+        packet: &[u8],
+        header: &[u8; HEADER_LEN],
+        question: &[u8],
+    ) -> Result<(), Reject> {
         let questions = u16_at(header, 4);
         let others = u32::from(u16_at(header, 6)) + u32::from(u16_at(header, 8));
         let additionals = u32::from(u16_at(header, 10));
         let mut at = HEADER_LEN;
         if questions == 1 {
-            at = self.read_question(packet)?;
+            at = self.read_question(question)?;
         } else {
             self.forget_question();
             for _ in 0..questions {
@@ -152,11 +157,11 @@ impl Query {
         }
     }
 
-    /// Reads the one question and returns where it ends. Nothing stands in front of it that a
-    /// compression pointer could point to, so there must be none.
+    /// Reads the one question, at the start of what is behind the header, and returns where it
+    /// ends in the packet. Nothing stands in front of it that a compression pointer could point
+    /// to, so there must be none.
     #[inline]
-    fn read_question(&mut self, packet: &[u8]) -> Result<usize, Reject> {
-        let question = &packet[HEADER_LEN..];
+    fn read_question(&mut self, question: &[u8]) -> Result<usize, Reject> {
         let read = self.name.read(question).ok();
         let Some((len, fixed)) =
             read.and_then(|len| Some((len, question.get(len..)?.first_chunk::<4>()?)))
@@ -198,7 +203,7 @@ impl Query {
             let rdata = rest.get(..usize::from(u16_at(fixed, 8))).ok_or(Reject::FormErr)?;
             at = fixed_at + 10 + rdata.len();
             if Rtype(u16_at(fixed, 0)) == Rtype::OPT {
-                let at_root = packet[owner] == 0;
+                let at_root = packet.get(owner) == Some(&0);
                 let misplaced = index < others || self.edns.is_some() || !at_root;
                 let ttl = u32::from(u16_at(fixed, 4)) << 16 | u32::from(u16_at(fixed, 6));
                 self.read_opt(Edns::from_fixed(u16_at(fixed, 2), ttl), rdata, misplaced)?;
@@ -242,6 +247,7 @@ fn skip_name(packet: &[u8], at: usize) -> Option<usize> {
 
 /// The number at `at`, in network order; `at` is a constant within `N`.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "`at` is a constant within `N`, at every caller")]
 pub(super) fn u16_at<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }

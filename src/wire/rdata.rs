@@ -59,7 +59,7 @@ impl Data {
     #[inline]
     fn as_slice(&self) -> &[u8] {
         match self {
-            Data::Here { len, bytes } => &bytes[..usize::from(*len)],
+            Data::Here { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
             Data::Apart(bytes) => bytes,
         }
     }
@@ -128,15 +128,15 @@ impl Rdatas {
         let mut patches = self.patches().peekable();
         let mut at = 0;
         std::iter::from_fn(move || {
-            let (rdata, _) = split_framed(&self.framed()[at..])?;
+            let (rdata, _) = split_framed(self.framed().get(at..)?)?;
             let mut full = Vec::with_capacity(rdata.len());
             let (mut from, end) = (at + 2, at + 2 + rdata.len());
             while let Some(patch) = patches.next_if(|patch| *patch < end) {
-                full.extend_from_slice(&data[from..patch]);
+                full.extend_from_slice(data.get(from..patch)?);
                 full.extend_from_slice(apex);
                 from = patch + PLACEHOLDER.len();
             }
-            full.extend_from_slice(&data[from..end]);
+            full.extend_from_slice(data.get(from..end)?);
             at = end;
             Some(full)
         })
@@ -147,7 +147,11 @@ impl Rdatas {
     pub fn read_target(&self, apex: &[u8], name: &mut QName) -> Result<(), NameProblem> {
         let (rdata, _) = split_framed(self.framed()).ok_or(NameProblem::Truncated)?;
         match self.patches().next() {
-            Some(patch) => name.read_joined(&rdata[..patch - 2], apex),
+            Some(patch) => {
+                // Places are counted from the rdlength.
+                let labels = patch.checked_sub(2).and_then(|cut| rdata.get(..cut));
+                name.read_joined(labels.ok_or(NameProblem::Truncated)?, apex)
+            }
             None => name.read(rdata).map(|_| ()),
         }
     }
@@ -155,14 +159,21 @@ impl Rdatas {
     /// All records as they are stored: rdlength and rdata of each.
     #[inline]
     pub(super) fn framed(&self) -> &[u8] {
+        self.parts().0
+    }
+
+    /// The records, and the places of patches among them.
+    #[inline]
+    fn parts(&self) -> (&[u8], &[u8]) {
         let data = self.data.as_slice();
-        &data[..data.len() - 2 * usize::from(self.patch_count)]
+        let cut = data.len().saturating_sub(2 * usize::from(self.patch_count));
+        data.split_at_checked(cut).unwrap_or_default()
     }
 
     /// The places in [`Self::framed`] where the pointer to the apex must be written.
     #[inline]
     pub(super) fn patches(&self) -> impl Iterator<Item = usize> + '_ {
-        let (places, _) = self.data.as_slice()[self.framed().len()..].as_chunks::<2>();
+        let (places, _) = self.parts().1.as_chunks::<2>();
         places.iter().map(|place| usize::from(u16::from_be_bytes(*place)))
     }
 
@@ -244,7 +255,9 @@ impl Builder {
             return Err(RdataProblem::TooLarge(self.rtype));
         }
         let len = (self.framed.len() - start - 2) as u16;
-        self.framed[start..start + 2].copy_from_slice(&len.to_be_bytes());
+        if let Some(place) = self.framed.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
+            *place = len.to_be_bytes();
+        }
         if self.holds_twice(start) {
             self.framed.truncate(start);
             self.patches.truncate(patches);
@@ -265,10 +278,10 @@ impl Builder {
         };
         self.framed.extend_from_slice(head);
         for _ in 0..names {
-            let Ok(len) = walk(rest, |_| ()) else {
+            let len = walk(rest, |_| ()).ok();
+            let Some((name, behind)) = len.and_then(|len| rest.split_at_checked(len)) else {
                 return Err(malformed);
             };
-            let (name, behind) = rest.split_at(len);
             self.push_name(name, apex);
             rest = behind;
         }
@@ -281,11 +294,11 @@ impl Builder {
 
     /// Appends `name` in the case it has, with the placeholder instead of `apex` at its end.
     fn push_name(&mut self, name: &[u8], apex: Option<&Name>) {
-        let Some(cut) = apex.and_then(|apex| apex_at(name, apex)) else {
+        let Some(labels) = apex.and_then(|apex| labels_before(name, apex)) else {
             self.framed.extend_from_slice(name);
             return;
         };
-        self.framed.extend_from_slice(&name[..cut]);
+        self.framed.extend_from_slice(labels);
         // Beyond u16 only in a set that is about to be refused as too large.
         self.patches.push(self.framed.len() as u16);
         self.framed.extend(PLACEHOLDER);
@@ -293,10 +306,11 @@ impl Builder {
 
     /// Whether the record at `start`, the last one, equals one before it.
     fn holds_twice(&self, start: usize) -> bool {
-        let (earlier, last) = self.framed.split_at(start);
+        let Some((earlier, last)) = self.framed.split_at_checked(start) else { return false };
+        let Some((last, _)) = split_framed(last) else { return false };
         let mut rest = earlier;
         while let Some((rdata, behind)) = split_framed(rest) {
-            if self.equal(rdata, &last[2..]) {
+            if self.equal(rdata, last) {
                 return true;
             }
             rest = behind;
@@ -306,16 +320,16 @@ impl Builder {
 
     /// Whether two records are the same: names in any case, all else to the bit.
     fn equal(&self, a: &[u8], b: &[u8]) -> bool {
-        if a.len() != b.len() {
-            return false;
-        }
         let Some(Layout { before, after, .. }) = self.layout else {
             return a == b;
         };
-        let names = before..a.len() - after;
-        a[..before] == b[..before]
-            && a[names.clone()].eq_ignore_ascii_case(&b[names.clone()])
-            && a[names.end..] == b[names.end..]
+        let parts = |rdata| split_around(rdata, before, after);
+        match (parts(a), parts(b)) {
+            (Some([head_a, names_a, tail_a]), Some([head_b, names_b, tail_b])) => {
+                head_a == head_b && names_a.eq_ignore_ascii_case(names_b) && tail_a == tail_b
+            }
+            _ => a == b,
+        }
     }
 
     fn finish(mut self) -> Rdatas {
@@ -330,12 +344,20 @@ impl Builder {
     }
 }
 
-/// Where in `name`, a whole wire name in any case, `apex` begins, if it ends in it.
-fn apex_at(name: &[u8], apex: &Name) -> Option<usize> {
+/// The first `before` bytes of `rdata`, its last `after`, and what is between them.
+fn split_around(rdata: &[u8], before: usize, after: usize) -> Option<[&[u8]; 3]> {
+    let (head, rest) = rdata.split_at_checked(before)?;
+    let (names, tail) = rest.split_at_checked(rest.len().checked_sub(after)?)?;
+    Some([head, names, tail])
+}
+
+/// The labels of `name`, a whole wire name in any case, in front of `apex`, if it ends in it.
+fn labels_before<'n>(name: &'n [u8], apex: &Name) -> Option<&'n [u8]> {
     let cut = name.len().checked_sub(apex.as_wire().len())?;
     let mut on_a_label = false;
     walk(name, |at| on_a_label |= at == cut).ok()?;
-    (on_a_label && name[cut..].eq_ignore_ascii_case(apex.as_wire())).then_some(cut)
+    let (labels, end) = name.split_at_checked(cut)?;
+    (on_a_label && end.eq_ignore_ascii_case(apex.as_wire())).then_some(labels)
 }
 
 #[cfg(test)]

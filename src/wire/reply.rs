@@ -149,13 +149,17 @@ impl<'b> Reply<'b> {
         let limit = limit.min(buf.len()).min(TCP_MAX);
         assert!(limit >= UDP_MIN, "a reply needs {UDP_MIN} bytes of room");
         let question_end = query.question_end();
-        buf[..2].copy_from_slice(&query.id.to_be_bytes());
+        #[expect(clippy::indexing_slicing, reason = "`limit` is at most its length")]
+        let buf = &mut buf[..limit];
+        if let Some(id) = buf.first_chunk_mut() {
+            *id = query.id.to_be_bytes();
+        }
         let recursion = if query.recursion_desired { RD } else { 0 };
         let opt_len = query.edns.as_ref().map_or(0, |edns| {
             OPT_LEN + edns.ecs.as_ref().map_or(0, Ecs::wire_len) + options.wire_len()
         });
         Reply {
-            buf: &mut buf[..limit],
+            buf,
             len: question_end,
             room: limit - opt_len,
             question_end,
@@ -231,7 +235,7 @@ impl<'b> Reply<'b> {
         }
         let fixed = fixed_fields(rdatas.rtype(), self.class, ttl);
         let apex = pointer_to(self.apex_at);
-        let out = &mut self.buf[start..self.len];
+        let out = self.written_from(start);
         match first {
             OwnerWire { labels: [], pointer: Some(pointer) } if !rdatas.has_patches() => {
                 copy_pointed(out, pointer, fixed, rdatas)
@@ -274,9 +278,10 @@ impl<'b> Reply<'b> {
         let len = owner.len() + FIXED_LEN + 2 + rdata.len();
         let start = self.reserve(Section::Answer, 1, len)?;
         self.target_at = self.len - rdata.len();
-        let mut out = &mut self.buf[start..self.len];
+        let fixed = fixed_fields(Rtype::CNAME, self.class, ttl);
+        let mut out = self.written_from(start);
         put_owner(&mut out, owner);
-        put(&mut out, &fixed_fields(Rtype::CNAME, self.class, ttl));
+        put(&mut out, &fixed);
         put(&mut out, &(rdata.len() as u16).to_be_bytes());
         put(&mut out, rdata);
         self.follow(target)
@@ -318,21 +323,21 @@ impl<'b> Reply<'b> {
     /// Writes OPT, if the query had one, and the header, and returns the reply's length.
     #[inline]
     pub fn finish(mut self) -> usize {
-        let mut additionals = self.counts[Section::Additional as usize];
         if let Some(edns) = self.edns {
             self.put_opt(edns);
-            additionals += 1;
         }
+        let [answers, authorities, additionals] = self.counts;
         let questions = u16::from(self.question_end > HEADER_LEN);
         let header = [
             self.flags | (self.rcode.0 & 0xf),
             questions,
-            self.counts[Section::Answer as usize],
-            self.counts[Section::Authority as usize],
-            additionals,
+            answers,
+            authorities,
+            additionals + u16::from(self.edns.is_some()),
         ];
-        let (fields, _) = self.buf[2..HEADER_LEN].as_chunks_mut::<2>();
-        for (field, value) in fields.iter_mut().zip(header) {
+        // Behind the id.
+        let fields = self.buf.as_chunks_mut::<2>().0.iter_mut().skip(1);
+        for (field, value) in fields.zip(header) {
             *field = value.to_be_bytes();
         }
         self.len
@@ -347,28 +352,36 @@ impl<'b> Reply<'b> {
 
         let start = self.len;
         self.len += OPT_LEN + options_len;
-        let mut out = &mut self.buf[start..self.len];
+        let options = self.options;
+        let (rcode, scope) = (self.rcode, self.scope);
+        let mut out = self.written_from(start);
         put(&mut out, &[0]);
         put(&mut out, &Rtype::OPT.0.to_be_bytes());
         put(&mut out, &(UDP_MAX as u16).to_be_bytes());
-        let ttl = edns.reply_ttl((self.rcode.0 >> 4) as u8);
+        let ttl = edns.reply_ttl((rcode.0 >> 4) as u8);
         put(&mut out, &ttl.to_be_bytes());
         put(&mut out, &(options_len as u16).to_be_bytes());
         if let Some(mut ecs) = edns.ecs {
-            put_option(&mut out, OptionCode::ECS, ecs.echo(self.scope));
+            put_option(&mut out, OptionCode::ECS, ecs.echo(scope));
         }
-        if let Some(cookie) = &self.options.cookie {
+        if let Some(cookie) = &options.cookie {
             put_option(&mut out, OptionCode::COOKIE, cookie);
         }
-        if let Some(nsid) = self.options.nsid {
+        if let Some(nsid) = options.nsid {
             put_option(&mut out, OptionCode::NSID, nsid.as_bytes());
         }
-        if let Some(idle) = self.options.keepalive {
+        if let Some(idle) = options.keepalive {
             put_option(&mut out, OptionCode::KEEPALIVE, &idle.wire());
         }
         if let Some(Ede(code)) = error {
             put_option(&mut out, OptionCode::EDE, &code.to_be_bytes());
         }
+    }
+
+    /// What was reserved from `start` on.
+    #[inline]
+    fn written_from(&mut self, start: usize) -> &mut [u8] {
+        self.buf.get_mut(start..self.len).unwrap_or_default()
     }
 
     /// Takes `len` bytes for `count` records of `section` and returns where they begin.
@@ -382,7 +395,9 @@ impl<'b> Reply<'b> {
         self.len += len;
         self.section = section;
         // Below 64 KiB there are at most 5,957 records.
-        self.counts[section as usize] += count as u16;
+        #[expect(clippy::indexing_slicing, reason = "there is a count for each section")]
+        let counted = &mut self.counts[section as usize];
+        *counted += count as u16;
         Ok(start)
     }
 
@@ -408,7 +423,7 @@ impl<'b> Reply<'b> {
     fn ancestor_at(&self, suffix: &[u8]) -> usize {
         debug_assert!(suffix.len() <= self.name_len, "a suffix of the name");
         let at = self.name_at + self.name_len.saturating_sub(suffix.len());
-        match self.buf[at..].first_chunk::<2>() {
+        match self.buf.get(at..).and_then(|name| name.first_chunk::<2>()) {
             Some([high @ 0xc0..=0xff, low]) => {
                 usize::from(u16::from_be_bytes([*high, *low])) & POINTER_MAX
             }
@@ -445,7 +460,7 @@ fn copy_pointed(out: &mut [u8], pointer: [u8; 2], fixed: [u8; FIXED_LEN], rdatas
             let (mut out, mut framed) = (out, rdatas.framed());
             while let Some((rdata, rest)) = split_framed(framed) {
                 put(&mut out, &head);
-                put(&mut out, &framed[..2 + rdata.len()]);
+                put(&mut out, framed.get(..2 + rdata.len()).unwrap_or_default());
                 framed = rest;
             }
         }
@@ -457,8 +472,10 @@ fn copy_pointed(out: &mut [u8], pointer: [u8; 2], fixed: [u8; FIXED_LEN], rdatas
 fn copy_equal<const N: usize>(out: &mut [u8], head: [u8; 2 + FIXED_LEN], framed: &[u8]) {
     let records = framed.as_chunks::<N>().0;
     for (out, record) in out.chunks_exact_mut(head.len() + N).zip(records) {
-        out[..head.len()].copy_from_slice(&head);
-        out[head.len()..].copy_from_slice(record);
+        if let Some((front, data)) = out.split_first_chunk_mut() {
+            *front = head;
+            data.copy_from_slice(record);
+        }
     }
 }
 
@@ -474,17 +491,18 @@ fn copy_patched(
 ) {
     let (mut out, mut owner) = (out, first);
     let mut patches = rdatas.patches().peekable();
+    let part = |from, to| rdatas.framed().get(from..to).unwrap_or_default();
     let mut at = 0;
-    while let Some((rdata, _)) = split_framed(&rdatas.framed()[at..]) {
+    while let Some((rdata, _)) = rdatas.framed().get(at..).and_then(split_framed) {
         let end = at + 2 + rdata.len();
         put_owner(&mut out, owner);
         put(&mut out, &fixed);
         while let Some(patch) = patches.next_if(|patch| *patch < end) {
-            put(&mut out, &rdatas.framed()[at..patch]);
+            put(&mut out, part(at, patch));
             put(&mut out, &apex);
             at = patch + apex.len();
         }
-        put(&mut out, &rdatas.framed()[at..end]);
+        put(&mut out, part(at, end));
         at = end;
         owner = others;
     }
@@ -509,7 +527,10 @@ fn put_option(out: &mut &mut [u8], code: OptionCode, data: &[u8]) {
 /// reserved to the byte.
 #[inline]
 fn put(out: &mut &mut [u8], bytes: &[u8]) {
-    let (front, behind) = std::mem::take(out).split_at_mut(bytes.len());
+    debug_assert!(bytes.len() <= out.len(), "reserved");
+    let Some((front, behind)) = std::mem::take(out).split_at_mut_checked(bytes.len()) else {
+        return;
+    };
     front.copy_from_slice(bytes);
     *out = behind;
 }

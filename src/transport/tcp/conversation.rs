@@ -74,12 +74,13 @@ impl<A: Answerer> Desk<A> {
 
     /// Answers the whole messages at the front of `inbox`, as many as make a round, and appends
     /// the replies, framed, to `outbox`.
-    fn answer_round(&mut self, inbox: &[u8], client: Client, outbox: &mut Vec<u8>) -> Round {
+    fn answer_round(&mut self, mut inbox: &[u8], client: Client, outbox: &mut Vec<u8>) -> Round {
         let mut round = Round { consumed: 0, bad_frame: false };
         for query in 0..ROUND_QUERIES {
-            let Some((message, _)) = split_frame(&inbox[round.consumed..]) else {
+            let Some((message, rest)) = split_frame(inbox) else {
                 break;
             };
+            inbox = rest;
             if message.is_empty() {
                 round.bad_frame = true;
                 break;
@@ -99,13 +100,14 @@ impl<A: Answerer> Desk<A> {
 
     fn answer(&mut self, message: &[u8], from: SocketAddr, outbox: &mut Vec<u8>) {
         self.counters.count(Tally::Query(Via::Tcp, family(&from)));
-        self.message[..message.len()].copy_from_slice(message);
-        let len = self.answerer.answer(&mut self.message, message.len(), from, Via::Tcp);
-        if len > 0 {
-            let prefix = u16::try_from(len).expect("a reply fits the buffer of 65,535 bytes");
-            outbox.extend_from_slice(&prefix.to_be_bytes());
-            outbox.extend_from_slice(&self.message[..len]);
+        if let Some(front) = self.message.get_mut(..message.len()) {
+            front.copy_from_slice(message);
         }
+        let len = self.answerer.answer(&mut self.message, message.len(), from, Via::Tcp);
+        let Some(reply) = self.message.get(..len).filter(|reply| !reply.is_empty()) else { return };
+        // The buffer, and so the reply, is no longer than what a prefix can say.
+        outbox.extend_from_slice(&(len as u16).to_be_bytes());
+        outbox.extend_from_slice(reply);
     }
 }
 
@@ -246,7 +248,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
     fn answer_round(&mut self, consumed: usize) -> Round {
         let client = Client { from: self.from, idle: self.worker.seats.idle_limit() };
         let mut desk = self.worker.desk.borrow_mut();
-        desk.answer_round(&self.inbox[consumed..], client, &mut self.outbox)
+        let waiting = self.inbox.get(consumed..).unwrap_or_default();
+        desk.answer_round(waiting, client, &mut self.outbox)
     }
 
     /// Writes the replies of a round in one go.
@@ -280,8 +283,9 @@ fn poll_arrival<S: AsyncRead + Unpin, A>(
     cx: &mut Context<'_>,
 ) -> Poll<std::io::Result<usize>> {
     let mut desk = desk.borrow_mut();
-    let room = (FRAME_MAX - inbox.len()).min(READ_BYTES);
-    let mut arrived = ReadBuf::new(&mut desk.arrivals[..room]);
+    let room = FRAME_MAX.saturating_sub(inbox.len());
+    let (arrivals, _) = desk.arrivals.split_at_mut(room.min(READ_BYTES));
+    let mut arrived = ReadBuf::new(arrivals);
     ready!(Pin::new(stream).poll_read(cx, &mut arrived))?;
     let arrived = arrived.filled();
     grow(inbox, inbox.len() + arrived.len());

@@ -93,6 +93,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    #[expect(clippy::indexing_slicing, reason = "each index is below BATCH")]
     pub(super) fn new() -> Self {
         let layout = Layout::new::<Memory>();
         // SAFETY: `Memory` is not zero-sized.
@@ -140,6 +141,7 @@ impl Batch {
     }
 
     /// Datagram `i` of the last [`Batch::receive`].
+    #[expect(clippy::indexing_slicing, reason = "below BATCH, by the assertion")]
     pub(super) fn packet(&mut self, i: usize) -> Packet<'_> {
         assert!(i < self.received, "datagram {i} of {}", self.received);
         let m = self.memory.as_ptr();
@@ -160,6 +162,7 @@ impl Batch {
 
     /// Queues the first `len` bytes of datagram `i` to go back where it came from, from the
     /// address it was sent to.
+    #[expect(clippy::indexing_slicing, reason = "below BATCH, by the assertion")]
     pub(super) fn queue(&mut self, i: usize, len: usize) {
         assert!(i < self.received && self.queued < BATCH && len <= PACKET_MAX);
         let m = self.memory.as_ptr();
@@ -202,6 +205,7 @@ impl Batch {
 
     /// How many datagrams the socket had dropped when the last one received came in; none if it
     /// never dropped any. Wraps at 2³². Ask before [`Batch::queue`], which reuses the memory.
+    #[expect(clippy::indexing_slicing, reason = "no more are received than BATCH")]
     pub(super) fn drops(&self) -> Option<u32> {
         let last = self.received.checked_sub(1)?;
         // SAFETY: `last < BATCH`, and the header is as the kernel left it.
@@ -212,6 +216,7 @@ impl Batch {
     }
 
     /// Gives slot `i` back to the kernel: resets what a call overwrites.
+    #[expect(clippy::indexing_slicing, reason = "every caller passes one below BATCH")]
     fn rearm(&self, i: usize) {
         // SAFETY: private; every caller passes `i < BATCH`. Writes fields in place.
         unsafe {

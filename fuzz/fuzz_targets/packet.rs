@@ -1,0 +1,8 @@
+//! Fuzzes [`fuzzed::packet`].
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tradewind_fuzz::fuzzed;
+
+fuzz_target!(|bytes: &[u8]| fuzzed::packet(bytes));
