@@ -189,10 +189,11 @@ fn is_far(before: Ttl, after: Ttl) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        control::tests::{Hands, secs},
+        control::tests::{Hands, secs, verdict},
         ids::{Class, PlanId},
         policy::testing::Given,
         snapshot::{Rules, testing::snapshot},
+        verdict::Standing,
     };
 
     const TEXT: &str = "pool cdn = f1@\npool own = s1\nfailover www = cdn own";
@@ -257,6 +258,25 @@ mod tests {
         control.take_found(&name("f1.test"), looked(&[1], 60));
         assert_eq!(answered(&control), [1]);
         assert_eq!(events(&control, "failover"), 0);
+    }
+
+    #[test]
+    fn nobody_goes_back_to_who_is_not_found() {
+        let (mut control, clock) = bench();
+        let mut observe = |at, key: &str, standing| {
+            clock.set(secs(at));
+            control.observe(vec![verdict(key, standing, secs(at))]);
+            control.tick();
+            control.world().state.courses[0].active
+        };
+        observe(1, "s1/4", Standing::Up);
+        assert_eq!(observe(2, "f1", Standing::Down), 1);
+        observe(3, "f1", Standing::Up);
+        assert_eq!(observe(1_000, "s1/4", Standing::Up), 1, "it is well, and has no addresses");
+        control.take_found(&name("f1.test"), looked(&[1], 60));
+        clock.set(secs(2_000));
+        control.tick();
+        assert_eq!(control.world().state.courses[0].active, 0);
     }
 
     #[test]

@@ -159,8 +159,7 @@ impl Lookup {
             true => dns::system_resolvers().map(|ip| SocketAddr::new(ip, dns::PORT)).collect(),
             false => self.resolvers.clone(),
         };
-        // One that is silent is not waited for at every lookup.
-        resolvers.sort_by_key(|resolver| Some(*resolver) != self.answered.get());
+        put_first(&mut resolvers, self.answered.get());
         let mut seeds = Dice::seeded(self.seed);
         let mut why = format!("no nameserver in {}", dns::RESOLV_CONF);
         for resolver in resolvers {
@@ -255,6 +254,11 @@ impl Family {
     }
 }
 
+/// Puts the resolver that answered last first: one that is silent is not waited for each time.
+fn put_first(resolvers: &mut [SocketAddr], answered: Option<SocketAddr>) {
+    resolvers.sort_by_key(|resolver| Some(*resolver) != answered);
+}
+
 /// What `look_up` comes to; a fault of ours is a failure, and its name is due again.
 pub(super) fn guarded(look_up: impl FnOnce() -> Outcome) -> Outcome {
     let outcome = catch_unwind(AssertUnwindSafe(look_up));
@@ -297,6 +301,16 @@ mod tests {
     fn a_panic_is_a_failure() {
         let Outcome::Failed(why) = guarded(|| panic!("on purpose")) else { panic!("it went well") };
         assert!(why.contains("a fault in tradewind itself"), "{why}");
+    }
+
+    #[test]
+    fn who_answered_last_is_asked_first() {
+        let all: [SocketAddr; 3] = [1, 2, 3].map(|n| ([192, 0, 2, n], 53).into());
+        let mut resolvers = all;
+        put_first(&mut resolvers, Some(all[1]));
+        assert_eq!(resolvers, [all[1], all[0], all[2]]);
+        put_first(&mut resolvers, Some(([192, 0, 2, 9], 53).into()));
+        assert_eq!(resolvers, [all[1], all[0], all[2]], "it is in the files no more");
     }
 
     #[test]
