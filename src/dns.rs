@@ -8,7 +8,7 @@
 use crate::clock::{Clock, Dice, Moment};
 use hickory_proto::{
     ProtoError,
-    op::{Edns, Message, MessageType, OpCode, Query},
+    op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
     rr::{
         DNSClass, Name, RecordType,
         rdata::opt::{ClientSubnet, EdnsOption},
@@ -101,11 +101,12 @@ impl Question {
         message
     }
 
-    /// Whether `reply` answers this question; one without a question section (FORMERR of old
-    /// servers) is taken for it.
+    /// Whether `reply` answers this question; an error without a question section (FORMERR of old
+    /// servers) is taken for one.
     fn is_answered_by(&self, reply: &Message, id: u16) -> bool {
         reply.metadata.id == id
             && reply.metadata.message_type == MessageType::Response
+            && (!reply.queries.is_empty() || reply.metadata.response_code != ResponseCode::NoError)
             && reply.queries.iter().all(|query| {
                 query.name == self.name
                     && query.query_type == self.rtype
@@ -272,14 +273,30 @@ impl<'a> Client<'a> {
         framed.extend(query);
         stream.set_write_timeout(Some(self.left(sent).ok_or_else(timeout)?))?;
         stream.write_all(&framed)?;
-        stream.set_read_timeout(Some(self.left(sent).ok_or_else(timeout)?))?;
         let mut length = [0; 2];
-        stream.read_exact(&mut length)?;
+        self.read_tcp(&mut stream, &mut length, sent)?;
         let length = usize::from(u16::from_be_bytes(length));
-        stream.set_read_timeout(Some(self.left(sent).ok_or_else(timeout)?))?;
-        stream.read_exact(&mut self.buffer[..length])?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.read_tcp(&mut stream, &mut buffer[..length], sent);
+        self.buffer = buffer;
+        result?;
         self.tcp = Some(stream);
         Ok(length)
+    }
+
+    /// Fills `to` in the time that is left since `sent`, however many pieces it comes in.
+    fn read_tcp(&self, stream: &mut TcpStream, mut to: &mut [u8], sent: Moment) -> io::Result<()> {
+        while !to.is_empty() {
+            let left = self.left(sent).ok_or_else(|| io::Error::from(ErrorKind::TimedOut))?;
+            stream.set_read_timeout(Some(left))?;
+            match stream.read(to) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => to = &mut to[read..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn tcp_failure(&self, error: io::Error) -> AskError {
@@ -337,6 +354,34 @@ pub fn random_seed() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_error_may_come_without_its_question() {
+        let question = Question::new(Name::root(), RecordType::A);
+        let mut reply = Message::new(7, MessageType::Response, OpCode::Query);
+        assert!(!question.is_answered_by(&reply, 7), "anybody's addresses");
+        reply.metadata.response_code = ResponseCode::FormErr;
+        assert!(question.is_answered_by(&reply, 7));
+    }
+
+    #[test]
+    fn a_reply_that_comes_byte_by_byte_is_waited_for_no_longer_than_another() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let server = listener.local_addr().unwrap();
+        let drip = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(&[1]).is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let clock = crate::clock::SystemClock::default();
+        let mut client = Client::new(&clock, server, Duration::from_millis(200), 1);
+        let question = Question::new(Name::root(), RecordType::A);
+        let error = client.ask(&question, Transport::Tcp).unwrap_err();
+        assert!(matches!(error, AskError::Silent { .. }), "{error}");
+        drop(client);
+        drip.join().unwrap();
+    }
 
     #[test]
     fn resolvers_are_read_as_the_system_lists_them() {

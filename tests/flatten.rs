@@ -4,11 +4,11 @@
 mod support;
 
 use hickory_proto::{
-    op::{Message, ResponseCode},
-    rr::RecordType,
+    op::{Message, MessageType, OpCode, ResponseCode},
+    rr::{RData, Record, RecordType},
 };
 use serde_json::Value;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use support::{
     dns, free_address,
     peers::{Authority, Program, Resolver},
@@ -210,4 +210,75 @@ flatten = true
     assert!(what.contains("leads back"), "{what}");
     let reply = dns::ask(server.udp(), "round.gtm.example", RecordType::A, "");
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail, "{reply}");
+}
+
+/// One member that answers, and before it one for whom a resolver has to be asked.
+fn members(list: &str) -> String {
+    OUT.replace("[\"cdn\", \"own\"]\nflatten = true", &format!("{list}\nflatten = true"))
+}
+
+#[test]
+fn a_member_that_is_added_answers_nobody_before_it_is_found() {
+    // It takes every question and says nothing.
+    let silent = UdpSocket::bind((LOCAL, 0)).unwrap();
+    let folder = folder(silent.local_addr().unwrap(), &members("[\"own\"]"));
+    let server = Server::start(folder);
+    assert_eq!(addresses(&server, "www.gtm.example", RecordType::A), ["203.0.113.9"]);
+    let zone = server.folder.read("zones/gtm.example.toml");
+    let zone = zone.replace("www.cdn.test", "new.cdn.test");
+    let zone = zone.replace("[\"own\"]\nflatten", "[\"cdn\", \"own\"]\nflatten");
+    server.folder.write("zones/gtm.example.toml", &zone);
+    let since = server.last_event();
+    server.reload();
+    let is_over = || server.events(since).iter().any(|e| e["subject"] == "new.cdn.test");
+    let mut asked = 0;
+    while !is_over() {
+        assert_eq!(addresses(&server, "www.gtm.example", RecordType::A), ["203.0.113.9"]);
+        asked += 1;
+    }
+    assert!(asked > 0, "the lookup takes three seconds");
+    assert_eq!(addresses(&server, "www.gtm.example", RecordType::A), ["203.0.113.9"]);
+}
+
+#[test]
+fn a_family_that_was_never_found_is_not_said_to_be_empty() {
+    let resolver = UdpSocket::bind((LOCAL, 0)).unwrap();
+    let at = resolver.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buf = [0; 512];
+        while let Ok((len, from)) = resolver.recv_from(&mut buf) {
+            let query = Message::from_vec(&buf[..len]).unwrap();
+            let asked = query.queries[0].clone();
+            let mut reply = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
+            match asked.query_type {
+                RecordType::A => {
+                    let data = RData::A(Ipv4Addr::new(192, 0, 2, 1).into());
+                    reply.answers.push(Record::from_rdata(asked.name.clone(), 60, data));
+                }
+                _ => reply.metadata.response_code = ResponseCode::ServFail,
+            }
+            reply.add_query(asked);
+            resolver.send_to(&reply.to_vec().unwrap(), from).unwrap();
+        }
+    });
+    let server = Server::start(folder(at, OUT));
+    await_address(&server, "gtm.example", "192.0.2.1");
+    let reply = dns::ask(server.udp(), "gtm.example", RecordType::AAAA, "");
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail, "{reply}");
+    let event = await_lookup(&server, 0, false);
+    assert!(event["cause"].as_str().unwrap().contains("Server Failure"), "{event}");
+}
+
+#[test]
+fn who_may_ask_us_is_no_matter_of_our_own_lookups() {
+    let zone = "static = \"ns1 A 127.0.0.53\\ndeep 7 A 192.0.2.7\"\n[records.\"@\"]\n\
+                policy = \"failover\"\nmembers = [{ cname = \"deep.gtm.example\" }]\n";
+    for access in ["drop = [\"127.0.0.0/8\"]", "allow = [\"192.0.2.0/24\"]"] {
+        let folder = folder(free_address(LOCAL), zone);
+        let server = folder.read("tradewind.toml");
+        folder.write("tradewind.toml", &format!("{server}[access]\n{access}\n"));
+        let server = Server::start(folder);
+        let event = server.await_event("a lookup", 0, |event| event["event"] == "lookup");
+        assert!(event["cause"].as_str().unwrap().contains("192.0.2.7"), "{event}");
+    }
 }

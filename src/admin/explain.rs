@@ -258,10 +258,7 @@ impl About<'_> {
             };
             match (flattened(slot), moved.directives.found(slot)) {
                 (None, _) => words,
-                (Some(alias), None) => format!("{words}; nobody has looked {} up yet", alias.name),
-                (Some(alias), Some(found)) if found.is_empty() => {
-                    format!("{words}; nobody has found {} yet", alias.name)
-                }
+                (Some(alias), None) => format!("{words}; nobody has found {} yet", alias.name),
                 (Some(alias), Some(found)) => format!("{words}; {} is {found}", alias.name),
             }
         };
@@ -348,8 +345,8 @@ impl About<'_> {
         let moved = self.world.state.moved();
         let found = |slot: SlotId| moved.directives.found(slot);
         let has = |found: &Found, data: &str| {
-            found.v4.iter().any(|ip| ip.to_string() == data)
-                || found.v6.iter().any(|ip| ip.to_string() == data)
+            found.v4().iter().any(|ip| ip.to_string() == data)
+                || found.v6().iter().any(|ip| ip.to_string() == data)
         };
         let slots = &self.world.snapshot.slots;
         let answers = |slot: SlotId| match &slots[slot.index()].address {

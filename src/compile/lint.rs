@@ -386,8 +386,8 @@ fn nodata_share(plan: &PlanDraft, wanted: Wanted) -> f64 {
 /// One address of each family.
 fn anything() -> Found {
     Found {
-        v4: [Ipv4Addr::UNSPECIFIED].into(),
-        v6: [Ipv6Addr::UNSPECIFIED].into(),
+        v4: Some([Ipv4Addr::UNSPECIFIED].into()),
+        v6: Some([Ipv6Addr::UNSPECIFIED].into()),
         ttl: Ttl::default(),
     }
 }

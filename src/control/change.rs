@@ -17,7 +17,7 @@ pub enum Change {
     /// Health found something out.
     Verdicts(Vec<TargetVerdict>),
     /// A name that is answered flattened was looked up; nothing if it was in vain.
-    Found(Name, Option<Looked>),
+    Found(Name, Looked),
     /// Every target has its first result, or has had its second: steered names may be answered.
     Warm {
         /// Told once they are.

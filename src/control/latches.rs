@@ -5,9 +5,14 @@ use crate::{
     clock::Moment,
     failover::{Command, Effect, Machine, Pending, Phase, Refusal, Seen},
     ids::{FailoverId, PlanId},
-    policy::{Course, Directives, SlotRamp, available},
+    policy::{
+        Course, Directives, SlotRamp, available,
+        tree::{NodeIx, Tree},
+        works,
+    },
     snapshot::{FailoverDefinition, Snapshot},
     steering::Moved,
+    verdict::Standings,
 };
 use std::{
     cell::LazyCell,
@@ -116,11 +121,12 @@ impl Latches {
             let plan = snapshot.plan(moves[0]);
             let order = (around.order)(definition);
             let ramps = around.moved.ramps_of(plan);
-            let mut sight = Sight::of(definition, &ramps, around, &courses);
+            let mut sight = Sight::of(definition, &ramps, around, &courses, works);
             let active = machine.active().into();
             if sight.works_without(active) {
                 let moved = Moved { standings: &proven, ..around.moved };
-                let proven = Sight::of(definition, &ramps, &Around { moved, ..*around }, &courses);
+                let around = Around { moved, ..*around };
+                let proven = Sight::of(definition, &ramps, &around, &courses, available);
                 sight.return_to_proven(&proven, active, order.prefer);
             }
             let before = machine.clone();
@@ -158,7 +164,8 @@ impl Latches {
             return Err(Refusal::NothingAsked);
         };
         let ramps = around.moved.ramps_of(snapshot.plan(*plan));
-        let sight = Sight::of(definition, &ramps, around, around.moved.directives.courses);
+        let courses = around.moved.directives.courses;
+        let sight = Sight::of(definition, &ramps, around, courses, works);
         let machine = &mut self.machines[id.index()];
         let seen = sight.seen((around.order)(definition));
         let mut moved = Vec::new();
@@ -218,6 +225,9 @@ fn is_waiting(machine: &Machine, definition: &FailoverDefinition) -> bool {
         || matches!(machine.phase(), Phase::FailingOver | Phase::FailingBack)
 }
 
+/// In which sense a member is up.
+type Look = fn(&Tree, NodeIx, &Standings, &Directives<'_>) -> bool;
+
 /// What one machine is shown.
 struct Sight {
     available: Vec<bool>,
@@ -231,11 +241,12 @@ impl Sight {
         ramps: &[SlotRamp],
         around: &Around<'_>,
         courses: &[Course],
+        is_up: Look,
     ) -> Sight {
         let members = definition.member_nodes();
         let up = |ramps: &[SlotRamp]| -> Vec<bool> {
             let directives = Directives { courses, ramps, ..around.moved.directives };
-            let up = |&node| available(&definition.tree, node, around.moved.standings, &directives);
+            let up = |&node| is_up(&definition.tree, node, around.moved.standings, &directives);
             members.iter().map(up).collect()
         };
         let available = up(ramps);
@@ -256,8 +267,9 @@ impl Sight {
         self.available.get(active) == Some(&true) && self.available[..active].contains(&true)
     }
 
-    /// What nobody has probed yet may be answered, but no health of it is unbroken: while `active`
-    /// works, the members before it count only if they are `proven`. An operator may prefer one.
+    /// What nobody has probed or found yet may be answered, but no health of it is unbroken: while
+    /// `active` works, the members before it count only if they are `proven`. An operator may
+    /// prefer one.
     fn return_to_proven(&mut self, proven: &Sight, active: usize, prefer: Option<u8>) {
         let is_preferred = |member: usize| prefer.map(usize::from) == Some(member);
         for member in (0..active).filter(|member| !is_preferred(*member)) {

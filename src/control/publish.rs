@@ -254,7 +254,7 @@ impl Control {
         let (mut state, turned) = self.turn(swap).carried_over(&old, &snapshot, inherited);
         events.extend(turned);
         self.forget_found(&snapshot);
-        state.found = self.found_of(&snapshot);
+        state.found = self.found_of(&snapshot, &old);
         let machine = |of: &FailoverDefinition| inherited?.machine(of, started);
         let (latches, gone) = self.latches.carried_over(&old.snapshot, &snapshot, &machine);
         self.latches = latches;

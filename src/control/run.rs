@@ -188,7 +188,7 @@ impl Loop {
     fn take(&mut self, change: Change) {
         match change {
             Change::Verdicts(found) => self.control.observe(found),
-            Change::Found(name, looked) => self.control.take_found(&name, looked.as_ref()),
+            Change::Found(name, looked) => self.control.take_found(&name, looked),
             Change::Warm { done } => {
                 self.control.warm();
                 // Whoever asked may have gone away.

@@ -2,10 +2,12 @@
 
 use super::Desk;
 use crate::{
+    guard::{Rules, access::Access, networks::Networks},
+    snapshot::Snapshot,
     telemetry::{DropReason, Tally, Telemetry, Via},
     world::World,
 };
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 /// `a. A`, with EDNS and a client's network.
 const QUERY: &[u8] = b"\x12\x34\0\0\0\x01\0\0\0\0\0\x01\x01a\0\0\x01\0\x01\
@@ -48,4 +50,19 @@ fn every_packet_is_counted_by_what_became_of_it() {
     ] {
         assert_eq!(totals.of(tally), count, "{tally:?}");
     }
+}
+
+#[test]
+fn a_question_of_our_own_is_answered_whoever_may_ask() {
+    let mut desk = Desk::new(1, Telemetry::default().thread());
+    let mut world = World::default();
+    let everybody = [("0.0.0.0/0".parse().unwrap(), Access::Drop)];
+    let access = Some(Networks::new(everybody, Access::Drop));
+    let rules = Rules { access, ..Rules::default() };
+    world.snapshot = Arc::new(Snapshot { guard: rules, ..Snapshot::default() });
+    let mut buf = [0; 512];
+    buf[..QUERY.len()].copy_from_slice(QUERY);
+    let of_others = desk.answer(&world, &mut buf, QUERY.len(), [127, 0, 0, 1].into(), Via::Tcp);
+    assert_eq!(of_others, 0);
+    assert_ne!(desk.answer_ourselves(&world, &mut buf, QUERY.len()), 0);
 }

@@ -9,9 +9,9 @@ use crate::{
     control::found::{FOUND_MAX, Looked},
     dns::{self, AskError, Client, Question, Transport},
     engine::Desk,
-    policy::tree::EndpointTarget,
+    policy::tree::{EndpointTarget, LEAVES_MAX},
     snapshot::SlotAddress,
-    telemetry::{Telemetry, Via},
+    telemetry::Telemetry,
     units::Ttl,
     wire::{Name, QName, TCP_MAX, types::Rtype},
     world::World,
@@ -23,8 +23,10 @@ use hickory_proto::{
     serialize::binary::{BinDecodable, BinEncodable},
 };
 use std::{
+    cell::Cell,
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -33,16 +35,14 @@ use std::{
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Replies that one lookup follows from zone to zone, and aliases within one reply.
 const HOPS_MAX: usize = 16;
-/// Names looked at for a loop: whoever nests more of ours than this has one.
-const LOOP_MAX: usize = 256;
-/// A client that no map knows and no rule names, unless it is the catch-all.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Names looked at for a loop: all that one tree may have, and as many on the way to them.
+const LOOP_MAX: usize = 2 * LEAVES_MAX;
 
 /// What came of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Addresses; those of a family that could not be asked for are left open.
-    Found(Looked),
+    /// Addresses; those of a family that could not be asked for are left open, for this reason.
+    Found { looked: Looked, failed: Option<Arc<str>> },
     /// None, for this reason.
     Failed(Arc<str>),
     /// It is ours to say, and not yet time: first results of health checks are awaited.
@@ -61,6 +61,8 @@ pub(super) struct Lookup {
     pub world: Arc<World>,
     /// The system's, if there are none.
     pub resolvers: Vec<SocketAddr>,
+    /// The one that answered last, which is asked first.
+    pub answered: Cell<Option<SocketAddr>>,
     pub seed: u64,
 }
 
@@ -87,6 +89,10 @@ impl Lookup {
         if families.contains(&Err(Outcome::NotYet)) {
             return Outcome::NotYet;
         }
+        let failed = families.iter().find_map(|family| match family {
+            Err(Outcome::Failed(why)) => Some(Arc::clone(why)),
+            _ => None,
+        });
         // A chain may come back from others' zones.
         let names = families.iter().flatten().flat_map(|family| &family.names);
         if names.filter_map(own).any(|on_the_way| self.leads_to(&on_the_way, name)) {
@@ -94,13 +100,12 @@ impl Lookup {
         }
         let ttl = families.iter().flatten().filter(|family| !family.addresses.is_empty());
         let Some(ttl) = ttl.map(|family| family.ttl).min() else {
-            let failed = families.into_iter().find_map(Result::err);
-            return failed.unwrap_or_else(|| Outcome::failed("it has no addresses"));
+            return Outcome::Failed(failed.unwrap_or_else(|| "it has no addresses".into()));
         };
         let [v4, v6] = families.map(|family| family.ok().map(|family| family.addresses));
         let v4 = v4.map(|all| all.into_iter().filter_map(as_v4).take(FOUND_MAX).collect());
         let v6 = v6.map(|all| all.into_iter().filter_map(as_v6).take(FOUND_MAX).collect());
-        Outcome::Found(Looked { v4, v6, ttl: Ttl::from_secs(ttl) })
+        Outcome::Found { looked: Looked { v4, v6, ttl: Ttl::from_secs(ttl) }, failed }
     }
 
     /// The addresses of one family, from zone to zone.
@@ -136,8 +141,8 @@ impl Lookup {
         buf[..query.len()].copy_from_slice(&query);
         // Nobody's counters: this is no query that anybody sent.
         let mut desk = Desk::new(self.seed, Telemetry::default().thread());
-        let len = desk.answer(&self.world, &mut buf, query.len(), NOBODY, Via::Tcp);
-        if len == 0 {
+        let len = desk.answer_ourselves(&self.world, &mut buf, query.len());
+        if len == 0 && self.world.warming {
             return Err(Outcome::NotYet);
         }
         let reply = Message::from_vec(&buf[..len]).map_err(Outcome::failed)?;
@@ -150,17 +155,21 @@ impl Lookup {
 
     /// What the first resolver says that says anything.
     fn ask_resolvers(&self, question: &Question) -> Result<Message, Outcome> {
-        let resolvers = match self.resolvers.is_empty() {
+        let mut resolvers: Vec<SocketAddr> = match self.resolvers.is_empty() {
             true => dns::system_resolvers().map(|ip| SocketAddr::new(ip, dns::PORT)).collect(),
             false => self.resolvers.clone(),
         };
+        put_first(&mut resolvers, self.answered.get());
         let mut seeds = Dice::seeded(self.seed);
         let mut why = format!("no nameserver in {}", dns::RESOLV_CONF);
         for resolver in resolvers {
             let mut client = Client::new(&*self.clock, resolver, TIMEOUT, seeds.roll());
             why = match client.ask(question, Transport::Udp) {
                 Ok(reply) => match reply.message.metadata.response_code {
-                    ResponseCode::NoError | ResponseCode::NXDomain => return Ok(reply.message),
+                    ResponseCode::NoError | ResponseCode::NXDomain => {
+                        self.answered.set(Some(resolver));
+                        return Ok(reply.message);
+                    }
                     code => format!("{resolver} answers {code}"),
                 },
                 Err(AskError::Unspeakable(why)) => why.to_string(),
@@ -227,7 +236,7 @@ impl Family {
                     RData::AAAA(aaaa) => IpAddr::V6(aaaa.0),
                     _ => return None,
                 };
-                Some((ip, record.ttl))
+                is_sendable(ip).then_some((ip, record.ttl))
             });
             for (ip, ttl) in addresses {
                 self.addresses.insert(ip);
@@ -245,9 +254,29 @@ impl Family {
     }
 }
 
+/// Puts the resolver that answered last first: one that is silent is not waited for each time.
+fn put_first(resolvers: &mut [SocketAddr], answered: Option<SocketAddr>) {
+    resolvers.sort_by_key(|resolver| Some(*resolver) != answered);
+}
+
+/// What `look_up` comes to; a fault of ours is a failure, and its name is due again.
+pub(super) fn guarded(look_up: impl FnOnce() -> Outcome) -> Outcome {
+    let outcome = catch_unwind(AssertUnwindSafe(look_up));
+    outcome.unwrap_or_else(|_| Outcome::failed("a fault in tradewind itself"))
+}
+
 /// A name of the message library's as ours.
 fn own(name: &AskedName) -> Option<Name> {
     Name::from_wire(&name.to_bytes().ok()?).ok()
+}
+
+/// Whether an address can be another's at all: the others would be whoever asks, or a whole link.
+fn is_sendable(ip: IpAddr) -> bool {
+    let is_link_local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !(ip.is_unspecified() || ip.is_multicast() || is_link_local)
 }
 
 fn as_v4(ip: IpAddr) -> Option<Ipv4Addr> {
@@ -261,5 +290,35 @@ fn as_v6(ip: IpAddr) -> Option<std::net::Ipv6Addr> {
     match ip {
         IpAddr::V6(v6) => Some(v6),
         IpAddr::V4(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure() {
+        let Outcome::Failed(why) = guarded(|| panic!("on purpose")) else { panic!("it went well") };
+        assert!(why.contains("a fault in tradewind itself"), "{why}");
+    }
+
+    #[test]
+    fn who_answered_last_is_asked_first() {
+        let all: [SocketAddr; 3] = [1, 2, 3].map(|n| ([192, 0, 2, n], 53).into());
+        let mut resolvers = all;
+        put_first(&mut resolvers, Some(all[1]));
+        assert_eq!(resolvers, [all[1], all[0], all[2]]);
+        put_first(&mut resolvers, Some(([192, 0, 2, 9], 53).into()));
+        assert_eq!(resolvers, [all[1], all[0], all[2]], "it is in the files no more");
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_link_or_to_nowhere() {
+        let is = |text: &str| is_sendable(text.parse().unwrap());
+        for text in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1"] {
+            assert!(!is(text), "{text}");
+        }
+        assert!(is("127.0.0.1") && is("192.0.2.1") && is("2001:db8::1"));
     }
 }

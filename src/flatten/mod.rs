@@ -19,7 +19,7 @@ use crate::{
 };
 use lookup::Lookup;
 use pace::Book;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{cell::Cell, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -101,7 +101,9 @@ async fn run(
     let Settings { clock, viewer, changes, seed } = settings;
     let mut dice = Dice::seeded(seed);
     let mut book = Book::default();
-    let mut asking: JoinSet<(Name, lookup::Outcome)> = JoinSet::new();
+    let mut asking: JoinSet<(Name, lookup::Outcome, Option<SocketAddr>)> = JoinSet::new();
+    // The resolver that answered last.
+    let mut answered = None;
     let mut wanted = Wanted::default();
     loop {
         let now = clock.now();
@@ -112,11 +114,12 @@ async fn run(
                 clock: Arc::clone(&clock),
                 world: viewer.world(),
                 resolvers: wanted.resolvers.clone(),
+                answered: Cell::new(answered),
                 seed: dice.roll(),
             };
             asking.spawn_blocking(move || {
-                let outcome = lookup.addresses(&name);
-                (name, outcome)
+                let outcome = lookup::guarded(|| lookup.addresses(&name));
+                (name, outcome, lookup.answered.get())
             });
         }
         if book.is_complete() {
@@ -135,8 +138,8 @@ async fn run(
                 book.arrange(&wanted.names, clock.now());
             }
             Some(done) = asking.join_next() => {
-                // A lookup that panicked is a fault of ours; its name is due again in a moment.
-                if let Ok((name, outcome)) = done {
+                if let Ok((name, outcome, resolver)) = done {
+                    answered = resolver;
                     take(&mut book, &name, outcome, clock.now(), &mut dice, &changes);
                 }
             }
@@ -155,13 +158,10 @@ fn take(
     changes: &mpsc::UnboundedSender<Change>,
 ) {
     let news = book.done(name, &outcome, now, dice);
-    let looked = match outcome {
-        lookup::Outcome::Found(looked) => Some(looked),
-        lookup::Outcome::Failed(_) => None,
-        lookup::Outcome::NotYet => return,
-    };
-    // Fails only while the server stops.
-    let _ = changes.send(Change::Found(name.clone(), looked));
+    if let lookup::Outcome::Found { looked, .. } = outcome {
+        // Fails only while the server stops.
+        let _ = changes.send(Change::Found(name.clone(), looked));
+    }
     if let Some(trouble) = news {
         let (what, well) = match trouble {
             Some(why) => (format!("{why}; the last good addresses stay").into(), false),

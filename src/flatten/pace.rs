@@ -52,8 +52,6 @@ impl Book {
         let due = self.0.iter_mut().filter(|(_, page)| !page.is_asked && page.due <= now);
         let (name, page) = due.min_by_key(|(_, page)| page.due)?;
         page.is_asked = true;
-        // Should nothing come back at all, it is asked again.
-        page.due = now.after(RETRY_MAX);
         Some(name.clone())
     }
 
@@ -74,12 +72,13 @@ impl Book {
                 page.due = now.after(SOON);
                 return None;
             }
-            Outcome::Found(found) => {
+            Outcome::Found { looked, failed: None } => {
                 page.failures = 0;
-                let ttl = Duration::from_secs(found.ttl.as_secs().into());
+                let ttl = Duration::from_secs(looked.ttl.as_secs().into());
                 (ttl.clamp(FLOOR, CEILING), None)
             }
-            Outcome::Failed(why) => {
+            // Half of it is as good as a failure: the other family is asked for soon.
+            Outcome::Found { failed: Some(why), .. } | Outcome::Failed(why) => {
                 let pause = FLOOR * 2_u32.saturating_pow(page.failures.min(16));
                 page.failures += 1;
                 (pause.min(RETRY_MAX), Some(Arc::clone(why)))
@@ -114,7 +113,10 @@ mod tests {
     }
 
     fn found(ttl: u32) -> Outcome {
-        Outcome::Found(Looked { v4: None, v6: None, ttl: Ttl::from_secs(ttl) })
+        Outcome::Found {
+            looked: Looked { ttl: Ttl::from_secs(ttl), ..Looked::default() },
+            failed: None,
+        }
     }
 
     /// After how many milliseconds the only name of `book` is due.
@@ -143,12 +145,14 @@ mod tests {
         book.arrange(std::slice::from_ref(&name), at(0));
         assert!(!book.is_complete());
         let failed = Outcome::Failed("SERVFAIL".into());
+        let half = Outcome::Found { looked: Looked::default(), failed: Some("SERVFAIL".into()) };
         for (n, most) in
             [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000].into_iter().enumerate()
         {
             let now = book.wake().unwrap();
             book.next_due(now);
-            let news = book.done(&name, &failed, now, &mut dice);
+            let outcome = [&failed, &half][n % 2];
+            let news = book.done(&name, outcome, now, &mut dice);
             assert_eq!(news.is_some(), n == 0);
             assert!((most * 9 / 10..=most).contains(&pause(&book, now)), "{n}");
         }

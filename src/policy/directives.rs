@@ -27,28 +27,32 @@ pub struct Directives<'a> {
     pub found: &'a [(SlotId, Arc<Found>)],
 }
 
-/// The addresses that a name has for now; none if it was looked up in vain so far.
+/// The addresses that a name has for now: one at least.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// IPv4, rising.
-    pub v4: Box<[Ipv4Addr]>,
-    /// IPv6, rising.
-    pub v6: Box<[Ipv6Addr]>,
+    /// IPv4, rising; `None` as long as nobody could be asked for them.
+    pub v4: Option<Box<[Ipv4Addr]>>,
+    /// IPv6, the same.
+    pub v6: Option<Box<[Ipv6Addr]>>,
     /// For how long they were given.
     pub ttl: Ttl,
 }
 
 impl Found {
-    /// Whether there is no address at all.
-    pub fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
+    /// The IPv4 addresses.
+    pub fn v4(&self) -> &[Ipv4Addr] {
+        self.v4.as_deref().unwrap_or_default()
+    }
+    /// The IPv6 addresses.
+    pub fn v6(&self) -> &[Ipv6Addr] {
+        self.v6.as_deref().unwrap_or_default()
     }
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let v4 = self.v4.iter().map(ToString::to_string);
-        let all: Vec<String> = v4.chain(self.v6.iter().map(ToString::to_string)).collect();
+        let v4 = self.v4().iter().map(ToString::to_string);
+        let all: Vec<String> = v4.chain(self.v6().iter().map(ToString::to_string)).collect();
         write!(f, "{} for {}", all.join(", "), self.ttl)
     }
 }
@@ -133,7 +137,7 @@ impl Directives<'_> {
     pub(super) fn fell(&self, slot: SlotId) -> u64 {
         self.fell.get(slot.index()).copied().unwrap_or(0)
     }
-    /// What a lookup of the name that `slot` has came to, once there was one.
+    /// What was found for the name that `slot` has, once anything was.
     pub fn found(&self, slot: SlotId) -> Option<&Arc<Found>> {
         let found = self.found.binary_search_by_key(&slot, |(slot, _)| *slot);
         found.ok().map(|index| &self.found[index].1)

@@ -32,6 +32,8 @@ pub(crate) struct View<'v> {
     pub directives: Directives<'v>,
     pub ignore_min_healthy: bool,
     pub assumed: Assumed,
+    /// A name for which nothing was found yet counts as if it had addresses.
+    pub unfound_counts: bool,
     /// A failover keeps what is looked at although it is not available.
     pub kept: bool,
     /// The clients looked at are those whose number is this or above: what ramps takes part if
@@ -57,6 +59,7 @@ impl<'v> View<'v> {
             directives: *directives,
             ignore_min_healthy: false,
             assumed: Assumed::None,
+            unfound_counts: false,
             kept: false,
             from: Share::NONE,
             below_failover: false,
@@ -100,14 +103,12 @@ impl<'v> View<'v> {
         endpoint.target.slots().any(|slot| self.up(slot)) && self.has_addresses(endpoint)
     }
 
-    /// Whether there is anything to answer. A name that was looked up in vain is no use to anybody
-    /// while there is another way; one that nobody has looked up yet counts as if it had some,
-    /// like all that is not known.
+    /// Whether there is anything to answer. A name for which nothing was found yet is no use to
+    /// anybody while there is another way, dead or alive.
     fn has_addresses(&self, endpoint: &Endpoint) -> bool {
         match endpoint.target {
             EndpointTarget::Flattened { slot } => {
-                let found = self.directives.found(slot);
-                found.is_none_or(|found| !found.is_empty()) || matches!(self.assumed, Assumed::All)
+                self.unfound_counts || self.directives.found(slot).is_some()
             }
             EndpointTarget::Addresses { .. } | EndpointTarget::Cname { .. } => true,
         }
@@ -162,9 +163,9 @@ impl<'v> View<'v> {
             }
             EndpointTarget::Cname { slot, .. } => (self.up(*slot), self.up(*slot)),
             EndpointTarget::Flattened { slot } => {
-                let has = |has: fn(&Found) -> bool| found.as_deref().is_none_or(has);
-                let (v4, v6) =
-                    (has(|found| !found.v4.is_empty()), has(|found| !found.v6.is_empty()));
+                let has = |has: fn(&Found) -> bool| found.as_deref().is_some_and(has);
+                let v4 = has(|found| !found.v4().is_empty());
+                let v6 = has(|found| !found.v6().is_empty());
                 (v4 && self.up(*slot), v6 && self.up(*slot))
             }
         };
@@ -210,9 +211,8 @@ fn counted(kind: RampKind, share: Share) -> Share {
     }
 }
 
-/// Whether the member `ix` of a failover is available to *some* client: what its state machine
-/// asks, since it is one for all classes. A failover below it is available as long as one of its
-/// members is, wherever it stands: while it waits it answers.
+/// Whether the member `ix` of a failover is available to *some* client. A failover below it is
+/// available as long as one of its members is, wherever it stands: while it waits it answers.
 pub fn available(
     tree: &Tree,
     ix: NodeIx,
@@ -221,6 +221,13 @@ pub fn available(
 ) -> bool {
     let view = View { below_failover: true, ..View::new(standings, directives) };
     available_in(tree, ix, &view)
+}
+
+/// The same, whatever was found for names: what a failover's state machine asks, which is one for
+/// all classes. A lookup in vain says nothing of who works, and is no reason to leave anybody.
+pub fn works(tree: &Tree, ix: NodeIx, standings: &Standings, directives: &Directives<'_>) -> bool {
+    let view = View::new(standings, directives);
+    available_in(tree, ix, &View { below_failover: true, unfound_counts: true, ..view })
 }
 
 fn available_in(tree: &Tree, ix: NodeIx, view: &View<'_>) -> bool {

@@ -60,6 +60,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
 
     /// The active member although it is down, if another one is available: that one may not be
     /// gone to yet, and until it may nothing moves, neither here nor at the parent or the root.
+    /// Where no address of the active member is known, nobody could stay there.
     fn keep(&mut self, met: Met<'t, '_>, active: usize) -> Option<Choice<'t>> {
         let mut members = met.failover.members.iter();
         if !members.any(|&member| self.is_available(member)) {
@@ -68,8 +69,14 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         let name = self.member_name(met, active);
         let why = || format!("`{name}` is kept although it is down: leaving it waits");
         self.trace.note(met.depth, why);
-        let choice = self.kept(met.failover.members[active], met.above, met.depth + 1);
-        self.trickled(met, active, choice)
+        match self.kept(met.failover.members[active], met.above, met.depth + 1) {
+            Some(choice) => self.trickled(met, active, choice),
+            None => {
+                let why = || format!("no address of `{name}` is known yet: the next one answers");
+                self.trace.note(met.depth, why);
+                (0..met.failover.members.len()).find_map(|index| self.settled(met, index))
+            }
+        }
     }
 
     /// What clients get while `from` is left for `active`: those below `moved` have followed.

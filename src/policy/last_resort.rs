@@ -4,6 +4,7 @@
 //! A failover that keeps a dead member answers the same way, for that member alone. Every way out
 //! looks at the same tree with some dead addresses taken for living ones, so a
 //! fence and the exact shares of members that do not absorb hold here as on any other day.
+//! A dead address beats a name without any; only where there is no other the answer is unknown.
 
 use super::{
     Context,
@@ -21,7 +22,9 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         let said = self.tree.all_down;
         self.trace.note(0, || format!("everything is down: all_down = \"{}\"", said.word()));
         let choice = match said {
-            AllDown::LastGood => self.last_good(self.tree.root, None, 0),
+            AllDown::LastGood => {
+                self.last_good(self.tree.root, None, 0).unwrap_or_else(|| self.unknown())
+            }
             AllDown::All => self.all(),
             // A fence holds under all_down too: never a pool from outside it.
             AllDown::Pool(_) if self.is_fenced(self.tree.root) => self.all(),
@@ -33,17 +36,17 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     }
 
     /// What `ix`, a failover's active member, answers although it is not available: the least
-    /// that has to be assumed for it to have an answer.
+    /// that has to be assumed for it to have an answer. `None` if no address of it is known.
     pub(super) fn kept(
         &mut self,
         ix: NodeIx,
         above: Option<&Above<'t, '_>>,
         depth: u8,
-    ) -> Choice<'t> {
+    ) -> Option<Choice<'t>> {
         let view = self.view;
         (self.view.kept, self.view.ignore_min_healthy) = (true, true);
         let choice = self.evaluate(ix, above, depth);
-        let choice = choice.unwrap_or_else(|| self.last_good(ix, above, depth));
+        let choice = choice.or_else(|| self.last_good(ix, above, depth));
         self.view = view;
         choice
     }
@@ -52,8 +55,13 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     /// would be an answer.
     ///
     /// That is the change which left none. Later falls can only have been of members that do
-    /// not absorb: they too count as up, so that nothing moves.
-    fn last_good(&mut self, ix: NodeIx, above: Option<&Above<'t, '_>>, depth: u8) -> Choice<'t> {
+    /// not absorb: they too count as up, so that nothing moves. `None` if no address is known.
+    fn last_good(
+        &mut self,
+        ix: NodeIx,
+        above: Option<&Above<'t, '_>>,
+        depth: u8,
+    ) -> Option<Choice<'t>> {
         let tree = self.tree;
         let slots = tree.pools().flat_map(|pool| &pool.endpoints).flat_map(|e| e.target.slots());
         let mut falls: Vec<u64> = slots.map(|slot| self.view.directives.fell(slot)).collect();
@@ -73,22 +81,31 @@ impl<'t, T: Trace> Context<'t, '_, T> {
                 Assumed::All
             }
         };
-        self.evaluate(ix, above, depth).expect("it has an answer with all of it up, or before that")
+        self.evaluate(ix, above, depth)
     }
 
+    /// All that has addresses.
     fn all(&mut self) -> Choice<'t> {
-        self.whole(self.tree.root)
+        self.whole(self.tree.root).unwrap_or_else(|| self.unknown())
     }
 
-    /// All of `ix`, dead or not.
-    fn whole(&mut self, ix: NodeIx) -> Choice<'t> {
+    /// All of `ix`, dead or not; `None` if no address of it is known.
+    fn whole(&mut self, ix: NodeIx) -> Option<Choice<'t>> {
         self.view.assumed = Assumed::All;
-        self.evaluate(ix, None, 0).expect("with everything up every node has an answer")
+        self.evaluate(ix, None, 0)
+    }
+
+    /// Those of whom nobody knows an address: there is nobody else.
+    fn unknown(&mut self) -> Choice<'t> {
+        self.trace.note(0, || "no address of anybody is known yet".into());
+        self.view.unfound_counts = true;
+        self.whole(self.tree.root).expect("with everything up every node has an answer")
     }
 
     /// An up endpoint beats a dead one, also in the pool that steps in.
     fn living_or_whole(&mut self, pool: NodeIx) -> Choice<'t> {
-        self.evaluate(pool, None, 0).unwrap_or_else(|| self.whole(pool))
+        let choice = self.evaluate(pool, None, 0).or_else(|| self.whole(pool));
+        choice.unwrap_or_else(|| self.all())
     }
 
     /// The first pool in this client's order, whole.
@@ -98,7 +115,7 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             members.min_by_key(|m| m.weight.is_reserve()).map(|m| m.node)
         };
         let next = match &tree.node(ix).kind {
-            Kind::Pool(_) => return self.whole(ix),
+            Kind::Pool(_) => return self.whole(ix).unwrap_or_else(|| self.all()),
             Kind::Empty => return Choice::Nodata,
             Kind::Weighted(weighted) => {
                 regular_first(&mut weighted.members.iter().filter(|m| m.absorb))

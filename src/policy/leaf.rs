@@ -36,7 +36,7 @@ pub struct Candidate<'t> {
     pub merged: bool,
     /// The endpoint.
     pub endpoint: &'t Endpoint,
-    /// What was found for its name, if it is answered flattened and was looked up.
+    /// What was found for its name, if it is answered flattened.
     pub found: Option<Arc<Found>>,
     /// Twice its configured weight, or once when degraded; zero is a reserve.
     pub weight: u64,
@@ -96,20 +96,25 @@ impl Candidate<'_> {
 
     /// Its IPv4 addresses, given or found.
     pub fn v4(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let found = self.found.iter().flat_map(|found| found.v4.iter().copied());
+        let found = self.found.iter().flat_map(|found| found.v4().iter().copied());
         self.endpoint.target.v4().into_iter().chain(found)
     }
 
     /// Its IPv6 addresses, given or found.
     pub fn v6(&self) -> impl Iterator<Item = Ipv6Addr> {
-        let found = self.found.iter().flat_map(|found| found.v6.iter().copied());
+        let found = self.found.iter().flat_map(|found| found.v6().iter().copied());
         self.endpoint.target.v6().into_iter().chain(found)
     }
 
-    /// Whether nobody knows its addresses: answering that it has none would be a lie.
-    pub fn is_unknown(&self) -> bool {
-        self.found.as_ref().is_none_or(|found| found.is_empty())
-            && matches!(self.endpoint.target, EndpointTarget::Flattened { .. })
+    /// Whether nobody knows what it has of `wanted`: answering that it is nothing would be a lie.
+    pub fn is_unknown(&self, wanted: Wanted) -> bool {
+        let is_open = |found: &Arc<Found>| match wanted {
+            Wanted::A => found.v4.is_none(),
+            Wanted::Aaaa => found.v6.is_none(),
+            Wanted::Other | Wanted::Extra(_) => false,
+        };
+        matches!(self.endpoint.target, EndpointTarget::Flattened { .. })
+            && self.found.as_ref().is_none_or(is_open)
     }
 
     /// Whether one of its addresses is up.

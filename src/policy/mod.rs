@@ -23,6 +23,8 @@ pub mod rules;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
+mod scenarios_found;
+#[cfg(test)]
 mod scenarios_moving;
 pub mod sticky;
 #[cfg(test)]
@@ -33,7 +35,7 @@ mod weighted;
 
 pub use choice::{Basis, Branch, Choice, Decision, Part, Split};
 pub use directives::{Course, Directives, Found, MemberSet, RampKind, SlotRamp};
-pub use eligible::available;
+pub use eligible::{available, works};
 pub use leaf::{Candidate, Leaf, Wanted};
 
 use crate::{ids::Class, units::Share, verdict::Standings};

@@ -26,6 +26,8 @@ struct World<'a> {
     min_healthy_counts: bool,
     /// What is looked at is down and kept by a failover.
     kept: bool,
+    /// Nobody has any addresses: then it makes no difference who is named.
+    unfound_counts: bool,
 }
 
 /// An endpoint of an outcome, as it was looked at when it got there.
@@ -58,8 +60,15 @@ impl World<'_> {
         self.up.contains(&slot) || (below_failover && self.rising.contains(&slot))
     }
     fn is_up(&self, pool: NodeIx, endpoint: usize, below_failover: bool) -> bool {
-        let mut slots = self.endpoint(pool, endpoint).target.slots();
-        slots.any(|slot| self.slot_up(slot, below_failover))
+        let target = &self.endpoint(pool, endpoint).target;
+        let is_found = match *target {
+            EndpointTarget::Flattened { slot } => self.unfound_counts || self.found(slot).is_some(),
+            _ => true,
+        };
+        is_found && target.slots().any(|slot| self.slot_up(slot, below_failover))
+    }
+    fn found(&self, slot: SlotId) -> Option<&super::Found> {
+        self.given.found.iter().find(|(known, _)| *known == slot).map(|(_, found)| &**found)
     }
     fn endpoint(&self, pool: NodeIx, endpoint: usize) -> &super::tree::Endpoint {
         match &self.tree.node(pool).kind {
@@ -258,14 +267,18 @@ impl World<'_> {
             // Another works and may not be gone to: the active member is kept, as it was.
             None => {
                 let member = failover.members[active];
-                with_trickle(active, self.kept(member).outcomes(member, at))
+                match self.kept(member) {
+                    Some(world) => with_trickle(active, world.outcomes(member, at)),
+                    // But for one that has no addresses: then whoever works answers.
+                    None => settled((0..failover.members.len()).find(|&i| up(i)).unwrap()),
+                }
             }
         }
     }
 
     /// The world in which `member`, although it is down, has an answer: with as little assumed as
-    /// that takes.
-    fn kept(&self, member: NodeIx) -> World<'_> {
+    /// that takes. There is none where nobody knows its addresses.
+    fn kept(&self, member: NodeIx) -> Option<World<'_>> {
         let mut world = World { kept: true, min_healthy_counts: false, ..self.clone() };
         let mut falls: Vec<u64> = self.given.fell.clone();
         falls.retain(|&change| change > 0);
@@ -274,8 +287,11 @@ impl World<'_> {
             let slots = (0..self.given.slots.len()).map(SlotId::at);
             let newest = falls.pop().unwrap_or(0);
             world.up.extend(slots.filter(|s| self.given.fell[s.index()] >= newest));
+            if newest == 0 && !world.available(member, true) {
+                return None;
+            }
         }
-        world
+        Some(world)
     }
 
     fn mixed(
@@ -322,7 +338,14 @@ impl World<'_> {
     fn weigh(&self, found: &Found, wanted: Wanted) -> Option<(f64, String)> {
         let endpoint = self.endpoint(found.pool, found.endpoint);
         let slot = match (&endpoint.target, wanted) {
-            (EndpointTarget::Cname { slot, .. } | EndpointTarget::Flattened { slot }, _) => *slot,
+            (EndpointTarget::Cname { slot, .. }, _) => *slot,
+            (EndpointTarget::Flattened { slot }, Wanted::A) => {
+                (!self.found(*slot)?.v4().is_empty()).then_some(*slot)?
+            }
+            (EndpointTarget::Flattened { slot }, Wanted::Aaaa) => {
+                (!self.found(*slot)?.v6().is_empty()).then_some(*slot)?
+            }
+            (EndpointTarget::Flattened { .. }, _) => return None,
             (EndpointTarget::Addresses { v4, .. }, Wanted::A) => v4.as_ref()?.1,
             (EndpointTarget::Addresses { v6, .. }, Wanted::Aaaa) => v6.as_ref()?.1,
             (EndpointTarget::Addresses { .. }, Wanted::Other | Wanted::Extra(_)) => return None,
@@ -348,6 +371,7 @@ fn world<'a>(given: &'a Given, tree: &'a Tree, class: Class, from: f64) -> World
         rising: BTreeSet::new(),
         min_healthy_counts: true,
         kept: false,
+        unfound_counts: false,
     };
     for slot in (0..given.slots.len()).map(SlotId::at) {
         let standing = given.standings.of(slot).standing;
@@ -405,6 +429,7 @@ fn last_resort(given: &Given, tree: &Tree, class: Class, wanted: Wanted) -> BTre
     let nodata = tree.all_down == AllDown::Nodata;
     if !nodata {
         world.up = slots.collect();
+        world.unfound_counts = !world.available(tree.root, false);
         return world.leaders(world.outcomes(tree.root, ROOT), wanted);
     }
     // Members of a weighted root that do not absorb keep their share.
@@ -430,10 +455,11 @@ pub(crate) fn random_text(seed: u64) -> String {
     let (mut text, mut names, mut endpoints) = (String::new(), Vec::new(), 0);
     for pool in 0..1 + roll(4) {
         let mut line = format!("pool p{pool} =");
-        let is_cname = roll(6) == 0;
+        let kind = roll(6);
         for _ in 0..1 + roll(4) {
-            let family = match (is_cname, roll(5)) {
-                (true, _) => format!(">e{endpoints}.example"),
+            let family = match (kind, roll(5)) {
+                (0, _) => format!(">e{endpoints}.example"),
+                (1, _) => "@".into(),
                 (_, 0) => "/4".into(),
                 (_, 1) => "/6".into(),
                 _ => String::new(),
@@ -517,12 +543,20 @@ pub(crate) fn random_text(seed: u64) -> String {
         text += &format!("client c{client}{fact}\n");
     }
     text += &format!("all_down {}\n", ["last-good", "all", "nodata"][roll(3) as usize]);
+    for endpoint in 0..endpoints {
+        if text.contains(&format!("e{endpoint}@")) {
+            text += &["", "found E\n", "found E/4\n", "found E/6\n"][roll(4) as usize]
+                .replace('E', &format!("e{endpoint}"));
+        }
+    }
     // From a quiet day to nearly everything dead.
     let mood = roll(4);
     for endpoint in 0..endpoints {
         let family = ["", "/4", "/6"][roll(3) as usize];
         let who = format!("e{endpoint}{family}");
-        if !text.contains(&format!("e{endpoint}/")) && !text.contains(&format!("e{endpoint}>"))
+        if !text.contains(&format!("e{endpoint}/"))
+            && !text.contains(&format!("e{endpoint}>"))
+            && !text.contains(&format!("e{endpoint}@"))
             || family.is_empty()
         {
             let standing = match roll(4) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pool stable = s1*3 s2/4 s3*0 min=0.5 answers=8     a weight; IPv4 or IPv6 only; a reserve
-//! pool partner = p1>shop.example.net                 a CNAME
+//! pool partner = p1>shop.example.net f1@             a CNAME; one that is answered flattened
 //! weighted www = stable*90 canary*10/exact           absorb = false
 //! failover app = iad dub trickle=0.02
 //! latency api = iad dub*2 tie=10
@@ -13,6 +13,7 @@
 //! down s1 s2/4 · degraded s1 · drained s1 · unknown s1 · failing s1 · fell s1@5
 //! active app=1 · stays app=1 · leaving app=1>0:0.35 · barred app=2     the last: 35 % moved to 0
 //! rising s1:0.2 · draining s1:0.7                                      ramps of slots
+//! found f1 f2/4                          of both families; of IPv4, while IPv6 is not known
 //! ```
 //! Lines may stand in any order, pools before who uses them; the last policy (or pool) is the root.
 
@@ -21,7 +22,7 @@ use super::tree::{
     Latency, MinHealthy, Multivalue, Node, NodeIx, Pool, Rank, Tree, Weighted, WeightedMember,
 };
 use super::{
-    Candidate, Course, Decision, Directives, RampKind, SlotRamp, Wanted, select,
+    Candidate, Course, Decision, Directives, Found, RampKind, SlotRamp, Wanted, select,
     sticky::{Drawn, name_hash},
 };
 use crate::{
@@ -50,6 +51,7 @@ pub(crate) struct Given {
     pub fell: Vec<u64>,
     pub courses: Vec<Course>,
     pub ramps: Vec<SlotRamp>,
+    pub found: Vec<(SlotId, Arc<Found>)>,
 }
 
 struct Asked {
@@ -88,6 +90,7 @@ impl Given {
             "active" | "stays" | "leaving" | "barred" => {
                 rest.split_whitespace().for_each(|word| self.course(verb, word));
             }
+            "found" => rest.split_whitespace().for_each(|word| self.find_addresses(word)),
             "rising" | "draining" => {
                 for (who, share) in rest.split_whitespace().map(|w| w.split_once(':').unwrap()) {
                     self.each_slot(who, |given, slot| given.ramp(verb, slot, self::share(share)));
@@ -130,6 +133,23 @@ impl Given {
         self.ramps.retain(|ramp| ramp.slot != slot);
         self.ramps.push(SlotRamp { slot, share, kind });
         self.ramps.sort_by_key(|ramp| ramp.slot);
+    }
+
+    fn find_addresses(&mut self, word: &str) {
+        let (who, families) = word.split_once('/').unwrap_or((word, "46"));
+        let number = name_hash(Drawn::Endpoint, 0, &[who]) as u32 >> 8;
+        let v4 = families.contains('4').then(|| Ipv4Addr::from_bits(0x0a00_0000 + number));
+        let v6 = families.contains('6').then_some(number.into());
+        let v6 = v6.map(|number: u128| Ipv6Addr::from_bits(0xfd00 << 112 | number));
+        let found = Found {
+            v4: v4.map(|ip| [ip].into()),
+            v6: v6.map(|ip| [ip].into()),
+            ttl: Default::default(),
+        };
+        let slot = SlotId::at(self.slots.iter().position(|slot| slot == who).unwrap());
+        self.found.retain(|(known, _)| *known != slot);
+        self.found.push((slot, Arc::new(found)));
+        self.found.sort_unstable_by_key(|(slot, _)| *slot);
     }
 
     fn stand(&mut self, verb: &str, who: &str) {
@@ -178,6 +198,10 @@ impl Given {
 
     fn endpoint(&mut self, word: &str) -> Endpoint {
         let (word, weight) = weight(word);
+        if let Some(name) = word.strip_suffix('@') {
+            let target = EndpointTarget::Flattened { slot: self.slot(name.into()) };
+            return Endpoint { name: name.into(), weight, region: None, target };
+        }
         let (name, target) = match (word.split_once('>'), word.split_once('/')) {
             (Some((name, target)), _) => {
                 let slot = self.slot(name.into());
@@ -350,7 +374,8 @@ impl Given {
 
     /// What stands in a World beside verdicts.
     pub fn directives(&self) -> Directives<'_> {
-        Directives { courses: &self.courses, fell: &self.fell, ramps: &self.ramps, found: &[] }
+        let Given { courses, fell, ramps, found, .. } = self;
+        Directives { courses, fell, ramps, found }
     }
 
     /// What `client` gets, in words: the grounds, then each answer with its share.

@@ -1,13 +1,13 @@
 //! Snapshots from the text of [`crate::policy::testing`], for the tests of the rooms above.
 
 use super::{
-    FailoverDefinition, Plan, Record, Rules, Slot, SlotAddress, Snapshot, Sticky, TtlPolicy,
+    Alias, FailoverDefinition, Plan, Record, Rules, Slot, SlotAddress, Snapshot, Sticky, TtlPolicy,
 };
 use crate::{
     ids::{FailoverId, PlanId, SlotId, ZoneId},
     policy::{
         testing::{Given, children, reachable},
-        tree::{EndpointTarget, Kind, NodeIx, Pool, Tree},
+        tree::{Endpoint, EndpointTarget, Kind, NodeIx, Pool, Tree},
     },
     units::Ttl,
     wire::Name,
@@ -28,6 +28,7 @@ pub(crate) fn plan(tree: Tree, sticky: bool) -> Plan {
         Kind::Failover(failover) => Some(failover.id),
         _ => None,
     });
+    let is_flattened = |e: &Endpoint| matches!(e.target, EndpointTarget::Flattened { .. });
     Plan {
         map: None,
         ttl: TtlPolicy { max: Ttl::from_secs(30), min: Ttl::from_secs(5) },
@@ -35,8 +36,8 @@ pub(crate) fn plan(tree: Tree, sticky: bool) -> Plan {
         sticky: sticky.then_some(Sticky { v4: 24, v6: 48 }),
         use_ecs: true,
         has_cname: endpoints.iter().any(|e| matches!(e.target, EndpointTarget::Cname { .. })),
-        has_v4: endpoints.iter().any(|e| e.target.v4().is_some()),
-        has_v6: endpoints.iter().any(|e| e.target.v6().is_some()),
+        has_v4: endpoints.iter().any(|e| e.target.v4().is_some() || is_flattened(e)),
+        has_v6: endpoints.iter().any(|e| e.target.v6().is_some() || is_flattened(e)),
         extra: Box::default(),
         regions: regions.into_iter().collect(),
         slots: slots.into_iter().collect(),
@@ -79,8 +80,22 @@ pub(crate) fn snapshot(given: &Given, records: &[&str], rules: Rules) -> Snapsho
             .collect(),
         failovers,
         plans: plans.into(),
+        aliases: aliases(&tree),
         ..Snapshot::default()
     }
+}
+
+/// A name for each slot that is answered flattened.
+fn aliases(tree: &Tree) -> Box<[Alias]> {
+    let endpoints = tree.pools().flat_map(|pool| &pool.endpoints);
+    let aliases = endpoints.filter_map(|endpoint| match endpoint.target {
+        EndpointTarget::Flattened { slot } => {
+            let name = Name::parse(&format!("{}.test", endpoint.name)).unwrap();
+            Some(Alias { name, slots: [slot].into() })
+        }
+        _ => None,
+    });
+    aliases.collect()
 }
 
 fn slots(given: &Given, tree: &Tree) -> Box<[Slot]> {

@@ -218,7 +218,7 @@ impl<'p> Variants<'p> {
         if answers.is_empty() {
             let region = self.region(leaf.map(|leaf| &leaf.candidates[0]));
             let is_unknown =
-                leaf.is_some_and(|leaf| leaf.candidates.iter().any(Candidate::is_unknown));
+                leaf.is_some_and(|leaf| leaf.candidates.iter().any(|c| c.is_unknown(wanted)));
             let nodata = Variant { rdatas: None, ttl: self.ttl, is_unknown, region };
             return vec![Lead { hash: 0, weight: 1, variant: self.intern(Vec::new(), nodata) }];
         }

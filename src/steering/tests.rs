@@ -36,12 +36,18 @@ fn steer(given: &Given, sticky: bool) -> PlanSteering {
 fn leaders(given: &Given, selection: &Selection) -> Vec<String> {
     let tree = given.tree();
     let endpoints: Vec<_> = tree.pools().flat_map(|pool| &pool.endpoints).collect();
+    let directives = given.directives();
     let name = |rtype: Rtype, rdata: &[u8]| {
-        let found = endpoints.iter().find(|endpoint| match rtype {
-            Rtype::A => endpoint.target.v4().is_some_and(|ip| ip.octets() == rdata),
-            Rtype::AAAA => endpoint.target.v6().is_some_and(|ip: Ipv6Addr| ip.octets() == rdata),
-            // The target's first label is the endpoint's name.
-            _ => endpoint.name.as_bytes() == &rdata[1..][..usize::from(rdata[0])],
+        let found = endpoints.iter().find(|endpoint| {
+            let found = endpoint.target.slots().find_map(|slot| directives.found(slot));
+            let v4 = endpoint.target.v4().or_else(|| found?.v4().first().copied());
+            let v6 = endpoint.target.v6().or_else(|| found?.v6().first().copied());
+            match rtype {
+                Rtype::A => v4.is_some_and(|ip| ip.octets() == rdata),
+                Rtype::AAAA => v6.is_some_and(|ip: Ipv6Addr| ip.octets() == rdata),
+                // The target's first label is the endpoint's name.
+                _ => endpoint.name.as_bytes() == &rdata[1..][..usize::from(rdata[0])],
+            }
         });
         found.unwrap().name.to_string()
     };

@@ -164,8 +164,8 @@ impl Watched {
             let mut rdatas = self.part.rdatas.clone();
             let found = world.state.found.iter();
             for (_, found) in found.filter(|(slot, _)| self.part.slots.contains(slot)) {
-                rdatas.extend(found.v4.iter().map(|ip| ip.octets().to_vec()));
-                rdatas.extend(found.v6.iter().map(|ip| ip.octets().to_vec()));
+                rdatas.extend(found.v4().iter().map(|ip| ip.octets().to_vec()));
+                rdatas.extend(found.v6().iter().map(|ip| ip.octets().to_vec()));
             }
             let share = |plan| largest_share(world.steering.plan(plan), &rdatas);
             let shares = self.part.plans.iter().map(|&plan| (plan, share(plan)));
