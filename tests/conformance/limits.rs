@@ -183,6 +183,27 @@ fn malformed_packets_get_a_hundred_errors_a_second_from_all_together() {
 }
 
 #[test]
+fn a_slip_says_no_more_than_come_back() {
+    let mut server = server("[server]\nnsid = 'here'\n[rrl]\nper_second = 1\nslip = 1");
+    let [told, slipped] = [0; 2].map(|_| server.shown("nx.example A nsid"));
+    assert_eq!(told[0], "NXDOMAIN aa");
+    assert!(told.last().unwrap().contains("nsid"), "{told:?}");
+    assert_eq!(slipped, ["NOERROR tc", "opt 1232"]);
+}
+
+#[test]
+fn who_is_denied_is_refused_whatever_he_sends() {
+    let mut server = server("[access]\ndeny = ['10.0.0.0/8']");
+    let mut packet = Ask::new("www.example A").packet();
+    packet.truncate(20);
+    for via in [Via::Udp, Via::Tcp] {
+        let mut told = |from: &str| show(server.answer(&packet, from.parse().unwrap(), via));
+        assert_eq!(told("10.0.0.1"), ["REFUSED"]);
+        assert_eq!(told("192.0.2.1"), ["FORMERR"]);
+    }
+}
+
+#[test]
 fn who_may_ask_is_said_by_the_longest_network() {
     let told = "[access]\nallow = ['10.0.0.0/8', '2001:db8::/32']\n\
                 deny = ['10.1.0.0/16']\ndrop = ['10.1.2.0/24']";
