@@ -170,6 +170,38 @@ fn from_anybody_else_a_header_is_nothing_but_a_malformed_query() {
 }
 
 #[test]
+fn lists_are_about_the_client_whatever_the_proxy_calls_it() {
+    let told = "[access]\ndeny = ['203.0.113.0/24']\ndrop = ['203.0.114.0/24']";
+    let files = [("tradewind.toml", &*format!("{SERVER}{told}")), ("zones/example.toml", ZONE)];
+    let server = Server::start(Scratch::with(&files));
+    let proxy = udp(PROXY, &server);
+    let client = |net| Ipv4Addr::new(203, 0, net, 7);
+    let v4 = |net| {
+        header(0x21, 0x12, &[&client(net).octets()[..], &[127, 0, 0, 1, 1, 1, 0, 53]].concat())
+    };
+    let mapped = |net| {
+        let mut body = [0; 36];
+        body[..16].copy_from_slice(&client(net).to_ipv6_mapped().octets());
+        header(0x21, 0x22, &body)
+    };
+    let denied = |reply: &[u8]| show(reply)[0].starts_with("REFUSED");
+    for (what, [deny, drop, allow]) in
+        [("IPv4", [113, 114, 115].map(v4)), ("mapped", [113, 114, 115].map(mapped))]
+    {
+        // What is dropped is not what is answered next: the replies of a socket keep their order.
+        proxy.send(&[drop, query()].concat()).unwrap();
+        proxy.send(&[&deny[..], &query()].concat()).unwrap();
+        assert!(denied(&receive(&proxy)), "{what}");
+        proxy.send(&[allow, query()].concat()).unwrap();
+        assert!(answers(&receive(&proxy), FAR), "{what}");
+        let mut stream = Stream::connect_from(PROXY.into(), server.tcp());
+        stream.send(&[deny, frame(&query())].concat());
+        assert!(denied(&stream.next().unwrap()), "{what}");
+    }
+    assert_eq!(server.metric("tradewind_dns_dropped_total{reason=\"access\"}"), 2.0);
+}
+
+#[test]
 fn kdig_behind_a_proxy_gets_its_clients_answer() {
     let Some(kdig) = tool("kdig") else { return };
     let server = serve();

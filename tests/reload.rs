@@ -219,12 +219,17 @@ fn a_server_killed_in_the_middle_of_reloads_starts_again() {
 #[test]
 fn what_only_a_restart_can_do_is_said() {
     let server = Server::start(two_zones());
-    server.folder.write("tradewind.toml", &format!("{SERVER}udp_threads = 3\nwatch = true\n"));
+    let told = "udp_threads = 3\ntcp = { clients = 100 }\n\
+                proxy = { trusted = ['127.0.8.0/24'] }\nwatch = true\n";
+    server.folder.write("tradewind.toml", &format!("{SERVER}{told}"));
     let reloaded = server.cli("reload", &[]);
     let said =
         String::from_utf8_lossy(&reloaded.stdout) + String::from_utf8_lossy(&reloaded.stderr);
     assert_eq!(reloaded.status.code(), Some(0), "{said}");
-    assert!(said.contains("udp_threads, watch") && said.contains("next start"), "{said}");
+    assert!(
+        said.contains("udp_threads, tcp, proxy, watch") && said.contains("next start"),
+        "{said}"
+    );
     server.folder.write("tradewind.toml", SERVER);
     assert_eq!(server.reload()["problems"], json!([]));
 }

@@ -389,6 +389,8 @@ fn for_the_next_start(running: &ServerSection, now: &ServerSection) -> Option<Pr
         ("udp_threads", running.udp_threads != now.udp_threads),
         ("cpu_affinity", running.cpu_affinity != now.cpu_affinity),
         ("coalesce", running.coalesce != now.coalesce),
+        ("tcp", running.tcp != now.tcp),
+        ("proxy", running.proxies != now.proxies),
         ("watch", running.watch != now.watch),
     ];
     let changed: Vec<&str> = keys.iter().filter(|key| key.1).map(|key| key.0).collect();

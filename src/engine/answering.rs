@@ -37,6 +37,8 @@ pub(super) struct Answering<'q, 'r, 'b> {
     pub chain: Chain,
     /// Whether a `*` stands in for the name being answered.
     pub expanded: bool,
+    /// Whether a `*` or a DNAME did on the way, so that any name made up is answered alike.
+    pub conjured: bool,
     /// Proofs for the authority section.
     pub pending: Pending<'q>,
     /// The RRset whose companions go into the additional section.
@@ -145,6 +147,7 @@ impl<'q> Answering<'q, '_, '_> {
         match found {
             Lookup::Node { node, wildcard } => {
                 self.expanded = wildcard;
+                self.conjured |= wildcard;
                 if wildcard && self.proves() {
                     self.prove_expansion(name, node);
                 }
@@ -152,7 +155,10 @@ impl<'q> Answering<'q, '_, '_> {
             }
             // The parent's side of a cut holds the DS (RFC 4035 §3.1.4.1).
             Lookup::Delegation { cut, .. } => self.owned(name, cut, target),
-            Lookup::Dname { node, labels } => self.dname(name, node, labels, target),
+            Lookup::Dname { node, labels } => {
+                self.conjured = true;
+                self.dname(name, node, labels, target)
+            }
             Lookup::NxDomain { encloser } => self.nxdomain(name, encloser),
         }
     }

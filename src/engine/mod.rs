@@ -21,7 +21,11 @@ pub mod steer;
 
 use crate::{
     clock::{Dice, Reading},
-    guard::{Guard, access::Access, cookie::Standing},
+    guard::{
+        Guard,
+        access::Access,
+        cookie::{OwnSecrets, Standing},
+    },
     telemetry::{DropReason, Tally, ThreadCounters, Via},
     wire::{
         IdleTime, Keepalive, Options, QName, Query, Reject, Reply, TCP_MAX, UDP_MIN,
@@ -30,6 +34,7 @@ use crate::{
     world::World,
 };
 use answering::{Answering, Chain, Unanswered};
+use guarding::Subject;
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -53,6 +58,8 @@ pub struct Desk {
     dice: Dice,
     counters: Arc<ThreadCounters>,
     guard: Arc<Guard>,
+    /// What cookies are made with where the operator gave no secret.
+    own_secrets: OwnSecrets,
     time: Reading,
     /// What clients of streams are told who ask how long they may be idle.
     idle: IdleTime,
@@ -77,7 +84,8 @@ impl Desk {
     pub fn beside(guard: Arc<Guard>, seed: u64, counters: Arc<ThreadCounters>) -> Desk {
         let (query, names) = (Query::default(), [QName::default(), QName::default()]);
         let (dice, time, idle) = (Dice::seeded(seed), Reading::default(), IdleTime::default());
-        Desk { query, names, dice, counters, guard, time, idle }
+        let own_secrets = guard.own_secrets(time.now);
+        Desk { query, names, dice, counters, guard, own_secrets, time, idle }
     }
 
     /// From here on clients of streams who ask are told to be idle no longer than `limit`.
@@ -88,6 +96,9 @@ impl Desk {
     /// Says what time it is; once for many packets.
     pub fn set_time(&mut self, time: Reading) {
         self.time = time;
+        if !self.own_secrets.last(time.now) {
+            self.own_secrets = self.guard.own_secrets(time.now);
+        }
     }
 
     /// Answers the packet in `buf[..len]`, which came from `from`, in place; returns the reply's
@@ -124,6 +135,8 @@ impl Desk {
             Ok(()) => self.reply(world, buf, len, sender),
             Err(reject) => match reject.rcode() {
                 Some(rcode) if self.owes_error(world, sender) => {
+                    let denied = sender.access == Access::Deny;
+                    let rcode = if denied { Rcode::REFUSED } else { rcode };
                     (Reply::error(buf, &self.query, rcode), rcode.0)
                 }
                 Some(_) => return self.silence(DropReason::ErrorLimited),
@@ -160,16 +173,20 @@ impl Desk {
         sender: Sender,
     ) -> (usize, u16) {
         let (options, cookie) = self.greet(world, sender);
+        let mut subject = Subject::default();
         let (len, rcode) = match self.turned_away(world, sender, cookie) {
             Some((rcode, why)) => (refuse(buf, &self.query, &options, rcode, why), rcode.0),
             None => {
-                let len = self.look_up(world, buf, &options, sender);
+                let len = self.look_up(world, buf, &options, sender, &mut subject);
                 (len, buf.get(3).map_or(0, |flags| u16::from(flags & RCODE_IN_BYTE_3)))
             }
         };
         let is_known = sender.via == Via::Tcp || matches!(cookie, Some(Standing::Valid { .. }));
         let written = buf.get(..len).unwrap_or_default();
-        if is_known || self.may_tell(world, written, query_len, sender.from) {
+        if is_known || self.may_tell(world, written, query_len, sender.from, &subject) {
+            if let Some(slot) = subject.counter {
+                self.counters.answer(slot);
+            }
             return (len, rcode);
         }
         (self.tell_less(world, buf, &options), Rcode::NOERROR.0)
@@ -186,25 +203,32 @@ impl Desk {
         if sender.access == Access::Deny {
             return Some((Rcode::REFUSED, Some(Ede::PROHIBITED)));
         }
+        if !self.query.has_question() {
+            // It is here because of its cookie, which is all it gets: one of ours, or to know
+            // whether the one it has is still good (RFC 7873 §5.4).
+            let rcode = match cookie {
+                None => Rcode::FORMERR,
+                Some(Standing::Invalid) => Rcode::BADCOOKIE,
+                Some(Standing::New | Standing::Valid { .. }) => Rcode::NOERROR,
+            };
+            return Some((rcode, None));
+        }
         if let Some(standing) = cookie
             && lacks_cookie(world, sender.via, standing)
         {
             return Some((Rcode::BADCOOKIE, None));
         }
-        if !self.query.has_question() {
-            // It is here because of its cookie, which is all it gets (RFC 7873 §5.4).
-            return Some((cookie.map_or(Rcode::FORMERR, |_| Rcode::NOERROR), None));
-        }
         never_looked_up(&self.query).map(|(rcode, why)| (rcode, Some(why)))
     }
 
-    /// Finds the answer and writes it; returns its length.
+    /// Finds the answer and writes it; returns its length. What it is about becomes `subject`.
     fn look_up(
         &mut self,
         world: &World,
         buf: &mut [u8],
         options: &Options<'_>,
         sender: Sender,
+        subject: &mut Subject,
     ) -> usize {
         let query = &self.query;
         if query.qclass != Rclass::IN {
@@ -214,6 +238,7 @@ impl Desk {
         let Some(id) = world.snapshot.apexes.closest(&query.name, query.qtype) else {
             return refuse(buf, Rcode::REFUSED, Ede::NOT_AUTHORITATIVE);
         };
+        subject.zone = Some(id);
         let entry = world.snapshot.zone(id);
         let Some(zone) = &entry.zone else {
             return refuse(buf, Rcode::SERVFAIL, Ede::NOT_READY);
@@ -234,6 +259,7 @@ impl Desk {
             reply: &mut reply,
             chain: Chain::default(),
             expanded: false,
+            conjured: false,
             pending: Default::default(),
             leading: None,
             scope: 0,
@@ -241,6 +267,7 @@ impl Desk {
         };
         let wrote = answering.run(&mut self.names);
         let (scope, counter) = (answering.scope, answering.counter);
+        subject.conjured = answering.conjured;
         drop(answering);
         match wrote {
             Ok(()) => {}
@@ -248,9 +275,7 @@ impl Desk {
             Err(Unanswered::Unknown) => return refuse(buf, Rcode::SERVFAIL, Ede::NOT_READY),
             Err(Unanswered::NotYet) => return self.silence(DropReason::Other),
         }
-        if let Some(slot) = counter {
-            self.counters.answer(slot);
-        }
+        subject.counter = counter;
         reply.set_scope(scope);
         reply.finish()
     }

@@ -6,9 +6,9 @@
 //! for.
 
 use super::siphash::{self, Key};
-use crate::wire::Cookie;
+use crate::{clock::Moment, wire::Cookie};
 use arrayvec::ArrayVec;
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 /// The only version there is (RFC 9018 §4.1).
 const VERSION: u8 = 1;
@@ -18,6 +18,8 @@ const OLD_MAX: i32 = 3_600;
 const AHEAD_MAX: i32 = 300;
 /// From this age on its holder is given a new one (RFC 9018 §4.3: half an hour).
 const RENEW: i32 = 1_800;
+/// How long a secret of our own signs (RFC 7873 §7.1: a day is what it suggests).
+const SIGNS: Duration = Duration::from_secs(86_400);
 /// Secrets a file may hold: one that signs, one that is on its way in, one on its way out, and
 /// as many again for whoever rolls over in a hurry.
 pub const SECRETS_MAX: usize = 6;
@@ -59,11 +61,6 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// One alone.
-    pub fn of(secret: Secret) -> Secrets {
-        Secrets { signing: secret, others: ArrayVec::new() }
-    }
-
     /// Those of a file: one a line, with blank lines and comments after `#` between them.
     ///
     /// # Errors
@@ -129,6 +126,41 @@ impl Secrets {
             false => Standing::Invalid,
         }
     }
+}
+
+/// The secrets of a server whose operator gave it none: one a day signs, and the one before
+/// verifies, which is longer than any cookie is good for.
+#[derive(Clone, Debug)]
+pub struct OwnSecrets {
+    day: u64,
+    secrets: Secrets,
+}
+
+impl OwnSecrets {
+    /// Those in use at `now`, of which `make` makes each from the number of its day.
+    pub(super) fn at(now: Moment, make: impl Fn(u64) -> Secret) -> OwnSecrets {
+        let day = day(now);
+        let others = day.checked_sub(1).map(&make).into_iter().collect();
+        OwnSecrets { day, secrets: Secrets { signing: make(day), others } }
+    }
+
+    /// Whether they are still those in use at `now`.
+    #[inline]
+    pub fn last(&self, now: Moment) -> bool {
+        self.day == day(now)
+    }
+
+    /// The secrets.
+    #[inline]
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+}
+
+/// The day's number, of which the first began with the server.
+#[inline]
+fn day(now: Moment) -> u64 {
+    now.since(Moment(0)).as_secs() / SIGNS.as_secs()
 }
 
 impl Secret {
@@ -292,6 +324,30 @@ mod tests {
             let standing = check(NEW, "192.0.2.1", &forged, made).standing;
             assert_eq!(standing, Standing::Invalid, "{what} changed");
         }
+    }
+
+    #[test]
+    fn a_secret_of_our_own_signs_for_a_day_and_verifies_for_another() {
+        let guard = super::super::Guard::new([[1; 16], [2; 16]]);
+        let cookie = Cookie { client: [7; 8], server: None };
+        let (from, wall) = ("192.0.2.1".parse().unwrap(), 1_559_731_985);
+        let at = |seconds: u64| guard.own_secrets(Moment(seconds * 1_000_000_000));
+        let made = |seconds| at(seconds).secrets().check(&cookie, from, wall).reply;
+        let first = made(0);
+        assert_eq!(made(86_399), first);
+        assert!(at(0).last(Moment(86_399_999_999_999)) && !at(0).last(Moment(86_400_000_000_000)));
+        let sent = Cookie { client: [7; 8], server: first[8..].try_into().ok() };
+        let standing = |seconds| at(seconds).secrets().check(&sent, from, wall).standing;
+        for (seconds, expected) in [
+            (86_399, Standing::Valid { renew: false }),
+            (86_400, Standing::Valid { renew: true }),
+            (2 * 86_400 - 1, Standing::Valid { renew: true }),
+            (2 * 86_400, Standing::Invalid),
+        ] {
+            assert_eq!(standing(seconds), expected, "{seconds}");
+        }
+        let days: std::collections::HashSet<_> = (0..50).map(|day| made(day * 86_400)).collect();
+        assert_eq!(days.len(), 50);
     }
 
     #[test]

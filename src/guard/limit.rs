@@ -2,8 +2,9 @@
 //! whoever forges its address gains nothing by us (reliability S-6).
 //!
 //! What is counted is what amplifies or what floods are made of ([`Kind`]); a positive reply not
-//! much longer than its query is never looked at. Each network and kind has a bucket which
-//! drains at the operator's rate. A bucket is one number, the time at which it will be empty,
+//! much longer than its query is never looked at. Each network, kind and subject (a zone, or a
+//! name that is there) has a bucket which drains at the operator's rate: who forges a network
+//! and floods one zone costs it nothing in the others. A bucket is one number, the time at which it will be empty,
 //! so one that has drained is equal to none and its place is free: the table needs no sweeping
 //! and forgets nothing that matters while it has room. Must not know what a reply says.
 
@@ -22,7 +23,7 @@ const AMPLIFIES: usize = 3;
 /// Buckets that lie in one line of the cache and are looked at together.
 const WAYS: usize = 8;
 /// Lines. 8,192 of 64 bytes are 512 KiB. At the usual rate a bucket holds its place for 5 ms a
-/// reply, so that 13 million networks a second would have to come by to fill all 65,536.
+/// reply, so that 13 million replies a second would have to go out to fill all 65,536.
 const SETS: usize = 8_192;
 /// How much of an IPv4 and of an IPv6 address makes it a network of its own: what one customer
 /// has at the least.
@@ -36,9 +37,13 @@ const TICK_BITS: u32 = 8;
 /// Bits of a bucket that hold a time; the others tell whose it is. They come round in 78 hours.
 const TIME_BITS: u32 = 40;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
-/// No bucket is further ahead of any thread's clock than this; one that seems to be was left
-/// behind, hours ago.
-const AHEAD_MAX: u64 = 2 * ticks(WINDOW_MAX);
+/// No bucket is further ahead of the clock of the thread that filled it than its window, nor of
+/// another's by more than the time a batch takes, which this is many times over. One that seems
+/// to be was left behind, hours ago.
+const SKEW_MAX: u64 = ticks(Duration::from_secs(1));
+/// What part of the errors to malformed packets one network may have, so that whoever forges
+/// one leaves the others theirs.
+const ERROR_SHARE: u64 = 10;
 
 const fn ticks(duration: Duration) -> u64 {
     duration.as_nanos() as u64 >> TICK_BITS
@@ -55,7 +60,7 @@ impl From<Moment> for Ticks {
     }
 }
 
-/// What is counted. The number stands in the hash beside the network's.
+/// What is counted. The number stands in what is hashed, beside the network's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The name does not exist.
@@ -66,6 +71,8 @@ pub enum Kind {
     Referral,
     /// More than [`AMPLIFIES`] times the query.
     Large,
+    /// An error to a packet that is no query.
+    Malformed,
 }
 
 impl Kind {
@@ -86,12 +93,13 @@ impl Kind {
 /// How much is told to whom.
 #[derive(Clone, Debug)]
 pub struct LimitRules {
-    /// Replies of one kind to one network; no limit when absent.
+    /// Replies of one kind about one subject to one network; no limit when absent.
     pub rate: Option<Rate>,
     /// Over the limit one in so many is answered with TC, so that whoever did ask comes back
     /// over TCP; none when 0.
     pub slip: u32,
-    /// Errors to malformed packets, all senders together; no limit when absent.
+    /// Errors to malformed packets, all senders together, of which one network gets no more than
+    /// a tenth; no limit when absent.
     pub errors: Option<Rate>,
     /// Who is told everything.
     pub exempt: Networks<bool>,
@@ -147,6 +155,13 @@ impl Rate {
         // Whoever asks for less than one in a window gets one at a time.
         Some(Rate { step: ticks(one).max(1), window: ticks(window.min(WINDOW_MAX).max(one)) })
     }
+
+    /// The rate of which so many networks make up this one.
+    #[inline]
+    pub(super) fn share(self) -> Rate {
+        let step = self.step * ERROR_SHARE;
+        Rate { step, window: self.window.max(step) }
+    }
 }
 
 /// A leaky bucket: whose it is, and when it will be empty.
@@ -159,7 +174,7 @@ impl Bucket {
     #[inline]
     pub(super) fn take(&self, tag: u64, Ticks(now): Ticks, rate: Rate) -> bool {
         let taken = self.0.fetch_update(Relaxed, Relaxed, |word| {
-            let ahead = if word >> TIME_BITS == tag { ahead(word, now) } else { 0 };
+            let ahead = if word >> TIME_BITS == tag { ahead(word, now, rate.window) } else { 0 };
             let full = ahead + rate.step > rate.window;
             (!full).then(|| tag << TIME_BITS | (now + ahead + rate.step) & TIME_MASK)
         });
@@ -167,14 +182,14 @@ impl Bucket {
     }
 }
 
-/// How long until the bucket `word` is empty.
+/// How long until the bucket `word` is empty, which holds a `window` at the most.
 #[inline]
-fn ahead(word: u64, now: u64) -> u64 {
+fn ahead(word: u64, now: u64, window: u64) -> u64 {
     let ahead = word.wrapping_sub(now) & TIME_MASK;
-    if ahead > AHEAD_MAX { 0 } else { ahead }
+    if ahead > window + SKEW_MAX { 0 } else { ahead }
 }
 
-/// Buckets of all networks, by a keyed hash, so that nobody can choose who shares a line.
+/// Buckets of all networks and subjects, by a keyed hash, so that nobody can choose who shares a line.
 #[derive(Debug)]
 pub(super) struct Table(Box<[Line; SETS]>);
 
@@ -206,7 +221,8 @@ impl Table {
                 bucket = other;
                 break;
             }
-            let ahead = ahead(word, now.0);
+            // Whose it is, and so how much it holds, is not known: as much as any may.
+            let ahead = ahead(word, now.0, ticks(WINDOW_MAX));
             if ahead < least {
                 (bucket, least) = (other, ahead);
             }
@@ -215,14 +231,16 @@ impl Table {
     }
 }
 
-/// What stands for one kind of replies to one network: 56 bits of address, then family and kind.
+/// What stands for one kind of replies about one subject to one network: 56 bits of address,
+/// family and kind, and the subject.
 #[inline]
-pub(super) fn identity(kind: Kind, from: IpAddr) -> u64 {
+pub(super) fn identity(kind: Kind, about: u64, from: IpAddr) -> [u8; 16] {
     const V6: u64 = 0x80;
-    match from {
+    let whose = match from {
         IpAddr::V4(ip) => u64::from(ip.to_bits() >> V4_HOST_BITS) << 8 | kind as u64,
         IpAddr::V6(ip) => ((ip.to_bits() >> V6_HOST_BITS) as u64) << 8 | V6 | kind as u64,
-    }
+    };
+    (u128::from(about) << 64 | u128::from(whose)).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -255,7 +273,7 @@ mod tests {
         count: u32,
     ) -> u32 {
         let from = from.parse().unwrap();
-        let admits = |_: &u32| guard.admits(rules, kind, from, Moment(at).into());
+        let admits = |_: &u32| guard.admits(rules, kind, 0, from, Moment(at).into());
         (0..count).filter(admits).count() as u32
     }
 
@@ -303,6 +321,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_of_one_subject_costs_the_others_nothing() {
+        let (guard, rules) = (guard(), rules(5, LimitRules::WINDOW));
+        let from = "192.0.2.1".parse().unwrap();
+        let got = |kind, about| {
+            let admits = |_: &u32| guard.admits(&rules, kind, about, from, Moment(SECOND).into());
+            (0..10).filter(admits).count()
+        };
+        for kind in [Kind::NxDomain, Kind::Error, Kind::Referral, Kind::Large] {
+            assert_eq!([1, 1, 2, 1 << 63].map(|about| got(kind, about)), [5, 0, 5, 5], "{kind:?}");
+        }
+    }
+
+    #[test]
     fn no_rate_is_no_limit() {
         let (guard, rules) = (guard(), rules(0, LimitRules::WINDOW));
         assert_eq!(through(&guard, &rules, Kind::Error, "192.0.2.1", 0, 1_000), 1_000);
@@ -331,7 +362,22 @@ mod tests {
         assert_eq!(at(round + SECOND / 2 + SECOND / 5), 1);
         assert_eq!(at(2 * round - 3_600 * SECOND), 5, "a bucket left behind is empty");
         // A thread whose batch began earlier sees the bucket a little fuller, not empty.
-        assert_eq!(at(2 * round - 3_601 * SECOND), 0);
+        assert_eq!(at(2 * round - 3_600 * SECOND - SECOND / 2), 0);
+    }
+
+    #[test]
+    fn a_bucket_left_behind_is_empty_up_to_where_time_comes_round() {
+        let round = (TIME_MASK + 1) << TICK_BITS;
+        for before in [3, 10, 60, 119] {
+            let (guard, rules) = (guard(), rules(5, LimitRules::WINDOW));
+            let at = |time| through(&guard, &rules, Kind::Error, "192.0.2.1", time, 10);
+            assert_eq!(at(SECOND), 5);
+            assert_eq!(at(SECOND + round - before * SECOND), 5, "{before} s before");
+            // Never used until now.
+            let now = Moment(round - before * SECOND).into();
+            let from = "203.0.113.1".parse().unwrap();
+            assert!(guard.admits_malformed(&rules, from, now), "{before} s before");
+        }
     }
 
     #[test]
@@ -352,10 +398,12 @@ mod tests {
             let (from, now) = (from.parse().unwrap(), Moment(at).into());
             (0..1_000).filter(|_| guard.admits_malformed(&rules, from, now)).count()
         };
-        assert_eq!(got("192.0.2.1", SECOND), 100);
-        assert_eq!(got("203.0.113.1", SECOND), 0);
+        assert_eq!(got("192.0.2.1", SECOND), 10, "its share");
+        assert_eq!(got("192.0.2.2", SECOND), 0, "of the same network");
+        let others: usize = (0..20).map(|net| got(&format!("203.0.{net}.1"), SECOND)).sum();
+        assert_eq!(others, 90, "all others");
         assert_eq!(got("198.51.100.1", SECOND), 1_000, "exempt");
-        assert_eq!(got("203.0.113.1", 2 * SECOND), 100);
+        assert_eq!(got("203.0.113.1", 2 * SECOND), 10);
     }
 
     #[test]

@@ -16,8 +16,9 @@ pub mod limit;
 pub mod networks;
 mod siphash;
 
+use crate::clock::Moment;
 use access::Access;
-use cookie::{CookieRules, Secret, Secrets};
+use cookie::{CookieRules, OwnSecrets, Secret};
 use limit::{Bucket, Kind, LimitRules, Table};
 use networks::Networks;
 use siphash::Key;
@@ -71,7 +72,8 @@ impl Rules {
 /// line is written no oftener than the limit lets replies through.
 #[derive(Debug)]
 pub struct Guard {
-    secrets: Secrets,
+    /// What our own secrets of cookies are made from.
+    root: Key,
     key: Key,
     told: Table,
     malformed: Bucket,
@@ -81,33 +83,52 @@ impl Guard {
     /// With secrets of its own made from `random`, which nobody else may know: one for cookies,
     /// one for the table's hash.
     pub fn new(random: [[u8; 16]; 2]) -> Guard {
-        let [secret, key] = random;
+        let [root, key] = random;
         Guard {
-            secrets: Secrets::of(Secret::new(secret)),
+            root: Key::new(root),
             key: Key::new(key),
             told: Table::default(),
             malformed: Bucket::default(),
         }
     }
 
-    /// The secrets that cookies are made with under `rules`: the operator's, else our own.
-    #[inline]
-    pub fn secrets<'g>(&'g self, rules: &'g CookieRules) -> &'g Secrets {
-        rules.secrets.as_ref().unwrap_or(&self.secrets)
+    /// The secrets that cookies are made with at `now` where the operator gave none: one of the
+    /// day, which signs, and the one before (RFC 7873 §7.1). No thread needs to be told of them:
+    /// all make the same from what they share.
+    pub fn own_secrets(&self, now: Moment) -> OwnSecrets {
+        OwnSecrets::at(now, |day| {
+            let half = |half: u64| siphash::hash(self.root, &(day << 1 | half).to_le_bytes());
+            let [low, high] = [0, 1].map(|place| u128::from(half(place)));
+            Secret::new((high << 64 | low).to_le_bytes())
+        })
     }
 
-    /// Whether `from` may have one more reply of this kind at `now`.
+    /// Whether `from` may have one more reply of this kind about this subject, whatever number
+    /// stands for it, at `now`.
     #[inline]
-    pub fn admits(&self, rules: &LimitRules, kind: Kind, from: IpAddr, now: limit::Ticks) -> bool {
+    pub fn admits(
+        &self,
+        rules: &LimitRules,
+        kind: Kind,
+        about: u64,
+        from: IpAddr,
+        now: limit::Ticks,
+    ) -> bool {
         let Some(rate) = rules.rate.filter(|_| !rules.exempt.of(from)) else { return true };
-        let hash = siphash::hash(self.key, &limit::identity(kind, from).to_le_bytes());
-        self.told.take(hash, now, rate)
+        self.told.take(self.hash(kind, about, from), now, rate)
     }
 
-    /// Whether one more malformed packet may get an error at `now` (reliability S-3).
+    /// Whether one more malformed packet may get an error at `now` (reliability S-3): its network
+    /// has not had its share, nor all together theirs.
     #[inline]
     pub fn admits_malformed(&self, rules: &LimitRules, from: IpAddr, now: limit::Ticks) -> bool {
         let Some(rate) = rules.errors.filter(|_| !rules.exempt.of(from)) else { return true };
-        self.malformed.take(0, now, rate)
+        let hash = self.hash(Kind::Malformed, 0, from);
+        self.told.take(hash, now, rate.share()) && self.malformed.take(0, now, rate)
+    }
+
+    #[inline]
+    fn hash(&self, kind: Kind, about: u64, from: IpAddr) -> u64 {
+        siphash::hash(self.key, &limit::identity(kind, about, from))
     }
 }

@@ -79,7 +79,10 @@ fn source(family: u8, body: &[u8]) -> Result<Option<SocketAddr>, HeaderProblem> 
         (2, 1..=2) => body.first_chunk::<V6_LEN>().and_then(|body| {
             let (address, rest) = body.split_first_chunk::<16>()?;
             let [p0, p1] = *rest.get(16..)?.first_chunk()?;
-            Some(SocketAddr::new(Ipv6Addr::from(*address).into(), u16::from_be_bytes([p0, p1])))
+            // A proxy that listens on both families at once writes IPv4 so; lists and limits know
+            // it as what it is.
+            let address = IpAddr::from(Ipv6Addr::from(*address)).to_canonical();
+            Some(SocketAddr::new(address, u16::from_be_bytes([p0, p1])))
         }),
         _ => None,
     };
@@ -149,6 +152,13 @@ mod tests {
         body
     }
 
+    /// 192.0.2.7 as an IPv6 socket sees it.
+    fn mapped() -> [u8; V6_LEN] {
+        let mut body = v6();
+        body[..16].copy_from_slice(&Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().octets());
+        body
+    }
+
     #[test]
     fn the_source_is_read_whatever_it_came_over_and_tlvs_are_skipped() {
         let tlvs = [&V4[..], &[0x04, 0, 3, 1, 2, 3, 0xff]].concat();
@@ -157,6 +167,7 @@ mod tests {
             (header(0x21, 0x12, &V4), Some("192.0.2.7:4660")),
             (header(0x21, 0x21, &v6()), Some("[2001:db8::7]:4660")),
             (header(0x21, 0x22, &v6()), Some("[2001:db8::7]:4660")),
+            (header(0x21, 0x21, &mapped()), Some("192.0.2.7:4660")),
             (header(0x21, 0x11, &tlvs), Some("192.0.2.7:4660")),
             (header(0x21, 0x00, &[]), None),
             (header(0x20, 0x00, &[]), None),

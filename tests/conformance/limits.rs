@@ -104,6 +104,59 @@ fn networks_are_limited_each_by_itself_and_some_not_at_all() {
     assert_eq!(first(&mut self::server(off), "nx.example A", 1_000), 1_000);
 }
 
+#[test]
+fn a_flood_costs_its_zone_and_its_name_only() {
+    let zones = [
+        (
+            "zones/example.zone",
+            "*.any A 192.0.2.1\n$GENERATE 1-9 *.any A 192.0.2.$\n\
+            $GENERATE 1-9 a A 192.0.2.$\n$GENERATE 1-9 b A 192.0.2.$\n",
+        ),
+        ("zones/other.zone", ""),
+    ];
+    let head =
+        "@ 3600 SOA ns1 host 1 2h 15m 2w 5m\n@ 3600 NS ns1\nns1 3600 A 192.0.2.53\n$TTL 3600\n";
+    let zones = zones.map(|(path, text)| (path.to_owned(), format!("{head}{text}")));
+    let mut server = Server::told("[rrl]\nper_second = 10\nslip = 0", &zones);
+    for (query, expected) in [
+        ("nx.example A", 10),
+        ("nx2.example A", 0),
+        ("nx.other A", 10),
+        ("example.org A", 10),
+        ("example.net A", 0),
+        ("a.example A", 10),
+        ("b.example A", 10),
+        ("a.example A", 0),
+        // Anybody can make up more of these.
+        ("x.any.example A", 10),
+        ("y.any.example A", 0),
+    ] {
+        let outcomes = outcomes(&mut server, query, 30);
+        let told = outcomes.iter().filter(|(seen, _)| seen != "silence");
+        assert_eq!(told.map(|(_, n)| n).sum::<usize>(), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_good_cookie_gets_its_error_whatever_others_sent() {
+    let mut server = server("[server]\ncookies = { secret_file = 'secrets/first' }");
+    server.at(Duration::ZERO, 1_559_731_985);
+    let with_cookie = |cookie: &str| {
+        let words = format!("www.example A from=198.51.100.100 cookie={cookie}");
+        let mut packet = Ask::new(&words).packet();
+        // An opcode nobody uses.
+        packet[2] = 5 << 3;
+        packet
+    };
+    let half = with_cookie("2464c4abcf10c957");
+    let good = with_cookie("2464c4abcf10c957010000005cf79f111f8130c3eee29480");
+    let mut told = |packet: &[u8]| {
+        let from = "198.51.100.100".parse().unwrap();
+        (0..50).filter(|_| !server.answer(packet, from, Via::Udp).is_empty()).count()
+    };
+    assert_eq!([told(&half), told(&good), told(&half)], [10, 50, 0]);
+}
+
 /// Replies to malformed packets.
 fn errors(server: &mut Server, from: &str, via: Via, bytes: Range<u8>) -> usize {
     let mut packet = Ask::new("www.example A").packet();
@@ -115,15 +168,39 @@ fn errors(server: &mut Server, from: &str, via: Via, bytes: Range<u8>) -> usize 
 #[test]
 fn malformed_packets_get_a_hundred_errors_a_second_from_all_together() {
     let mut server = server("");
-    assert_eq!(errors(&mut server, "192.0.2.1", Via::Udp, 0..70), 70);
-    assert_eq!(errors(&mut server, "203.0.113.1", Via::Udp, 0..70), 30);
-    assert_eq!(server.count(Tally::Dropped(DropReason::ErrorLimited)), 40);
+    // A tenth of them each.
+    for net in 0..10 {
+        assert_eq!(errors(&mut server, &format!("198.51.{net}.1"), Via::Udp, 0..14), 10, "{net}");
+    }
+    assert_eq!(errors(&mut server, "203.0.113.1", Via::Udp, 0..70), 0);
+    assert_eq!(server.count(Tally::Dropped(DropReason::ErrorLimited)), 110);
     assert_eq!(errors(&mut server, "203.0.113.1", Via::Tcp, 0..70), 70);
     assert_eq!(errors(&mut server, "127.0.0.1", Via::Udp, 0..70), 70);
     server.at(Duration::from_secs(1), 0);
-    assert_eq!(errors(&mut server, "203.0.113.1", Via::Udp, 0..200), 100);
+    assert_eq!(errors(&mut server, "203.0.113.2", Via::Udp, 0..200), 10);
     let mut off = self::server("[rrl]\nerrors_per_second = 0");
     assert_eq!(errors(&mut off, "192.0.2.1", Via::Udp, 0..200), 200);
+}
+
+#[test]
+fn a_slip_says_no_more_than_come_back() {
+    let mut server = server("[server]\nnsid = 'here'\n[rrl]\nper_second = 1\nslip = 1");
+    let [told, slipped] = [0; 2].map(|_| server.shown("nx.example A nsid"));
+    assert_eq!(told[0], "NXDOMAIN aa");
+    assert!(told.last().unwrap().contains("nsid"), "{told:?}");
+    assert_eq!(slipped, ["NOERROR tc", "opt 1232"]);
+}
+
+#[test]
+fn who_is_denied_is_refused_whatever_he_sends() {
+    let mut server = server("[access]\ndeny = ['10.0.0.0/8']");
+    let mut packet = Ask::new("www.example A").packet();
+    packet.truncate(20);
+    for via in [Via::Udp, Via::Tcp] {
+        let mut told = |from: &str| show(server.answer(&packet, from.parse().unwrap(), via));
+        assert_eq!(told("10.0.0.1"), ["REFUSED"]);
+        assert_eq!(told("192.0.2.1"), ["FORMERR"]);
+    }
 }
 
 #[test]

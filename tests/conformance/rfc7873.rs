@@ -52,7 +52,7 @@ fn section_5_2_1_who_sends_none_gets_none() {
 
 #[test]
 fn section_5_2_2_a_cookie_of_a_wrong_length_is_a_format_error() {
-    let mut server = server(ON);
+    let mut server = server(&format!("{ON}\n[rrl]\nerrors_per_second = 0"));
     for len in 0..=44 {
         let sent = "00".repeat(len);
         let expected = if matches!(len, 8 | 16..=40) { "NOERROR aa" } else { "FORMERR" };
@@ -106,6 +106,23 @@ fn section_5_4_a_cookie_alone_may_be_asked_for() {
         assert_eq!(without_question(&mut server, &[], via), ["FORMERR", "opt 1232"]);
         // A name server's own name is not a cookie.
         assert_eq!(without_question(&mut server, &[0, 3, 0, 0], via), ["FORMERR", "opt 1232"]);
+    }
+    // Who asks for one has none yet, and who asks about one learns whether it is good.
+    let sent = |server: &[u8]| {
+        let half = [0x24, 0x64, 0xc4, 0xab, 0xcf, 0x10, 0xc9, 0x57];
+        [&[0, 10, 0, 8 + server.len() as u8][..], &half, server].concat()
+    };
+    let bytes = |i: usize| u8::from_str_radix(&SERVER[2 * i..2 * i + 2], 16).unwrap();
+    let good: [u8; 16] = std::array::from_fn(bytes);
+    for (told, via) in [(ON, Via::Udp), (ON, Via::Tcp), (REQUIRED, Via::Udp), (REQUIRED, Via::Tcp)]
+    {
+        let mut server = server(told);
+        for (option, rcode) in
+            [(sent(&[]), "NOERROR"), (sent(&good), "NOERROR"), (sent(&[1; 16]), "BADCOOKIE")]
+        {
+            let line = format!("opt 1232 cookie={CLIENT}{SERVER}");
+            assert_eq!(without_question(&mut server, &option, via), [rcode, &line], "{told}");
+        }
     }
     let off = "[server]\ncookies = 'off'";
     assert_eq!(without_question(&mut server(off), &option, Via::Udp), ["FORMERR", "opt 1232"]);

@@ -33,6 +33,9 @@ const ROUND_QUERIES: usize = 64;
 const ROUND_BYTES: usize = 16 << 10;
 /// Bytes taken at one read: some 400 queries, so that those who pipeline cost few system calls.
 const READ_BYTES: usize = 16 << 10;
+/// Reads of what follows a broken frame, before the connection is closed whatever comes: 1 MiB,
+/// more than a client has on the way that reads its replies.
+const LEAVE_READS: usize = 64;
 /// Larger buffers are given back when a connection falls idle.
 const IDLE_BUFFER: usize = 2_048;
 
@@ -137,6 +140,9 @@ where
         outbox: Vec::new(),
     };
     let Err(reason) = visit.run(seat).await;
+    if reason == CloseReason::BadFrame {
+        visit.take_leave().await;
+    }
     reason
 }
 
@@ -155,15 +161,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
     async fn run(&mut self, seat: &Seat) -> Result<Infallible, CloseReason> {
         if self.worker.proxies.trust(self.from.ip()) {
             self.take_header().await?;
+            seat.belongs_to(self.from.ip());
         }
-        seat.belongs_to(self.from.ip());
         let mut deadline = self.idle_deadline();
         let mut begins = true;
         loop {
-            let answered = self.answer_all().await?;
-            if answered {
-                seat.touch();
-            }
+            let answered = self.answer_all(seat).await?;
             if self.inbox.is_empty() {
                 give_back(&mut self.inbox);
                 give_back(&mut self.outbox);
@@ -205,6 +208,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
         Instant::now() + self.worker.seats.limits.message
     }
 
+    /// Closes our half and reads on for a moment. To close with input unread is to reset the
+    /// connection, which may take replies from the client that it has not come to read.
+    async fn take_leave(&mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let deadline = self.message_deadline();
+        for _ in 0..LEAVE_READS {
+            self.inbox.clear();
+            if self.read(deadline).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Waits for bytes until `deadline`: that of the message begun, or else that of idleness.
     async fn read(&mut self, deadline: Instant) -> Result<(), CloseReason> {
         let begins = self.inbox.is_empty();
@@ -227,11 +245,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
     }
 
     /// Answers every whole message that has come, round by round. Returns whether there was one.
-    async fn answer_all(&mut self) -> Result<bool, CloseReason> {
+    /// Only who is sent replies keeps `seat` the better for it: silence is for those not wanted.
+    async fn answer_all(&mut self, seat: &Seat) -> Result<bool, CloseReason> {
         let mut consumed = 0;
         loop {
             let round = self.answer_round(consumed);
-            self.write().await?;
+            if !self.outbox.is_empty() {
+                self.write().await?;
+                seat.touch();
+            }
             if round.bad_frame {
                 return Err(CloseReason::BadFrame);
             }
@@ -254,9 +276,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answerer> Conversation<'_, S, A> {
 
     /// Writes the replies of a round in one go.
     async fn write(&mut self) -> Result<(), CloseReason> {
-        if self.outbox.is_empty() {
-            return Ok(());
-        }
         let limit = self.worker.seats.limits.write;
         match timeout(limit, send(self.stream, &self.outbox)).await {
             Err(_) => Err(CloseReason::SlowReader),

@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 
 /// How often an idle worker refreshes its answerer, so that old Worlds can be freed.
 const REFRESH: Duration = Duration::from_secs(1);
-/// Pause after `accept` fails for want of descriptors or memory.
+/// Pause after `accept` fails, so that a lasting failure does not turn the loop into a spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// How long connections that are sending may go on once the server stops.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -165,9 +165,10 @@ async fn accept<A: Answerer>(listener: TcpListener, worker: Rc<Worker<A>>) {
                     visits.spawn_local(visit(stream, from, worker.clone()));
                 }
                 Err(error) if is_clients(&error) => {}
-                Err(_) => {
-                    // Out of descriptors or memory: somebody has to leave.
-                    worker.seats.evict_longest_idle();
+                Err(error) => {
+                    if is_for_want_of_room(&error) {
+                        worker.seats.evict_longest_idle();
+                    }
                     sleep(ERROR_PAUSE).await;
                 }
             },
@@ -187,6 +188,13 @@ fn is_clients(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
+/// Whether `accept` failed for want of descriptors or memory: somebody has to leave. What else
+/// goes wrong (the network is down, a filter forbids) nobody inside can help.
+fn is_for_want_of_room(error: &io::Error) -> bool {
+    let wants = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|error| wants.contains(&error))
+}
+
 /// One connection, from seat to close.
 async fn visit<A: Answerer>(
     mut stream: TcpStream,
@@ -196,7 +204,8 @@ async fn visit<A: Answerer>(
     worker.desk.borrow().counters.count(Tally::TcpOpened);
     // Replies leave in one write; waiting to fill a segment would only delay them.
     let _ = stream.set_nodelay(true);
-    let seat = worker.seats.take();
+    let source = (!worker.proxies.trust(from.ip())).then_some(from.ip());
+    let seat = worker.seats.take(source);
     tokio::select! {
         biased;
         () = seat.evicted() => CloseReason::Evicted,

@@ -49,21 +49,35 @@ impl Seats {
         }
     }
 
-    /// A seat for a connection; if all are taken, the longest idle connection gives its up. For
-    /// whom it counts says [`Seat::belongs_to`], as soon as that is known.
-    pub(super) fn take(self: &Arc<Self>) -> Seat {
+    /// A seat for a connection from `address`; if that source has too many by now, the longest
+    /// idle of them gives its up, or else, if all are taken, the longest idle of all. Behind a
+    /// proxy [`Seat::belongs_to`] says for whom it counts, as soon as that is known.
+    pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Seat {
+        let source = address.map(source_of);
         let place = Arc::new(Place {
-            source: OnceLock::new(),
+            source: source.map_or_else(OnceLock::new, OnceLock::from),
             active: AtomicU64::new(self.now()),
             evict: Notify::new(),
         });
         let mut taken = self.taken();
+        if let Some(source) = source {
+            self.hold_to_share(&mut taken, source);
+        }
         if taken.len() >= self.limits.connections {
             evict_longest_idle(&mut taken, |_| true);
         }
         taken.push(place.clone());
         self.occupied.store(taken.len(), Relaxed);
         Seat { seats: self.clone(), place }
+    }
+
+    /// Makes room for one more of `source` among its own if it has as many as it may.
+    fn hold_to_share(&self, taken: &mut Vec<Arc<Place>>, source: IpAddr) {
+        let of_source = |place: &Place| place.source.get() == Some(&source);
+        let others = taken.iter().filter(|place| of_source(place)).count();
+        if others >= self.limits.per_source {
+            evict_longest_idle(taken, of_source);
+        }
     }
 
     /// Makes the connection leave that has been idle longest.
@@ -113,13 +127,9 @@ impl Seat {
     /// them gives its up.
     pub(super) fn belongs_to(&self, address: IpAddr) {
         let source = source_of(address);
-        let of_source = |place: &Place| place.source.get() == Some(&source);
         let mut taken = self.seats.taken();
-        let others = taken.iter().filter(|place| of_source(place)).count();
-        if others >= self.seats.limits.per_source {
-            evict_longest_idle(&mut taken, of_source);
-            self.seats.occupied.store(taken.len(), Relaxed);
-        }
+        self.seats.hold_to_share(&mut taken, source);
+        self.seats.occupied.store(taken.len(), Relaxed);
         // A connection has one source: only its own task calls this, and once.
         let _ = self.place.source.set(source);
     }
@@ -155,9 +165,7 @@ mod tests {
     }
 
     fn take(seats: &Arc<Seats>, address: &str) -> Seat {
-        let seat = seats.take();
-        seat.belongs_to(address.parse().unwrap());
-        seat
+        seats.take(Some(address.parse().unwrap()))
     }
 
     fn is_evicted(seat: &Seat) -> bool {
@@ -192,15 +200,25 @@ mod tests {
     }
 
     #[test]
+    fn a_greedy_source_takes_seats_from_itself_in_a_full_house_too() {
+        let seats = seats(3, 2);
+        let quiet = take(&seats, "192.0.2.1");
+        let greedy = ["192.0.2.2"; 3].map(|address| take(&seats, address));
+        assert!(!is_evicted(&quiet));
+        assert_eq!(greedy.each_ref().map(is_evicted), [true, false, false]);
+        assert_eq!(seats.occupied.load(Relaxed), 3);
+    }
+
+    #[test]
     fn connections_whose_source_is_not_known_yet_count_for_nobody() {
         let seats = seats(3, 1);
-        let unknown = [seats.take(), seats.take()];
+        let unknown = [seats.take(None), seats.take(None)];
         let known = take(&seats, "192.0.2.1");
         assert!(!unknown.iter().chain([&known]).any(is_evicted));
         unknown[1].belongs_to("192.0.2.1".parse().unwrap());
         assert_eq!([&unknown[0], &unknown[1], &known].map(is_evicted), [false, false, true]);
         drop(known);
-        let others = [seats.take(), seats.take()];
+        let others = [seats.take(None), seats.take(None)];
         assert_eq!([&unknown[0], &unknown[1], &others[0]].map(is_evicted), [true, false, false]);
     }
 
@@ -210,7 +228,7 @@ mod tests {
         let mut held = Vec::new();
         let mut limits = vec![seats.idle_limit().as_millis()];
         for _ in 0..4 {
-            held.push(seats.take());
+            held.push(seats.take(None));
             limits.push(seats.idle_limit().as_millis());
         }
         assert_eq!(limits, [10_000, 10_000, 10_000, 5_500, 1_000]);

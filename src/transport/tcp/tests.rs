@@ -116,6 +116,49 @@ fn a_frame_of_length_zero_closes_after_the_replies_before_it() {
 }
 
 #[test]
+fn a_frame_of_length_zero_takes_no_replies_from_who_has_sent_more() {
+    let (server, address, telemetry) = start(TcpLimits::default());
+    let mut stream = connect(address);
+    // More than is taken at one read, so that some is not read when the frame is seen.
+    stream.write_all(&[frame(b"one"), frame(b""), vec![1; 200_000]].concat()).unwrap();
+    assert_eq!(read_frame(&mut stream).len(), 3);
+    assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0, "closed, not reset");
+    drop(stream);
+    assert_ended(server, &telemetry, CloseReason::BadFrame, 1);
+}
+
+#[test]
+fn who_meets_silence_gives_way_first() {
+    let limits = TcpLimits { connections: 2, ..TcpLimits::default() };
+    let (server, address, telemetry) = start(limits);
+    let [mut unwanted, mut other] = [connect(address), connect(address)];
+    ask(&mut unwanted, b"one");
+    ask(&mut other, b"one");
+    unwanted.write_all(&frame(b"silence")).unwrap();
+    // Seen before anybody else comes: one worker takes what has arrived in turn.
+    await_queries(&telemetry, 3);
+    let mut third = connect(address);
+    ask(&mut third, b"one");
+    assert_closed(&mut unwanted);
+    ask(&mut other, b"two");
+    assert_ended(server, &telemetry, CloseReason::Evicted, 1);
+}
+
+/// Waits until the server has seen so many queries.
+fn await_queries(telemetry: &Telemetry, count: u64) {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let patience = PATIENCE.as_millis() / PAUSE.as_millis();
+    let seen = || telemetry.totals().of(Tally::Query(Via::Tcp, Family::V4)) >= count;
+    let waited = (0..patience).any(|_| {
+        seen() || {
+            std::thread::sleep(PAUSE);
+            false
+        }
+    });
+    assert!(waited, "fewer than {count} queries");
+}
+
+#[test]
 fn a_dribbling_client_is_closed_when_its_message_takes_too_long() {
     let limits = TcpLimits { message: Duration::from_millis(200), ..TcpLimits::default() };
     let (server, address, telemetry) = start(limits);
