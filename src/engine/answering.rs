@@ -137,6 +137,8 @@ impl<'q> Answering<'q, '_, '_> {
 
     /// Answers for `name`; if that is an alias, `target` becomes what it leads to.
     fn name(&mut self, name: &QName, target: &mut QName) -> Result<Next, Unanswered> {
+        // What stood in for the name before this one is no matter any more.
+        self.expanded = false;
         let found = self.zone.lookup(name);
         if let Lookup::Delegation { cut, at_cut } = found
             && !(at_cut && self.query.qtype == Rtype::DS)

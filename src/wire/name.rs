@@ -291,7 +291,7 @@ fn unescape(chars: &mut std::str::Chars<'_>) -> Result<u8, NameProblem> {
     let first = chars.next().ok_or(NameProblem::BadEscape)?;
     if !first.is_ascii_digit() {
         return match first {
-            '\x21'..='\x7e' => Ok(first as u8),
+            ' '..='\x7e' => Ok(first as u8),
             _ => Err(NameProblem::BadCharacter(first)),
         };
     }
@@ -349,8 +349,9 @@ mod tests {
 
     #[test]
     fn text_becomes_lower_case_wire() {
-        let cases: [(&str, &[u8]); 6] = [
+        let cases: [(&str, &[u8]); 7] = [
             (".", b"\0"),
+            (r"My\ Printer._ipp", b"\x0amy printer\x04_ipp\0"),
             ("WWW.Example.COM", b"\x03www\x07example\x03com\0"),
             ("www.example.com.", b"\x03www\x07example\x03com\0"),
             ("*.a", b"\x01*\x01a\0"),

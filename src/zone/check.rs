@@ -233,11 +233,16 @@ fn check_circles(draft: &mut Draft) {
             waiting.insert(cut, over);
         }
     }
-    let mut before = usize::MAX;
-    while waiting.len() < before {
-        before = waiting.len();
-        let known: HashSet<u32> = waiting.keys().copied().collect();
-        waiting.retain(|_, over| over.iter().all(|cut| known.contains(cut)));
+    // And the other way round: what can be followed once a cut can.
+    let mut behind: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (cut, over) in &waiting {
+        over.iter().for_each(|over| behind.entry(*over).or_default().push(*cut));
+    }
+    let mut found: Vec<u32> = behind.keys().copied().collect();
+    found.retain(|cut| !waiting.contains_key(cut));
+    while let Some(cut) = found.pop() {
+        let freed = behind.remove(&cut).unwrap_or_default();
+        found.extend(freed.into_iter().filter(|cut| waiting.remove(cut).is_some()));
     }
     for cut in waiting.into_keys() {
         let message = format!(

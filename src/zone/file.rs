@@ -383,8 +383,8 @@ fn parse_class(text: &str) -> Option<Rclass> {
     class.filter(|class| !matches!(*class, Rclass::NONE | Rclass::ANY))
 }
 
-/// A type that data can have: not NULL (RFC 1035 §3.3.10), OPT, nor those of questions and
-/// messages only (RFC 6895 §3.1).
+/// A type that data can have: not OPT, nor those of questions and messages only (RFC 6895 §3.1).
+/// NULL has no text form of its own (RFC 1035 §3.3.10), but that of RFC 3597.
 fn rtype(token: Token<'_>) -> Result<Rtype, Refusal> {
     let refuse = |message: String, help: &str| Err(Refusal::new(token.start, message).help(help));
     let Ok(rtype) = token.text.parse() else {
@@ -392,7 +392,7 @@ fn rtype(token: Token<'_>) -> Result<Rtype, Refusal> {
                     space has no NAME, and a type without a mnemonic is written `TYPE123 \\# …` (RFC 3597)";
         return refuse(format!("`{}` is not a record type", token.text), help);
     };
-    if matches!(rtype, Rtype(0) | Rtype::NULL | Rtype::OPT | Rtype(128..=255)) {
+    if matches!(rtype, Rtype(0) | Rtype::OPT | Rtype(128..=255)) {
         let message = format!("no zone can hold records of type `{}`", token.text);
         return refuse(message, "leave it out");
     }

@@ -14,6 +14,7 @@ use super::lookup::{APEX, Zone};
 use super::nsec3::{self, Chain, ITERATIONS_MAX, Link, Parameters, Place};
 use super::problem::{At, Told};
 use super::rrset::{Companions, NONE};
+use crate::wire::Name;
 use crate::wire::types::Rtype;
 
 /// Bits of a DNSKEY's flags (RFC 4034 §2.1.1): it signs zones.
@@ -22,21 +23,36 @@ const ZONE_KEY: u16 = 0x0100;
 /// What stands in front of the signer's name (RFC 4034 §3.1).
 const RRSIG_FIXED: usize = 18;
 
-/// Checks a signed zone and finds its chain. A zone is meant to be signed if it has a key, a
-/// signature or an NSEC3 record.
+/// Checks a signed zone and finds its chain. A zone is signed if it has a key and anything that
+/// is made with one. With one of the two alone no resolver can take it for signed, unless a DS
+/// above says so: it is served without, as it would be elsewhere.
 pub(super) fn link(draft: &mut Draft) {
-    let has_key = draft.zone.node(APEX).rrset(Rtype::DNSKEY).is_some();
-    let is_signed = |row: &Companions| row.signatures.is_some();
-    let has_signature = draft.zone.companions.iter().any(is_signed);
-    if !(has_key || has_signature || !draft.links.is_empty()) {
-        return;
+    let keys = keys(&draft.zone);
+    let (has_signatures, has_nsec) = (has_signatures(draft), has_nsec(&draft.zone));
+    match (keys.is_empty(), has_signatures || has_nsec) {
+        (true, _) if !has_signatures => return,
+        (false, false) => {
+            let message =
+                format!("the zone `{}` has a key, but nothing signed with it", draft.zone.apex);
+            let help = "it is served unsigned; sign it before its DS is put into the zone above";
+            draft.warn(&apex_at(draft, Rtype::DNSKEY), message, help);
+            return;
+        }
+        (true, _) => {
+            let message =
+                format!("the zone `{}` has signatures or proofs, but no key", draft.zone.apex);
+            let help = "it is served without them; sign it with `dnssec-signzone -S` or its like, which add the DNSKEY records";
+            draft.warn(&draft.at.clone(), message, help);
+            draft.zone.companions.iter_mut().for_each(|row| row.signatures = None);
+            return;
+        }
+        (false, true) => {}
     }
     if let Some(at) = draft.steered.first().map(|steered| steered.at.clone()) {
         let help = "steered names cannot be signed yet; delegate a zone of their own to them, without a DS";
         draft.error(&at, "a steered record stands in a zone that is signed".into(), help);
         return;
     }
-    let Some(keys) = keys(draft) else { return };
     let expires = check_signatures(draft, &keys);
     let denial = match draft.zone.node(APEX).rrset(Rtype::NSEC3PARAM).is_some() {
         true => nsec3_chain(draft, &keys),
@@ -52,18 +68,22 @@ pub(super) fn link(draft: &mut Draft) {
     draft.zone.signed = denial.map(|denial| Box::new(Signed { denial, expires }));
 }
 
-/// Algorithm and tag of each of the zone's keys; none, with an error, if it has none.
-fn keys(draft: &mut Draft) -> Option<BTreeSet<(u8, u16)>> {
-    let keys = draft.zone.node(APEX).rrset(Rtype::DNSKEY);
+/// Whether a zone has an NSEC record; without a key that is data like any other.
+fn has_nsec(zone: &Zone) -> bool {
+    zone.rrsets.iter().any(|rrset| rrset.rtype() == Rtype::NSEC)
+}
+
+/// Whether a zone has signatures, or NSEC3 records, which are of no other use.
+fn has_signatures(draft: &Draft) -> bool {
+    let is_signed = |row: &Companions| row.signatures.is_some();
+    draft.zone.companions.iter().any(is_signed) || !draft.links.is_empty()
+}
+
+/// Algorithm and tag of each of the zone's keys.
+fn keys(zone: &Zone) -> BTreeSet<(u8, u16)> {
+    let keys = zone.node(APEX).rrset(Rtype::DNSKEY);
     let keys = keys.map(|keys| keys.rdatas.iter(None).filter_map(|rdata| key(&rdata)).collect());
-    let keys: BTreeSet<_> = keys.unwrap_or_default();
-    if keys.is_empty() {
-        let message = format!("the zone `{}` has signatures, but no key", draft.zone.apex);
-        let help = "sign it with `dnssec-signzone -S` or its like, which add the DNSKEY records, or leave the signatures out";
-        draft.error(&draft.at.clone(), message, help);
-        return None;
-    }
-    Some(keys)
+    keys.unwrap_or_default()
 }
 
 /// Algorithm and tag (RFC 4034 appendix B) of the zone key in `rdata`.
@@ -216,16 +236,13 @@ fn nsec3_chain(draft: &mut Draft, keys: &BTreeSet<(u8, u16)>) -> Option<Denial> 
     let zone = &draft.zone;
     let label = |parts: &[&[u8]]| parameters.label(&[&parts.concat(), zone.apex.as_wire()]);
     let mut without = Vec::new();
+    let is_needed = needed(zone);
     for node in (0..zone.names.len() as u32).filter(|&node| is_visible(zone, node)) {
         let own = label(&[zone.names.key(node)]);
         let link = nsec3::at_or_before(&links, &own);
         let said = links[link as usize].said();
         if links[link as usize].label != own {
-            let is_optional = match zone.cut_over(node) {
-                Some(cut) => cut.rrset(Rtype::DS).is_none(),
-                None => zone.node(node).rrsets().is_empty(),
-            };
-            if !(is_optional && said.is_some_and(|said| said.opt_out)) {
+            if is_needed[node as usize] || said.is_none_or(|said| !said.opt_out) {
                 let name = zone.node(node).name();
                 told.note(draft.node_at(node), || format!("`{name}` has no NSEC3 record"));
             }
@@ -242,8 +259,17 @@ fn nsec3_chain(draft: &mut Draft, keys: &BTreeSet<(u8, u16)>) -> Option<Denial> 
         let wildcard = nsec3::at_or_before(&links, &label(&[b"\x01*", zone.names.key(node)]));
         places[node as usize] = Place { closest: link, next_closer: NONE, wildcard };
     }
+    let mut hollow = Told::default();
     for (node, link) in without {
         places[node as usize] = place_without(zone, &places, &links, (node, link), &label);
+        if zone.cut_over(node).is_none()
+            && let Some(wildcard) = wildcard_beside(zone, node, &links, &label)
+        {
+            let name = zone.node(node).name();
+            hollow.note(draft.node_at(node), || {
+                format!("`{name}` is left out of the chain below the wildcard `{wildcard}`")
+            });
+        }
     }
     for (link, _) in links.iter().zip(is_used).filter(|(_, is_used)| !is_used) {
         let label = String::from_utf8_lossy(&link.label[1..]);
@@ -252,7 +278,47 @@ fn nsec3_chain(draft: &mut Draft, keys: &BTreeSet<(u8, u16)>) -> Option<Denial> 
         });
     }
     draft.problems.extend(told.error(SIGN_AGAIN));
+    let help = "resolvers that validate get no answer for what does not exist there; sign the zone without opt-out";
+    draft.problems.extend(hollow.warning(help));
     Some(Denial::Nsec3(Chain { parameters, links, places: places.into() }))
+}
+
+/// For each node whether the chain must name it: not where it is an unsigned delegation, or leads
+/// to nothing but such (RFC 5155 §7.1).
+fn needed(zone: &Zone) -> Vec<bool> {
+    let mut is_needed = vec![false; zone.names.len()];
+    for node in (0..zone.names.len() as u32).filter(|&node| is_visible(zone, node)) {
+        let is_optional = match zone.cut_over(node) {
+            Some(cut) => cut.rrset(Rtype::DS).is_none(),
+            None => zone.node(node).rrsets().is_empty(),
+        };
+        let key = zone.names.key(node);
+        let line = std::iter::once(key).chain(ancestors(key));
+        let line = line.filter_map(|key| zone.names.find(key)).filter(|_| !is_optional);
+        for above in line {
+            if std::mem::replace(&mut is_needed[above as usize], true) {
+                break;
+            }
+        }
+    }
+    is_needed
+}
+
+/// The wildcard below the nearest name above `node` that the chain names: `node` keeps it from
+/// what is asked below (RFC 4592 §3.3.1), and nothing can prove that.
+fn wildcard_beside(
+    zone: &Zone,
+    node: u32,
+    links: &[Link],
+    label: &dyn Fn(&[&[u8]]) -> nsec3::Label,
+) -> Option<Name> {
+    let is_named = |key: &&[u8]| {
+        let own = label(&[key]);
+        links[nsec3::at_or_before(links, &own) as usize].label == own
+    };
+    let encloser = ancestors(zone.names.key(node)).find(is_named)?;
+    let wildcard = zone.names.find(&[b"\x01*", encloser].concat())?;
+    Some(zone.node(wildcard).name())
 }
 
 /// The place of a node that opted out, covered by `link`: that of the nearest above it which did

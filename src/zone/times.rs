@@ -8,9 +8,19 @@ pub(super) fn not_a_time(text: &str) -> String {
     format!("`{text}` is not a time such as `3600` or `1h30m`")
 }
 
-/// A number of seconds, or of units as in `1h30m`; `None` if it does not begin like either.
-/// The inner error is a number larger than RFC 2181 §8 allows, or one with a wrong unit.
+/// A TTL, written as a span; the inner error may be that it is larger than RFC 2181 §8 allows.
 pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
+    let most = Ttl::MAX.as_secs();
+    let in_range = |total| u32::try_from(total).ok().filter(|&seconds| seconds <= most);
+    Some(parse_span(text)?.and_then(|total| {
+        let too_long = || format!("`{text}` is more than {most} seconds (RFC 2181 §8)");
+        in_range(total).map(Ttl::from_secs).ok_or_else(too_long)
+    }))
+}
+
+/// A number of seconds, or of units as in `1h30m`; `None` if it does not begin like either.
+/// The inner error is one with a wrong unit.
+pub(super) fn parse_span(text: &str) -> Option<Result<u64, String>> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
@@ -33,10 +43,7 @@ pub(super) fn parse_ttl(text: &str) -> Option<Result<Ttl, String>> {
         total = total.saturating_add(u64::from(number) * seconds);
         rest = rest.get(digits + 1..).unwrap_or_default();
     }
-    let in_range = u32::try_from(total).ok().filter(|&s| s <= Ttl::MAX.as_secs());
-    Some(in_range.map(Ttl::from_secs).ok_or_else(|| {
-        format!("`{text}` is more than {} seconds (RFC 2181 §8)", Ttl::MAX.as_secs())
-    }))
+    Some(Ok(total))
 }
 
 /// The seconds since 1970 that `YYYYMMDDHHmmSS`, or a number of seconds, means (RFC 4034 §3.2).

@@ -42,7 +42,9 @@ pub(super) fn write(writing: &mut Writing<'_>) -> Option<()> {
         let (family, prefix, length) = (writing.u16()?, writing.u8()?, writing.u8()?);
         let kept = writing.take(usize::from(length & !NEGATION))?;
         let negation = if length & NEGATION != 0 { "!" } else { "" };
-        (kept.last() != Some(&0)).then_some(())?;
+        if matches!(family, IPV4 | IPV6) && kept.last() == Some(&0) {
+            return None;
+        }
         match family {
             IPV4 => {
                 let address = Ipv4Addr::from(padded::<4>(kept, prefix)?);
@@ -52,7 +54,7 @@ pub(super) fn write(writing: &mut Writing<'_>) -> Option<()> {
                 let address = Ipv6Addr::from(padded::<16>(kept, prefix)?);
                 writing.word(format_args!("{negation}{family}:{address}/{prefix}"))?;
             }
-            _ => return None,
+            _ => writing.note_unknown(),
         }
     }
     Some(())

@@ -37,29 +37,41 @@ pub(super) fn read(words: &mut Words<'_>, wire: &mut Vec<u8>) -> Result<(), Refu
 }
 
 /// Degrees, minutes and seconds, the latter two at will, then one of two directions.
-fn angle(words: &mut Words<'_>, most: u32, [plus, minus]: [&str; 2]) -> Result<u32, Refusal> {
-    let units = [(DEGREE, 0, u64::from(most)), (60_000, 0, 59), (1, 3, 59_999)];
+fn angle(
+    words: &mut Words<'_>,
+    most_degrees: u32,
+    [plus, minus]: [&str; 2],
+) -> Result<u32, Refusal> {
+    let units = [(DEGREE, 0, u64::from(most_degrees)), (60_000, 0, 59), (1, 3, 59_999)];
     let mut total = 0;
     for (unit, decimals, most) in units {
         let token = words.next()?;
-        if let Some(sum) = direction(token, total, plus, minus).filter(|_| unit != DEGREE) {
-            return Ok(sum);
+        if unit != DEGREE && [plus, minus].iter().any(|word| token.text.eq_ignore_ascii_case(word))
+        {
+            return direction(token, total, most_degrees, [plus, minus]);
         }
         let value = fixed(token.text, decimals).filter(|value| *value <= most);
         // At the most 180 degrees, 59 minutes and 60 seconds: far below 2³².
         total += unit * value.ok_or_else(|| not(token, "part of an angle"))? as u32;
     }
-    let token = words.next()?;
-    let is_on_earth = total <= most * DEGREE;
-    let sum = direction(token, total, plus, minus).filter(|_| is_on_earth);
-    sum.ok_or_else(|| not(token, &format!("`{plus}` or `{minus}` behind an angle up to {most}°")))
+    direction(words.next()?, total, most_degrees, [plus, minus])
 }
 
-fn direction(token: Token<'_>, total: u32, plus: &str, minus: &str) -> Option<u32> {
-    if token.text.eq_ignore_ascii_case(plus) {
-        return Some(MIDDLE + total);
+/// The angle of `total` in the direction that `token` says.
+fn direction(
+    token: Token<'_>,
+    total: u32,
+    most_degrees: u32,
+    [plus, minus]: [&str; 2],
+) -> Result<u32, Refusal> {
+    let is_on_earth = total <= most_degrees * DEGREE;
+    if is_on_earth && token.text.eq_ignore_ascii_case(plus) {
+        return Ok(MIDDLE + total);
     }
-    token.text.eq_ignore_ascii_case(minus).then(|| MIDDLE - total)
+    if is_on_earth && token.text.eq_ignore_ascii_case(minus) {
+        return Ok(MIDDLE - total);
+    }
+    Err(not(token, &format!("`{plus}` or `{minus}` behind an angle up to {most_degrees}°")))
 }
 
 /// A decimal number with up to so many decimals, in units of the last of them.
@@ -96,7 +108,11 @@ fn size_octet(text: &str) -> Option<u8> {
 }
 
 pub(super) fn write(writing: &mut Writing<'_>) -> Option<()> {
-    (writing.u8()? == VERSION).then_some(())?;
+    if writing.u8()? != VERSION {
+        // What another version means only its RFC will know.
+        writing.skip_unknown();
+        return Some(());
+    }
     let sizes: [u8; 3] = writing.array()?;
     write_angle(writing, 90, ["N", "S"])?;
     write_angle(writing, 180, ["E", "W"])?;

@@ -15,7 +15,7 @@ mod svcb;
 mod write;
 
 use super::text::{Refusal, Token, Tokens};
-use super::times::parse_ttl;
+use super::times::{parse_span, parse_ttl};
 use crate::wire::Name;
 use crate::wire::types::Rtype;
 
@@ -32,8 +32,10 @@ enum Field {
     Named16(&'static [(&'static str, u16)]),
     /// A record type.
     Type,
-    /// A span of time, in seconds or as in `1h30m`.
+    /// A span of time that a TTL can be, in seconds or as in `1h30m`.
     Ttl,
+    /// A span of time that is no TTL, up to 2³² − 1 seconds.
+    Span,
     /// A moment, as `YYYYMMDDHHmmSS` or in seconds (RFC 4034 §3.2).
     Time,
     Ipv4,
@@ -84,8 +86,8 @@ enum Field {
 
 use Field::{
     Apl, Base64, Eui, Gateway, Hash, Hex, Hip, Ipv4, Ipv6, Loc, MaybeBase64, MaybeString,
-    Name as Host, Named8, Named16, Node, Nsap, Number, Params, Relay, Salt, String as Str, Strings,
-    Tag, Text, Time, Ttl, Type, Types,
+    Name as Host, Named8, Named16, Node, Nsap, Number, Params, Relay, Salt, Span, String as Str,
+    Strings, Tag, Text, Time, Ttl, Type, Types,
 };
 
 const U8: Field = Number(1);
@@ -137,7 +139,7 @@ const LAYOUTS: &[(Rtype, &[Field], &str)] = &[
     (Rtype::CNAME, &[Host], "www.example.com."),
     (
         Rtype::SOA,
-        &[Host, Host, U32, Ttl, Ttl, Ttl, Ttl],
+        &[Host, Host, U32, Span, Span, Span, Ttl],
         "MNAME RNAME SERIAL REFRESH RETRY EXPIRE MINIMUM",
     ),
     (Rtype::MB, &[Host], "host.example.com."),
@@ -249,7 +251,7 @@ pub(super) fn read(
     let known = layout(rtype);
     if words.is_generic() {
         words.generic(&mut wire)?;
-        if known.is_some_and(|(fields, _)| write::fields(fields, &wire).is_none()) {
+        if known.is_some_and(|(fields, _)| !write::is_made_of(fields, &wire)) {
             let message = format!("this is not valid data for `{rtype}`");
             return Err(Refusal::new(blame, message).help(remedy(rtype)));
         }

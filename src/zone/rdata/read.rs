@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use data_encoding::{BASE32HEX_NOPAD, BASE64, DecodeError, HEXLOWER_PERMISSIVE};
 
-use super::{Field, Refusal, Token, Tokens, apl, bitmap, loc, parse_ttl, svcb};
+use super::{Field, Refusal, Token, Tokens, apl, bitmap, loc, parse_span, parse_ttl, svcb};
 use crate::wire::types::Rtype;
 use crate::wire::{Name, NameProblem};
 use crate::zone::times::{not_a_time, parse_moment};
@@ -83,6 +83,14 @@ impl<'t> Words<'t> {
                 let ttl = parse_ttl(token.text).unwrap_or_else(|| Err(not_a_time(token.text)));
                 let ttl = ttl.map_err(|message| Refusal::new(token.start, message))?;
                 wire.extend(ttl.as_secs().to_be_bytes());
+            }
+            Field::Span => {
+                let token = self.next()?;
+                let span = parse_span(token.text).unwrap_or_else(|| Err(not_a_time(token.text)));
+                let span = span.map_err(|message| Refusal::new(token.start, message))?;
+                let seconds = u32::try_from(span);
+                let seconds = seconds.map_err(|_| not(token, "a time up to 4294967295 seconds"))?;
+                wire.extend(seconds.to_be_bytes());
             }
             Field::Time => {
                 let moment = self.parsed(parse_moment, "a time such as `20260131235959`")?;

@@ -20,11 +20,20 @@ pub fn rdata_text(rtype: Rtype, rdata: &[u8]) -> String {
     })
 }
 
-/// `rdata` as text; `None` if it is not made of `layout`.
+/// `rdata` as text; `None` if it is not made of `layout`, or has parts without a text form.
 pub(super) fn fields(layout: &[Field], rdata: &[u8]) -> Option<String> {
-    let mut writing = Writing { rest: rdata, all: rdata, out: String::new() };
+    written(layout, rdata).filter(|writing| !writing.has_unknown).map(|writing| writing.out)
+}
+
+/// Whether `rdata` is made of `layout`, as far as anybody can tell.
+pub(super) fn is_made_of(layout: &[Field], rdata: &[u8]) -> bool {
+    written(layout, rdata).is_some()
+}
+
+fn written<'w>(layout: &[Field], rdata: &'w [u8]) -> Option<Writing<'w>> {
+    let mut writing = Writing { rest: rdata, all: rdata, out: String::new(), has_unknown: false };
     layout.iter().try_for_each(|field| writing.field(*field))?;
-    writing.rest.is_empty().then_some(writing.out)
+    writing.rest.is_empty().then_some(writing)
 }
 
 /// Data that is being written as words.
@@ -32,6 +41,8 @@ pub(super) struct Writing<'w> {
     all: &'w [u8],
     rest: &'w [u8],
     out: String,
+    /// A version or a family has passed that has no text form.
+    has_unknown: bool,
 }
 
 impl<'w> Writing<'w> {
@@ -59,6 +70,17 @@ impl<'w> Writing<'w> {
 
     pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
+    }
+
+    /// Says that there is data which has no text form.
+    pub(super) fn note_unknown(&mut self) {
+        self.has_unknown = true;
+    }
+
+    /// The same of all that follows.
+    pub(super) fn skip_unknown(&mut self) {
+        self.note_unknown();
+        self.rest();
     }
 
     fn rest(&mut self) -> &'w [u8] {
@@ -99,6 +121,10 @@ impl<'w> Writing<'w> {
             Field::Ttl => {
                 let seconds = self.u32()?;
                 (seconds <= crate::units::Ttl::MAX.as_secs()).then_some(())?;
+                self.word(seconds)
+            }
+            Field::Span => {
+                let seconds = self.u32()?;
                 self.word(seconds)
             }
             Field::Time => {

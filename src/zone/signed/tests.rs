@@ -59,7 +59,6 @@ fn every_set_has_a_signature_by_a_key_of_the_zone() {
             "the NS records of `example` have no signature by a key of the zone; and 27 more of the kind",
         ],
     );
-    check(&without(NSEC, &[" DNSKEY "]), &["the zone `example` has signatures, but no key"]);
 }
 
 #[test]
@@ -110,6 +109,33 @@ fn rfc9276_3_2_iterations_are_bounded() {
             "the zone `example` has no NSEC3 records for this NSEC3PARAM",
         ],
     );
+}
+
+#[test]
+fn keys_without_signatures_and_signatures_without_keys_are_served_unsigned() {
+    let key = NSEC.lines().find(|line| line.contains(" DNSKEY 256 ")).unwrap();
+    let apex = |line: &&str| line.contains(" SOA ns1.") || line.starts_with("example. 3600 IN NS ");
+    let mut text: Vec<&str> = NSEC.lines().filter(apex).collect();
+    text.extend([key, "ns1.example. 3600 IN A 192.0.2.53"]);
+    let has_key = "warning: the zone `example` has a key, but nothing signed with it";
+    let has_none = "warning: the zone `example` has signatures or proofs, but no key";
+    let without_key = |text: &str| without(text, &[" DNSKEY "]);
+    for (text, expected) in
+        [(text.join("\n"), has_key), (without_key(NSEC), has_none), (without_key(NSEC3), has_none)]
+    {
+        let (zone, said) = build(&text);
+        assert!(said.iter().any(|said| said == expected), "{said:?}");
+        let zone = zone.unwrap();
+        assert!(!zone.is_signed() && zone.signatures(zone.soa()).is_none());
+    }
+}
+
+/// RFC 5155 §7.1: what leads to signed data has a record, also under opt-out.
+#[test]
+fn only_what_leads_to_unsigned_delegations_alone_opts_out() {
+    let (b_ent, next) = ("FP881BL18Q6PISOPH5A4QFKGALOHMPOB", "GRGG3PHJ98AQD982NCG04K49UCJPJG1P");
+    let text = without(OPT_OUT, &[&format!("{b_ent}.example.")]).replace(b_ent, next);
+    check(&text, &["`b.ent.example` has no NSEC3 record"]);
 }
 
 #[test]
