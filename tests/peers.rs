@@ -177,6 +177,7 @@ fn signed_random_zones_are_answered_as_nsd_and_knot_answer_them() {
     for (number, chain) in (0..SIGNED_ZONES).flat_map(|n| chains.map(|chain| (n, chain))) {
         let origin = format!("{chain:?}{number}.example.test").to_lowercase();
         let zone = RandomZone::draw(&origin, RECORDS, &mut dice);
+        let zone = if chain == Chain::OptOut { zone.without_wildcards() } else { zone };
         let signer = signers[number % signers.len()];
         let Some(signed) = sign(signer, chain, &origin, &zone.text(&mut dice), &[]) else { return };
         zones.push((zone, chain, signed.text));

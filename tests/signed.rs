@@ -152,6 +152,25 @@ fn signatures_that_expire_are_warned_of() {
     }
 }
 
+#[test]
+fn names_left_out_of_the_chain_below_a_wildcard_are_warned_of() {
+    let text = "$TTL 300\n@ IN SOA ns h 1 3600 600 86400 60\n@ IN NS ns.elsewhere.\n\
+                deep.ins.x IN NS ns.elsewhere.\n";
+    let said = "is left out of the chain below the wildcard `*.example.test`; and 1 more";
+    for (chain, wildcard, is_said) in [
+        (Chain::OptOut, "* IN A 192.0.2.1\n", true),
+        (Chain::Nsec3, "* IN A 192.0.2.1\n", false),
+        (Chain::OptOut, "", false),
+    ] {
+        let text = format!("{text}{wildcard}");
+        let Some(zone) = sign(Signer::Bind, chain, "example.test", &text, &[]) else { return };
+        let server = serve("127.0.0.1:0", &[("example.test", &zone.text)]);
+        let checked = server.cli("check", &[]);
+        let told = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert_eq!(told.contains(said), is_said, "{chain:?}: {told}");
+    }
+}
+
 /// How many random zones of how many records, and how many questions each.
 const ZONES: usize = 2;
 const RECORDS: usize = 60;
@@ -164,6 +183,7 @@ fn unbound_finds_no_answer_of_a_random_signed_zone_bogus() {
     for (number, chain) in (0..ZONES).flat_map(|n| CHAINS.map(|chain| (n, chain))) {
         let origin = format!("{chain:?}{number}.example.test").to_lowercase();
         let drawn = RandomZone::draw(&origin, RECORDS, &mut dice);
+        let drawn = if chain == Chain::OptOut { drawn.without_wildcards() } else { drawn };
         let signer = [Signer::Ldns, Signer::Bind][number % 2];
         let Some(zone) = sign(signer, chain, &origin, &drawn.text(&mut dice), &[]) else { return };
         let server = serve("127.0.72.53:0", &[(&origin, &zone.text)]);
@@ -201,9 +221,12 @@ fn is_whole(reply: &Message, rtype: RecordType) -> bool {
     let is_answered = reply.answers.iter().any(|record| record.record_type() == rtype);
     let is_denied = reply.authorities.iter().any(|record| record.record_type() == RecordType::SOA);
     // Having seen the NS records, a resolver would ask those servers; a DNAME confuses it when it
-    // looks for the zone that DNAME was asked in; and a `*` made from another `*` it takes for one
+    // looks for the zone that DNAME was asked in, and of a CNAME made from one it follows what was
+    // asked for itself (RFC 1034 §3.6.2); and a `*` made from another `*` it takes for one
     // that is there, not for an expansion (RFC 4035 §5.3.2 leaves that out).
+    let is_led = reply.answers.iter().any(|record| record.record_type() == RecordType::DNAME);
     let is_followed = !matches!(rtype, RecordType::NS | RecordType::DNAME)
+        && !(is_led && rtype == RecordType::CNAME)
         && !reply.answers.iter().any(|record| record.name.is_wildcard());
     is_followed && reply.metadata.authoritative && (is_answered || is_denied)
 }

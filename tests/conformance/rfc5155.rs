@@ -185,3 +185,14 @@ fn section_7_2_8_owners_of_nsec3_records_do_not_exist() {
         assert_eq!(server.shown(&format!("{owner} {rtype}"))[0], "NXDOMAIN aa");
     }
 }
+
+/// Behind a chain only the last name counts: a `*` that led to it proves no more than itself.
+#[test]
+fn section_7_2_7_no_data_behind_a_wildcard_takes_the_record_of_the_name() {
+    let text = NSEC3.replace("*.c.example. 3600 IN CNAME www.", "*.c.example. 3600 IN CNAME sub.");
+    let mut server = signed::signed(&text);
+    let shown = server.shown("any.c.example DS do");
+    let proofs = shown.iter().filter(|line| line.contains(" NSEC3 ") && !line.contains("RRSIG"));
+    // Of the expansion, and of the delegation.
+    assert_eq!(proofs.count(), 2, "{shown:#?}");
+}

@@ -203,6 +203,13 @@ impl RandomZone {
         }
     }
 
+    /// The same zone without names that have a `*`. Below a wildcard a signer that opts out leaves
+    /// names out which then cannot be denied truthfully (RFC 5155 §7.1): servers differ there.
+    pub fn without_wildcards(mut self) -> Self {
+        self.nodes.retain(|owner, _| owner.split('.').all(|label| label != "*"));
+        self
+    }
+
     /// The zone as RFC 1035 text; every owner is spelt as chance has it.
     pub fn text(&self, dice: &mut Dice) -> String {
         let mut text = "$TTL 300\n@ 3600 IN SOA ns1 hostmaster 7 3600 600 86400 60\n".to_owned();
