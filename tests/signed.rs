@@ -225,8 +225,11 @@ fn is_whole(reply: &Message, rtype: RecordType) -> bool {
     // asked for itself (RFC 1034 §3.6.2); and a `*` made from another `*` it takes for one
     // that is there, not for an expansion (RFC 4035 §5.3.2 leaves that out).
     let is_led = reply.answers.iter().any(|record| record.record_type() == RecordType::DNAME);
-    let is_followed = !matches!(rtype, RecordType::NS | RecordType::DNAME)
-        && !(is_led && rtype == RecordType::CNAME)
-        && !reply.answers.iter().any(|record| record.name.is_wildcard());
+    let is_odd = match rtype {
+        RecordType::NS | RecordType::DNAME => true,
+        RecordType::CNAME => is_led,
+        _ => false,
+    };
+    let is_followed = !is_odd && !reply.answers.iter().any(|record| record.name.is_wildcard());
     is_followed && reply.metadata.authoritative && (is_answered || is_denied)
 }
