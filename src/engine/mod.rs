@@ -105,7 +105,8 @@ impl Desk {
     /// length, 0 for silence.
     ///
     /// # Panics
-    /// When `buf` is shorter than 512 bytes, the least that DNS allows a reply. To be of use it is 1,232 bytes long for UDP and 65,535 for TCP.
+    /// When `buf` is shorter than `len`, or than 512 bytes, the least that DNS allows a reply.
+    /// To be of use it is 1,232 bytes long for UDP and 65,535 for TCP.
     pub fn answer(
         &mut self,
         world: &World,
@@ -130,7 +131,8 @@ impl Desk {
         if sender.access == Access::Drop {
             return self.silence(DropReason::Access);
         }
-        let packet = buf.get(..len).unwrap_or_default();
+        #[expect(clippy::indexing_slicing, reason = "`len` bytes of it are the packet")]
+        let packet = &buf[..len];
         let (len, rcode) = match self.read(packet, via) {
             Ok(()) => self.reply(world, buf, len, sender),
             Err(reject) => match reject.rcode() {
@@ -182,7 +184,8 @@ impl Desk {
             }
         };
         let is_known = sender.via == Via::Tcp || matches!(cookie, Some(Standing::Valid { .. }));
-        let written = buf.get(..len).unwrap_or_default();
+        #[expect(clippy::indexing_slicing, reason = "`len` bytes of it are the reply")]
+        let written = &buf[..len];
         if is_known || self.may_tell(world, written, query_len, sender.from, &subject) {
             if let Some(slot) = subject.counter {
                 self.counters.answer(slot);

@@ -187,9 +187,10 @@ impl Ecs {
     /// The option's data in the reply: family, source prefix and address as they came, with
     /// our `scope` (RFC 7871 §7.2.1).
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`len` bytes of `data` were written")]
     pub(super) fn echo(&mut self, scope: u8) -> &[u8] {
         self.data[3] = scope;
-        self.data.get(..usize::from(self.len)).unwrap_or_default()
+        &self.data[..usize::from(self.len)]
     }
 
     /// How long the whole option is in the reply, its code and length included: as it came.

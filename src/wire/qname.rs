@@ -43,25 +43,26 @@ impl QName {
 
     /// The name from its `i`-th label on: all of it for 0, the root for `label_count()` or more.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "labels begin within the name")]
     pub fn suffix(&self, i: usize) -> &[u8] {
-        self.wire().get(self.start(i)..).unwrap_or_default()
+        &self.wire()[self.start(i)..]
     }
 
     /// Where the `i`-th label begins, or the root if there are not so many.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "there is a start for each label and the root")]
     fn start(&self, i: usize) -> usize {
-        let start = self.starts.get(i.min(self.label_count()));
-        start.copied().map_or(0, usize::from)
+        usize::from(self.starts[i.min(self.label_count())])
     }
 
     /// The labels from the `i`-th on, without the last `cut` bytes; and as many bytes from there
     /// on as fit into a number, whatever they are.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "any u8 is less than WIRE_LEN, and `end` is one")]
     pub(super) fn part(&self, i: usize, cut: usize) -> (&[u8], Option<&[u8; SLACK]>) {
         let start = self.start(i);
         let end = usize::from(self.len).saturating_sub(cut).max(start);
-        let rest = self.wire.get(start..).unwrap_or_default();
-        (rest.get(..end - start).unwrap_or_default(), rest.first_chunk())
+        (&self.wire[start..end], self.wire[start..].first_chunk())
     }
 
     /// Becomes `name`.
@@ -100,6 +101,7 @@ impl QName {
     /// Puts the name at the start of `bytes` behind the first `keep` bytes, which are `labels`
     /// labels, and returns that name's length.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`end` is at most NAME_MAX, so `count` LABELS_MAX")]
     fn replace(&mut self, keep: usize, labels: usize, bytes: &[u8]) -> Result<usize, NameProblem> {
         (self.len, self.count) = (1, 0);
         let mut count = labels;
@@ -117,12 +119,8 @@ impl QName {
             Err(problem) => return Err(self.refuse(problem)),
         };
         let end = keep + len;
-        let (to, from) = (self.wire.get_mut(keep..end), bytes.get(..len));
-        let (Some(to), Some(from), Some(root)) = (to, from, self.starts.get_mut(count)) else {
-            return Err(self.refuse(NameProblem::NameTooLong));
-        };
-        to.copy_from_slice(from);
-        *root = (end - 1) as u8;
+        self.starts[count] = (end - 1) as u8;
+        self.wire[keep..end].copy_from_slice(&bytes[..len]);
         lower(&mut self.wire, end);
         (self.len, self.count) = (end as u8, count as u8);
         Ok(len)
@@ -148,8 +146,9 @@ impl std::fmt::Debug for QName {
 /// more are touched). Length bytes are below 64 and thus no letters: the wire form can be
 /// lowered as a whole.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "`len` is at most NAME_MAX")]
 fn lower(wire: &mut [u8; WIRE_LEN], len: usize) {
-    for vector in wire.as_chunks_mut::<16>().0.iter_mut().take(len.div_ceil(16)) {
+    for vector in &mut wire.as_chunks_mut::<16>().0[..len.div_ceil(16)] {
         *vector = vector.map(|byte| byte.to_ascii_lowercase());
     }
 }

@@ -57,9 +57,10 @@ enum Data {
 
 impl Data {
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "`len` is at most HERE_MAX")]
     fn as_slice(&self) -> &[u8] {
         match self {
-            Data::Here { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Data::Here { len, bytes } => &bytes[..usize::from(*len)],
             Data::Apart(bytes) => bytes,
         }
     }
@@ -158,22 +159,17 @@ impl Rdatas {
 
     /// All records as they are stored: rdlength and rdata of each.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the places are part of the data")]
     pub(super) fn framed(&self) -> &[u8] {
-        self.parts().0
-    }
-
-    /// The records, and the places of patches among them.
-    #[inline]
-    fn parts(&self) -> (&[u8], &[u8]) {
         let data = self.data.as_slice();
-        let cut = data.len().saturating_sub(2 * usize::from(self.patch_count));
-        data.split_at_checked(cut).unwrap_or_default()
+        &data[..data.len() - 2 * usize::from(self.patch_count)]
     }
 
     /// The places in [`Self::framed`] where the pointer to the apex must be written.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the records are part of the data")]
     pub(super) fn patches(&self) -> impl Iterator<Item = usize> + '_ {
-        let (places, _) = self.parts().1.as_chunks::<2>();
+        let (places, _) = self.data.as_slice()[self.framed().len()..].as_chunks::<2>();
         places.iter().map(|place| usize::from(u16::from_be_bytes(*place)))
     }
 

@@ -335,9 +335,9 @@ impl<'b> Reply<'b> {
             authorities,
             additionals + u16::from(self.edns.is_some()),
         ];
-        // Behind the id.
-        let fields = self.buf.as_chunks_mut::<2>().0.iter_mut().skip(1);
-        for (field, value) in fields.zip(header) {
+        #[expect(clippy::indexing_slicing, reason = "`begin` has looked at its length")]
+        let (fields, _) = self.buf[2..HEADER_LEN].as_chunks_mut::<2>();
+        for (field, value) in fields.iter_mut().zip(header) {
             *field = value.to_be_bytes();
         }
         self.len
@@ -380,8 +380,9 @@ impl<'b> Reply<'b> {
 
     /// What was reserved from `start` on.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "what is reserved lies within `buf`")]
     fn written_from(&mut self, start: usize) -> &mut [u8] {
-        self.buf.get_mut(start..self.len).unwrap_or_default()
+        &mut self.buf[start..self.len]
     }
 
     /// Takes `len` bytes for `count` records of `section` and returns where they begin.
@@ -420,10 +421,11 @@ impl<'b> Reply<'b> {
     /// may end in a pointer to the apex of its zone, never in one further right, since
     /// `suffix` is no shorter than that apex: then it stands where the pointer points.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the name being answered stands in `buf`")]
     fn ancestor_at(&self, suffix: &[u8]) -> usize {
         debug_assert!(suffix.len() <= self.name_len, "a suffix of the name");
         let at = self.name_at + self.name_len.saturating_sub(suffix.len());
-        match self.buf.get(at..).and_then(|name| name.first_chunk::<2>()) {
+        match self.buf[at..].first_chunk::<2>() {
             Some([high @ 0xc0..=0xff, low]) => {
                 usize::from(u16::from_be_bytes([*high, *low])) & POINTER_MAX
             }
@@ -449,6 +451,7 @@ fn fixed_fields(rtype: Rtype, class: Rclass, ttl: Ttl) -> [u8; FIXED_LEN] {
 
 /// The hot path: fills `out` with records whose owner is a pointer and which need no patch.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "`rdata` was split off `framed`")]
 fn copy_pointed(out: &mut [u8], pointer: [u8; 2], fixed: [u8; FIXED_LEN], rdatas: &Rdatas) {
     let mut head = [0; 2 + FIXED_LEN];
     head[..2].copy_from_slice(&pointer);
@@ -460,7 +463,7 @@ fn copy_pointed(out: &mut [u8], pointer: [u8; 2], fixed: [u8; FIXED_LEN], rdatas
             let (mut out, mut framed) = (out, rdatas.framed());
             while let Some((rdata, rest)) = split_framed(framed) {
                 put(&mut out, &head);
-                put(&mut out, framed.get(..2 + rdata.len()).unwrap_or_default());
+                put(&mut out, &framed[..2 + rdata.len()]);
                 framed = rest;
             }
         }
@@ -469,18 +472,18 @@ fn copy_pointed(out: &mut [u8], pointer: [u8; 2], fixed: [u8; FIXED_LEN], rdatas
 
 /// Records of one length, `N` with their rdlength: every copy is of constant size.
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "each chunk begins with room for `head`")]
 fn copy_equal<const N: usize>(out: &mut [u8], head: [u8; 2 + FIXED_LEN], framed: &[u8]) {
     let records = framed.as_chunks::<N>().0;
     for (out, record) in out.chunks_exact_mut(head.len() + N).zip(records) {
-        if let Some((front, data)) = out.split_first_chunk_mut() {
-            *front = head;
-            data.copy_from_slice(record);
-        }
+        out[..head.len()].copy_from_slice(&head);
+        out[head.len()..].copy_from_slice(record);
     }
 }
 
 /// Fills `out` with the records of any set, the first with its owner and the others with
 /// theirs, writing `apex` where rdata was left open.
+#[expect(clippy::indexing_slicing, reason = "records, and patches in them, lie within `framed`")]
 fn copy_patched(
     out: &mut [u8],
     first: OwnerWire<'_>,
@@ -491,18 +494,17 @@ fn copy_patched(
 ) {
     let (mut out, mut owner) = (out, first);
     let mut patches = rdatas.patches().peekable();
-    let part = |from, to| rdatas.framed().get(from..to).unwrap_or_default();
     let mut at = 0;
-    while let Some((rdata, _)) = rdatas.framed().get(at..).and_then(split_framed) {
+    while let Some((rdata, _)) = split_framed(&rdatas.framed()[at..]) {
         let end = at + 2 + rdata.len();
         put_owner(&mut out, owner);
         put(&mut out, &fixed);
         while let Some(patch) = patches.next_if(|patch| *patch < end) {
-            put(&mut out, part(at, patch));
+            put(&mut out, &rdatas.framed()[at..patch]);
             put(&mut out, &apex);
             at = patch + apex.len();
         }
-        put(&mut out, part(at, end));
+        put(&mut out, &rdatas.framed()[at..end]);
         at = end;
         owner = others;
     }
@@ -527,10 +529,7 @@ fn put_option(out: &mut &mut [u8], code: OptionCode, data: &[u8]) {
 /// reserved to the byte.
 #[inline]
 fn put(out: &mut &mut [u8], bytes: &[u8]) {
-    debug_assert!(bytes.len() <= out.len(), "reserved");
-    let Some((front, behind)) = std::mem::take(out).split_at_mut_checked(bytes.len()) else {
-        return;
-    };
+    let (front, behind) = std::mem::take(out).split_at_mut(bytes.len());
     front.copy_from_slice(bytes);
     *out = behind;
 }
