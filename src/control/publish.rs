@@ -4,7 +4,8 @@
 //! [`Control::install`], verdicts through [`Control::observe`], the passing of time through
 //! [`Control::tick`]. Each works out which plans it touches, makes only those anew, swaps the
 //! World once and writes down who, why and how long it took. Runs on one thread, reads time
-//! from its clock, does no I/O.
+//! from its clock, does no I/O. Past 600 lines: what may touch the World stands in one place, and
+//! its parts (found addresses, verdicts, latches, residual) have files of their own.
 
 pub use super::verdicts::{Said, TargetVerdict};
 use super::{
