@@ -20,8 +20,6 @@ mod driver;
 mod kept;
 pub mod machine;
 pub mod patch;
-#[cfg(test)]
-mod properties;
 
 pub use around::degraded;
 pub use driver::{Rollouts, Settings, Wish};

@@ -20,7 +20,7 @@ pub struct Patch {
     pub line: usize,
     /// The lines as they are.
     pub before: Vec<String>,
-    /// The lines as they are to be; fewer if a member goes.
+    /// The lines as they are to be.
     pub after: Vec<String>,
 }
 
@@ -38,11 +38,8 @@ pub fn patch(file: &str, text: &str, record: &str, member: &str, share: Share) -
     let weights: Vec<Weight> = members.iter().map(written).collect();
     let wanted = with_share(&weights, own, share);
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
-    for (index, (def, weight)) in members.iter().zip(wanted).enumerate() {
-        let exact = def.absorb.as_ref().is_some_and(|absorb| !*absorb.get_ref());
-        if weight.is_reserve() && exact {
-            edits.push((with_comma(members, index), String::new()));
-        } else if weight != written(def) {
+    for (def, weight) in members.iter().zip(wanted) {
+        if weight != written(def) {
             edits.push(edit(def, weight, text)?);
         }
     }
@@ -55,12 +52,11 @@ pub fn patch(file: &str, text: &str, record: &str, member: &str, share: Share) -
         after.replace_range(span.start - begin..span.end - begin, new);
     }
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    let after = lines(&after).into_iter().filter(|line| !line.trim().is_empty()).collect();
     Some(Patch {
         file: file.to_owned(),
         line: text[..begin].matches('\n').count() + 1,
         before: lines(&text[begin..end]),
-        after,
+        after: lines(&after),
     })
 }
 
@@ -71,16 +67,6 @@ fn name(def: &MemberDef) -> Option<String> {
             named(name)
         }
         MemberTarget::Inline(endpoint) => endpoint.name.as_ref().and_then(named),
-    }
-}
-
-/// A member with the comma that parts it from the next one, or from the one before.
-fn with_comma(members: &[MemberDef], index: usize) -> Range<usize> {
-    let span = members[index].span.clone();
-    match (members.get(index + 1), index.checked_sub(1)) {
-        (Some(next), _) => span.start..next.span.start,
-        (None, Some(before)) => members[before].span.end..span.end,
-        (None, None) => span,
     }
 }
 
@@ -128,8 +114,11 @@ mod tests {
                 100.0,
                 "members = [{ pool = \"stable\", weight = 0 }, { pool = \"canary\", weight = 1, absorb = false }]   # the split",
             ),
-            // An exact share of nothing cannot be written.
-            (TWO, 0.0, "members = [{ pool = \"stable\", weight = 90 }]   # the split"),
+            (
+                TWO,
+                0.0,
+                "members = [{ pool = \"stable\", weight = 90 }, { pool = \"canary\", weight = 0, absorb = false }]   # the split",
+            ),
             (
                 "[\"stable\", { pool = \"canary\" }]",
                 20.0,
@@ -138,7 +127,7 @@ mod tests {
             (
                 "[\n  { pool = \"canary\", weight = 10, absorb = false },\n  { pool = \"stable\", weight = 90 },\n]",
                 0.0,
-                "  { pool = \"stable\", weight = 90 },",
+                "  { pool = \"canary\", weight = 0, absorb = false },",
             ),
         ] {
             let (line, after) = patched(members, percent).unwrap();

@@ -2,9 +2,10 @@
 //! force.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /v1/hand`: something an operator wishes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandRequest {
     /// `drain`, `undrain`, `force`, `weight`, `failover`, `failback`, `approve`, `reject`, `hold`,
@@ -62,7 +63,7 @@ pub struct HandRequest {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HandReply {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -96,7 +97,7 @@ pub struct HandReply {
 }
 
 /// `GET /v1/hand`: what operators told the server.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct HandList {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -109,7 +110,7 @@ pub struct HandList {
 }
 
 /// `GET /v1/approvals`: failovers that would move, and wait.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalLine {
     /// `zone/record` or `zone/policy`.
     pub failover: String,
@@ -128,7 +129,7 @@ pub struct ApprovalLine {
 }
 
 /// One override.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OverrideLine {
     /// Its number.
     pub id: u64,
@@ -168,7 +169,7 @@ pub struct OverrideLine {
 }
 
 /// How far a drain has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DrainState {
     /// `draining`, `still-answered` or `drained`.
     pub state: DrainWord,
@@ -189,7 +190,7 @@ pub struct DrainState {
 }
 
 /// Whether drained endpoints may be taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrainWord {
     /// Clients may still come.
@@ -201,7 +202,7 @@ pub enum DrainWord {
 }
 
 /// A change that waits for a second person.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProposalLine {
     /// Its number.
     pub id: u64,
@@ -224,7 +225,7 @@ pub struct ProposalLine {
 }
 
 /// A safety rule that a change would break.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ViolationLine {
     /// Its name.
     pub rule: String,
@@ -238,7 +239,7 @@ pub struct ViolationLine {
 
 /// Who would move. Shares are 0..=1 of all clients, weighed by routed IPv4 address space, which is
 /// not traffic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PreviewLine {
     /// What clients are weighed by: `routed IPv4 address space`.
     pub by: String,
@@ -255,7 +256,7 @@ pub struct PreviewLine {
 }
 
 /// Clients that leave one place for another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FlowLine {
     /// The region they are sent to now.
     pub from_region: Option<String>,
@@ -270,7 +271,7 @@ pub struct FlowLine {
 }
 
 /// Those of one country who move.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CountryLine {
     /// ISO 3166-1, where it is known.
     pub country: Option<String>,
@@ -279,7 +280,7 @@ pub struct CountryLine {
 }
 
 /// What moves at one record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RecordMovesLine {
     /// `zone/record`.
     pub record: String,

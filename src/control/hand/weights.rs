@@ -62,12 +62,6 @@ pub enum WeightError {
         /// The members it has.
         members: Vec<String>,
     },
-    /// The member would never be answered.
-    #[error("`{member}` would never be answered: weight 0 and `absorb = false`")]
-    Nothing {
-        /// The member.
-        member: Arc<str>,
-    },
     /// It cannot be given a share of all clients.
     #[error("`{member}` of `{target}` cannot be given a share: {reason}")]
     NoShare {
@@ -146,11 +140,7 @@ pub fn check(
             continue;
         };
         known.extend(all.iter().map(|m| tree.node(m.node).name.to_string()));
-        let Some(place) = find(tree, all, member) else { continue };
-        if weight.is_reserve() && !all[place].absorb {
-            return Err(WeightError::Nothing { member: Arc::clone(member) });
-        }
-        found = true;
+        found |= find(tree, all, member).is_some();
     }
     let target = target.to_string();
     match (found, known.is_empty()) {
@@ -211,7 +201,8 @@ pub fn divided(
     share: Share,
     snapshot: &Snapshot,
 ) -> Vec<(WeightPlace, Weight)> {
-    let mut alike: BTreeMap<Vec<(Arc<str>, Weight)>, Vec<(RecordId, NodeIx)>> = BTreeMap::new();
+    type Members = Vec<(Arc<str>, Weight)>;
+    let mut alike: BTreeMap<Members, Vec<(RecordId, NodeIx)>> = BTreeMap::new();
     for (record, node) in target.nodes(snapshot) {
         let tree = &snapshot.plan(snapshot.record(record).plan).tree;
         let Some(all) = members(tree, node) else { continue };

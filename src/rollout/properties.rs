@@ -1,1 +1,0 @@
-//! Random lives of a machine: whatever happens in whatever order, what must hold holds.
