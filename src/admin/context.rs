@@ -6,7 +6,8 @@ use super::{
     hand::Hands,
     metrics,
     refused::Refused,
-    schema::{Status, health::TargetLine},
+    rollout::Sight,
+    schema::{Status, health::TargetLine, rollout::RolloutLine},
     status::{self, Seen},
 };
 use crate::{
@@ -57,6 +58,7 @@ impl Context {
         metrics::add(&mut metrics, &viewer, &report, &running);
         metrics::unsettled(&mut metrics, &overview, &hand);
         metrics::old_answers(&mut metrics, &moves, &clock);
+        metrics::rollouts(&mut metrics, &running);
         let started = clock.wall();
         let telemetry = metrics.telemetry();
         let hands = Arc::new(Hands {
@@ -105,7 +107,29 @@ impl Context {
             started: self.started,
         });
         status.not_ready.extend(self.unminded());
+        status.rollouts = self.rollouts().into_iter().filter(|rollout| !rollout.closed).collect();
         status
+    }
+
+    /// All rollouts.
+    pub(super) fn rollouts(&self) -> Vec<RolloutLine> {
+        let shown = self.running.rollouts().map(|rollouts| rollouts.shown());
+        shown.map(|shown| self.sight(|sight| sight.lines(&shown))).unwrap_or_default()
+    }
+
+    /// The rollout called `name`.
+    pub(super) fn rollout(&self, name: &str) -> Option<RolloutLine> {
+        let shown = self.running.rollouts()?.shown();
+        self.sight(|sight| sight.named(&shown, name))
+    }
+
+    fn sight<T>(&self, look: impl FnOnce(&Sight<'_>) -> T) -> T {
+        look(&Sight {
+            world: &self.viewer.world(),
+            pinned: self.overview.load().pinned,
+            running: &*self.running,
+            clock: &*self.clock,
+        })
     }
 
     /// Why `/readyz` says no, if it does.

@@ -42,7 +42,7 @@ use std::{
 /// Records of a preview that are told one by one.
 const RECORDS_SHOWN: usize = 20;
 /// The longest reason.
-const REASON_CHARS: usize = 500;
+pub(super) const REASON_CHARS: usize = 500;
 
 /// What is shown of the hand, and what clients are weighed by.
 pub(super) struct Hands {

@@ -7,6 +7,7 @@
 //! | `status` | World and health → what people want to know first |
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
 //! | `hand`, `peer`, `role` | what operators tell the server, who they are and what they may do |
+//! | `rollout` | how rollouts stand, for those who show them |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod peer;
 mod refused;
 pub mod role;
+mod rollout;
 mod routes;
 pub mod schema;
 pub mod server;
@@ -40,6 +42,7 @@ pub use socket::ControlSocket;
 use crate::{
     control::revisions::Manifest,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
+    rollout::Rollouts,
 };
 use std::sync::Arc;
 
@@ -62,6 +65,10 @@ pub trait Running: Send + Sync {
         token: &[u8],
         beat: Beat,
     ) -> Result<(), HeartbeatError>;
+    /// The rollouts, where there are any to run.
+    fn rollouts(&self) -> Option<Rollouts> {
+        None
+    }
     /// How hooks go.
     fn hooks(&self) -> Vec<schema::HookLine>;
     /// The kept revisions, oldest first.

@@ -31,6 +31,14 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// With how to get out of it.
+    pub fn hint(mut self, hint: &str) -> Refused {
+        self.0.hint = Some(hint.to_owned());
+        self
+    }
+}
+
 impl From<&HandRefusal> for Refused {
     fn from(refusal: &HandRefusal) -> Refused {
         let mut refused = Refused::new(status(refusal), refusal.to_string());

@@ -6,6 +6,7 @@
 
 pub mod hand;
 pub mod health;
+pub mod rollout;
 
 use self::health::TargetFacts;
 use crate::{
@@ -76,6 +77,9 @@ pub struct Status {
     pub last_resort: Vec<LastResort>,
     /// The checker itself is in trouble.
     pub checker_impaired: Option<Impaired>,
+    /// Rollouts under way, and those that ended and whose weights the files do not have yet.
+    #[serde(default)]
+    pub rollouts: Vec<rollout::RolloutLine>,
     /// Changes whose old answers may still be kept by resolvers, newest first.
     pub old_answers: Vec<OldAnswers>,
     /// The newest load of files was refused; what was in force before still is.

@@ -269,6 +269,7 @@ impl Loader {
                 zone: name.zone.into(),
                 record: name.record.into(),
                 region: name.region.into(),
+                pool: name.pool.into(),
             })
         };
         let locations = self.locations.table();

@@ -217,6 +217,7 @@ async fn start(
             dir: options.dir.clone(),
             handle: handle.clone(),
             targets: Box::new(move || states.states()),
+            telemetry: Arc::clone(&telemetry),
             keeper: keeper.clone(),
             clock: Arc::clone(&clock),
         },
@@ -275,7 +276,7 @@ async fn start(
         warmed.await
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
-    let running = Arc::new(Watched { checker, revisions, hooks: told });
+    let running = Arc::new(Watched { checker, revisions, hooks: told, rollouts });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
@@ -374,6 +375,7 @@ struct Watched {
     checker: Arc<Checker>,
     revisions: Revisions,
     hooks: Arc<Hooks>,
+    rollouts: Rollouts,
 }
 
 impl Running for Watched {
@@ -394,6 +396,9 @@ impl Running for Watched {
         beat: Beat,
     ) -> Result<(), HeartbeatError> {
         self.checker.heartbeat(check, endpoint, token, beat)
+    }
+    fn rollouts(&self) -> Option<Rollouts> {
+        Some(self.rollouts.clone())
     }
     fn hooks(&self) -> Vec<HookLine> {
         self.hooks.state()

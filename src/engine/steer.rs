@@ -107,7 +107,7 @@ pub fn steer<'w>(
         }
         _ => 0,
     };
-    let counter = record.counters.get(usize::from(variant.region)).copied();
+    let counter = record.counters.get(usize::from(variant.spot)).copied();
     Steered { variant, ttl: variant.ttl, scope, counter, basis: selection.basis }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     config::rollouts::RolloutDef,
     control::hand::{Action, Hand, Override, shares::pools_below, weights::share_of, words},
     health::TargetState,
-    ids::RecordId,
+    ids::{CounterSlot, RecordId},
     policy::{
         available,
         tree::{Kind, NodeIx, Tree},
@@ -117,7 +117,7 @@ pub(super) fn place<'s>(
 }
 
 /// Those of `targets` that probe the endpoints of the member.
-pub(super) fn of_member<'t>(
+pub fn of_member<'t>(
     def: &RolloutDef,
     snapshot: &Snapshot,
     targets: &'t [TargetState],
@@ -128,6 +128,26 @@ pub(super) fn of_member<'t>(
     let keys: HashSet<&Arc<str>> =
         slots.filter_map(|slot| snapshot.slots[slot.index()].target.as_ref()).collect();
     targets.iter().filter(|target| keys.contains(&target.key)).collect()
+}
+
+/// The counters of answers that give the member, and those of all answers of the record; nothing
+/// where a pool belongs to other members too.
+pub(super) fn counters(
+    def: &RolloutDef,
+    snapshot: &Snapshot,
+) -> Option<(Vec<CounterSlot>, Vec<CounterSlot>)> {
+    let (tree, member, record) = place(def, snapshot)?;
+    let Kind::Weighted(weighted) = &tree.node(tree.root).kind else { return None };
+    let pools = |node| pools_below(tree, node).into_iter().map(|pool| &*pool.id);
+    let own: HashSet<&str> = pools(member).collect();
+    let others = weighted.members.iter().map(|one| one.node).filter(|node| *node != member);
+    if others.flat_map(pools).any(|pool| own.contains(pool)) {
+        return None;
+    }
+    let record = snapshot.record(record);
+    let spots = snapshot.plan(record.plan).spots.iter().zip(&record.counters);
+    let of_member = spots.filter(|(spot, _)| own.contains(&*spot.pool));
+    Some((of_member.map(|(_, counter)| *counter).collect(), record.counters.to_vec()))
 }
 
 /// What speaks against moving clients of the record of `def` now, in words.

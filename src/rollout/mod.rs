@@ -21,7 +21,7 @@ mod kept;
 pub mod machine;
 pub mod patch;
 
-pub use around::degraded;
+pub use around::{degraded, of_member};
 pub use driver::{Rollouts, Settings, Wish};
 
 use crate::config::rollouts::RolloutDef;
@@ -46,11 +46,31 @@ pub struct Run {
     pub said: Arc<str>,
     /// What it saw around it last.
     pub seen: Option<Seen>,
+    /// What was answered since the weight of its step is served.
+    pub observed: Option<Observed>,
+}
+
+/// Answers of a record, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Those that gave the member.
+    pub member: u64,
+    /// All of them.
+    pub all: u64,
 }
 
 impl Run {
     fn new(machine: Machine, who: Arc<str>, reason: Option<Arc<str>>, began: SystemTime) -> Run {
-        Run { machine, who, reason, began, ended: None, said: "".into(), seen: None }
+        Run {
+            machine,
+            who,
+            reason,
+            began,
+            ended: None,
+            said: "".into(),
+            seen: None,
+            observed: None,
+        }
     }
 }
 

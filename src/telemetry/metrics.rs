@@ -222,8 +222,12 @@ impl Collector for Counters {
         connections(encoder, &totals)?;
         write(encoder, Kind::Counter, "answers", "Steered answers given", |samples| {
             for (name, n) in totals.answers() {
-                let labels =
-                    [("zone", &*name.zone), ("record", &name.record), ("region", &name.region)];
+                let labels = [
+                    ("zone", &*name.zone),
+                    ("record", &name.record),
+                    ("region", &name.region),
+                    ("pool", &name.pool),
+                ];
                 samples.put(&labels, n as f64);
             }
         })
@@ -328,7 +332,12 @@ mod tests {
         counters.add(Tally::Cookie(CookieResult::Invalid), 8);
         counters.add(Tally::TcpOpened, 5);
         counters.count(Tally::TcpClosed(CloseReason::Idle));
-        let www = AnswerName { zone: "z.".into(), record: "www.z.".into(), region: "eu".into() };
+        let www = AnswerName {
+            zone: "z.".into(),
+            record: "www.z.".into(),
+            region: "eu".into(),
+            pool: "z/eu".into(),
+        };
         counters.answer(telemetry.slot(www));
         let metrics = Metrics::new(telemetry);
         let cases = [

@@ -10,6 +10,7 @@
 //! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
 //! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
 //! | `push` | `/v1/push`: heartbeats of targets |
+//! | `rollout` | `/v1/rollouts`: how they stand, and what is ordered of them |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
 //!
 //! A route says in `security` who may use it: `security(("token" = ["read"]))` a holder of that
@@ -22,6 +23,7 @@ mod explain;
 mod files;
 mod hand;
 mod push;
+mod rollout;
 mod status;
 mod watch;
 
@@ -49,6 +51,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         files::routes(),
         hand::routes(),
         push::routes(),
+        rollout::routes(),
         demo::routes(),
     ]
     .into_iter()
