@@ -46,7 +46,7 @@ impl Sight<'_> {
         let gone =
             shown.runs.iter().filter(|run| shown.def(run.machine.def().name.get_ref()).is_none());
         let mut lines: Vec<RolloutLine> =
-            defs.map(|(def, run)| self.line(Some(def), run)).flatten().collect();
+            defs.filter_map(|(def, run)| self.line(Some(def), run)).collect();
         lines.extend(gone.filter_map(|run| self.line(None, Some(run))));
         lines.sort_by(|a, b| a.name.cmp(&b.name));
         lines

@@ -19,6 +19,7 @@ use super::{
     output::OutputArgs,
     query::QueryArgs,
     reload::{ReloadArgs, RollbackArgs},
+    rollout::RolloutArgs,
     serve::{DemoArgs, ServeArgs},
     status::StatusArgs,
 };
@@ -76,6 +77,7 @@ pub(super) enum Command {
     Unpin(UnpinArgs),
     Confirm(ConfirmArgs),
     Overrides(OverridesArgs),
+    Rollout(RolloutArgs),
 }
 
 #[cfg(test)]
@@ -127,6 +129,13 @@ mod tests {
             "confirm 7",
             "confirm --falls",
             "overrides --json",
+            "rollout start www --reason x --even-if-degraded",
+            "rollout status",
+            "rollout status www --watch --json -C x",
+            "rollout promote www --full",
+            "rollout finish www",
+            "rollout list",
+            "weight record:a/www canary=2.5%",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",
         ] {
             let words = std::iter::once("tradewind").chain(line.split(' '));

@@ -20,6 +20,7 @@ mod parse;
 mod present;
 pub mod query;
 pub mod reload;
+pub mod rollout;
 pub mod serve;
 pub mod server;
 pub mod status;
@@ -76,6 +77,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Unpin(args) => hand::pin::unpin(args, &mut out),
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Rollout(args) => rollout::run(args, &mut out),
     };
     out.finish(exit)
 }

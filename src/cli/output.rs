@@ -50,6 +50,8 @@ pub struct Out {
     colour: bool,
     /// Whether errors go to a terminal.
     live: bool,
+    /// Whether data does.
+    drawn: bool,
     data: Box<dyn Write + Send>,
     errors: Box<dyn Write + Send>,
     /// Why writing data stopped.
@@ -63,6 +65,7 @@ impl Out {
             json: args.json,
             colour: !args.json && colour_wanted(&io::stdout()),
             live: io::stderr().is_terminal(),
+            drawn: io::stdout().is_terminal(),
             data: Box::new(io::stdout()),
             errors: Box::new(io::stderr()),
             broken: None,
@@ -76,7 +79,7 @@ impl Out {
         errors: impl Write + Send + 'static,
     ) -> Self {
         let (data, errors) = (Box::new(data), Box::new(errors));
-        Out { json, colour: false, live: false, data, errors, broken: None }
+        Out { json, colour: false, live: false, drawn: false, data, errors, broken: None }
     }
 
     /// Whether a machine reads: then one [`Out::json`] is the whole output.
@@ -87,6 +90,23 @@ impl Out {
     /// Whether colour is wanted; where it is, so are signs beyond ASCII.
     pub fn wants_colour(&self) -> bool {
         self.colour
+    }
+
+    /// Whether data goes to a terminal, where it can be drawn over.
+    pub fn is_terminal(&self) -> bool {
+        self.drawn
+    }
+
+    /// Lines of data in place of the `before` lines that were drawn last.
+    pub fn draw_over(&mut self, before: usize, lines: &[String]) {
+        if before > 0 {
+            // CUU and ED (ECMA-48 §8.3.22, §8.3.39): up to the first of them, and away.
+            let up = format!("\x1b[{before}A\x1b[J");
+            if self.broken.is_none() {
+                self.broken = write!(self.data, "{up}").err();
+            }
+        }
+        lines.iter().for_each(|line| self.line(line));
     }
 
     /// One line of data for people.

@@ -421,7 +421,10 @@ impl Machine {
             });
         }
         match &seen.served {
-            Served::Hidden(said) => Some(format!("somebody else changed it: {said}")),
+            // What is being asked for comes after what others said.
+            Served::Hidden(said) if self.stage != Stage::Setting => {
+                Some(format!("somebody else changed it: {said}"))
+            }
             Served::Nothing if self.stage != Stage::Setting => {
                 Some("somebody took the rollout's override away".into())
             }

@@ -14,6 +14,7 @@ pub mod dns;
 pub mod load;
 pub mod peers;
 pub mod process;
+pub mod prometheus;
 pub mod scratch;
 pub mod server;
 pub mod signer;
