@@ -345,13 +345,13 @@ fn the_ready_rollout_runs_on_the_demo() {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
     let zone = read("zones/gtm.example.com.toml");
     let probes = ["127.0.0.11:8080", "127.0.0.12:8080", "127.0.0.13:8080"];
-    let zone = probes.iter().fold(zone, |zone, probe| {
-        zone.replace(probe, &backend.address().to_string())
-    });
+    let zone =
+        probes.iter().fold(zone, |zone, probe| zone.replace(probe, &backend.address().to_string()));
     let zone = zone.replace("ttl     = \"5s\"", "ttl     = \"1s\"");
     let server = read("tradewind.toml").replace(":5300", ":0").replace(":8053", ":0");
     let rollout = read("rollouts/www.toml").replace("\"12s\"", "\"1s\"");
     let checks = read("healthchecks/web.toml").replace("interval = \"2s\"", "interval = \"1s\"");
+    let checks = checks.replace("timeout  = \"1s\"", "timeout  = \"500ms\"");
     let site = Site {
         server: Server::start(Scratch::with(&[
             ("tradewind.toml", &server),

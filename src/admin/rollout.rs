@@ -22,7 +22,7 @@ use crate::{
         Observed, Run, Shown,
         analysis::{Tally, figure},
         degraded,
-        machine::{Seen, Served},
+        model::{Seen, Served},
         of_member,
         patch::Patch,
     },

@@ -1,6 +1,6 @@
 //! What a machine sees: read off the files in force, the World, and the operator's hand.
 
-use super::machine::{Seen, Served};
+use super::model::{Seen, Served};
 use crate::{
     clock::Moment,
     config::rollouts::RolloutDef,

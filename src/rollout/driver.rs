@@ -8,7 +8,8 @@ use super::{
     Observed, Refused, Run, SharedRollouts, Shown,
     around::{Around, counters, degraded, maker, of_member, own, target},
     kept::KeptRun,
-    machine::{Effect, Given, Machine, Order, Seen, Stage},
+    machine::Machine,
+    model::{Effect, Given, Order, Seen, Stage},
     patch::{Patch, patch},
 };
 use crate::{

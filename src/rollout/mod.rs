@@ -4,7 +4,7 @@
 //!
 //! | file | its part |
 //! |---|---|
-//! | `machine` | the state machine, pure |
+//! | `machine`, `model` | the state machine, pure, and its words |
 //! | `analysis` | what figures come to, pure |
 //! | `kept` | a rollout as it outlives the process |
 //! | `around` | what a machine sees, read off the World and the hand |
@@ -19,14 +19,18 @@ mod around;
 mod driver;
 mod kept;
 pub mod machine;
+pub mod model;
 pub mod patch;
+#[cfg(test)]
+mod properties;
 
 pub use around::{degraded, of_member};
 pub use driver::{Rollouts, Settings, Wish};
 
 use crate::config::rollouts::RolloutDef;
 use arc_swap::ArcSwap;
-use machine::{Machine, Seen};
+use machine::Machine;
+use model::Seen;
 use std::{sync::Arc, time::SystemTime};
 
 /// One rollout that was begun.

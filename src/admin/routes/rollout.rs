@@ -7,7 +7,7 @@ use crate::{
         refused::Refused,
         schema::rollout::{RolloutLine, RolloutPatch, RolloutRequest},
     },
-    rollout::{Refused as RolloutRefused, Rollouts, Wish, machine::Order},
+    rollout::{Refused as RolloutRefused, Rollouts, Wish, model::Order},
 };
 use axum::{
     Extension, Json,

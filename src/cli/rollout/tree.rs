@@ -214,7 +214,7 @@ mod tests {
                 { "share": 0.1, "bake_ms": 300000, "pause": null },
             ],
             "intended_share": 0.1, "served_share": 0.1,
-            "observed": { "answers": 206, "of": 2000, "share": 0.103, "low": 0.0905, "high": 0.1171 },
+            "observed": { "answers": 206, "of": 2000, "share": 0.103, "low": 0.0904, "high": 0.1171 },
             "elapsed_ms": 72000, "judged_after_ms": 60000, "through_after_ms": 300000,
             "analysis": [{
                 "name": "errors", "source": "health errors", "wanted": "< 0.05", "last": "0",
@@ -235,7 +235,7 @@ mod tests {
             "\
 ⟳ www  canary of g/www  step 2/2  ◐ baking  analysing  01:12 / 05:00  [promote] [pause] [abort]
 ├─ # the rest      90 % intended    89.7 % observed (88.3 to 91.0 %, n = 2,000)
-├─ # canary        10 % intended    10.3 % observed (9.1 to 11.7 %, n = 2,000)
+├─ # canary        10 % intended    10.3 % observed (9.0 to 11.7 %, n = 2,000)
 │  ├─ ✔ g/canary/c1  up  p95 41.0 ms
 └─ α errors 0 < 0.05  ✔ 12/12
    the files say 1 %: `tradewind rollout finish www`"
