@@ -27,6 +27,7 @@ use crate::{
         tell::failover_target,
         words,
     },
+    grant::Role,
     place::LazyTable,
     snapshot::Snapshot,
     units::Weight,
@@ -263,6 +264,16 @@ impl HandRequest {
             dry_run: self.dry_run,
             even_if_unknown: self.even_if_unknown,
         })
+    }
+
+    /// What it takes to wish that.
+    pub(super) fn role(&self) -> Role {
+        match &*self.verb {
+            _ if self.break_glass => Role::Admin,
+            "pin" | "unpin" => Role::Admin,
+            "approve" | "reject" | "confirm" => Role::Approve,
+            _ => Role::Operate,
+        }
     }
 
     /// What it wishes.

@@ -25,6 +25,7 @@ pub mod server;
 pub mod status;
 mod table;
 mod tally;
+pub mod token;
 
 pub use serve::Servers;
 
@@ -75,6 +76,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Pin(args) => hand::pin::pin(args, &mut out),
         Command::Unpin(args) => hand::pin::unpin(args, &mut out),
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
+        Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
     };
     out.finish(exit)

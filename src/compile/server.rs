@@ -3,6 +3,7 @@
 use super::{
     SecretReader,
     checks::{self, CheckSpec},
+    entry::{self, Entry},
     guard::{self, Doors},
     names::{self, Scope},
     policies, pools, safety,
@@ -43,6 +44,8 @@ pub(super) struct Server {
     pub breaker: BreakerSettings,
     /// Who may ask, and who the server says it is.
     pub doors: Doors,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
     /// Of push checks, by name.
     pub tokens: BTreeMap<Arc<str>, Token>,
     /// Whether it has an error, so that nothing of this compile may be used.
@@ -79,6 +82,7 @@ pub(super) fn compile(
             guards: file.health.guards.iter().map(|guard| *guard.get_ref()).collect(),
             breaker: breaker(&file.health),
             doors: guard::compile(&file, secret, &mut found),
+            entry: entry::compile(&file, secret, &mut found),
             tokens: BTreeMap::new(),
             file,
             regions: Vec::new(),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     checkplan::CheckPlan,
     clock::Clock,
-    compile::{Compiled, CounterName, Input, Memory, compile},
+    compile::{Compiled, CounterName, Entry, Input, Memory, compile},
     config::{
         Problem, Problems, Progress, Severity,
         render::ProblemJson,
@@ -97,6 +97,8 @@ pub struct Prepared {
     pub plan: CheckPlan,
     /// How the process runs; only the first load's counts for what is bound.
     pub server: ServerSection,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
     /// Where clients are.
     pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
@@ -336,6 +338,7 @@ impl Loader {
             snapshot: Arc::new(snapshot),
             plan: compiled.plan,
             server: compiled.server,
+            entry: compiled.entry,
             locations: self.locations.table(),
             found,
             report,

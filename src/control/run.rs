@@ -15,6 +15,7 @@ use super::{
 use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
+    compile::Entry,
     config::hooks::HookDef,
     failover::breaker,
     place::LazyTable,
@@ -74,6 +75,8 @@ pub struct Shown {
     pub report: watch::Sender<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// Who may use the admin API from another machine.
+    pub entry: Arc<ArcSwap<Entry>>,
 }
 
 /// The loop's own state.
@@ -304,6 +307,7 @@ impl Loop {
         let report = prepared.report;
         self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
+        self.shown.entry.store(Arc::new(prepared.entry));
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(prepared.snapshot, report.revision);
         for Found { what, taken } in prepared.found {
@@ -452,7 +456,13 @@ mod tests {
             flatten: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),
         };
-        let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
+        let mut main = Loop::new(
+            control,
+            loader,
+            clock,
+            hooks,
+            Shown { report, locations, entry: Arc::default() },
+        );
         main.begin(prepared, "start");
         (main, reports)
     }

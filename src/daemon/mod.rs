@@ -193,6 +193,7 @@ async fn start(
     control.pin_file(pin.clone());
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
+    let entry = Arc::new(ArcSwap::from_pointee(prepared.entry.clone()));
     let flattener = Arc::new(Flattener::start(flatten::Settings {
         clock: Arc::clone(&clock),
         viewer: control.reader().viewer(),
@@ -205,6 +206,7 @@ async fn start(
         journal: control.journal(),
         report: reports,
         locations: Arc::clone(&locations),
+        entry: Arc::clone(&entry),
         moves: control.moves(),
         overview: control.overview(),
         hand: control.hand(),
@@ -219,7 +221,7 @@ async fn start(
         loader,
         Arc::clone(&clock),
         callbacks(Arc::clone(&checker), heard, Arc::clone(&told), Arc::clone(&flattener), backends),
-        Shown { report, locations },
+        Shown { report, locations, entry },
     );
     main_loop.begin(prepared, "start");
     let seeds = RandomState::new();
