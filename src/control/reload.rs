@@ -16,6 +16,7 @@ use crate::{
     config::{
         Problem, Problems, Progress, Severity,
         render::ProblemJson,
+        rollouts::RolloutDef,
         server::ServerSection,
         sources::{Files, SERVER_FILE, Sources, ZoneSources},
     },
@@ -99,6 +100,8 @@ pub struct Prepared {
     pub server: ServerSection,
     /// Who may use the admin API from another machine.
     pub entry: Entry,
+    /// The rollouts that can be run.
+    pub rollouts: Vec<Arc<RolloutDef>>,
     /// Where clients are.
     pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
@@ -308,7 +311,8 @@ impl Loader {
             ));
             return Err(self.refused(&problems, sources));
         }
-        let accepted = Sources { server, zones: compiled.accepted };
+        let operations = sources.operations.clone();
+        let accepted = Sources { server, operations, zones: compiled.accepted };
         let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
         if !unchanged {
             self.revision += 1;
@@ -339,6 +343,7 @@ impl Loader {
             plan: compiled.plan,
             server: compiled.server,
             entry: compiled.entry,
+            rollouts: compiled.rollouts,
             locations: self.locations.table(),
             found,
             report,
