@@ -9,6 +9,7 @@
 //! | `hand`, `peer` | what operators tell the server, and who they are |
 //! | `push` | heartbeats of targets |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
+//! | `audit` | who changed what, in pages |
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
 //! | `server`, `socket` | the routes, and where they listen |
@@ -16,6 +17,7 @@
 //! Changes nothing itself: every wish goes through [`crate::control::Change`], and a heartbeat to
 //! the checker as a probe's result would. Knows the daemon only as [`Running`], so that it can be tested without one.
 
+mod audit;
 mod events;
 pub mod explain;
 mod hand;

@@ -4,6 +4,7 @@
 //! `--as`. That is told beside the user's name and proves nothing: whoever may open the socket is
 //! trusted, and the second person of a safety rule guards against slips, not against malice.
 
+use crate::control::audit::Origin;
 use std::{fs, sync::Arc};
 
 /// The user at the other end of a connection; nobody known over TCP.
@@ -12,8 +13,26 @@ pub(super) struct Peer(pub Option<u32>);
 
 /// The longest name somebody may give.
 const NAME_CHARS: usize = 64;
+/// The longest reason.
+pub(super) const REASON_CHARS: usize = 500;
 
 impl Peer {
+    /// Who it is and where, for the audit.
+    pub(super) fn origin(self, said: Option<&str>, reason: Option<&str>) -> Result<Origin, String> {
+        if let Some(reason) = reason {
+            check_text("--reason", reason, REASON_CHARS)?;
+        }
+        Ok(Origin { who: self.who(said)?, from: self.place(), reason: reason.map(Arc::from) })
+    }
+
+    /// Where it is.
+    pub(super) fn place(self) -> Arc<str> {
+        match self.0 {
+            Some(uid) => format!("control socket, uid {uid}").into(),
+            None => "control socket".into(),
+        }
+    }
+
     /// The name to be written down, for somebody who says to be `said`.
     pub(super) fn who(self, said: Option<&str>) -> Result<Arc<str>, String> {
         let user = match self.0 {

@@ -8,6 +8,7 @@
 
 use super::{
     ControlSocket, Running,
+    audit::{self, AuditQuery, AuditRefused, ChainQuery},
     events::{Events, EventsQuery, EventsRefused},
     explain::{Ask, explain},
     hand::Hands,
@@ -16,6 +17,7 @@ use super::{
     push,
     schema::{
         EventLine, Explanation, Refusal, ReloadReply, RevisionLine, Status,
+        audit::{AuditChain, AuditList},
         hand::{ApprovalLine, HandList, HandReply, HandRequest},
         health::TargetLine,
     },
@@ -25,6 +27,7 @@ use crate::{
     clock::Clock,
     control::{
         Change, Handle, Report,
+        audit::Origin,
         hand::{Refusal as HandRefusal, TargetError},
         journal::SharedJournal,
         overview::SharedOverview,
@@ -258,6 +261,8 @@ fn control() -> Router<Arc<Context>> {
         .route("/v1/status", get(show_status))
         .route("/v1/targets", get(show_targets))
         .route("/v1/events", get(show_events))
+        .route("/v1/audit", get(show_audit))
+        .route("/v1/audit/chain", get(show_chain))
         .route("/v1/revisions", get(show_revisions))
         .route("/v1/explain", get(show_explanation))
         .route("/v1/reload", post(reload))
@@ -373,23 +378,38 @@ async fn show_explanation(
 struct ReloadQuery {
     #[serde(default)]
     force: bool,
+    reason: Option<String>,
+    #[serde(rename = "as")]
+    who: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WhoQuery {
+    reason: Option<String>,
+    #[serde(rename = "as")]
+    who: Option<String>,
 }
 
 async fn reload(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Query(asked): Query<ReloadQuery>,
 ) -> Result<Json<ReloadReply>, Refused> {
     let cause = "tradewind reload".into();
-    let wish = |reply| Change::Reload { cause, force: asked.force, reply: Some(reply) };
+    let by = origin(peer, asked.who.as_deref(), asked.reason.as_deref())?;
+    let wish = |reply| Change::Reload { cause, by, force: asked.force, reply: Some(reply) };
     let report: Report = context.change(wish).await?;
     Ok(Json(ReloadReply::from(&report)))
 }
 
 async fn rollback(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Path(revision): Path<u64>,
+    Query(asked): Query<WhoQuery>,
 ) -> Result<Json<ReloadReply>, Refused> {
-    let wish = |reply| Change::Rollback { revision, reply: Some(reply) };
+    let by = origin(peer, asked.who.as_deref(), asked.reason.as_deref())?;
+    let wish = |reply| Change::Rollback { revision, by, reply: Some(reply) };
     let report: Report = context.change(wish).await?;
     Ok(Json(ReloadReply::from(&report)))
 }
@@ -411,6 +431,7 @@ async fn take_hand(
     let clients = aside(move || hands.clients()).await.map_err(IntoResponse::into_response)?;
     let wish = |reply| Change::Hand {
         command: Box::new(command.clone()),
+        from: peer.place(),
         clients: Arc::clone(&clients),
         reply,
     };
@@ -453,8 +474,36 @@ fn refused_with(refusal: &HandRefusal) -> StatusCode {
     }
 }
 
+fn origin(peer: Peer, who: Option<&str>, reason: Option<&str>) -> Result<Origin, Refused> {
+    peer.origin(who, reason).map_err(|why| Refused(StatusCode::BAD_REQUEST, why))
+}
+
+async fn show_audit(
+    State(context): State<Arc<Context>>,
+    Query(asked): Query<AuditQuery>,
+) -> Result<Json<AuditList>, Refused> {
+    let read = move || audit::list(&context.journal, &asked, context.clock.wall());
+    aside(read).await?.map(Json).map_err(unread)
+}
+
+async fn show_chain(
+    State(context): State<Arc<Context>>,
+    Query(asked): Query<ChainQuery>,
+) -> Result<Json<AuditChain>, Refused> {
+    aside(move || audit::chain(&context.journal, &asked)).await?.map(Json).map_err(unread)
+}
+
+fn unread(refused: AuditRefused) -> Refused {
+    let status = match refused {
+        AuditRefused::Since(_) => StatusCode::BAD_REQUEST,
+        AuditRefused::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refused(status, refused.to_string())
+}
+
 async fn demo(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Path((action, region)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
     let up = match &*action {
@@ -462,7 +511,8 @@ async fn demo(
         "restore" => true,
         _ => return Err(Refused(StatusCode::NOT_FOUND, "kill or restore a region".to_owned())),
     };
-    let wish = |reply| Change::Demo { region: region.into(), up, reply: Some(reply) };
+    let by = origin(peer, None, None)?;
+    let wish = |reply| Change::Demo { region: region.into(), up, by, reply: Some(reply) };
     let done: Result<(), String> = context.change(wish).await?;
     done.map(|()| StatusCode::NO_CONTENT).map_err(|error| Refused(StatusCode::CONFLICT, error))
 }
@@ -663,7 +713,7 @@ mod tests {
         let mut doors = Doors::open().await;
         let control = async {
             match doors.changes.recv().await {
-                Some(Change::Reload { cause, force: true, reply: Some(reply) }) => {
+                Some(Change::Reload { cause, force: true, reply: Some(reply), .. }) => {
                     assert_eq!(&*cause, "tradewind reload");
                     reply.send(Report { revision: 8, ..Report::default() }).unwrap();
                 }
