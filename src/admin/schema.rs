@@ -23,12 +23,13 @@ use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use utoipa::ToSchema;
 
 /// Version of everything in this file.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// `tradewind status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -89,7 +90,7 @@ pub struct Status {
 }
 
 /// A zone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ZoneStatus {
     /// The apex.
     pub zone: String,
@@ -100,7 +101,7 @@ pub struct ZoneStatus {
 }
 
 /// Which files a zone is answered from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ZoneState {
     /// The newest.
@@ -112,7 +113,7 @@ pub enum ZoneState {
 }
 
 /// A pool.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
     /// `zone/pool`.
     pub pool: String,
@@ -125,7 +126,7 @@ pub struct PoolStatus {
 }
 
 /// One address or name with a verdict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
     /// `zone/pool/endpoint`.
     pub endpoint: String,
@@ -149,7 +150,7 @@ pub struct EndpointStatus {
 }
 
 /// One probe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProbeLine {
     /// When it started.
     pub at: String,
@@ -160,7 +161,7 @@ pub struct ProbeLine {
 }
 
 /// A failover.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailoverStatus {
     /// `zone/record` or `zone/policy`.
     pub failover: String,
@@ -193,7 +194,7 @@ impl FailoverStatus {
 }
 
 /// A move of a failover that waits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WaitLine {
     /// Where to.
     pub to: String,
@@ -206,7 +207,7 @@ pub struct WaitLine {
 }
 
 /// A ramp between two members.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LeavingLine {
     /// The member that is left.
     pub from: String,
@@ -215,7 +216,7 @@ pub struct LeavingLine {
 }
 
 /// How a hook goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HookLine {
     /// Its name.
     pub name: String,
@@ -230,7 +231,7 @@ pub struct HookLine {
 }
 
 /// Falls that do not take effect.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HeldLine {
     /// Why.
     pub why: String,
@@ -254,7 +255,7 @@ impl HeldLine {
 }
 
 /// A region that some records would answer, were everything up, and do not.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Elsewhere {
     /// The region.
     pub region: String,
@@ -265,7 +266,7 @@ pub struct Elsewhere {
 }
 
 /// A record with nothing healthy to answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LastResort {
     /// `zone/record`.
     pub record: String,
@@ -275,7 +276,7 @@ pub struct LastResort {
 }
 
 /// How much traffic is still on the answer before a change.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OldAnswers {
     /// The change: `gtm.example.com/app: iad → dub`.
     pub change: String,
@@ -322,7 +323,7 @@ impl From<&Left> for OldAnswers {
 }
 
 /// Trouble of the checker's own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Impaired {
     /// Targets whose last probe proved nothing.
     pub targets: usize,
@@ -331,7 +332,7 @@ pub struct Impaired {
 }
 
 /// One thing that is wrong with the operator's files.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemLine {
     /// `error` or `warning`.
     pub severity: String,
@@ -348,7 +349,7 @@ pub struct ProblemLine {
 }
 
 /// `tradewind reload` and `rollback REV`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReply {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -386,7 +387,7 @@ pub struct ReloadReply {
 }
 
 /// One kept revision: a line of `tradewind rollback`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevisionLine {
     /// Its number.
     pub revision: u64,
@@ -403,7 +404,7 @@ pub struct RevisionLine {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventLine {
     /// Counts up from 1, over restarts too; leaves some numbers out after a crash.
     pub seq: u64,
@@ -451,7 +452,7 @@ pub struct EventLine {
 }
 
 /// What an incident came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IncidentSummary {
     /// How many of each: `verdict down`, `failover`, …
     pub counts: BTreeMap<String, usize>,
@@ -460,7 +461,7 @@ pub struct IncidentSummary {
 }
 
 /// `tradewind explain`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -489,7 +490,7 @@ pub struct Explanation {
 }
 
 /// How a name is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// By its policies.
@@ -512,7 +513,7 @@ pub enum Outcome {
 }
 
 /// The steered part of an explanation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Steered {
     /// `zone/record`.
     pub record: String,
@@ -539,7 +540,7 @@ pub struct Steered {
 }
 
 /// A row of the client map.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Place {
     /// Whether the map knows this space; else the default class is used.
     pub known: bool,
@@ -560,7 +561,7 @@ pub struct Place {
 }
 
 /// One candidate, or a remark.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepLine {
     /// How deep in the tree.
     pub depth: u8,
@@ -573,7 +574,7 @@ pub struct StepLine {
 }
 
 /// What became of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepMark {
     /// It may be answered.
@@ -585,7 +586,7 @@ pub enum StepMark {
 }
 
 /// A member's part of a draw.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MemberShare {
     /// How deep in the tree.
     pub depth: u8,
@@ -598,7 +599,7 @@ pub struct MemberShare {
 }
 
 /// One possible answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnswerShare {
     /// Its exact share of this class's clients.
     pub share: f64,
@@ -613,7 +614,7 @@ pub struct AnswerShare {
 }
 
 /// How an answer is picked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DrawLine {
     /// By what.
     pub by: DrawnBy,
@@ -624,7 +625,7 @@ pub struct DrawLine {
 }
 
 /// What decides between several answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrawnBy {
     /// There is only one.
@@ -635,11 +636,18 @@ pub enum DrawnBy {
     Client,
 }
 
-/// Why the server did not do what the command line asked.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Why the server did not do what it was asked: `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Refusal {
+    /// `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
     /// What is wrong.
-    pub error: String,
+    pub detail: String,
     /// How to get out of it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,

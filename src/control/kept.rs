@@ -254,7 +254,7 @@ impl Control {
     /// Has written down who changed what.
     pub(super) fn audit(&self, entry: Option<Entry>) {
         if let (Some(keeper), Some(entry)) = (&self.kept.keeper, entry) {
-            keeper.write(vec![Write::Audit(entry)]);
+            keeper.write(vec![Write::Audit(Box::new(entry))]);
         }
     }
 

@@ -192,7 +192,7 @@ pub enum Write {
     /// What happened.
     Events(Vec<Event>),
     /// Who changed what.
-    Audit(Entry),
+    Audit(Box<Entry>),
 }
 
 /// Why nothing could be kept.

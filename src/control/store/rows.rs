@@ -75,7 +75,7 @@ pub(super) fn row(write: Write) -> Result<Row, Happened> {
 /// What is added to what stands there, rather than set.
 pub(super) enum Happened {
     Events(Vec<Event>),
-    Audit(Entry),
+    Audit(Box<Entry>),
 }
 
 fn json(value: Option<Value>) -> Option<String> {

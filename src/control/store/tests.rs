@@ -170,7 +170,7 @@ fn only_the_newest_events_are_kept() {
 }
 
 fn changed(what: &str) -> Write {
-    Write::Audit(Entry {
+    Write::Audit(Box::new(Entry {
         at: UNIX_EPOCH,
         who: "ana".into(),
         from: "here".into(),
@@ -182,7 +182,7 @@ fn changed(what: &str) -> Write {
         rules: Vec::new(),
         before: Side::default(),
         after: Side::default(),
-    })
+    }))
 }
 
 /// The numbers of the entries, if they follow from each other and from what was before.

@@ -1,24 +1,66 @@
 //! `/v1/audit`: who changed what, in pages, and the chain as it is kept, for those who recompute it.
 
-use super::schema::{
-    SCHEMA_VERSION,
-    audit::{AuditChain, AuditLine, AuditList, AuditRow},
-};
 use crate::{
+    admin::{
+        context::{Context, aside},
+        refused::Refused,
+        schema::{
+            SCHEMA_VERSION,
+            audit::{AuditChain, AuditLine, AuditList, AuditRow},
+            time,
+        },
+    },
     config::parse_duration,
     control::{journal::SharedJournal, store::StoreError},
 };
+use axum::{
+    Json,
+    extract::{Query, State},
+    http::StatusCode,
+};
 use serde::Deserialize;
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Entries in one reply: half a megabyte.
 const PAGE: usize = 1_000;
 
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(show_audit)).routes(routes!(show_chain))
+}
+
+/// Who changed what, oldest first, in pages of 1,000.
+#[utoipa::path(
+    get, path = "/v1/audit", security(("token" = ["read"])), tag = "audit",
+    params(AuditQuery),
+    responses((status = 200, body = AuditList)),
+)]
+async fn show_audit(
+    State(context): State<Arc<Context>>,
+    Query(asked): Query<AuditQuery>,
+) -> Result<Json<AuditList>, Refused> {
+    let read = move || list(&context.journal, &asked, context.clock.wall());
+    Ok(Json(aside(read).await??))
+}
+
+/// The audit as it is kept, to recompute its chain of hashes, in pages of 1,000.
+#[utoipa::path(
+    get, path = "/v1/audit/chain", security(("token" = ["read"])), tag = "audit",
+    params(ChainQuery),
+    responses((status = 200, body = AuditChain)),
+)]
+async fn show_chain(
+    State(context): State<Arc<Context>>,
+    Query(asked): Query<ChainQuery>,
+) -> Result<Json<AuditChain>, Refused> {
+    Ok(Json(aside(move || chain(&context.journal, &asked)).await??))
+}
+
 /// The parameters of `/v1/audit`.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct AuditQuery {
+struct AuditQuery {
     /// Only entries after this number.
     #[serde(default)]
     after: u64,
@@ -33,7 +75,7 @@ pub(super) struct AuditQuery {
 /// The parameters of `/v1/audit/chain`.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ChainQuery {
+struct ChainQuery {
     /// Only rows after this number.
     #[serde(default)]
     after: u64,
@@ -41,15 +83,25 @@ pub(super) struct ChainQuery {
 
 /// Why a page of the audit is refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AuditRefused {
+enum AuditRefused {
     #[error("`since={0}` is no duration like 1h")]
     Since(String),
     #[error("the audit cannot be read: {0}")]
     Store(#[from] StoreError),
 }
 
+impl From<AuditRefused> for Refused {
+    fn from(refused: AuditRefused) -> Refused {
+        let status = match refused {
+            AuditRefused::Since(_) => StatusCode::BAD_REQUEST,
+            AuditRefused::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refused::new(status, refused.to_string())
+    }
+}
+
 /// A page of what is asked for. Entries that cannot be read are left out: the chain has them.
-pub(super) fn list(
+fn list(
     journal: &SharedJournal,
     asked: &AuditQuery,
     now: SystemTime,
@@ -58,7 +110,7 @@ pub(super) fn list(
         None => None,
         Some(ago) => {
             let ago = parse_duration(ago).map_err(|_| AuditRefused::Since(ago.clone()))?;
-            now.checked_sub(ago).map(super::schema::time)
+            now.checked_sub(ago).map(time)
         }
     };
     let is_wanted = |line: &AuditLine| {
@@ -81,10 +133,7 @@ pub(super) fn list(
 }
 
 /// A page of rows as they are kept.
-pub(super) fn chain(
-    journal: &SharedJournal,
-    asked: &ChainQuery,
-) -> Result<AuditChain, AuditRefused> {
+fn chain(journal: &SharedJournal, asked: &ChainQuery) -> Result<AuditChain, AuditRefused> {
     let mut rows = Vec::new();
     let ends = journal.audit(asked.after, &mut |seq, row| {
         rows.push(AuditRow { seq, row: row.to_owned() });
