@@ -29,7 +29,7 @@ use crate::{
     },
     place::LazyTable,
     snapshot::Snapshot,
-    units::Weight,
+    units::{Share, Weight},
     world::{Viewer, World},
 };
 use arc_swap::ArcSwap;
@@ -260,6 +260,7 @@ impl HandRequest {
             break_glass: self.break_glass,
             dry_run: self.dry_run,
             even_if_unknown: self.even_if_unknown,
+            instead_of: None,
         })
     }
 
@@ -289,6 +290,14 @@ impl HandRequest {
                     "auto" => None,
                     other => return Err(format!("`{other}` is not up, down or auto")),
                 },
+            },
+            "weight" if self.share.is_some() => Wish::Share {
+                target: target()?,
+                member: self.member.as_deref().ok_or("a share is a member's: name it")?.into(),
+                share: self.share.filter(|share| (0.0..=1.0).contains(share)).map_or_else(
+                    || Err("a share is 0 to 1".to_owned()),
+                    |share| Ok(Share::from_fraction(share)),
+                )?,
             },
             "weight" => Wish::Weight {
                 target: target()?,

@@ -16,6 +16,7 @@ use crate::{
     config::{
         Problem, Problems, Progress, Severity,
         render::ProblemJson,
+        rollouts::RolloutDef,
         server::ServerSection,
         sources::{Files, SERVER_FILE, Sources, ZoneSources},
     },
@@ -127,6 +128,8 @@ pub struct Prepared {
     pub plan: CheckPlan,
     /// How the process runs; only the first load's counts for what is bound.
     pub server: ServerSection,
+    /// The rollouts that can be run.
+    pub rollouts: Vec<Arc<RolloutDef>>,
     /// Where clients are.
     pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
@@ -338,7 +341,8 @@ impl Loader {
             ));
             return Err(self.refused(&problems, sources));
         }
-        let accepted = Sources { server, zones: compiled.accepted };
+        let operations = sources.operations.clone();
+        let accepted = Sources { server, operations, zones: compiled.accepted };
         let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
         if !unchanged {
             self.revision += 1;
@@ -371,6 +375,7 @@ impl Loader {
             snapshot: Arc::new(snapshot),
             plan: compiled.plan,
             server: compiled.server,
+            rollouts: compiled.rollouts,
             locations: self.locations.table(),
             found,
             report,

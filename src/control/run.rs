@@ -16,7 +16,7 @@ use super::{
 use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
-    config::hooks::HookDef,
+    config::{hooks::HookDef, rollouts::RolloutDef},
     failover::breaker,
     place::LazyTable,
     snapshot::{Alias, Snapshot},
@@ -57,12 +57,17 @@ pub struct Hooks {
     pub notify: Notify,
     /// Takes the names whose addresses are to be looked up.
     pub flatten: Flatten,
+    /// Takes what operators can have rolled out.
+    pub rollouts: Offer,
     /// Starts or stops a demo backend.
     pub demo: DemoSwitch,
 }
 
 /// Takes the names whose addresses are to be looked up from now on, and the resolvers to ask.
 pub type Flatten = Box<dyn Fn(&[Alias], &[SocketAddr]) + Send>;
+
+/// Takes the rollouts that can be run from now on, and the files in force with their own weights.
+pub type Offer = Box<dyn Fn(&[Arc<RolloutDef>], &Arc<Snapshot>) + Send>;
 
 /// Takes the hooks that are to be told from now on.
 pub type Notify = Box<dyn Fn(&[HookDef]) + Send>;
@@ -323,7 +328,8 @@ impl Loop {
         self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
-        self.control.install(prepared.snapshot, report.revision);
+        self.control.install(Arc::clone(&prepared.snapshot), report.revision);
+        (self.hooks.rollouts)(&prepared.rollouts, &prepared.snapshot);
         for Found { what, taken } in prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
         }
@@ -480,6 +486,7 @@ mod tests {
             heard: Arc::default(),
             notify: Box::new(|_| {}),
             flatten: Box::new(|_, _| {}),
+            rollouts: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),
         };
         let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
