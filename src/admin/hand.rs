@@ -2,7 +2,7 @@
 //! what is in force. Reads requests, weighs clients and writes replies; decides nothing itself.
 
 use super::{
-    peer::{Peer, check_text},
+    peer::{Peer, REASON_CHARS, check_text},
     schema::{
         SCHEMA_VERSION,
         hand::{
@@ -42,8 +42,6 @@ use std::{
 
 /// Records of a preview that are told one by one.
 const RECORDS_SHOWN: usize = 20;
-/// The longest reason.
-const REASON_CHARS: usize = 500;
 
 /// What is shown of the hand, and what clients are weighed by.
 pub(super) struct Hands {

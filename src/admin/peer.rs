@@ -6,7 +6,7 @@
 //! safety rule guards against slips, not against malice.
 
 use super::{door::challenge, refused::Refused};
-use crate::grant::Role;
+use crate::{control::audit::Origin, grant::Role};
 use axum::http::StatusCode;
 use std::{fmt, fs, net::SocketAddr, sync::Arc};
 
@@ -42,6 +42,8 @@ pub(super) struct Caller {
 
 /// The longest name somebody may give.
 const NAME_CHARS: usize = 64;
+/// The longest reason.
+pub(super) const REASON_CHARS: usize = 500;
 
 /// Shows by what a [`Peer`] is known: `ana`, `uid 1000`, `token ci`.
 pub struct Who<'a>(&'a Peer);
@@ -80,6 +82,26 @@ impl Peer {
             }
             Peer::Stranger { .. } if is_here && role == Role::Read => Ok(()),
             Peer::Stranger { .. } => Err(challenge(&format!("this takes a token ({role})"))),
+        }
+    }
+
+    /// Who it is, where and why, for the audit.
+    pub(super) fn origin(
+        &self,
+        said: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<Origin, String> {
+        if let Some(reason) = reason {
+            check_text("--reason", reason, REASON_CHARS)?;
+        }
+        Ok(Origin { who: self.who(said)?, from: self.place(), reason: reason.map(Arc::from) })
+    }
+
+    /// Where it is, for the audit: the kernel's word on the user too, whatever name that has today.
+    pub(super) fn place(&self) -> Arc<str> {
+        match self {
+            Peer::User(Some(uid)) => format!("{}, uid {uid}", self.from()).into(),
+            peer => peer.from().to_string().into(),
         }
     }
 

@@ -63,6 +63,9 @@ pub struct ZoneSources {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub [u8; 32]);
 
+/// The tables of the server file that are each server's own: where it listens, whom it tells.
+const OWN: [&str; 2] = ["server", "hooks"];
+
 /// Why the operator's folder could not be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum SourcesError {
@@ -171,6 +174,25 @@ impl Sources {
     /// The hash of everything: equal for equal contents, whenever they were written.
     pub fn hash(&self) -> ContentHash {
         hash(self.files().into_iter())
+    }
+
+    /// The hash of what two servers for the same zones must have in common: of everything but
+    /// what the server file says of its own process ([`OWN`]). Comments and the order of keys in
+    /// that file do not count.
+    pub fn shared_hash(&self) -> ContentHash {
+        let mut files = self.files();
+        let path = Path::new(SERVER_FILE);
+        let shared = files.get(path).and_then(|file| {
+            let table: toml::Table = file.content.as_ref().ok()?.text()?.parse().ok()?;
+            let shared = table.into_iter().filter(|(key, _)| !OWN.contains(&&**key));
+            let text = shared.collect::<toml::Table>().to_string();
+            let content = Ok(Content::held(text.as_str()));
+            Some(SourceFile { modified: file.modified, content })
+        });
+        if let Some(shared) = &shared {
+            files.insert(path, shared);
+        }
+        hash(files.into_iter())
     }
 }
 

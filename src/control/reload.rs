@@ -23,6 +23,7 @@ use crate::{
     place::LazyTable,
     snapshot::Snapshot,
     telemetry::{AnswerName, Telemetry},
+    units::Ttl,
     wire::Name,
 };
 use std::{
@@ -36,12 +37,21 @@ use std::{
 pub use super::locations::{Found, Locations};
 
 /// What became of a reload or rollback, for whoever asked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Report {
     /// Whether files were accepted, with zones held back or not.
     pub accepted: bool,
     /// The revision in force now.
     pub revision: u64,
+    /// SHA-256 of what it has in common with that of other servers for the same zones; empty
+    /// before there is one. Numbers of revisions are each server's own.
+    pub hash: Arc<str>,
+    /// The revision that was in force before.
+    pub before: u64,
+    /// The World it came with.
+    pub swap: u64,
+    /// The longest that resolvers keep steered answers of before.
+    pub ttl: Ttl,
     /// The files are the ones already in force; nothing was done.
     pub unchanged: bool,
     /// Zones which keep their last good version.
@@ -56,6 +66,26 @@ pub struct Report {
     pub errors: usize,
     /// The same drawn with source lines and carets, for people.
     pub rendered: String,
+}
+
+impl Default for Report {
+    fn default() -> Report {
+        Report {
+            accepted: false,
+            revision: 0,
+            hash: "".into(),
+            before: 0,
+            swap: 0,
+            ttl: Ttl::from_secs(0),
+            unchanged: false,
+            held: Vec::new(),
+            zones: 0,
+            records: 0,
+            problems: Vec::new(),
+            errors: 0,
+            rendered: String::new(),
+        }
+    }
 }
 
 impl Report {
@@ -130,6 +160,7 @@ pub struct Loader {
     /// The set in force.
     accepted: Option<Sources>,
     revision: u64,
+    hash: Arc<str>,
     /// What the set in force was loaded for and when it was accepted, until it is kept.
     unkept: Option<(Arc<str>, SystemTime)>,
     /// How this process runs: what its first load said.
@@ -156,6 +187,7 @@ impl Loader {
             memory: Memory::default(),
             accepted: None,
             revision: 0,
+            hash: "".into(),
             unkept: None,
             running: None,
             serials: HashMap::new(),
@@ -325,9 +357,11 @@ impl Loader {
         }
         self.names = names;
         let (errors, _) = problems.counts();
+        self.hash = accepted.shared_hash().to_string().into();
         let report = Report {
             accepted: true,
             revision: self.revision,
+            hash: Arc::clone(&self.hash),
             // The same texts under another location database are another set of answers.
             unchanged: unchanged && !found.iter().any(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
@@ -336,6 +370,7 @@ impl Loader {
             problems: problems.to_json(sources),
             errors,
             rendered: problems.render(sources, false),
+            ..Report::default()
         };
         self.accepted = Some(accepted);
         Ok(Prepared {
@@ -364,6 +399,8 @@ impl Loader {
     fn refused(&self, problems: &Problems, sources: &Sources) -> Box<Report> {
         Box::new(Report {
             revision: self.revision,
+            hash: Arc::clone(&self.hash),
+            before: self.revision,
             problems: problems.to_json(sources),
             errors: problems.counts().0,
             rendered: problems.render(sources, false),

@@ -427,8 +427,12 @@ impl Driver {
                 tokio::task::spawn_blocking(move || count(&viewer, &locations, &clients)).await;
             let (reply, done) = oneshot::channel();
             let clients = counted.unwrap_or_default();
-            let given = match changes.send(Change::Hand { command: command.into(), clients, reply })
-            {
+            let given = match changes.send(Change::Hand {
+                command: command.into(),
+                from: "rollout".into(),
+                clients,
+                reply,
+            }) {
                 Ok(()) => done.await.ok().map(|done| match done {
                     Ok(done) => match done.planned.proposed {
                         Some(id) => Given::Proposed(id),
