@@ -48,5 +48,6 @@ pub mod admin;
 
 pub mod cli;
 pub mod hooks;
+pub mod querylog;
 
 pub mod daemon;

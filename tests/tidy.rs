@@ -43,7 +43,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("admin", &["health", "engine"]),
     ("cli", &["admin", "dns"]),
     ("hooks", &["admin"]),
-    ("daemon", &["admin", "cli", "flatten", "hooks", "transport"]),
+    ("querylog", &["config", "telemetry", "wire"]),
+    ("daemon", &["admin", "cli", "flatten", "hooks", "querylog", "transport"]),
 ];
 
 /// The only file that may say `unsafe`.
