@@ -121,8 +121,14 @@ fn a_share_of_answers_is_one_in_so_many() {
     for (written, complaint) in [
         ("\"1/1\"", ""),
         ("0", ""),
-        ("\"1/0\"", "2:10: error: `1/0` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n"),
-        ("\"0.1%\"", "2:10: error: `0.1%` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n"),
+        (
+            "\"1/0\"",
+            "2:10: error: `1/0` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n",
+        ),
+        (
+            "\"0.1%\"",
+            "2:10: error: `0.1%` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n",
+        ),
     ] {
         let text = format!("[querylog]\nsample = {written}\n");
         assert_eq!(lines("tradewind.toml", &text), complaint);
