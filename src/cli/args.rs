@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are, and what `--help` teaches first.
 
 use super::{
+    audit::AuditArgs,
     check::CheckArgs,
     delegation::DelegationArgs,
     events::EventsArgs,
@@ -59,6 +60,7 @@ pub(super) enum Command {
     Status(StatusArgs),
     Explain(ExplainArgs),
     Events(EventsArgs),
+    Audit(AuditArgs),
     Query(QueryArgs),
     Delegation(DelegationArgs),
     Geoip(GeoipArgs),
@@ -108,6 +110,8 @@ mod tests {
             "explain a.example --client 192.0.2.1",
             "explain a.example AAAA --client 192.0.2.0/24 --what-if region:x=down --offline",
             "events --since 7",
+            "audit --since 1d --who ana --target region:us --json -C x",
+            "audit verify --file state.redb -C x",
             "delegation a.example --verify",
             "geoip lookup 192.0.2.1",
             "drain region:us-east-1 --over 5m --for 30m --reason x --wait",

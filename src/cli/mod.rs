@@ -6,6 +6,7 @@
 //! what that server says. Serving itself stands above this room and comes in as [`Servers`].
 
 mod args;
+pub mod audit;
 pub mod check;
 pub mod delegation;
 pub mod events;
@@ -25,6 +26,7 @@ pub mod server;
 pub mod status;
 mod table;
 mod tally;
+pub mod why;
 
 pub use serve::Servers;
 
@@ -56,6 +58,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Status(args) => status::run(args, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Events(args) => events::run(args, &mut out),
+        Command::Audit(args) => audit::run(args, &mut out),
         Command::Query(args) => query::run(args, &clock, &mut out),
         Command::Delegation(args) => match files::delegation_facts(args, &mut out) {
             Ok(facts) => delegation::run(args, &facts, &clock, &mut out),

@@ -40,6 +40,7 @@ use crate::{
     },
     hooks::{self, Hooks},
     querylog::{self, QueryLog},
+    rollout::{self, Rollouts},
     telemetry::{Metrics, Sampling, Telemetry},
     transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
     verdict::Stood,
@@ -182,6 +183,7 @@ async fn start(
     let checker = Arc::new(checker);
     let (keeper, saved, alarm) = kept;
     let memory = hooks::Memory::resumed(&saved, keeper.clone());
+    let notes = saved.notes.clone();
     let mut control = Control::with_saved(Arc::clone(&clock), saved, keeper.clone());
     alarm.into_iter().for_each(|alarm| control.record(alarm));
     let minding = [
@@ -210,6 +212,17 @@ async fn start(
         overview: control.overview(),
         hand: control.hand(),
     };
+    let states = Arc::clone(&checker);
+    let rollouts = Rollouts::start(
+        rollout::Settings {
+            dir: options.dir.clone(),
+            handle: handle.clone(),
+            targets: Box::new(move || states.states()),
+            keeper: keeper.clone(),
+            clock: Arc::clone(&clock),
+        },
+        &notes,
+    );
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let journal = control.journal();
     let pace = hooks::Pace::default();
@@ -234,6 +247,7 @@ async fn start(
         hooks: Arc::clone(&told),
         query_log: Arc::clone(&query_log),
         flattener: Arc::clone(&flattener),
+        rollouts: rollouts.clone(),
         backends,
     };
     let mut main_loop = Loop::new(
@@ -519,11 +533,12 @@ struct Served {
     hooks: Arc<Hooks>,
     query_log: Arc<QueryLog>,
     flattener: Arc<Flattener>,
+    rollouts: Rollouts,
     backends: Option<Backends>,
 }
 
 fn callbacks(served: Served) -> run::Hooks {
-    let Served { checker, heard, hooks, query_log, flattener, backends } = served;
+    let Served { checker, heard, hooks, query_log, flattener, rollouts, backends } = served;
     run::Hooks {
         heard,
         notify: Box::new(move |defs| hooks.update(defs)),
@@ -531,6 +546,7 @@ fn callbacks(served: Served) -> run::Hooks {
         flatten: Box::new(move |aliases, resolvers| {
             flattener.update(aliases.iter().map(|alias| alias.name.clone()), resolvers);
         }),
+        rollouts: Box::new(move |defs, files| rollouts.update(defs, files)),
         vantage: Arc::new(Probing(checker)),
         demo: Box::new(move |region, up| match &backends {
             Some(backends) if up => backends.restore(region),

@@ -157,7 +157,7 @@ pub fn newly_down(before: &Standpoint, after: &Standpoint, records: &[RecordId])
 }
 
 /// Every pool below `from`, each once.
-pub(super) fn pools_below(tree: &Tree, from: NodeIx) -> Vec<&Pool> {
+pub(crate) fn pools_below(tree: &Tree, from: NodeIx) -> Vec<&Pool> {
     let (mut open, mut seen, mut pools) = (vec![from], BTreeSet::new(), Vec::new());
     while let Some(ix) = open.pop() {
         if !seen.insert(ix) {

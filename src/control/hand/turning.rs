@@ -4,7 +4,7 @@
 use super::{Effect, Hand, Now, clients::Clients, safety, shares::Standpoint, tell, words};
 use crate::{
     clock::Moment,
-    control::{event::EventKind, publish::Control},
+    control::{audit::Origin, event::EventKind, publish::Control},
     ids::RecordId,
 };
 
@@ -56,7 +56,7 @@ impl Control {
         }
         self.keep_hand(&hand);
         self.operator.take(hand);
-        self.follow_hand(events, Vec::new());
+        self.follow_and_audit(events, &Origin::itself("time"));
     }
 
     /// What the override `id` does now, and what it hides.
