@@ -6,6 +6,7 @@ use super::{
     hooks::{self, HookDef},
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
+    querylog::{self, QueryLogDef},
     reader::{Reader, Table, Value},
     safety::{self, SafetyDef},
     scalar,
@@ -99,6 +100,8 @@ pub struct ServerSection {
     pub identity: IdentityDef,
     /// Whom to tell what happens: `[[hooks]]`.
     pub hooks: Vec<HookDef>,
+    /// Who is shown answers: `[querylog]`.
+    pub querylog: QueryLogDef,
 }
 
 /// `tokens_file` and `tls` of `[server]`: who may use the admin API, and by what it is known.
@@ -207,6 +210,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         ecs_trusted: None,
         identity: IdentityDef::default(),
         hooks: hooks::read(reader, root),
+        querylog: querylog::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;
