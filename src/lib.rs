@@ -43,6 +43,7 @@ pub mod control;
 pub mod health;
 
 pub mod flatten;
+pub mod forecast;
 
 pub mod admin;
 

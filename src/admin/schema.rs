@@ -4,6 +4,7 @@
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
+pub mod forecast;
 pub mod hand;
 pub mod health;
 

@@ -12,6 +12,7 @@ pub mod events;
 pub mod explain;
 pub mod files;
 pub mod folder;
+mod forecast;
 pub mod geoip;
 pub mod hand;
 pub mod loading;

@@ -37,7 +37,7 @@ pub(super) struct Server {
     /// Names of checks that have problems of their own.
     pub broken_checks: BTreeSet<String>,
     /// With the file each stands in.
-    pub latency: Vec<(Arc<Path>, LatencyTable)>,
+    pub latency: Vec<(Arc<Path>, Arc<LatencyTable>)>,
     pub deny: Vec<IpNet>,
     pub guards: Vec<SocketAddr>,
     pub breaker: BreakerSettings,
@@ -164,7 +164,7 @@ impl Server {
             match LatencyTable::parse(text) {
                 Ok(table) => {
                     self.check_rows(path, text, &table, problems);
-                    self.latency.push((path.clone(), table));
+                    self.latency.push((path.clone(), Arc::new(table)));
                 }
                 Err(found) => problems.extend(found.into_iter().map(|problem| {
                     let span = names::place(text, problem.line, problem.column);

@@ -3,11 +3,11 @@
 use super::{
     event::EventKind,
     found::Looked,
-    hand::{Command, Done, Refusal, apply::Waiting, clients::Clients, pin::PinFile},
+    hand::{Command, Done, Refusal, apply::Waiting, pin::PinFile},
     publish::TargetVerdict,
     reload::Report,
 };
-use crate::wire::Name;
+use crate::{forecast::Clients, wire::Name};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 

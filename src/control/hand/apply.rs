@@ -4,9 +4,8 @@
 //! the files as compiled, since weights are changed in a copy of them.
 
 use super::{
-    Command, Done, Effect, Hand, Now, Override, Refusal, SlotIs, Stage, clients::Clients,
-    drain::Progress, effect::FailoverHand, foresee::Supposed, kept::Restored, pin::PinFile,
-    shares::Standpoint, tell, weights,
+    Command, Done, Effect, Hand, Now, Override, Refusal, SlotIs, Stage, drain::Progress,
+    effect::FailoverHand, foresee::Supposed, kept::Restored, pin::PinFile, tell, weights,
 };
 use crate::{
     clock::Moment,
@@ -16,6 +15,7 @@ use crate::{
         publish::{Control, Outcome, Said},
     },
     failover::{self, Wait},
+    forecast::{Clients, Standpoint},
     ids::{FailoverId, RecordId, SlotId},
     place::LazyTable,
     snapshot::{FailoverDefinition, Snapshot},
@@ -127,7 +127,7 @@ impl Operator {
         if let Some(table) = &self.table
             && self.files.safety.iter().any(|rule| rule.respect_capacity)
         {
-            self.clients = Clients::count(&self.files, table, &self.clients);
+            self.clients = Clients::of_files(&self.files, table, &self.clients);
         }
         &self.clients
     }

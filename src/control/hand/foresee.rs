@@ -3,17 +3,16 @@
 
 use super::{
     Now, Override, Refusal,
-    clients::Clients,
     command::Planned,
     effect::Effect,
     safety::{self, Violation},
-    shares::Standpoint,
     tell, weights, words,
 };
 use crate::{
     clock::Moment,
     control::{latches::Around, publish::Control},
     failover::{self, Pending, Wait},
+    forecast::{Clients, Pair, Standpoint},
     ids::FailoverId,
     policy::Course,
     snapshot::{FailoverDefinition, Snapshot},
@@ -145,7 +144,12 @@ impl Control {
         }
         broke.extend(safety::waits(&self.operator.hand, planned, &after.snapshot, now));
         let Some(made) = planned.subject() else {
-            broke.extend(safety::violations(before, after, &planned.records, clients)?);
+            broke.extend(safety::violations(
+                before,
+                after,
+                &Pair::same(&planned.records),
+                clients,
+            )?);
             return Ok(broke);
         };
         let begins = made.begins.max(now.at);
@@ -153,7 +157,12 @@ impl Control {
         if is_later {
             broke.extend(self.broken_at(planned, made, begins, clients, now)?);
         } else {
-            broke.extend(safety::violations(before, after, &planned.records, clients)?);
+            broke.extend(safety::violations(
+                before,
+                after,
+                &Pair::same(&planned.records),
+                clients,
+            )?);
         }
         if self.operator.files.safety.is_empty() {
             return Ok(broke);
@@ -184,7 +193,8 @@ impl Control {
         let world = Standpoint::from(&*self.world());
         let before = self.supposed(&world, &without.effect(files, at), &[])?.after;
         let after = self.supposed(&world, &with.effect(files, at), &[])?.after;
-        let mut broke = safety::violations(&before, &after, &planned.records, clients)?;
+        let mut broke =
+            safety::violations(&before, &after, &Pair::same(&planned.records), clients)?;
         let when = words::short(at.since(now.at));
         for violation in &mut broke {
             violation.message += &format!(" (in {when}, by what is put off until then)");

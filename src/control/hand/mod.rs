@@ -9,7 +9,6 @@
 //! | `command`, `planning` | a wish, and how it is judged: what becomes of the hand, or why not |
 //! | `words` | what an override does, and the command line that undoes it |
 //! | `safety` | `[[safety]]`: what a change would break |
-//! | `clients`, `shares`, `preview` | which share of clients goes where, and who would move |
 //! | `drain`, `watching` | how far drains have come, and what keeps them |
 //! | `kept` | the hand as it outlives the process |
 //! | `pin` | `state/PIN` |
@@ -25,7 +24,6 @@
 //! come; whoever speaks in between is told so.
 
 pub mod apply;
-pub mod clients;
 pub mod command;
 pub mod drain;
 pub mod effect;
@@ -33,11 +31,9 @@ mod foresee;
 pub mod kept;
 pub mod pin;
 mod planning;
-pub mod preview;
 pub mod safety;
 #[cfg(test)]
 mod scenarios;
-pub mod shares;
 pub mod target;
 pub mod tell;
 #[cfg(test)]
