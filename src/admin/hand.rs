@@ -4,7 +4,7 @@
 use super::{
     peer::{Peer, check_text},
     schema::{
-        Refusal as RefusalLine, SCHEMA_VERSION,
+        SCHEMA_VERSION,
         forecast::PreviewLine,
         hand::{
             ApprovalLine, DrainState, DrainWord, HandList, HandReply, HandRequest, OverrideLine,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::{Clock, Moment},
     control::hand::{
-        Command, Done, ForceTo, Now, Override, Proposal, Refusal, Stage, Wish,
+        Command, Done, ForceTo, Now, Override, Proposal, Stage, Wish,
         apply::{SharedHand, Waiting},
         command::Begins,
         drain::{DrainStage, Progress},
@@ -54,12 +54,17 @@ pub(super) struct Hands {
 impl Hands {
     /// The clients of every map in force. Takes 25 ms for each map not seen before.
     pub(super) fn clients(&self) -> Arc<Clients> {
-        let known = Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner));
+        let known = self.counted();
         let world = self.viewer.world();
         let table = self.locations.load_full();
         let counted = Arc::new(Clients::of_files(&world.snapshot, &table, &known));
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
         counted
+    }
+
+    /// Clients as they were last counted.
+    pub(super) fn counted(&self) -> Arc<Clients> {
+        Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn now(&self) -> Now {
@@ -240,7 +245,7 @@ fn later(at: Moment, now: Now) -> String {
 
 impl HandRequest {
     /// The command of `peer` that this is.
-    pub(super) fn read(&self, peer: Peer, now: SystemTime) -> Result<Command, String> {
+    pub(super) fn read(&self, peer: &Peer, now: SystemTime) -> Result<Command, String> {
         if let Some(reason) = &self.reason {
             check_text("--reason", reason, REASON_CHARS)?;
         }
@@ -306,21 +311,6 @@ impl HandRequest {
             "confirm" => Wish::Confirm { id: self.id },
             other => return Err(format!("there is no verb `{other}`")),
         })
-    }
-}
-
-impl RefusalLine {
-    /// What is said of a refusal.
-    pub(super) fn of(refusal: &Refusal) -> RefusalLine {
-        let violations = match refusal {
-            Refusal::Unsafe(violations) => violations.iter().map(ViolationLine::from).collect(),
-            _ => Vec::new(),
-        };
-        RefusalLine {
-            error: refusal.to_string(),
-            hint: refusal.hint().map(str::to_owned),
-            violations,
-        }
     }
 }
 

@@ -7,10 +7,12 @@
 pub mod forecast;
 pub mod hand;
 pub mod health;
+pub mod plan;
 
 use self::health::TargetFacts;
 use crate::{
     clock::Moment,
+    config::render::ProblemJson,
     control::{
         Report,
         event::{Event, EventKind},
@@ -23,12 +25,13 @@ use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use utoipa::ToSchema;
 
 /// Version of everything in this file.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// `tradewind status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -85,7 +88,7 @@ pub struct Status {
 }
 
 /// A zone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ZoneStatus {
     /// The apex.
     pub zone: String,
@@ -96,7 +99,7 @@ pub struct ZoneStatus {
 }
 
 /// Which files a zone is answered from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ZoneState {
     /// The newest.
@@ -108,7 +111,7 @@ pub enum ZoneState {
 }
 
 /// A pool.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
     /// `zone/pool`.
     pub pool: String,
@@ -121,7 +124,7 @@ pub struct PoolStatus {
 }
 
 /// One address or name with a verdict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
     /// `zone/pool/endpoint`.
     pub endpoint: String,
@@ -145,7 +148,7 @@ pub struct EndpointStatus {
 }
 
 /// One probe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProbeLine {
     /// When it started.
     pub at: String,
@@ -156,7 +159,7 @@ pub struct ProbeLine {
 }
 
 /// A failover.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailoverStatus {
     /// `zone/record` or `zone/policy`.
     pub failover: String,
@@ -189,7 +192,7 @@ impl FailoverStatus {
 }
 
 /// A move of a failover that waits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WaitLine {
     /// Where to.
     pub to: String,
@@ -202,7 +205,7 @@ pub struct WaitLine {
 }
 
 /// A ramp between two members.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LeavingLine {
     /// The member that is left.
     pub from: String,
@@ -211,7 +214,7 @@ pub struct LeavingLine {
 }
 
 /// How a hook goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HookLine {
     /// Its name.
     pub name: String,
@@ -226,7 +229,7 @@ pub struct HookLine {
 }
 
 /// Falls that do not take effect.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HeldLine {
     /// Why.
     pub why: String,
@@ -250,7 +253,7 @@ impl HeldLine {
 }
 
 /// A region that some records would answer, were everything up, and do not.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Elsewhere {
     /// The region.
     pub region: String,
@@ -261,7 +264,7 @@ pub struct Elsewhere {
 }
 
 /// A record with nothing healthy to answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LastResort {
     /// `zone/record`.
     pub record: String,
@@ -271,7 +274,7 @@ pub struct LastResort {
 }
 
 /// How much traffic is still on the answer before a change.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OldAnswers {
     /// The change: `gtm.example.com/app: iad → dub`.
     pub change: String,
@@ -318,7 +321,7 @@ impl From<&Left> for OldAnswers {
 }
 
 /// Trouble of the checker's own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Impaired {
     /// Targets whose last probe proved nothing.
     pub targets: usize,
@@ -327,7 +330,7 @@ pub struct Impaired {
 }
 
 /// One thing that is wrong with the operator's files.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemLine {
     /// `error` or `warning`.
     pub severity: String,
@@ -344,7 +347,7 @@ pub struct ProblemLine {
 }
 
 /// `tradewind reload` and `rollback REV`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReply {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -367,7 +370,7 @@ pub struct ReloadReply {
 }
 
 /// One kept revision: a line of `tradewind rollback`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevisionLine {
     /// Its number.
     pub revision: u64,
@@ -384,7 +387,7 @@ pub struct RevisionLine {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventLine {
     /// Counts up from 1, over restarts too; leaves some numbers out after a crash.
     pub seq: u64,
@@ -432,7 +435,7 @@ pub struct EventLine {
 }
 
 /// What an incident came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IncidentSummary {
     /// How many of each: `verdict down`, `failover`, …
     pub counts: BTreeMap<String, usize>,
@@ -441,7 +444,7 @@ pub struct IncidentSummary {
 }
 
 /// `tradewind explain`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -470,7 +473,7 @@ pub struct Explanation {
 }
 
 /// How a name is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// By its policies.
@@ -493,7 +496,7 @@ pub enum Outcome {
 }
 
 /// The steered part of an explanation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Steered {
     /// `zone/record`.
     pub record: String,
@@ -520,7 +523,7 @@ pub struct Steered {
 }
 
 /// A row of the client map.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Place {
     /// Whether the map knows this space; else the default class is used.
     pub known: bool,
@@ -541,7 +544,7 @@ pub struct Place {
 }
 
 /// One candidate, or a remark.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepLine {
     /// How deep in the tree.
     pub depth: u8,
@@ -554,7 +557,7 @@ pub struct StepLine {
 }
 
 /// What became of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepMark {
     /// It may be answered.
@@ -566,7 +569,7 @@ pub enum StepMark {
 }
 
 /// A member's part of a draw.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MemberShare {
     /// How deep in the tree.
     pub depth: u8,
@@ -579,7 +582,7 @@ pub struct MemberShare {
 }
 
 /// One possible answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnswerShare {
     /// Its exact share of this class's clients.
     pub share: f64,
@@ -594,7 +597,7 @@ pub struct AnswerShare {
 }
 
 /// How an answer is picked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DrawLine {
     /// By what.
     pub by: DrawnBy,
@@ -605,7 +608,7 @@ pub struct DrawLine {
 }
 
 /// What decides between several answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrawnBy {
     /// There is only one.
@@ -616,11 +619,18 @@ pub enum DrawnBy {
     Client,
 }
 
-/// Why the server did not do what the command line asked.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Why the server did not do what it was asked: `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Refusal {
+    /// `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
     /// What is wrong.
-    pub error: String,
+    pub detail: String,
     /// How to get out of it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -668,17 +678,22 @@ impl From<&Report> for ReloadReply {
     }
 }
 
+impl From<&ProblemJson> for ProblemLine {
+    fn from(problem: &ProblemJson) -> Self {
+        ProblemLine {
+            severity: problem.severity.to_owned(),
+            file: problem.file.clone(),
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+        }
+    }
+}
+
 /// What is wrong with the files of `report`.
 pub fn problems(report: &Report) -> Vec<ProblemLine> {
-    let problems = report.problems.iter().map(|problem| ProblemLine {
-        severity: problem.severity.to_owned(),
-        file: problem.file.clone(),
-        line: problem.line,
-        column: problem.column,
-        message: problem.message.clone(),
-        help: problem.help.clone(),
-    });
-    problems.collect()
+    report.problems.iter().map(ProblemLine::from).collect()
 }
 
 impl RevisionLine {

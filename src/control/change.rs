@@ -3,9 +3,9 @@
 use super::{
     event::EventKind,
     found::Looked,
-    hand::{Command, Done, Refusal, apply::Waiting, pin::PinFile},
+    hand::{Command, Done, Refusal, apply::Waiting, foresee::Outlook, pin::PinFile},
     publish::TargetVerdict,
-    reload::Report,
+    reload::{Agreed, Report},
 };
 use crate::{forecast::Clients, wire::Name};
 use std::sync::Arc;
@@ -47,6 +47,20 @@ pub enum Change {
         clients: Arc<Clients>,
         /// What came of it.
         reply: oneshot::Sender<Result<Box<Done>, Refusal>>,
+    },
+    /// Somebody looks ahead, and wants what that starts from.
+    Outlook {
+        /// Where it goes.
+        reply: oneshot::Sender<Box<Outlook>>,
+    },
+    /// Load the operator's files if they are what somebody planned, and all of them compile.
+    Apply {
+        /// What was planned.
+        agreed: Agreed,
+        /// Who asks.
+        cause: Arc<str>,
+        /// Where the outcome goes.
+        reply: oneshot::Sender<Report>,
     },
     /// Somebody asks which failovers wait, and what would come of approving them.
     Waiting {

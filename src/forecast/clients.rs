@@ -83,8 +83,11 @@ pub struct Clients {
     measured: Box<[Arc<LatencyTable>]>,
     weights: Weights,
     /// By the addresses of the maps, which live as long as they stand here.
-    counted: HashMap<[usize; 2], ([Map; 2], Arc<[Crowd]>)>,
+    counted: HashMap<[usize; 2], Counted>,
 }
+
+/// The clients of two maps.
+type Counted = ([Map; 2], Arc<[Crowd]>);
 
 impl Clients {
     /// Counts for every map of `snapshot`, which stays the same over the change; what `known` has

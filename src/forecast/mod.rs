@@ -7,18 +7,26 @@
 //! | `shares` | what one class of clients gets, by the packet path's own `select()` |
 //! | `preview`, `sums` | who would move between two standpoints, and by how much |
 //! | `distance` | the latency that clients have to a region |
+//! | `capacity` | what pools get against what they can take |
+//! | `difference`, `facts`, `statics` | what two sets of files say otherwise, by name |
+//! | `fingerprint` | whether clients of a record may get something else |
 //!
 //! Answers are distributions, so shares are exact: sums over address space, nothing is drawn. The
 //! two standpoints may be of other files; records are found again by name ([`Pair`]). Pure: must
 //! not know who asks, what time it is, or how a standpoint comes about ([`crate::control`]).
 
+pub mod capacity;
 pub mod clients;
+pub mod difference;
 mod distance;
+mod facts;
+mod fingerprint;
 pub mod preview;
 pub mod shares;
+mod statics;
 mod sums;
 
-pub use clients::{Clients, Weights};
+pub use clients::{Clients, Sample, Weights};
 pub use preview::{Preview, preview};
 pub use shares::Standpoint;
 

@@ -20,7 +20,7 @@ use crate::{
     spread,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     rc::Rc,
     sync::Arc,
 };
@@ -91,9 +91,9 @@ impl<'w> Sums<'w> {
         let mut grounds: HashMap<Maps, Ground<'w>> = HashMap::new();
         for Alike { plans, .. } in alike {
             let maps = [at[0].snapshot.plan(plans.0).map, at[1].snapshot.plan(plans.1).map];
-            if !grounds.contains_key(&maps) {
+            if let Entry::Vacant(free) = grounds.entry(maps) {
                 let sides = ((&*at[0].snapshot, maps[0]), (&*at[1].snapshot, maps[1]));
-                grounds.insert(maps, Ground::of(clients.of(sides.0, sides.1)?, at));
+                free.insert(Ground::of(clients.of(sides.0, sides.1)?, at));
             }
         }
         let chunks: Vec<&[Alike]> = alike.chunks(CHUNK).collect();

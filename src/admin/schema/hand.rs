@@ -3,9 +3,10 @@
 
 use super::forecast::PreviewLine;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /v1/hand`: something an operator wishes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandRequest {
     /// `drain`, `undrain`, `force`, `weight`, `failover`, `failback`, `approve`, `reject`, `hold`,
@@ -59,7 +60,7 @@ pub struct HandRequest {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HandReply {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -93,7 +94,7 @@ pub struct HandReply {
 }
 
 /// `GET /v1/hand`: what operators told the server.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct HandList {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -106,7 +107,7 @@ pub struct HandList {
 }
 
 /// `GET /v1/approvals`: failovers that would move, and wait.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalLine {
     /// `zone/record` or `zone/policy`.
     pub failover: String,
@@ -125,7 +126,7 @@ pub struct ApprovalLine {
 }
 
 /// One override.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OverrideLine {
     /// Its number.
     pub id: u64,
@@ -165,7 +166,7 @@ pub struct OverrideLine {
 }
 
 /// How far a drain has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DrainState {
     /// `draining`, `still-answered` or `drained`.
     pub state: DrainWord,
@@ -186,7 +187,7 @@ pub struct DrainState {
 }
 
 /// Whether drained endpoints may be taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrainWord {
     /// Clients may still come.
@@ -198,7 +199,7 @@ pub enum DrainWord {
 }
 
 /// A change that waits for a second person.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProposalLine {
     /// Its number.
     pub id: u64,
@@ -221,7 +222,7 @@ pub struct ProposalLine {
 }
 
 /// A safety rule that a change would break.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ViolationLine {
     /// Its name.
     pub rule: String,

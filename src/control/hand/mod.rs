@@ -17,8 +17,7 @@
 //! | `turning` | what begins and ends with time |
 //! | `tell` | what came of it, in words |
 //!
-//! Everything but `pin`, `apply`, `foresee`, `turning`
-//! and `watching` is pure: time and Snapshot are arguments. An override is words
+//! Everything but `pin`, `apply`, `turning` and `watching` is pure: time and Snapshot are arguments. An override is words
 //! and times; it never holds an id, so it means the same after a reload. The last to *begin* that
 //! matches wins: one that was put off comes over what was said meanwhile, as its operator saw it
 //! come; whoever speaks in between is told so.
@@ -27,7 +26,7 @@ pub mod apply;
 pub mod command;
 pub mod drain;
 pub mod effect;
-mod foresee;
+pub mod foresee;
 pub mod kept;
 pub mod pin;
 mod planning;

@@ -5,7 +5,7 @@ use super::{Effect, Hand, Now, safety, tell, words};
 use crate::{
     clock::Moment,
     control::{event::EventKind, publish::Control},
-    forecast::{Clients, Pair, Standpoint},
+    forecast::{Clients, Pair},
     ids::RecordId,
 };
 
@@ -84,10 +84,10 @@ impl Control {
             return None;
         }
         let clients: Clients = self.operator.clients().clone();
-        let files = &self.operator.files;
-        let world = Standpoint::from(&*self.world());
-        let before = self.supposed(&world, &from.effect(files, now), &[]).ok()?.after;
-        let after = self.supposed(&world, &to.effect(files, now), &[]).ok()?.after;
+        let (outlook, files) = (self.outlook(), &self.operator.files);
+        let world = outlook.standpoint();
+        let before = outlook.supposed(&world, &from.effect(files, now), &[]).ok()?.after;
+        let after = outlook.supposed(&world, &to.effect(files, now), &[]).ok()?.after;
         // They were counted for these files just now.
         let broke = safety::violations(&before, &after, &Pair::same(&records), &clients).ok()?;
         let words: Vec<String> = broke.iter().map(ToString::to_string).collect();
