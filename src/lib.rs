@@ -42,6 +42,10 @@ pub mod control;
 
 pub mod health;
 
+pub mod measure;
+
+pub mod rollout;
+
 pub mod flatten;
 pub mod forecast;
 

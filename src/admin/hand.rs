@@ -2,7 +2,7 @@
 //! what is in force. Reads requests, weighs clients and writes replies; decides nothing itself.
 
 use super::{
-    peer::{Peer, check_text},
+    peer::{Peer, REASON_CHARS, check_text},
     schema::{
         SCHEMA_VERSION,
         forecast::PreviewLine,
@@ -28,7 +28,7 @@ use crate::{
     forecast::{Clients, Pair, preview, shares},
     place::LazyTable,
     snapshot::Snapshot,
-    units::Weight,
+    units::{Share, Weight},
     world::{Viewer, World},
 };
 use arc_swap::ArcSwap;
@@ -37,9 +37,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-
-/// The longest reason.
-const REASON_CHARS: usize = 500;
 
 /// What is shown of the hand, and what clients are weighed by.
 pub(super) struct Hands {
@@ -264,6 +261,7 @@ impl HandRequest {
             break_glass: self.break_glass,
             dry_run: self.dry_run,
             even_if_unknown: self.even_if_unknown,
+            instead_of: None,
         })
     }
 
@@ -293,6 +291,14 @@ impl HandRequest {
                     "auto" => None,
                     other => return Err(format!("`{other}` is not up, down or auto")),
                 },
+            },
+            "weight" if self.share.is_some() => Wish::Share {
+                target: target()?,
+                member: self.member.as_deref().ok_or("a share is a member's: name it")?.into(),
+                share: self.share.filter(|share| (0.0..=1.0).contains(share)).map_or_else(
+                    || Err("a share is 0 to 1".to_owned()),
+                    |share| Ok(Share::from_fraction(share)),
+                )?,
             },
             "weight" => Wish::Weight {
                 target: target()?,

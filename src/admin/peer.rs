@@ -6,6 +6,7 @@
 //! safety rule guards against slips, not against malice.
 
 use super::role::Role;
+use crate::control::audit::Origin;
 use std::{fmt, fs, net::SocketAddr, sync::Arc};
 
 /// Who asks, and from where.
@@ -31,6 +32,8 @@ pub enum Peer {
 
 /// The longest name somebody may give.
 const NAME_CHARS: usize = 64;
+/// The longest reason.
+pub(super) const REASON_CHARS: usize = 500;
 
 /// Shows by what a [`Peer`] is known: `ana`, `uid 1000`, `token ci`.
 pub struct Who<'a>(&'a Peer);
@@ -47,6 +50,26 @@ impl Peer {
     /// Where it is.
     pub fn from(&self) -> From<'_> {
         From(self)
+    }
+
+    /// Who it is, where and why, for the audit.
+    pub(super) fn origin(
+        &self,
+        said: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<Origin, String> {
+        if let Some(reason) = reason {
+            check_text("--reason", reason, REASON_CHARS)?;
+        }
+        Ok(Origin { who: self.who(said)?, from: self.place(), reason: reason.map(Arc::from) })
+    }
+
+    /// Where it is, for the audit: the kernel's word on the user too, whatever name that has today.
+    pub(super) fn place(&self) -> Arc<str> {
+        match self {
+            Peer::User(Some(uid)) => format!("{}, uid {uid}", self.from()).into(),
+            peer => peer.from().to_string().into(),
+        }
     }
 
     /// The name to be written down, for somebody who says to be `said`.

@@ -4,6 +4,7 @@
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
+pub mod audit;
 pub mod forecast;
 pub mod hand;
 pub mod health;
@@ -49,6 +50,10 @@ pub struct Status {
     pub now: String,
     /// The accepted set of files in force; 0 = none yet.
     pub revision: u64,
+    /// SHA-256 of what these files have in common with those of other servers for the same zones:
+    /// all but what each says of its own process.
+    #[serde(default)]
+    pub content_hash: String,
     /// When it came into force.
     pub revision_since: String,
     /// Worlds published so far.
@@ -357,6 +362,21 @@ pub struct ReloadReply {
     pub unchanged: bool,
     /// The revision in force now.
     pub revision: u64,
+    /// SHA-256 of what it has in common with that of other servers for the same zones.
+    #[serde(default)]
+    pub content_hash: String,
+    /// The revision that was in force before.
+    #[serde(default)]
+    pub before: u64,
+    /// The World it came with.
+    #[serde(default)]
+    pub swap: u64,
+    /// How long resolvers keep steered answers of before, at the longest.
+    #[serde(default)]
+    pub ttl_secs: u32,
+    /// The command lines that undo it.
+    #[serde(default)]
+    pub undo: Vec<String>,
     /// Zones that keep their last good version.
     pub held: Vec<String>,
     /// Zones served.
@@ -664,11 +684,19 @@ pub fn ms(duration: Duration) -> f64 {
 
 impl From<&Report> for ReloadReply {
     fn from(report: &Report) -> Self {
+        // Before the first there is nothing to go back to.
+        let is_new = report.before > 0 && report.before != report.revision;
+        let undo = is_new.then(|| format!("tradewind rollback {}", report.before));
         ReloadReply {
             schema_version: SCHEMA_VERSION,
             accepted: report.accepted,
             unchanged: report.unchanged,
             revision: report.revision,
+            content_hash: report.hash.to_string(),
+            before: report.before,
+            swap: report.swap,
+            ttl_secs: report.ttl.as_secs(),
+            undo: undo.into_iter().collect(),
             held: report.held.iter().map(|zone| zone.to_string()).collect(),
             zones: report.zones,
             records: report.records,

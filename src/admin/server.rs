@@ -305,7 +305,7 @@ mod tests {
         let mut doors = Doors::open().await;
         let control = async {
             match doors.changes.recv().await {
-                Some(Change::Reload { cause, force: true, reply: Some(reply) }) => {
+                Some(Change::Reload { cause, force: true, reply: Some(reply), .. }) => {
                     assert_eq!(&*cause, "tradewind reload");
                     reply.send(Report { revision: 8, ..Report::default() }).unwrap();
                 }

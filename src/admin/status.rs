@@ -73,6 +73,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         started: time(seen.started),
         now: time(clock.wall()),
         revision: world.revision,
+        content_hash: seen.report.hash.to_string(),
         revision_since: time(revision_since(seen)),
         swap: world.swap,
         warming: world.warming,

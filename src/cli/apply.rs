@@ -8,6 +8,7 @@ use super::{
     output::{Out, Paint},
     plan,
     server::Server,
+    why::WhyArgs,
 };
 use crate::{
     admin::schema::plan::{ApplyReply, ApplyRequest, PlanReply, PlanRequest},
@@ -55,15 +56,12 @@ pub struct ApplyArgs {
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = WAIT,
           value_parser = parse_duration)]
     pub wait: Option<Duration>,
-    /// Why, for those who read it later
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
     /// Go over safety rules; needs --reason, and is an alarm
     #[arg(long)]
     pub break_glass: bool,
-    /// Who you are, where several share one user
-    #[arg(long = "as", value_name = "NAME")]
-    pub who: Option<String>,
+    /// Why, and by whom.
+    #[command(flatten)]
+    pub why: WhyArgs,
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
@@ -103,8 +101,8 @@ pub fn run(args: &ApplyArgs, out: &mut Out) -> Exit {
         base_revision: plan.base_revision,
         hash: plan.hash,
         break_glass: args.break_glass,
-        reason: args.reason.clone(),
-        who: args.who.clone(),
+        reason: args.why.reason.clone(),
+        who: args.why.who.clone(),
     };
     let reply: ApplyReply = match server.send("/v1/apply", &request) {
         Ok(reply) => reply,

@@ -2,6 +2,7 @@
 
 use super::{
     apply::ApplyArgs,
+    audit::AuditArgs,
     check::CheckArgs,
     delegation::DelegationArgs,
     events::EventsArgs,
@@ -66,6 +67,7 @@ pub(super) enum Command {
     Status(StatusArgs),
     Explain(ExplainArgs),
     Events(EventsArgs),
+    Audit(AuditArgs),
     Query(QueryArgs),
     Delegation(DelegationArgs),
     Geoip(GeoipArgs),
@@ -122,6 +124,8 @@ mod tests {
             "explain a.example --client 192.0.2.1",
             "explain a.example AAAA --client 192.0.2.0/24 --what-if region:x=down --offline",
             "events --since 7",
+            "audit --since 1d --who ana --target region:us --json -C x",
+            "audit verify --file state.redb -C x",
             "delegation a.example --verify",
             "geoip lookup 192.0.2.1",
             "drain region:us-east-1 --over 5m --for 30m --reason x --wait",

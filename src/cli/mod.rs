@@ -7,6 +7,7 @@
 
 pub mod apply;
 mod args;
+pub mod audit;
 pub mod check;
 pub mod delegation;
 pub mod events;
@@ -31,6 +32,7 @@ pub mod status;
 mod table;
 mod tally;
 pub mod weights;
+pub mod why;
 
 pub use serve::Servers;
 
@@ -65,6 +67,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Status(args) => status::run(args, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Events(args) => events::run(args, &mut out),
+        Command::Audit(args) => audit::run(args, &mut out),
         Command::Query(args) => query::run(args, &clock, &mut out),
         Command::Delegation(args) => match files::delegation_facts(args, &mut out) {
             Ok(facts) => delegation::run(args, &facts, &clock, &mut out),

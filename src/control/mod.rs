@@ -1,6 +1,7 @@
 //! How a running server is changed: one way in ([`Change`]), one owner of the Publisher
 //! ([`publish::Control`]), everything that happened written down ([`event`]).
 
+pub mod audit;
 pub mod change;
 pub mod event;
 pub mod found;

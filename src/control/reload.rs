@@ -16,12 +16,14 @@ use crate::{
     config::{
         ContentHash, Problem, Problems, Progress, Severity,
         render::ProblemJson,
+        rollouts::RolloutDef,
         server::ServerSection,
         sources::{Files, SERVER_FILE, Sources, ZoneSources},
     },
     place::LazyTable,
     snapshot::Snapshot,
     telemetry::{AnswerName, Telemetry},
+    units::Ttl,
     wire::Name,
 };
 use std::{
@@ -35,12 +37,21 @@ use std::{
 pub use super::locations::{Found, Locations};
 
 /// What became of a reload or rollback, for whoever asked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Report {
     /// Whether files were accepted, with zones held back or not.
     pub accepted: bool,
     /// The revision in force now.
     pub revision: u64,
+    /// SHA-256 of what it has in common with that of other servers for the same zones; empty
+    /// before there is one. Numbers of revisions are each server's own.
+    pub hash: Arc<str>,
+    /// The revision that was in force before.
+    pub before: u64,
+    /// The World it came with.
+    pub swap: u64,
+    /// The longest that resolvers keep steered answers of before.
+    pub ttl: Ttl,
     /// The files are the ones already in force; nothing was done.
     pub unchanged: bool,
     /// What was planned cannot be applied any more, and why.
@@ -57,6 +68,27 @@ pub struct Report {
     pub errors: usize,
     /// The same drawn with source lines and carets, for people.
     pub rendered: String,
+}
+
+impl Default for Report {
+    fn default() -> Report {
+        Report {
+            accepted: false,
+            revision: 0,
+            hash: "".into(),
+            before: 0,
+            swap: 0,
+            ttl: Ttl::from_secs(0),
+            unchanged: false,
+            moved: None,
+            held: Vec::new(),
+            zones: 0,
+            records: 0,
+            problems: Vec::new(),
+            errors: 0,
+            rendered: String::new(),
+        }
+    }
 }
 
 impl Report {
@@ -110,6 +142,8 @@ pub struct Prepared {
     pub plan: CheckPlan,
     /// How the process runs; only the first load's counts for what is bound.
     pub server: ServerSection,
+    /// The rollouts that can be run.
+    pub rollouts: Vec<Arc<RolloutDef>>,
     /// Where clients are.
     pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
@@ -138,6 +172,7 @@ pub struct Loader {
     /// The set in force.
     accepted: Option<Sources>,
     revision: u64,
+    hash: Arc<str>,
     /// What the set in force was loaded for and when it was accepted, until it is kept.
     unkept: Option<(Arc<str>, SystemTime)>,
     /// How this process runs: what its first load said.
@@ -164,6 +199,7 @@ impl Loader {
             memory: Memory::default(),
             accepted: None,
             revision: 0,
+            hash: "".into(),
             unkept: None,
             running: None,
             serials: HashMap::new(),
@@ -342,7 +378,8 @@ impl Loader {
             ));
             return Err(self.refused(&problems, sources));
         }
-        let accepted = Sources { server, zones: compiled.accepted };
+        let operations = sources.operations.clone();
+        let accepted = Sources { server, operations, zones: compiled.accepted };
         let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
         if !unchanged {
             self.revision += 1;
@@ -355,9 +392,11 @@ impl Loader {
         }
         self.names = names;
         let (errors, _) = problems.counts();
+        self.hash = accepted.shared_hash().to_string().into();
         let report = Report {
             accepted: true,
             revision: self.revision,
+            hash: Arc::clone(&self.hash),
             // The same texts under another location database are another set of answers.
             moved: None,
             unchanged: unchanged && !found.iter().any(|found| found.taken),
@@ -367,12 +406,14 @@ impl Loader {
             problems: problems.to_json(sources),
             errors,
             rendered: problems.render(sources, false),
+            ..Report::default()
         };
         self.accepted = Some(accepted);
         Ok(Prepared {
             snapshot: Arc::new(snapshot),
             plan: compiled.plan,
             server: compiled.server,
+            rollouts: compiled.rollouts,
             locations: self.locations.table(),
             found,
             report,
@@ -393,6 +434,8 @@ impl Loader {
     fn refused(&self, problems: &Problems, sources: &Sources) -> Box<Report> {
         Box::new(Report {
             revision: self.revision,
+            hash: Arc::clone(&self.hash),
+            before: self.revision,
             problems: problems.to_json(sources),
             errors: problems.counts().0,
             rendered: problems.render(sources, false),

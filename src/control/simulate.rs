@@ -212,6 +212,7 @@ fn command(wish: Wish) -> Command {
         break_glass: true,
         dry_run: true,
         even_if_unknown: false,
+        instead_of: None,
     }
 }
 

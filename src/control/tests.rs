@@ -166,6 +166,7 @@ pub(super) fn command(wish: Wish) -> hand::Command {
         break_glass: false,
         dry_run: false,
         even_if_unknown: false,
+        instead_of: None,
     }
 }
 

@@ -11,9 +11,10 @@ use std::{
 };
 
 /// The example files, as they are in the repository.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("tradewind.toml", include_str!("../../tradewind.toml")),
     ("healthchecks/web.toml", include_str!("../../healthchecks/web.toml")),
+    ("rollouts/www.toml", include_str!("../../rollouts/www.toml")),
     ("zones/gtm.example.com.toml", include_str!("../../zones/gtm.example.com.toml")),
     ("zones/static.example.com.zone", include_str!("../../zones/static.example.com.zone")),
 ];

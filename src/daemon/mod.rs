@@ -40,6 +40,7 @@ use crate::{
         self, Beat, Checker, HealthReport, HeartbeatError, Impairment, ProbeDurations, TargetState,
     },
     hooks::{self, Hooks},
+    rollout::{self, Rollouts},
     telemetry::{Metrics, Telemetry},
     transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
     verdict::Stood,
@@ -182,6 +183,7 @@ async fn start(
     let checker = Arc::new(checker);
     let (keeper, saved, alarm) = kept;
     let memory = hooks::Memory::resumed(&saved, keeper.clone());
+    let notes = saved.notes.clone();
     let mut control = Control::with_saved(Arc::clone(&clock), saved, keeper.clone());
     alarm.into_iter().for_each(|alarm| control.record(alarm));
     let minding = [
@@ -211,6 +213,17 @@ async fn start(
         overview: control.overview(),
         hand: control.hand(),
     };
+    let states = Arc::clone(&checker);
+    let rollouts = Rollouts::start(
+        rollout::Settings {
+            dir: options.dir.clone(),
+            handle: handle.clone(),
+            targets: Box::new(move || states.states()),
+            keeper: keeper.clone(),
+            clock: Arc::clone(&clock),
+        },
+        &notes,
+    );
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let journal = control.journal();
     let pace = hooks::Pace::default();
@@ -220,7 +233,14 @@ async fn start(
         control,
         loader,
         Arc::clone(&clock),
-        callbacks(Arc::clone(&checker), heard, Arc::clone(&told), Arc::clone(&flattener), backends),
+        callbacks(
+            Arc::clone(&checker),
+            heard,
+            Arc::clone(&told),
+            Arc::clone(&flattener),
+            rollouts.clone(),
+            backends,
+        ),
         Shown { report, locations },
     );
     main_loop.begin(prepared, "start");
@@ -491,6 +511,7 @@ fn callbacks(
     heard: Arc<Notify>,
     told: Arc<Hooks>,
     flattener: Arc<Flattener>,
+    rollouts: Rollouts,
     backends: Option<Backends>,
 ) -> run::Hooks {
     run::Hooks {
@@ -499,6 +520,7 @@ fn callbacks(
         flatten: Box::new(move |aliases, resolvers| {
             flattener.update(aliases.iter().map(|alias| alias.name.clone()), resolvers);
         }),
+        rollouts: Box::new(move |defs, files| rollouts.update(defs, files)),
         vantage: Arc::new(Probing(checker)),
         demo: Box::new(move |region, up| match &backends {
             Some(backends) if up => backends.restore(region),

@@ -43,6 +43,7 @@ async fn take_hand(
     let clients = aside(move || hands.clients()).await?;
     let wish = |reply| Change::Hand {
         command: Box::new(command.clone()),
+        from: peer.place(),
         clients: Arc::clone(&clients),
         reply,
     };

@@ -6,6 +6,7 @@
 //! | `watch` | `/healthz`, `/readyz`, `/metrics`: for load balancers and scrapers |
 //! | `status` | `/v1/status`, `/v1/targets` |
 //! | `events` | `/v1/events` |
+//! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
 //! | `explain` | `/v1/explain` |
 //! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
 //! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
@@ -18,6 +19,7 @@
 //! [`Role`](super::role::Role) at least, `security(())` anybody. The names of the functions are
 //! the operations' ids, so no two are alike.
 
+mod audit;
 mod demo;
 mod events;
 mod explain;
@@ -49,6 +51,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         watch::routes(),
         status::routes(),
         events::routes(),
+        audit::routes(),
         explain::routes(),
         files::routes(),
         hand::routes(),

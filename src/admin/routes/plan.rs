@@ -63,7 +63,8 @@ async fn apply(
     Json(request): Json<ApplyRequest>,
 ) -> Result<Json<ApplyReply>, Refused> {
     let agreed = request.agreed().map_err(Refused::bad)?;
-    let who = peer.who(request.who.as_deref()).map_err(Refused::bad)?;
+    let by =
+        peer.origin(request.who.as_deref(), request.reason.as_deref()).map_err(Refused::bad)?;
     if request.break_glass && request.reason.as_ref().is_none_or(|why| why.trim().is_empty()) {
         return Err(Refused::from(&Refusal::NeedsReason));
     }
@@ -76,12 +77,11 @@ async fn apply(
     if !broke.is_empty() && !request.break_glass {
         return Err(Refused::from(&Refusal::Unsafe(broke)));
     }
-    let cause = match (&request.reason, request.break_glass) {
-        (Some(reason), true) => format!("apply by {who}, over safety rules: {reason}"),
-        (Some(reason), false) => format!("apply by {who}: {reason}"),
-        (None, _) => format!("apply by {who}"),
+    let cause: String = match broke.first() {
+        None => "tradewind apply".into(),
+        Some(first) => format!("tradewind apply, over safety rule {}", first.rule),
     };
-    let wish = |reply| Change::Apply { agreed, cause: cause.into(), reply };
+    let wish = |reply| Change::Apply { agreed, cause: cause.into(), by, reply };
     let report: Report = context.change(wish).await?;
     if let Some(moved) = &report.moved {
         return Err(Refused::new(StatusCode::CONFLICT, format!("{moved}: nothing was loaded")));

@@ -27,6 +27,10 @@ pub struct HandRequest {
     /// `weight`: what it is to be; none for what the files say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// `weight`: the member's share of all clients instead, 0 to 1; the others divide the rest as
+    /// the files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// `confirm`: the proposal, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,

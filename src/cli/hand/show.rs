@@ -8,7 +8,7 @@ use crate::{
         forecast,
         output::{Out, Paint},
     },
-    control::hand::words::{count, quoted, short},
+    control::hand::words::{count, short},
 };
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Ex
     };
     if out.wants_json() {
         let mut reply = reply.clone();
-        reply.undo = reply.undo.iter().map(|line| with_folder(line, folder)).collect();
+        reply.undo = reply.undo.iter().map(|line| folder.with(line)).collect();
         out.schema(&reply);
         return exit;
     }
@@ -47,7 +47,7 @@ pub(super) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Ex
         out.line(note);
     }
     for line in &reply.undo {
-        out.line(format_args!("undo: {}", with_folder(line, folder)));
+        out.line(format_args!("undo: {}", folder.with(line)));
     }
     exit
 }
@@ -63,7 +63,7 @@ fn headline(reply: &HandReply, folder: &FolderArgs, out: &mut Out) {
             "{rules} wants a second person, who types until {}:",
             proposed.expires
         ));
-        out.line(format_args!("  {}", with_folder(&proposed.confirm, folder)));
+        out.line(format_args!("  {}", folder.with(&proposed.confirm)));
         return;
     }
     if !reply.done {
@@ -99,12 +99,4 @@ fn times(made: &OverrideLine, out: &mut Out) {
 pub(super) fn numbers(ids: &[u64]) -> String {
     let ids: Vec<String> = ids.iter().map(|id| format!("#{id}")).collect();
     ids.join(", ")
-}
-
-/// `line` for the folder this command was given.
-fn with_folder(line: &str, folder: &FolderArgs) -> String {
-    match &folder.dir {
-        Some(dir) => format!("{line} -C {}", quoted(&dir.to_string_lossy())),
-        None => line.to_owned(),
-    }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     clock::Moment,
     control::{
+        audit::Origin,
         event::EventKind,
         latches::Order,
         publish::{Control, Outcome, Said},
@@ -259,7 +260,7 @@ impl Control {
             self.keep_hand(&hand);
         }
         self.operator.take(hand);
-        self.follow_hand(events, Vec::new());
+        self.follow_and_audit(events, &Origin::itself("start"));
     }
 
     /// Does what an operator wishes, or says why not. `clients` were counted for the Snapshot in
@@ -374,7 +375,19 @@ impl Control {
         };
         self.operator.file = file;
         self.operator.show();
-        self.follow_hand(vec![event], Vec::new());
+        // Whoever may write there; the file's first line says who, if it was `tradewind pin`.
+        let by = Origin::unknown("the file state/PIN");
+        self.follow_and_audit(vec![event], &by);
+    }
+
+    /// [`Control::follow_hand`] for what is no command, and so in the audit by its events.
+    pub(super) fn follow_and_audit(&mut self, events: Vec<EventKind>, by: &Origin) {
+        let before = self.standing();
+        self.follow_hand(events.clone(), Vec::new());
+        let world = self.world();
+        for event in &events {
+            self.audit(before.event(by, event, &world));
+        }
     }
 
     /// Brings the World to what the hand decides now, and machines to what was ordered, in one

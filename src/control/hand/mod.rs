@@ -50,7 +50,7 @@ pub use target::{Target, TargetError};
 
 use crate::{
     clock::{Moment, Since},
-    units::Weight,
+    units::{Share, Weight},
 };
 use std::{
     collections::BTreeSet,
@@ -132,6 +132,14 @@ pub enum Action {
         /// Its weight.
         weight: Weight,
     },
+    /// Gives a member of a weighted policy this share of all its clients; the others divide the
+    /// rest as the files say.
+    Share {
+        /// The member.
+        member: Arc<str>,
+        /// Its share.
+        share: Share,
+    },
     /// Makes a member of a failover the preferred one.
     Failover {
         /// The member.
@@ -141,6 +149,17 @@ pub enum Action {
     Hold,
     /// Freezes all automation.
     Pin,
+}
+
+impl Action {
+    /// The member whose weight or share it gives.
+    pub fn member(&self) -> Option<&Arc<str>> {
+        match self {
+            Action::Weight { member, .. } => member.as_ref(),
+            Action::Share { member, .. } => Some(member),
+            _ => None,
+        }
+    }
 }
 
 /// What endpoints are forced to be.

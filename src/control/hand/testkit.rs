@@ -10,7 +10,7 @@ use crate::{
     ids::CounterSlot,
     place::LazyTable,
     snapshot::Snapshot,
-    units::Weight,
+    units::{Share, Weight},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -138,6 +138,7 @@ pub(super) fn command(text: &str) -> Command {
         break_glass,
         dry_run,
         even_if_unknown,
+        instead_of: None,
     }
 }
 
@@ -159,6 +160,10 @@ fn wish(words: &[&str], over: Option<Duration>, to: Option<&str>) -> Wish {
                 Some((member, weight)) => (Some(member.into()), weight),
                 None => (None, words[2]),
             };
+            if let Some(percent) = weight.strip_suffix('%') {
+                let share = Share::from_fraction(percent.parse::<f64>().unwrap() / 100.0);
+                return Wish::Share { target: target(), member: member.unwrap(), share };
+            }
             let weight = weight.parse().ok().map(|weight| Weight::new(weight).unwrap());
             Wish::Weight { target: target(), member, weight }
         }

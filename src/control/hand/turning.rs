@@ -4,7 +4,7 @@
 use super::{Effect, Hand, Now, safety, tell, words};
 use crate::{
     clock::Moment,
-    control::{event::EventKind, publish::Control},
+    control::{audit::Origin, event::EventKind, publish::Control},
     forecast::{Clients, Pair},
     ids::RecordId,
 };
@@ -57,7 +57,7 @@ impl Control {
         }
         self.keep_hand(&hand);
         self.operator.take(hand);
-        self.follow_hand(events, Vec::new());
+        self.follow_and_audit(events, &Origin::itself("time"));
     }
 
     /// What the override `id` does now, and what it hides.
