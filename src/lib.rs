@@ -53,5 +53,6 @@ pub mod admin;
 
 pub mod cli;
 pub mod hooks;
+pub mod querylog;
 
 pub mod daemon;

@@ -46,7 +46,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("admin", &["health", "engine", "rollout"]),
     ("cli", &["admin", "dns"]),
     ("hooks", &["admin"]),
-    ("daemon", &["admin", "cli", "flatten", "hooks", "transport"]),
+    ("querylog", &["config", "telemetry", "wire"]),
+    ("daemon", &["admin", "cli", "flatten", "hooks", "querylog", "transport"]),
 ];
 
 /// The only file that may say `unsafe`.

@@ -6,6 +6,7 @@ use super::{
     hooks::{self, HookDef},
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
+    querylog::{self, QueryLogDef},
     reader::{Reader, Table, Value},
     safety::{self, SafetyDef},
     scalar,
@@ -97,6 +98,8 @@ pub struct ServerSection {
     pub identity: IdentityDef,
     /// Whom to tell what happens: `[[hooks]]`.
     pub hooks: Vec<HookDef>,
+    /// Who is shown answers: `[querylog]`.
+    pub querylog: QueryLogDef,
 }
 
 /// `tcp` of `[server]`: what is written of it.
@@ -186,6 +189,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         ecs_trusted: None,
         identity: IdentityDef::default(),
         hooks: hooks::read(reader, root),
+        querylog: querylog::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;

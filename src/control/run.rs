@@ -16,7 +16,7 @@ use super::{
 use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
-    config::{hooks::HookDef, rollouts::RolloutDef},
+    config::{hooks::HookDef, querylog::QueryLogDef, rollouts::RolloutDef},
     failover::breaker,
     place::LazyTable,
     snapshot::{Alias, Snapshot},
@@ -55,6 +55,8 @@ pub struct Hooks {
     pub heard: Arc<tokio::sync::Notify>,
     /// Takes the hooks of the operator's that are to be told what happens.
     pub notify: Notify,
+    /// Takes who is shown answers, after every load.
+    pub querylog: ShowAnswers,
     /// Takes the names whose addresses are to be looked up.
     pub flatten: Flatten,
     /// Takes what operators can have rolled out.
@@ -71,6 +73,9 @@ pub type Offer = Box<dyn Fn(&[Arc<RolloutDef>], &Arc<Snapshot>) + Send>;
 
 /// Takes the hooks that are to be told from now on.
 pub type Notify = Box<dyn Fn(&[HookDef]) + Send>;
+
+/// Takes how many answers are looked at and who is shown them; files are opened anew.
+pub type ShowAnswers = Box<dyn Fn(&QueryLogDef) + Send>;
 
 /// Starts (`true`) or stops the backend of a region; says why it cannot.
 pub type DemoSwitch = Box<dyn Fn(&str, bool) -> Result<(), String> + Send>;
@@ -346,6 +351,7 @@ impl Loop {
             self.control.record(EventKind::Geoip { what, taken });
         }
         (self.hooks.notify)(&prepared.server.hooks);
+        (self.hooks.querylog)(&prepared.server.querylog);
         let snapshot = &self.control.world().snapshot;
         (self.hooks.flatten)(&snapshot.aliases, &prepared.server.resolvers);
         self.hooks.vantage.update(&prepared.plan, &|key| self.control.stood(key));
@@ -497,6 +503,7 @@ mod tests {
             vantage: Arc::new(Nobody),
             heard: Arc::default(),
             notify: Box::new(|_| {}),
+            querylog: Box::new(|_| {}),
             flatten: Box::new(|_, _| {}),
             rollouts: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),

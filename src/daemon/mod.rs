@@ -40,8 +40,9 @@ use crate::{
         self, Beat, Checker, HealthReport, HeartbeatError, Impairment, ProbeDurations, TargetState,
     },
     hooks::{self, Hooks},
+    querylog::{self, QueryLog},
     rollout::{self, Rollouts},
-    telemetry::{Metrics, Telemetry},
+    telemetry::{Metrics, Sampling, Telemetry},
     transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
     verdict::Stood,
 };
@@ -229,18 +230,33 @@ async fn start(
     let pace = hooks::Pace::default();
     let told = Hooks::new(&options.dir, journal, changes.clone(), pace, memory);
     let told = Arc::new(told);
+    let (sampling, samples) = Sampling::new();
+    let query_log = QueryLog::start(
+        querylog::Parts {
+            dir: options.dir.clone(),
+            identity: identity(&server),
+            sampling: sampling.clone(),
+            samples,
+            telemetry: Arc::clone(&telemetry),
+        },
+        Arc::clone(&clock),
+    )
+    .context("cannot start the query log")?;
+    let query_log = Arc::new(query_log);
+    let served = Served {
+        checker: Arc::clone(&checker),
+        heard,
+        hooks: Arc::clone(&told),
+        query_log: Arc::clone(&query_log),
+        flattener: Arc::clone(&flattener),
+        rollouts: rollouts.clone(),
+        backends,
+    };
     let mut main_loop = Loop::new(
         control,
         loader,
         Arc::clone(&clock),
-        callbacks(
-            Arc::clone(&checker),
-            heard,
-            Arc::clone(&told),
-            Arc::clone(&flattener),
-            rollouts.clone(),
-            backends,
-        ),
+        callbacks(served),
         Shown { report, locations },
     );
     main_loop.begin(prepared, "start");
@@ -251,8 +267,9 @@ async fn start(
         move |counters| {
             // The address of a fresh allocation differs from thread to thread.
             let seed = mix(seeds.hash_one(Arc::as_ptr(&counters) as usize));
+            let sampler = sampling.sampler(!seed, Arc::clone(&counters));
             let desk = Desk::beside(Arc::clone(&guard), seed, counters);
-            answerer::WorldAnswerer::new(reader.clone(), time.clone(), desk)
+            answerer::WorldAnswerer::new(reader.clone(), time.clone(), desk, sampler)
         }
     };
     let proxies = Proxies::within(server.proxies.iter().copied());
@@ -305,6 +322,7 @@ async fn start(
     tokio::task::spawn_blocking(move || {
         udp.stop();
         tcp.stop();
+        query_log.stop();
     })
     .await
     .context("stopping the datapath")?;
@@ -352,6 +370,14 @@ async fn tell_of_checker(checker: Arc<Checker>, changes: mpsc::UnboundedSender<C
         };
         // Fails only while the server stops.
         let _ = changes.send(Change::Record(EventKind::Checker { what: what.into(), well }));
+    }
+}
+
+/// What readers of dnstap are told of who we are: our NSID, else the host's name.
+fn identity(server: &server::ServerSection) -> String {
+    match &server.identity.nsid {
+        Some(nsid) => String::from_utf8_lossy(nsid).into_owned(),
+        None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
     }
 }
 
@@ -506,17 +532,23 @@ impl Vantage for Probing {
     }
 }
 
-fn callbacks(
+/// Who is told of what the loop does.
+struct Served {
     checker: Arc<Checker>,
     heard: Arc<Notify>,
-    told: Arc<Hooks>,
+    hooks: Arc<Hooks>,
+    query_log: Arc<QueryLog>,
     flattener: Arc<Flattener>,
     rollouts: Rollouts,
     backends: Option<Backends>,
-) -> run::Hooks {
+}
+
+fn callbacks(served: Served) -> run::Hooks {
+    let Served { checker, heard, hooks, query_log, flattener, rollouts, backends } = served;
     run::Hooks {
         heard,
-        notify: Box::new(move |defs| told.update(defs)),
+        notify: Box::new(move |defs| hooks.update(defs)),
+        querylog: Box::new(move |def| query_log.show(def)),
         flatten: Box::new(move |aliases, resolvers| {
             flattener.update(aliases.iter().map(|alias| alias.name.clone()), resolvers);
         }),
