@@ -20,6 +20,7 @@ use crate::{
     place::{distance, latency::LatencyTable},
     snapshot::Region,
     units::Coordinates,
+    units::TenthMs,
 };
 use ipnet::IpNet;
 use std::{
@@ -38,7 +39,7 @@ pub(super) struct Server {
     /// Names of checks that have problems of their own.
     pub broken_checks: BTreeSet<String>,
     /// With the file each stands in.
-    pub latency: Vec<(Arc<Path>, LatencyTable)>,
+    pub latency: Vec<(Arc<Path>, Arc<LatencyTable>)>,
     pub deny: Vec<IpNet>,
     pub guards: Vec<SocketAddr>,
     pub breaker: BreakerSettings,
@@ -48,6 +49,8 @@ pub(super) struct Server {
     pub entry: Entry,
     /// Of push checks, by name.
     pub tokens: BTreeMap<Arc<str>, Token>,
+    /// How much further, or nearer, somebody supposes members of latency policies to be.
+    pub biased: BTreeMap<String, TenthMs>,
     /// Whether it has an error, so that nothing of this compile may be used.
     pub is_broken: bool,
 }
@@ -90,6 +93,7 @@ pub(super) fn compile(
             checks: BTreeMap::new(),
             broken_checks: BTreeSet::new(),
             latency: Vec::new(),
+            biased: BTreeMap::new(),
             is_broken: false,
         };
         server.add_regions(&mut found);
@@ -168,7 +172,7 @@ impl Server {
             match LatencyTable::parse(text) {
                 Ok(table) => {
                     self.check_rows(path, text, &table, problems);
-                    self.latency.push((path.clone(), table));
+                    self.latency.push((path.clone(), Arc::new(table)));
                 }
                 Err(found) => problems.extend(found.into_iter().map(|problem| {
                     let span = names::place(text, problem.line, problem.column);
