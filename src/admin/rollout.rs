@@ -2,8 +2,7 @@
 
 use super::{
     Running,
-    hand::REASON_CHARS,
-    peer::{Peer, check_text},
+    peer::{Peer, REASON_CHARS, check_text},
     schema::{
         SCHEMA_VERSION,
         rollout::{

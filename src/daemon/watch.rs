@@ -3,7 +3,7 @@
 //! A change is loaded after one second without further writes. Watching is a convenience: when
 //! the kernel will not do it the server says so once and goes on.
 
-use crate::control::Change;
+use crate::control::{Change, audit::Origin};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::{
     path::{Path, PathBuf},
@@ -72,7 +72,8 @@ impl Folder {
         while let Some(cause) = next_quiet(&mut self.told, QUIET, wanted).await {
             // Again each time, since a folder may have been made; and before the files are read.
             look_at(&mut self.watcher, &self.dir);
-            let change = Change::Reload { cause: cause.into(), force: false, reply: None };
+            let by = Origin::itself("file watch");
+            let change = Change::Reload { cause: cause.into(), by, force: false, reply: None };
             if changes.send(change).is_err() {
                 return;
             }

@@ -18,9 +18,10 @@ use crate::{
     control::{
         Change, Handle,
         event::EventKind,
-        hand::{Command, Refusal, Wish as HandWish, clients::Clients},
+        hand::{Command, Refusal, Wish as HandWish},
         store::{Keeper, Write},
     },
+    forecast::Clients,
     health::TargetState,
     measure::{Asker, Measured, Probed, of_health, probed},
     place::LazyTable,
@@ -438,8 +439,12 @@ impl Driver {
                 tokio::task::spawn_blocking(move || count(&viewer, &locations, &clients)).await;
             let (reply, done) = oneshot::channel();
             let clients = counted.unwrap_or_default();
-            let given = match changes.send(Change::Hand { command: command.into(), clients, reply })
-            {
+            let given = match changes.send(Change::Hand {
+                command: command.into(),
+                from: "rollout".into(),
+                clients,
+                reply,
+            }) {
                 Ok(()) => done.await.ok().map(|done| match done {
                     Ok(done) => match done.planned.proposed {
                         Some(id) => Given::Proposed(id),
@@ -628,7 +633,7 @@ fn count(
 ) -> Arc<Clients> {
     let known = Arc::clone(&clients.lock().unwrap_or_else(PoisonError::into_inner));
     let counted =
-        Arc::new(Clients::count(&viewer.world().snapshot, &locations.load_full(), &known));
+        Arc::new(Clients::of_files(&viewer.world().snapshot, &locations.load_full(), &known));
     *clients.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
     counted
 }

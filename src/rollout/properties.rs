@@ -66,7 +66,7 @@ impl Life {
             member_up: true,
             others_up: true,
         };
-        let (machine, effects) = Machine::begin(def(dice.roll() % 3 > 0), &seen);
+        let (machine, effects) = Machine::begin(def(dice.roll() & 3 > 0), &seen);
         let kept = keep(&machine, seen.now);
         let mut life = Life {
             machine,
