@@ -44,6 +44,8 @@ pub mod health;
 
 pub mod flatten;
 
+pub mod drill;
+
 pub mod admin;
 
 pub mod cli;

@@ -6,12 +6,13 @@
 //! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
 //! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
 //! [`pools`] (and [`extra`]), [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
-//! [`checks`] says what is probed, [`guard`] who may ask, [`lint`] warns, and [`report`] is what `tradewind check`
+//! [`checks`] says what is probed, [`guard`] who may ask, [`drills`] what is rehearsed, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
 //! Must not know verdicts, clocks or sockets, and opens no file but through the [`crate::config::Content`] it is given.
 
 mod checks;
+mod drills;
 mod extra;
 mod guard;
 mod link;
@@ -37,7 +38,7 @@ use crate::{
     checkplan::CheckPlan,
     config::{
         ContentHash, Problem, Problems, Progress, Severity, Sources, ZoneSources,
-        server::ServerSection,
+        drill::DrillDef, server::ServerSection,
     },
     ids::CounterSlot,
     place::LazyTable,
@@ -99,6 +100,8 @@ pub struct Compiled {
     pub plan: CheckPlan,
     /// How the process runs.
     pub server: ServerSection,
+    /// The drills that can be run, by name.
+    pub drills: Vec<Arc<DrillDef>>,
     /// What is wrong all the same: warnings, and the errors of zones that are held back.
     pub problems: Problems,
     /// Main files of the zones that did not compile, in order.
@@ -206,8 +209,9 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
     memory.forget_unused(&apexes, &served);
     lint::shared(&server, &served, &mut problems);
     unmatched::shared(&server, &served, input.sources, input.locations, &mut problems);
-    problems.sort();
+    input.sources.operations.problems(&mut problems);
     if server.is_broken {
+        problems.sort();
         return Err(problems);
     }
     let expiry = |entry: &zones::Served| {
@@ -216,11 +220,14 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
     };
     let signed = served.iter().filter_map(expiry).collect();
     let linked = link::link(&server, &served, &mut input.counter);
+    let drills = drills::compile(input.sources, &linked.snapshot, &mut problems);
+    problems.sort();
     Ok(Compiled {
         report: report::report(&server, &served, &linked),
         snapshot: linked.snapshot,
         plan: linked.plan,
         server: server.section(),
+        drills,
         problems,
         held,
         signed,

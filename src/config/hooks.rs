@@ -26,6 +26,7 @@ pub const EVENT_WORDS: &[&str] = &[
     "store",
     "hook",
     "old_answers",
+    "drill",
 ];
 
 /// What `on` may say beside a kind of event.

@@ -44,6 +44,8 @@ pub struct Sources {
     /// `tradewind.toml`, `healthchecks/*.toml` and `geoip/*.csv`: an error in them holds
     /// everything back.
     pub server: Files,
+    /// `drills/*.toml`, `rollouts/*.toml`: what operators do with it all. An error in one holds back that one.
+    pub operations: Files,
     /// The zones, each by its main file: `zones/*.toml` or `zones/*.zone`.
     pub zones: BTreeMap<Arc<Path>, ZoneSources>,
 }
@@ -119,17 +121,15 @@ impl Sources {
         if let Some(file) = folder.load(Path::new(SERVER_FILE)) {
             server.0.insert(Path::new(SERVER_FILE).into(), file);
         }
-        for (sub, extension) in [("healthchecks", "toml"), ("geoip", "csv")] {
-            for path in discover::listed(folder, sub, &[extension])? {
-                if let Some(file) = folder.load(&path) {
-                    server.0.insert(path.into(), file);
-                }
-            }
-        }
+        server.add(folder, "healthchecks", "toml")?;
+        server.add(folder, "geoip", "csv")?;
+        let mut operations = Files::default();
+        operations.add(folder, "drills", "toml")?;
+        operations.add(folder, "rollouts", "toml")?;
         let mains = discover::listed(folder, "zones", &["toml", "zone"])?;
         let zones = spread::map(&mains, |main| discover::zone(folder, main));
         let zones = zones.into_iter().flatten().map(|zone| (zone.main.clone(), zone));
-        Ok(Sources { server, zones: zones.collect() })
+        Ok(Sources { server, operations, zones: zones.collect() })
     }
 
     /// The same with the texts of `paths` in memory, as far as they still are what they were.
@@ -152,13 +152,14 @@ impl Sources {
     pub fn text(&self, path: &Path) -> Option<&str> {
         let zones = self.zones.values();
         let included = || zones.clone().find_map(|zone| zone.files.text(path));
-        self.server.text(path).or_else(|| self.zones.get(path)?.files.text(path)).or_else(included)
+        let shared = self.server.text(path).or_else(|| self.operations.text(path));
+        shared.or_else(|| self.zones.get(path)?.files.text(path)).or_else(included)
     }
 
     /// All files, each once.
     pub fn files(&self) -> BTreeMap<&Path, &SourceFile> {
         let zones = self.zones.values().flat_map(|zone| &zone.files.0);
-        let all = self.server.0.iter().chain(zones);
+        let all = self.server.0.iter().chain(&self.operations.0).chain(zones);
         all.map(|(path, file)| (&**path, file)).collect()
     }
 
@@ -175,6 +176,16 @@ impl Sources {
 }
 
 impl Files {
+    /// Adds the files in `sub` that end in `.extension`.
+    fn add(&mut self, folder: &dyn Folder, sub: &str, extension: &str) -> Result<(), SourcesError> {
+        for path in discover::listed(folder, sub, &[extension])? {
+            if let Some(file) = folder.load(&path) {
+                self.0.insert(path.into(), file);
+            }
+        }
+        Ok(())
+    }
+
     /// What `path` holds, if it is one of these and can be read.
     pub fn content(&self, path: &Path) -> Option<&Content> {
         self.0.get(path)?.content.as_ref().ok()

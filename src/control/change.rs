@@ -5,7 +5,7 @@ use super::{
     found::Looked,
     hand::{Command, Done, Refusal, apply::Waiting, clients::Clients, pin::PinFile},
     publish::TargetVerdict,
-    reload::Report,
+    reload::{Rehearsal, Report},
 };
 use crate::wire::Name;
 use std::sync::Arc;
@@ -36,6 +36,15 @@ pub enum Change {
     Rollback {
         /// Its number.
         revision: u64,
+        /// Where the outcome goes.
+        reply: Option<oneshot::Sender<Report>>,
+    },
+    /// Load the files in force as if something were wrong with them: a rehearsal.
+    Rehearse {
+        /// What is to be wrong; nothing ends a rehearsal.
+        what: Option<Rehearsal>,
+        /// Who asks: `drill broken-reload`.
+        cause: Arc<str>,
         /// Where the outcome goes.
         reply: Option<oneshot::Sender<Report>>,
     },

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
-    config::hooks::HookDef,
+    config::{drill::DrillDef, hooks::HookDef},
     failover::breaker,
     place::LazyTable,
     snapshot::Alias,
@@ -74,7 +74,12 @@ pub struct Shown {
     pub report: watch::Sender<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// The drills that can be run.
+    pub drills: SharedDrills,
 }
+
+/// Drills as they are shared with those who run them.
+pub type SharedDrills = Arc<ArcSwap<Vec<Arc<DrillDef>>>>;
 
 /// The loop's own state.
 pub struct Loop {
@@ -206,6 +211,9 @@ impl Loop {
                 let cause = format!("rollback to {revision}").into();
                 self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, reply });
             }
+            Change::Rehearse { what, cause, reply } => {
+                self.queue.push_back(Load { wish: Wish::Rehearse(what), cause, reply });
+            }
             Change::Hand { command, clients, reply } => {
                 let done = self.control.command(&command, &clients).map(Box::new);
                 let kept = self.control.keeper().filter(|_| done.is_ok());
@@ -304,6 +312,7 @@ impl Loop {
         let report = prepared.report;
         self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
+        self.shown.drills.store(Arc::new(prepared.drills));
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(prepared.snapshot, report.revision);
         for Found { what, taken } in prepared.found {
@@ -452,7 +461,8 @@ mod tests {
             flatten: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),
         };
-        let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
+        let shown = Shown { report, locations, drills: Arc::default() };
+        let mut main = Loop::new(control, loader, clock, hooks, shown);
         main.begin(prepared, "start");
         (main, reports)
     }

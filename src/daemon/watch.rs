@@ -87,6 +87,7 @@ fn look_at(watcher: &mut RecommendedWatcher, dir: &Path) {
         (dir.join("zones"), RecursiveMode::Recursive),
         (dir.join("healthchecks"), RecursiveMode::NonRecursive),
         (dir.join("geoip"), RecursiveMode::NonRecursive),
+        (dir.join("drills"), RecursiveMode::NonRecursive),
     ];
     for (folder, mode) in folders {
         if folder.is_dir()
@@ -128,7 +129,7 @@ fn cause(dir: &Path, touched: &[PathBuf], everything: bool) -> Option<&'static s
     let mut places = false;
     for room in rooms {
         match room.to_str() {
-            Some("tradewind.toml" | "zones" | "healthchecks") if everything => {
+            Some("tradewind.toml" | "zones" | "healthchecks" | "drills") if everything => {
                 return Some(EVERYTHING);
             }
             Some("geoip") => places = true,
