@@ -4,7 +4,7 @@
 use super::{
     peer::{Peer, check_text},
     schema::{
-        Refusal as RefusalLine, SCHEMA_VERSION,
+        SCHEMA_VERSION,
         hand::{
             ApprovalLine, CountryLine, DrainState, DrainWord, FlowLine, HandList, HandReply,
             HandRequest, OverrideLine, PreviewLine, ProposalLine, RecordMovesLine, ViolationLine,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::{Clock, Moment},
     control::hand::{
-        Command, Done, ForceTo, Now, Override, Proposal, Refusal, Stage, Wish,
+        Command, Done, ForceTo, Now, Override, Proposal, Stage, Wish,
         apply::{SharedHand, Waiting},
         clients::Clients,
         command::Begins,
@@ -243,7 +243,7 @@ fn later(at: Moment, now: Now) -> String {
 
 impl HandRequest {
     /// The command of `peer` that this is.
-    pub(super) fn read(&self, peer: Peer, now: SystemTime) -> Result<Command, String> {
+    pub(super) fn read(&self, peer: &Peer, now: SystemTime) -> Result<Command, String> {
         if let Some(reason) = &self.reason {
             check_text("--reason", reason, REASON_CHARS)?;
         }
@@ -309,21 +309,6 @@ impl HandRequest {
             "confirm" => Wish::Confirm { id: self.id },
             other => return Err(format!("there is no verb `{other}`")),
         })
-    }
-}
-
-impl RefusalLine {
-    /// What is said of a refusal.
-    pub(super) fn of(refusal: &Refusal) -> RefusalLine {
-        let violations = match refusal {
-            Refusal::Unsafe(violations) => violations.iter().map(ViolationLine::from).collect(),
-            _ => Vec::new(),
-        };
-        RefusalLine {
-            error: refusal.to_string(),
-            hint: refusal.hint().map(str::to_owned),
-            violations,
-        }
     }
 }
 

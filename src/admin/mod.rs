@@ -6,22 +6,25 @@
 //! | `schema` | what `--json` and the control socket promise; inner types end there |
 //! | `status` | World and health → what people want to know first |
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
-//! | `hand`, `peer` | what operators tell the server, and who they are |
-//! | `push` | heartbeats of targets |
+//! | `hand`, `peer`, `role` | what operators tell the server, who they are and what they may do |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
-//! | `server`, `socket` | the routes, and where they listen |
+//! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
+//! | `server`, `socket` | where they listen |
 //!
 //! Changes nothing itself: every wish goes through [`crate::control::Change`], and a heartbeat to
 //! the checker as a probe's result would. Knows the daemon only as [`Running`], so that it can be tested without one.
 
+mod context;
 mod events;
 pub mod explain;
 mod hand;
 pub mod metrics;
-mod peer;
-mod push;
+pub mod peer;
+mod refused;
+pub mod role;
+mod routes;
 pub mod schema;
 pub mod server;
 pub mod socket;
@@ -30,7 +33,8 @@ pub mod suppose;
 #[cfg(test)]
 mod testkit;
 
-pub use server::{Context, serve_control, serve_public};
+pub use context::Context;
+pub use server::{serve_control, serve_public};
 pub use socket::ControlSocket;
 
 use crate::{

@@ -22,12 +22,13 @@ use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use utoipa::ToSchema;
 
 /// Version of everything in this file.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// `tradewind status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -84,7 +85,7 @@ pub struct Status {
 }
 
 /// A zone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ZoneStatus {
     /// The apex.
     pub zone: String,
@@ -95,7 +96,7 @@ pub struct ZoneStatus {
 }
 
 /// Which files a zone is answered from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ZoneState {
     /// The newest.
@@ -107,7 +108,7 @@ pub enum ZoneState {
 }
 
 /// A pool.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
     /// `zone/pool`.
     pub pool: String,
@@ -120,7 +121,7 @@ pub struct PoolStatus {
 }
 
 /// One address or name with a verdict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
     /// `zone/pool/endpoint`.
     pub endpoint: String,
@@ -144,7 +145,7 @@ pub struct EndpointStatus {
 }
 
 /// One probe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProbeLine {
     /// When it started.
     pub at: String,
@@ -155,7 +156,7 @@ pub struct ProbeLine {
 }
 
 /// A failover.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailoverStatus {
     /// `zone/record` or `zone/policy`.
     pub failover: String,
@@ -188,7 +189,7 @@ impl FailoverStatus {
 }
 
 /// A move of a failover that waits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WaitLine {
     /// Where to.
     pub to: String,
@@ -201,7 +202,7 @@ pub struct WaitLine {
 }
 
 /// A ramp between two members.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LeavingLine {
     /// The member that is left.
     pub from: String,
@@ -210,7 +211,7 @@ pub struct LeavingLine {
 }
 
 /// How a hook goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HookLine {
     /// Its name.
     pub name: String,
@@ -225,7 +226,7 @@ pub struct HookLine {
 }
 
 /// Falls that do not take effect.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HeldLine {
     /// Why.
     pub why: String,
@@ -249,7 +250,7 @@ impl HeldLine {
 }
 
 /// A region that some records would answer, were everything up, and do not.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Elsewhere {
     /// The region.
     pub region: String,
@@ -260,7 +261,7 @@ pub struct Elsewhere {
 }
 
 /// A record with nothing healthy to answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LastResort {
     /// `zone/record`.
     pub record: String,
@@ -270,7 +271,7 @@ pub struct LastResort {
 }
 
 /// How much traffic is still on the answer before a change.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OldAnswers {
     /// The change: `gtm.example.com/app: iad → dub`.
     pub change: String,
@@ -317,7 +318,7 @@ impl From<&Left> for OldAnswers {
 }
 
 /// Trouble of the checker's own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Impaired {
     /// Targets whose last probe proved nothing.
     pub targets: usize,
@@ -326,7 +327,7 @@ pub struct Impaired {
 }
 
 /// One thing that is wrong with the operator's files.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemLine {
     /// `error` or `warning`.
     pub severity: String,
@@ -343,7 +344,7 @@ pub struct ProblemLine {
 }
 
 /// `tradewind reload` and `rollback REV`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReply {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -366,7 +367,7 @@ pub struct ReloadReply {
 }
 
 /// One kept revision: a line of `tradewind rollback`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevisionLine {
     /// Its number.
     pub revision: u64,
@@ -383,7 +384,7 @@ pub struct RevisionLine {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventLine {
     /// Counts up from 1, over restarts too; leaves some numbers out after a crash.
     pub seq: u64,
@@ -431,7 +432,7 @@ pub struct EventLine {
 }
 
 /// What an incident came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IncidentSummary {
     /// How many of each: `verdict down`, `failover`, …
     pub counts: BTreeMap<String, usize>,
@@ -440,7 +441,7 @@ pub struct IncidentSummary {
 }
 
 /// `tradewind explain`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -469,7 +470,7 @@ pub struct Explanation {
 }
 
 /// How a name is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// By its policies.
@@ -492,7 +493,7 @@ pub enum Outcome {
 }
 
 /// The steered part of an explanation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Steered {
     /// `zone/record`.
     pub record: String,
@@ -519,7 +520,7 @@ pub struct Steered {
 }
 
 /// A row of the client map.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Place {
     /// Whether the map knows this space; else the default class is used.
     pub known: bool,
@@ -540,7 +541,7 @@ pub struct Place {
 }
 
 /// One candidate, or a remark.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepLine {
     /// How deep in the tree.
     pub depth: u8,
@@ -553,7 +554,7 @@ pub struct StepLine {
 }
 
 /// What became of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepMark {
     /// It may be answered.
@@ -565,7 +566,7 @@ pub enum StepMark {
 }
 
 /// A member's part of a draw.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MemberShare {
     /// How deep in the tree.
     pub depth: u8,
@@ -578,7 +579,7 @@ pub struct MemberShare {
 }
 
 /// One possible answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnswerShare {
     /// Its exact share of this class's clients.
     pub share: f64,
@@ -593,7 +594,7 @@ pub struct AnswerShare {
 }
 
 /// How an answer is picked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DrawLine {
     /// By what.
     pub by: DrawnBy,
@@ -604,7 +605,7 @@ pub struct DrawLine {
 }
 
 /// What decides between several answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrawnBy {
     /// There is only one.
@@ -615,11 +616,18 @@ pub enum DrawnBy {
     Client,
 }
 
-/// Why the server did not do what the command line asked.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Why the server did not do what it was asked: `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Refusal {
+    /// `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
     /// What is wrong.
-    pub error: String,
+    pub detail: String,
     /// How to get out of it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,

@@ -2,9 +2,10 @@
 //! force.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /v1/hand`: something an operator wishes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandRequest {
     /// `drain`, `undrain`, `force`, `weight`, `failover`, `failback`, `approve`, `reject`, `hold`,
@@ -58,7 +59,7 @@ pub struct HandRequest {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HandReply {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -92,7 +93,7 @@ pub struct HandReply {
 }
 
 /// `GET /v1/hand`: what operators told the server.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct HandList {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -105,7 +106,7 @@ pub struct HandList {
 }
 
 /// `GET /v1/approvals`: failovers that would move, and wait.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalLine {
     /// `zone/record` or `zone/policy`.
     pub failover: String,
@@ -124,7 +125,7 @@ pub struct ApprovalLine {
 }
 
 /// One override.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OverrideLine {
     /// Its number.
     pub id: u64,
@@ -164,7 +165,7 @@ pub struct OverrideLine {
 }
 
 /// How far a drain has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DrainState {
     /// `draining`, `still-answered` or `drained`.
     pub state: DrainWord,
@@ -185,7 +186,7 @@ pub struct DrainState {
 }
 
 /// Whether drained endpoints may be taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrainWord {
     /// Clients may still come.
@@ -197,7 +198,7 @@ pub enum DrainWord {
 }
 
 /// A change that waits for a second person.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProposalLine {
     /// Its number.
     pub id: u64,
@@ -220,7 +221,7 @@ pub struct ProposalLine {
 }
 
 /// A safety rule that a change would break.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ViolationLine {
     /// Its name.
     pub rule: String,
@@ -234,7 +235,7 @@ pub struct ViolationLine {
 
 /// Who would move. Shares are 0..=1 of all clients, weighed by routed IPv4 address space, which is
 /// not traffic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PreviewLine {
     /// What clients are weighed by: `routed IPv4 address space`.
     pub by: String,
@@ -251,7 +252,7 @@ pub struct PreviewLine {
 }
 
 /// Clients that leave one place for another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FlowLine {
     /// The region they are sent to now.
     pub from_region: Option<String>,
@@ -266,7 +267,7 @@ pub struct FlowLine {
 }
 
 /// Those of one country who move.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CountryLine {
     /// ISO 3166-1, where it is known.
     pub country: Option<String>,
@@ -275,7 +276,7 @@ pub struct CountryLine {
 }
 
 /// What moves at one record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RecordMovesLine {
     /// `zone/record`.
     pub record: String,

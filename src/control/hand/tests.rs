@@ -209,7 +209,6 @@ fn what_cannot_be_done_is_refused_before_anything_is() {
             "weight record:g.example/www dub=3",
             "has no member `dub`; its members are canary, stable",
         ),
-        ("weight record:g.example/www canary=0", "`canary` would never be answered"),
         ("weight pool:stable 3", "weight does not take pool"),
         ("failover record:g.example/www --to dub", "`record:g.example/www` is no failover"),
         ("failover record:g.example/app --to dubb", "its members are dub, stable"),

@@ -62,12 +62,6 @@ pub enum WeightError {
         /// The members it has.
         members: Vec<String>,
     },
-    /// The member would never be answered.
-    #[error("`{member}` would never be answered: weight 0 and `absorb = false`")]
-    Nothing {
-        /// The member.
-        member: Arc<str>,
-    },
     /// Pools that give several answers cannot divide by weight.
     #[error(
         "the weights in pool `{pool}` cannot hold with {answers} of {of} endpoints in an answer"
@@ -136,11 +130,7 @@ pub fn check(
             continue;
         };
         known.extend(all.iter().map(|m| tree.node(m.node).name.to_string()));
-        let Some(place) = find(tree, all, member) else { continue };
-        if weight.is_reserve() && !all[place].absorb {
-            return Err(WeightError::Nothing { member: Arc::clone(member) });
-        }
-        found = true;
+        found |= find(tree, all, member).is_some();
     }
     let target = target.to_string();
     match (found, known.is_empty()) {

@@ -1,0 +1,71 @@
+//! Why a request was not done, as RFC 9457 has it: `application/problem+json`.
+
+use super::schema::Refusal;
+use crate::control::hand::{Refusal as HandRefusal, TargetError};
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(super) struct Refused(Box<Refusal>, StatusCode);
+
+impl Refused {
+    /// Refuses with `status`; `detail` says what is wrong, for people.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Refused {
+        let refusal = Refusal {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Refused").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            ..Refusal::default()
+        };
+        Refused(Box::new(refusal), status)
+    }
+
+    /// The request itself is wrong.
+    pub fn bad(detail: impl Into<String>) -> Refused {
+        Refused::new(StatusCode::BAD_REQUEST, detail)
+    }
+}
+
+impl From<&HandRefusal> for Refused {
+    fn from(refusal: &HandRefusal) -> Refused {
+        let mut refused = Refused::new(status(refusal), refusal.to_string());
+        refused.0.hint = refusal.hint().map(str::to_owned);
+        if let HandRefusal::Unsafe(violations) = refusal {
+            refused.0.violations = violations.iter().map(Into::into).collect();
+        }
+        refused
+    }
+}
+
+/// The command line makes its exit codes of these.
+fn status(refusal: &HandRefusal) -> StatusCode {
+    match refusal {
+        HandRefusal::Target(TargetError::NoMatch { .. } | TargetError::Ambiguous { .. })
+        | HandRefusal::Weight(_)
+        | HandRefusal::NoMember { .. }
+        | HandRefusal::NoFailover(_)
+        | HandRefusal::Nothing(_)
+        | HandRefusal::Full => StatusCode::NOT_FOUND,
+        HandRefusal::Target(_)
+        | HandRefusal::Unfit { .. }
+        | HandRefusal::NeedsReason
+        | HandRefusal::Past(_)
+        | HandRefusal::Once(_) => StatusCode::BAD_REQUEST,
+        HandRefusal::NothingWaits(_) | HandRefusal::NotYet | HandRefusal::Conflict(_) => {
+            StatusCode::CONFLICT
+        }
+        HandRefusal::SamePerson { .. } | HandRefusal::Unsafe(_) => StatusCode::FORBIDDEN,
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        const KIND: HeaderValue = HeaderValue::from_static("application/problem+json");
+        ([(header::CONTENT_TYPE, KIND)], (self.1, Json(self.0))).into_response()
+    }
+}
