@@ -39,6 +39,7 @@ pub use socket::ControlSocket;
 
 use crate::{
     control::revisions::Manifest,
+    drill::Drills,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
 };
 use std::sync::Arc;
@@ -66,4 +67,6 @@ pub trait Running: Send + Sync {
     fn hooks(&self) -> Vec<schema::HookLine>;
     /// The kept revisions, oldest first.
     fn revisions(&self) -> Vec<Manifest>;
+    /// Drills; nothing where none can be run.
+    fn drills(&self) -> Option<&Arc<Drills>>;
 }

@@ -4,6 +4,7 @@
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
+pub mod drill;
 pub mod hand;
 pub mod health;
 
@@ -68,6 +69,9 @@ pub struct Status {
     pub overrides: usize,
     /// Changes that wait for a second person.
     pub proposals: usize,
+    /// The drill that runs: what is told of failures may be its doing.
+    #[serde(default)]
+    pub drill: Option<drill::RunningLine>,
     /// Hooks and how they go.
     pub hooks: Vec<HookLine>,
     /// Regions whose answers go elsewhere because something is down.

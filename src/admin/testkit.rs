@@ -8,6 +8,7 @@ use crate::{
     compile::{CounterName, Input, Memory, compile},
     config::{Progress, Sources},
     control::revisions::Manifest,
+    drill::Drills,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
     ids::CounterSlot,
     place::LazyTable,
@@ -128,5 +129,8 @@ impl Running for Quiet {
     }
     fn revisions(&self) -> Vec<Manifest> {
         Vec::new()
+    }
+    fn drills(&self) -> Option<&Arc<Drills>> {
+        None
     }
 }

@@ -8,6 +8,7 @@
 mod args;
 pub mod check;
 pub mod delegation;
+pub mod drill;
 pub mod events;
 pub mod explain;
 pub mod files;
@@ -76,6 +77,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Unpin(args) => hand::pin::unpin(args, &mut out),
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Drill(args) => drill::run(args, &mut out),
     };
     out.finish(exit)
 }

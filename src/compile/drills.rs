@@ -6,7 +6,7 @@
 use crate::{
     config::{
         Problem, Problems, Sources, Spanned,
-        drill::{ActionDef, DrillDef, FaultDef, Mode, RATE_MAX, StepDef, SteadyDef, read},
+        drill::{ActionDef, DrillDef, FaultDef, Mode, RATE_MAX, SteadyDef, StepDef, read},
     },
     policy::tree::Kind,
     snapshot::{Slot, Snapshot},
@@ -85,7 +85,11 @@ impl Held<'_> {
             && def.needs_ack
         {
             let help = "add `needs_ack = false`: nobody types its name at night";
-            self.wrong(first, "a drill that runs by itself cannot wait to be acknowledged".into(), help);
+            self.wrong(
+                first,
+                "a drill that runs by itself cannot wait to be acknowledged".into(),
+                help,
+            );
         }
     }
 

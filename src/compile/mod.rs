@@ -37,8 +37,8 @@ pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 use crate::{
     checkplan::CheckPlan,
     config::{
-        ContentHash, Problem, Problems, Progress, Severity, Sources, ZoneSources,
-        drill::DrillDef, server::ServerSection,
+        ContentHash, Problem, Problems, Progress, Severity, Sources, ZoneSources, drill::DrillDef,
+        server::ServerSection,
     },
     ids::CounterSlot,
     place::LazyTable,

@@ -77,6 +77,18 @@ pub struct DrillDef {
     pub expect: BTreeMap<Measure, Spanned<Budget>>,
 }
 
+impl DrillDef {
+    /// Its budgets by name: milliseconds, or counts.
+    pub fn budgets(&self) -> BTreeMap<String, f64> {
+        let value = |budget: &Budget| match budget {
+            Budget::Time(time) => time.as_secs_f64() * 1e3,
+            Budget::Count(count) => f64::from(*count),
+        };
+        let budgets = self.expect.iter();
+        budgets.map(|(of, budget)| (of.word().to_owned(), value(budget.get_ref()))).collect()
+    }
+}
+
 /// What a drill does to answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -291,14 +303,11 @@ pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<Dri
     drill.filter(|_| is_sound)
 }
 
-fn drill<'i>(
-    reader: &mut Reader<'i, '_>,
-    mut root: Table<'i>,
-    text: &str,
-) -> Option<DrillDef> {
+fn drill<'i>(reader: &mut Reader<'i, '_>, mut root: Table<'i>, text: &str) -> Option<DrillDef> {
     const LATER: &[&str] = &["observe"];
     if !root.has("drill") {
-        let help = "write [drill] with `name = \"region-loss\"`; the examples in drills/ have all keys";
+        let help =
+            "write [drill] with `name = \"region-loss\"`; the examples in drills/ have all keys";
         reader.push(Problem::of_file(&reader.file.clone(), "there is no [drill]").help(help));
     }
     let head = root.take_table(reader, "drill");
@@ -321,12 +330,8 @@ fn drill<'i>(
     };
     let description = take_text(&mut head, reader, "description");
     let owner = take_text(&mut head, reader, "owner");
-    let mode = head.require(
-        reader,
-        "mode",
-        "\"simulate\"",
-        scalar::choice("mode", Mode::WORDS, LATER),
-    );
+    let mode =
+        head.require(reader, "mode", "\"simulate\"", scalar::choice("mode", Mode::WORDS, LATER));
     let max_duration = head.require(reader, "max_duration", "\"5m\"", max_duration);
     let needs_ack = head.take(reader, "needs_ack", scalar::boolean);
     let min_regions = head.take(reader, "min_regions", scalar::integer(0..=1_000));
@@ -579,9 +584,8 @@ fn step<'i>(reader: &mut Reader<'i, '_>, mut table: Table<'i>) -> Option<StepDef
         }
         _ => Some(table.require(reader, "for", "\"30s\"", scalar::duration)?),
     };
-    let after = table.take(reader, "after", |reader, value| {
-        reader.list(value, "ids of steps", scalar::string)
-    });
+    let after = table
+        .take(reader, "after", |reader, value| reader.list(value, "ids of steps", scalar::string));
     let delay = table.take(reader, "delay", scalar::duration);
     table.finish(reader);
     Some(StepDef {
@@ -625,12 +629,8 @@ fn params<'i>(
     let action = match kind {
         Action::Force => {
             const STATES: &[(&str, bool)] = &[("up", true), ("down", false)];
-            let state = table.require(
-                reader,
-                "state",
-                "\"down\"",
-                scalar::choice("state", STATES, &[]),
-            );
+            let state =
+                table.require(reader, "state", "\"down\"", scalar::choice("state", STATES, &[]));
             state.map(|up| ActionDef::Force { up: up.into_inner() })
         }
         Action::Drain => {
@@ -640,12 +640,8 @@ fn params<'i>(
         Action::Fault => fault(reader, &mut table).map(ActionDef::Fault),
         Action::Breaker => {
             const FALLS: &[(&str, ())] = &[("confirm", ())];
-            let falls = table.require(
-                reader,
-                "falls",
-                "\"confirm\"",
-                scalar::choice("word", FALLS, &[]),
-            );
+            let falls =
+                table.require(reader, "falls", "\"confirm\"", scalar::choice("word", FALLS, &[]));
             falls.map(|_| ActionDef::ConfirmFalls)
         }
         Action::Isolate => Some(ActionDef::Isolate),

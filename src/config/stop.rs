@@ -122,7 +122,11 @@ pub(super) fn read<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<
     match StopDef::parse(&text) {
         Ok(stop) => Some(stop),
         Err(why) => {
-            reader.report_help(span, why, "write \"answers.empty > 0\" or \"regions.up < 2 for 5s\"");
+            reader.report_help(
+                span,
+                why,
+                "write \"answers.empty > 0\" or \"regions.up < 2 for 5s\"",
+            );
             None
         }
     }
@@ -138,7 +142,10 @@ mod tests {
         assert_eq!((stop.what, stop.lasts), (Watched::RegionsUp, Duration::from_secs(5)));
         assert_eq!([stop.is_past(1.0), stop.is_past(2.0)], [true, false]);
         let above = |text, value| StopDef::parse(text).unwrap().is_past(value);
-        assert_eq!([above("answers.empty > 0", 0.0), above("answers.empty >= 0", 0.0)], [false, true]);
+        assert_eq!(
+            [above("answers.empty > 0", 0.0), above("answers.empty >= 0", 0.0)],
+            [false, true]
+        );
         for (text, said) in [
             ("answers.emty > 0", "did you mean `answers.empty`?"),
             ("regions.up ~ 2", "`~` compares nothing"),

@@ -102,11 +102,11 @@ fn minute(text: &str) -> Option<u32> {
     (minute < 60 && all <= 24 * 60).then_some(all)
 }
 
+/// When a drill may run, and on which days it may not.
+pub(super) type Windows = (Vec<Spanned<Window>>, Vec<Spanned<Days>>);
+
 /// `{ allow = ["mon-fri 09:00-17:00"], deny = ["2026-12-20..2027-01-05"] }`.
-pub(super) fn windows<'i>(
-    reader: &mut Reader<'i, '_>,
-    value: Value<'i>,
-) -> Option<(Vec<Spanned<Window>>, Vec<Spanned<Days>>)> {
+pub(super) fn windows<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Windows> {
     let mut table = reader.table("`windows`".into(), value)?;
     let allow = table.take(reader, "allow", |reader, value| {
         reader.list(value, "windows", |reader, value| {

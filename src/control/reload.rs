@@ -271,9 +271,8 @@ impl Loader {
                 if let Some(Rehearsal::BrokenZone(zone)) = what {
                     let is = |path: &&Arc<Path>| *zone_of(path) == **zone;
                     let main = sources.zones.keys().find(is).cloned();
-                    let file = main.and_then(|main| {
-                        sources.zones.get_mut(&main)?.files.0.get_mut(&main)
-                    });
+                    let file =
+                        main.and_then(|main| sources.zones.get_mut(&main)?.files.0.get_mut(&main));
                     let Some(file) = file else {
                         return Err(self.cannot(&format!("there is no zone `{zone}` to break")));
                     };

@@ -31,6 +31,7 @@ use crate::{
         store::{Keeper, Saved},
         vantage::Vantage,
     },
+    drill::{self, Drills},
     engine::Desk,
     failover::breaker::Proof,
     flatten::{self, Flattener},
@@ -53,8 +54,9 @@ use signals::Signals;
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
@@ -209,6 +211,23 @@ async fn start(
         overview: control.overview(),
         hand: control.hand(),
     };
+    let drill_files: run::SharedDrills = Arc::default();
+    let drills = Drills::new(drill::Ground {
+        changes: changes.clone(),
+        viewer: control.reader().viewer(),
+        journal: control.journal(),
+        clock: Arc::clone(&clock),
+        checker: Arc::clone(&checker),
+        keeper: keeper.clone(),
+        hand: control.hand(),
+        overview: control.overview(),
+        report: handle.report.clone(),
+        locations: Arc::clone(&locations),
+        drills: Arc::clone(&drill_files),
+        server: asked_at(&addresses)?,
+        state: state.clone(),
+        counted: Mutex::default(),
+    });
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let journal = control.journal();
     let pace = hooks::Pace::default();
@@ -219,7 +238,7 @@ async fn start(
         loader,
         Arc::clone(&clock),
         callbacks(Arc::clone(&checker), heard, Arc::clone(&told), Arc::clone(&flattener), backends),
-        Shown { report, locations },
+        Shown { report, locations, drills: Arc::clone(&drill_files) },
     );
     main_loop.begin(prepared, "start");
     let seeds = RandomState::new();
@@ -255,7 +274,9 @@ async fn start(
         warmed.await
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
-    let running = Arc::new(Watched { checker, revisions, hooks: told });
+    drills.mind().context("cannot start the drills' thread")?;
+    let running =
+        Arc::new(Watched { checker, revisions, hooks: told, drills: Arc::clone(&drills) });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
@@ -279,6 +300,8 @@ async fn start(
     }
     tracing::info!("stopping");
     drop((watcher, pins));
+    // While control still takes changes.
+    let _ = tokio::task::spawn_blocking(move || drills.stop()).await;
     doors.close().await;
     tokio::task::spawn_blocking(move || {
         udp.stop();
@@ -299,6 +322,17 @@ async fn start(
         Err(_) => tracing::warn!("the state database does not close; the last changes may be lost"),
     }
     Ok(Exit::Well)
+}
+
+/// Where drills ask: as clients do, but from here.
+fn asked_at(addresses: &[SocketAddr]) -> anyhow::Result<SocketAddr> {
+    let first = addresses.first().context("nothing is listened on")?;
+    let ip = match first.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Ok(SocketAddr::new(ip, first.port()))
 }
 
 /// Writes down when the state database fails, and when it works again.
@@ -354,6 +388,7 @@ struct Watched {
     checker: Arc<Checker>,
     revisions: Revisions,
     hooks: Arc<Hooks>,
+    drills: Arc<Drills>,
 }
 
 impl Running for Watched {
@@ -380,6 +415,9 @@ impl Running for Watched {
     }
     fn revisions(&self) -> Vec<Manifest> {
         self.revisions.list()
+    }
+    fn drills(&self) -> Option<&Arc<Drills>> {
+        Some(&self.drills)
     }
 }
 

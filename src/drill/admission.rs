@@ -277,7 +277,9 @@ pub(super) fn words(step: &StepDef) -> String {
         ActionDef::Drain { over: Some(over) } => format!("{target} is drained over {over:?}"),
         ActionDef::Fault(FaultDef::Refuse) => format!("probes of {target} are refused"),
         ActionDef::Fault(FaultDef::Hang) => format!("probes of {target} hang"),
-        ActionDef::Fault(FaultDef::Slow(delay)) => format!("probes of {target} take {delay:?} more"),
+        ActionDef::Fault(FaultDef::Slow(delay)) => {
+            format!("probes of {target} take {delay:?} more")
+        }
         ActionDef::Fault(FaultDef::Flap) => format!("every other probe of {target} is refused"),
         ActionDef::Fault(FaultDef::Status(status)) => {
             format!("probes of {target} are answered {status}")

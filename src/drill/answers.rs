@@ -93,7 +93,6 @@ pub(super) struct Answers {
     /// How often something was done so far: each time a lane may move away once.
     injected: u32,
     is_learning: bool,
-    first_changed: Option<Moment>,
     /// When the last answer outside its base came.
     last_off: Option<Moment>,
     counts: Counts,
@@ -124,7 +123,6 @@ impl Answers {
             told: 0,
             injected: 0,
             is_learning: true,
-            first_changed: None,
             last_off: None,
             counts: Counts::default(),
             samples: Vec::new(),
@@ -139,11 +137,6 @@ impl Answers {
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
-    }
-
-    /// When the first answer changed, if one did.
-    pub(super) fn first_changed(&self) -> Option<Moment> {
-        self.first_changed
     }
 
     /// Whether every lane is answered as before, by its newest answer.
@@ -162,7 +155,9 @@ impl Answers {
         if let Some(silent) = silent {
             return Some(format!("{} was not answered", silent.label));
         }
-        self.lanes.iter().find_map(|lane| Some(format!("{}: {}", lane.label, lane.unexpected.as_ref()?)))
+        self.lanes
+            .iter()
+            .find_map(|lane| Some(format!("{}: {}", lane.label, lane.unexpected.as_ref()?)))
     }
 
     /// Takes what came of one question.
@@ -203,9 +198,11 @@ impl Answers {
         lane.unexpected = match &fault {
             Some(Fault::Empty) => Some("an empty answer".into()),
             Some(Fault::Wrong(why)) => Some(why.clone()),
-            None => steady.region.as_ref().filter(|wanted| *wanted.get_ref() != *region).map(
-                |wanted| format!("answered from {region}, not from {}", wanted.get_ref()),
-            ),
+            None => steady
+                .region
+                .as_ref()
+                .filter(|wanted| *wanted.get_ref() != *region)
+                .map(|wanted| format!("answered from {region}, not from {}", wanted.get_ref())),
         };
         let is_old = answer.records.iter().any(|record| self.book.hit.contains(record));
         if is_old {
@@ -225,10 +222,6 @@ impl Answers {
             row.off += 1;
             row.last_off_ms = later(row.last_off_ms, ms);
             self.last_off = self.last_off.max(Some(heard.at));
-            let is_first = self.first_changed.is_none_or(|first| heard.at < first);
-            if is_first {
-                self.first_changed = Some(heard.at);
-            }
             row.first_off_ms = Some(row.first_off_ms.map_or(ms, |first: f64| first.min(ms)));
             if !lane.is_off {
                 lane.outs += 1;

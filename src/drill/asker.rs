@@ -125,7 +125,8 @@ impl Lanes {
                 return;
             }
             let next = self.due.iter().map(|(at, _)| *at).min().filter(|_| !is_stopping);
-            let pause = next.map_or(TICK, |at| at.since(now)).clamp(Duration::from_micros(50), TICK);
+            let pause =
+                next.map_or(TICK, |at| at.since(now)).clamp(Duration::from_micros(50), TICK);
             if !self.listen(asking, socket, pause) {
                 return;
             }

@@ -1,5 +1,6 @@
 //! What the doors and the daemon hold: which drills there are, the one that runs, those that ran.
 
+pub use super::runner::Running;
 use super::{
     admission::{Plan, Refusal},
     archive::Archive,
@@ -8,7 +9,6 @@ use super::{
     report::{Report, Trend, Verdict, report, trend},
     runner::{How, Runner},
 };
-pub use super::runner::Running;
 use crate::{
     config::{
         drill::{DrillDef, Mode},
@@ -185,7 +185,11 @@ impl Drills {
         Ok(())
     }
 
-    fn begin(self: &Arc<Self>, def: &Arc<DrillDef>, order: &Order) -> Result<Arc<Running>, Refusal> {
+    fn begin(
+        self: &Arc<Self>,
+        def: &Arc<DrillDef>,
+        order: &Order,
+    ) -> Result<Arc<Running>, Refusal> {
         let plan = self.ground.plan(def);
         let mut degraded = Vec::new();
         for refusal in &plan.refusals {
@@ -201,7 +205,8 @@ impl Drills {
             (None, true) => "--yes".to_owned(),
             (None, false) => "not asked for".to_owned(),
         };
-        let cannot = |error: &dyn fmt::Display| Refusal::Cannot(format!("it cannot begin: {error}"));
+        let cannot =
+            |error: &dyn fmt::Display| Refusal::Cannot(format!("it cannot begin: {error}"));
         let name = def.name.get_ref().clone();
         let started = self.ground.clock.wall();
         let running = Arc::new(Running {
@@ -267,6 +272,22 @@ impl Drills {
         let running = self.current()?;
         running.abort(format!("aborted by {who}"));
         Some(running.drill.clone())
+    }
+
+    /// Ends the one that runs, because the server stops; waits until what it did is taken back, or
+    /// a moment has passed. Its end is written down by the next process.
+    pub fn stop(&self) {
+        const WITHIN: Duration = Duration::from_secs(2);
+        let Some(running) = self.current() else { return };
+        running.abort("the server was stopped".into());
+        let until = self.ground.clock.now().after(WITHIN);
+        let is_back = || {
+            let entries = running.entries(0);
+            entries.iter().any(|entry| matches!(entry.what, What::Aborted { .. }))
+        };
+        while !is_back() && self.ground.clock.now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The runs of a drill, oldest first, as far as they are kept.
@@ -399,7 +420,12 @@ impl Drills {
             }
             let order = Order { name: name.clone(), who: "schedule".into(), ..Order::default() };
             if let Err(refusal) = self.run(&order) {
-                self.ground.note(name, "", format!("did not begin by its schedule: {refusal}"), true);
+                self.ground.note(
+                    name,
+                    "",
+                    format!("did not begin by its schedule: {refusal}"),
+                    true,
+                );
             }
         }
     }
@@ -410,7 +436,8 @@ fn with_mode(def: &Arc<DrillDef>, mode: Mode) -> Result<Arc<DrillDef>, Refusal> 
     let rank = |mode: Mode| Mode::WORDS.iter().position(|(_, known)| *known == mode);
     if rank(mode) > rank(*def.mode.get_ref()) {
         let (word, written) = (mode.word(), def.mode.get_ref().word());
-        let why = format!("its file says mode = \"{written}\": --mode {word} would do more than that");
+        let why =
+            format!("its file says mode = \"{written}\": --mode {word} would do more than that");
         return Err(Refusal::Cannot(why));
     }
     let mut def = DrillDef::clone(def);

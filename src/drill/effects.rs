@@ -170,7 +170,10 @@ impl Effects {
         };
         let names: BTreeSet<String> = planned.hit.slots.iter().filter_map(name).collect();
         if names.len() > NAMED_MAX {
-            return Err(format!("canaries have {} endpoints there; {NAMED_MAX} are the most", names.len()));
+            return Err(format!(
+                "canaries have {} endpoints there; {NAMED_MAX} are the most",
+                names.len()
+            ));
         }
         Ok(names.into_iter().collect())
     }

@@ -1,16 +1,12 @@
 //! The server as a drill sees it: the way in for changes, and what there is to look at.
 
 use crate::{
-    clock::{Clock, Moment},
+    clock::Clock,
     config::drill::{DrillDef, SteadyDef},
     control::{
         Change, Report,
         event::EventKind,
-        hand::{
-            Command, Done, Refusal, Target, Wish,
-            apply::SharedHand,
-            clients::Clients,
-        },
+        hand::{Command, Done, Refusal, Target, Wish, apply::SharedHand, clients::Clients},
         journal::SharedJournal,
         overview::SharedOverview,
         run::SharedDrills,
@@ -357,9 +353,8 @@ fn own_slots(snapshot: &Snapshot, def: &DrillDef) -> HashSet<SlotId> {
         .map(|record| record.plan)
         .collect();
     let slots = snapshot.plans_of_slot.iter().enumerate();
-    let own = slots.filter(|(_, plans)| {
-        !plans.is_empty() && plans.iter().all(|plan| !others.contains(plan))
-    });
+    let own = slots
+        .filter(|(_, plans)| !plans.is_empty() && plans.iter().all(|plan| !others.contains(plan)));
     own.map(|(index, _)| SlotId::at(index)).collect()
 }
 
@@ -406,7 +401,8 @@ fn texts(rdatas: &Rdatas) -> Vec<String> {
             Name::from_wire(&rdata).ok().map(|name| name.to_string().to_ascii_lowercase())
         }
         _ => {
-            let v4 = <[u8; 4]>::try_from(&rdata[..]).map(|octets| Ipv4Addr::from(octets).to_string());
+            let v4 =
+                <[u8; 4]>::try_from(&rdata[..]).map(|octets| Ipv4Addr::from(octets).to_string());
             let v6 = |_| <[u8; 16]>::try_from(&rdata[..]).map(|o| Ipv6Addr::from(o).to_string());
             v4.or_else(v6).ok()
         }
@@ -430,9 +426,4 @@ pub(super) fn addresses(snapshot: &Snapshot, slots: &HashSet<SlotId>) -> HashSet
         address.trim_end_matches('.').to_ascii_lowercase()
     };
     slots.iter().map(address).collect()
-}
-
-/// The moment `ms` after `began`.
-pub(super) fn moment(began: Moment, ms: f64) -> Moment {
-    began.after(Duration::from_secs_f64(ms.max(0.0) / 1e3))
 }

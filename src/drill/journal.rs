@@ -284,8 +284,7 @@ impl Writer {
     /// returns. A disk that fails ends the writing, not the drill: what it does must be taken back
     /// whatever becomes of its journal.
     pub(super) fn add(&mut self, entry: &Entry) {
-        let is_vital =
-            !matches!(entry.what, What::Second(_) | What::Stops { .. } | What::Event(_));
+        let is_vital = !matches!(entry.what, What::Second(_) | What::Stops { .. } | What::Event(_));
         let written = match (&mut self.0, serde_json::to_vec(entry)) {
             (Some(file), Ok(mut line)) => {
                 line.push(b'\n');
@@ -340,9 +339,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.jsonl");
         let entries = [
-            Entry { ms: 0.0, what: What::Began(Box::new(Head { drill: "x".into(), ..Head::default() })) },
+            Entry {
+                ms: 0.0,
+                what: What::Began(Box::new(Head { drill: "x".into(), ..Head::default() })),
+            },
             Entry { ms: 1000.25, what: What::Second(Row { asked: 7, ..Row::default() }) },
-            Entry { ms: 1001.5, what: What::Event(Seen { seq: 3, down: Some(true), ..Seen::default() }) },
+            Entry {
+                ms: 1001.5,
+                what: What::Event(Seen { seq: 3, down: Some(true), ..Seen::default() }),
+            },
         ];
         let mut writer = Writer::create(&path).unwrap();
         entries.iter().for_each(|entry| writer.add(entry));

@@ -30,15 +30,23 @@ impl Points {
     pub(super) fn of(entries: &[Entry]) -> Points {
         let mut points = Points::default();
         let mut is_back = false;
+        let injections = || {
+            entries.iter().filter_map(|entry| match entry.what {
+                What::Injected { disrupts, .. } => Some((entry.ms, disrupts)),
+                _ => None,
+            })
+        };
+        // The first that may move anybody, else the first there is.
+        let disrupting = injections().find(|(_, disrupts)| *disrupts);
+        points.injected = disrupting.or_else(|| injections().next()).map(|(ms, _)| ms);
         for Entry { ms, what } in entries {
             match what {
-                What::Injected { disrupts: true, .. } => {
-                    points.injected.get_or_insert(*ms);
-                }
                 What::FirstFailedProbe { .. } => {
                     points.first_failed_probe.get_or_insert(*ms);
                 }
-                What::Event(seen) if points.injected.is_some() && points.restored.is_none() => {
+                What::Event(seen)
+                    if points.injected.is_some_and(|at| at <= *ms) && points.restored.is_none() =>
+                {
                     if seen.down == Some(true) {
                         points.detected.get_or_insert(*ms);
                     }
@@ -60,7 +68,8 @@ impl Points {
         let rows: Vec<&Row> = rows(entries).collect();
         let Some(injected) = points.injected else { return points };
         let after = |at: Option<f64>| at.filter(|at| *at >= injected);
-        points.first_changed = rows.iter().filter_map(|row| row.first_off_ms).min_by(f64::total_cmp);
+        points.first_changed =
+            rows.iter().filter_map(|row| row.first_off_ms).min_by(f64::total_cmp);
         let restored = points.restored.unwrap_or(f64::INFINITY);
         // Before anybody comes back.
         let is_hit = |row: &&&Row| f64::from(row.second) * 1e3 < restored;
@@ -141,7 +150,9 @@ fn foreseen(entries: &[Entry], found: &mut BTreeMap<Measure, f64>) {
         let What::Foreseen { detect_ms: Some(detect), moved, ttl_s, .. } = &entry.what else {
             continue;
         };
-        let mut put = |measure, ms| drop(found.entry(measure).or_insert(ms));
+        let mut put = |measure, ms| {
+            found.entry(measure).or_insert(ms);
+        };
         put(Measure::Detect, *detect);
         if *moved > 0.0 {
             let ttl = f64::from(*ttl_s) * 1e3;

@@ -196,7 +196,8 @@ pub fn report(entries: &[Entry]) -> Option<Report> {
 /// What a run adds to the trend of its drill; nothing while it runs.
 pub fn trend(entries: &[Entry]) -> Option<Trend> {
     let report = report(entries).filter(|report| report.is_over)?;
-    let measures = report.budgets.iter().filter_map(|line| Some((line.name.clone(), line.measured?)));
+    let measures =
+        report.budgets.iter().filter_map(|line| Some((line.name.clone(), line.measured?)));
     Some(Trend {
         run: report.head.run.clone(),
         verdict: report.verdict,
@@ -318,7 +319,9 @@ fn broken(line: &BudgetLine) -> String {
     let show = |value: f64| if *is_time { time(value) } else { format!("{value:.0}") };
     let budget = budget.map(show).unwrap_or_default();
     match measured {
-        Some(measured) => format!("{name} came to {}, over its budget of {budget}", show(*measured)),
+        Some(measured) => {
+            format!("{name} came to {}, over its budget of {budget}", show(*measured))
+        }
         None => format!("{name} never came; its budget is {budget}"),
     }
 }
@@ -377,9 +380,9 @@ fn stops(entries: &[Entry], head: &Head) -> Vec<StopLine> {
             _ => None,
         });
         let values: Vec<f64> = values.collect();
-        let fired = entries.iter().find(|entry| {
-            matches!(&entry.what, What::Fired { when: fired, .. } if fired == when)
-        });
+        let fired = entries
+            .iter()
+            .find(|entry| matches!(&entry.what, What::Fired { when: fired, .. } if fired == when));
         StopLine {
             when: when.clone(),
             least: values.iter().copied().min_by(f64::total_cmp),
@@ -398,12 +401,9 @@ fn is_approval(kind: &str, text: &str) -> bool {
 
 fn told(entries: &[Entry], is: impl Fn(&str, &str) -> bool) -> Vec<Told> {
     let one = |entry: &Entry| match &entry.what {
-        What::Event(seen) if is(&seen.kind, &seen.text) => Some(Told {
-            ms: entry.ms,
-            seq: seen.seq,
-            text: seen.text.clone(),
-            alarm: seen.alarm,
-        }),
+        What::Event(seen) if is(&seen.kind, &seen.text) => {
+            Some(Told { ms: entry.ms, seq: seen.seq, text: seen.text.clone(), alarm: seen.alarm })
+        }
         _ => None,
     };
     entries.iter().filter_map(one).collect()

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::Moment,
     config::{
-        drill::{Budget, DrillDef, Mode, RollbackAction},
+        drill::{DrillDef, Mode, RollbackAction},
         stop::{StopDef, Watched},
     },
     control::{
@@ -160,9 +160,9 @@ impl Runner {
         let hit = ground::addresses(&world.snapshot, &slots);
         let regions = ground::regions_of(&world.snapshot);
         let book = Book { regions, hit: hit.clone() };
-        let lanes = asked.iter().map(|asked| {
-            Lane::new(asked.steady, Arc::clone(&asked.label), asked.base.clone())
-        });
+        let lanes = asked
+            .iter()
+            .map(|asked| Lane::new(asked.steady, Arc::clone(&asked.label), asked.base.clone()));
         let answers = Answers::new(def.steady.clone(), lanes.collect(), book, began);
         let (tell, heard) = mpsc::channel();
         let asker = match asked.is_empty() {
@@ -221,8 +221,7 @@ impl Runner {
             let abort = self.why_abort(now);
             let deviates = self.answers.deviates();
             let is_back = self.is_back(now);
-            let seen =
-                Seen { deviates: deviates.as_deref(), abort: abort.as_deref(), is_back };
+            let seen = Seen { deviates: deviates.as_deref(), abort: abort.as_deref(), is_back };
             for order in self.machine.advance(now, seen) {
                 self.obey(order);
             }
@@ -463,10 +462,8 @@ impl Runner {
             true => words(step),
             false => format!("{} (not done: {})", words(step), def.mode.get_ref().word()),
         };
-        if planned.disrupts() {
-            // Before it is done: the first answer may change at once.
-            self.answers.injected();
-        }
+        // Before it is done: the first answer may change at once.
+        self.answers.injected();
         let at = self.ground.clock.now();
         let lasts = step.lasts.as_ref().map_or(Duration::ZERO, |lasts| *lasts.get_ref());
         let shared = Arc::clone(&self.shared);
@@ -480,16 +477,19 @@ impl Runner {
                     self.awaited.push(index);
                 }
                 self.note(format!("step {id}: {said}"), false);
-                self.add_at(at, What::Injected {
-                    step: id,
-                    action: step.action.get_ref().word().to_owned(),
-                    target: step.target.as_ref().map(|target| target.get_ref().clone()),
-                    said,
-                    until_ms: ms(at.after(lasts), self.began),
-                    overrides: begun.overrides,
-                    keys: begun.keys,
-                    disrupts: planned.disrupts(),
-                });
+                self.add_at(
+                    at,
+                    What::Injected {
+                        step: id,
+                        action: step.action.get_ref().word().to_owned(),
+                        target: step.target.as_ref().map(|target| target.get_ref().clone()),
+                        said,
+                        until_ms: ms(at.after(lasts), self.began),
+                        overrides: begun.overrides,
+                        keys: begun.keys,
+                        disrupts: planned.disrupts(),
+                    },
+                );
             }
             Err(why) => {
                 self.add(What::Refused { step: id.clone(), why: why.clone() });
@@ -507,7 +507,8 @@ impl Runner {
             None => place.pool.to_string(),
         };
         let flows = preview.flows.iter().take(20);
-        let flows = flows.map(|flow| (format!("{} -> {}", name(&flow.from), name(&flow.to)), flow.share));
+        let flows =
+            flows.map(|flow| (format!("{} -> {}", name(&flow.from), name(&flow.to)), flow.share));
         // What was measured counts; this is for what nothing was done for.
         let is_real = self.plan.def.mode.get_ref().is_real();
         let detect = planned.detect.filter(|_| !is_real).map(|time| time.as_secs_f64() * 1e3);
@@ -560,10 +561,8 @@ impl Runner {
         }
         self.failed_back = Some(now);
         let world = self.ground.viewer.world();
-        let slots = self.plan.steps.iter().flat_map(|step| &step.hit.slots);
-        let is_up = slots
-            .map(|slot| world.state.standings.of(*slot).standing.is_up())
-            .fold(true, |all, up| all && up);
+        let mut slots = self.plan.steps.iter().flat_map(|step| &step.hit.slots);
+        let is_up = slots.all(|slot| world.state.standings.of(*slot).standing.is_up());
         let asked = self.effects.fail_back();
         let is_settled = asked.is_empty() && is_up;
         self.besides.extend(asked);
@@ -588,6 +587,8 @@ impl Runner {
         while let Ok(heard) = self.heard.try_recv() {
             self.answers.take(&heard);
         }
+        // What was made up is no reason to hold anybody down for longer the next time.
+        self.effects.pardon();
         let now = self.ground.clock.now();
         self.watch_events();
         self.tell_seconds(now, true);
@@ -614,10 +615,6 @@ fn head(
     how: How,
     revision: u64,
 ) -> Head {
-    let budget = |budget: &Budget| match budget {
-        Budget::Time(time) => time.as_secs_f64() * 1e3,
-        Budget::Count(count) => f64::from(*count),
-    };
     let sum = digest::digest(&digest::SHA256, def.text.as_bytes());
     let started = jiff::Timestamp::try_from(shared.started).unwrap_or_default();
     Head {
@@ -635,11 +632,7 @@ fn head(
         file: def.file.display().to_string(),
         sha256: sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
         text: def.text.to_string(),
-        budgets: def
-            .expect
-            .iter()
-            .map(|(measure, value)| (measure.word().to_owned(), budget(value.get_ref())))
-            .collect(),
+        budgets: def.budgets(),
         stops: def.stops.iter().map(|stop| stop.get_ref().text.clone()).collect(),
         lanes: asked.iter().map(|asked| asked.label.to_string()).collect(),
         server: ground.server.to_string(),

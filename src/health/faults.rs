@@ -125,8 +125,12 @@ impl Fault {
     /// through.
     pub(super) fn meet(&self, key: &Arc<str>, timeout: Duration) -> Option<Met> {
         let by = &self.by;
-        let hangs =
-            || Met::Instead(Outcome::failed(format_args!("timeout after {timeout:?} by {by}")), timeout);
+        let hangs = || {
+            Met::Instead(
+                Outcome::failed(format_args!("timeout after {timeout:?} by {by}")),
+                timeout,
+            )
+        };
         Some(match self.kind {
             FaultKind::Refuse => {
                 Met::Instead(Outcome::failed(format_args!("refused by {by}")), Duration::ZERO)
@@ -138,9 +142,10 @@ impl Fault {
             FaultKind::Hang | FaultKind::Isolate => hangs(),
             FaultKind::Slow(by) if by >= timeout => hangs(),
             FaultKind::Slow(by) => Met::Later(by),
-            FaultKind::Status(status) => {
-                Met::Instead(Outcome::wrong(format_args!("status {status} by {by}")), Duration::ZERO)
-            }
+            FaultKind::Status(status) => Met::Instead(
+                Outcome::wrong(format_args!("status {status} by {by}")),
+                Duration::ZERO,
+            ),
         })
     }
 }
@@ -161,7 +166,10 @@ mod tests {
         faults.add(Arc::clone(&old));
         faults.add(new);
         let kind = |at| faults.on("a", Moment(at)).map(|fault| fault.kind);
-        assert_eq!([kind(4), kind(5), kind(10)], [Some(FaultKind::Hang), Some(FaultKind::Refuse), None]);
+        assert_eq!(
+            [kind(4), kind(5), kind(10)],
+            [Some(FaultKind::Hang), Some(FaultKind::Refuse), None]
+        );
         assert!(faults.on("b", Moment(0)).is_none());
         faults.remove(&old);
         assert_eq!(kind(5), None);
@@ -191,7 +199,10 @@ mod tests {
             said(meet(FaultKind::Hang)),
             ("timeout after 1s by drill x".into(), second, false)
         );
-        assert_eq!(said(meet(FaultKind::Status(503))), ("status 503 by drill x".into(), none, true));
+        assert_eq!(
+            said(meet(FaultKind::Status(503))),
+            ("status 503 by drill x".into(), none, true)
+        );
         let slow = Duration::from_millis(200);
         assert_eq!(meet(FaultKind::Slow(slow)), Some(Met::Later(slow)));
         assert_eq!(said(meet(FaultKind::Slow(second))).1, second);

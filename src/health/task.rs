@@ -145,7 +145,7 @@ impl Task {
                     Some(at) => self.judge.hasten(at),
                     None => {
                         let now = self.shared.clock.now();
-                        self.judge = Judge::new(Arc::clone(&self.check), self.hash, now, None);
+                        self.judge = self.judge.forgiven(self.hash, now);
                     }
                 },
                 () = sleep(left) => return,

@@ -11,12 +11,14 @@
 //! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
 //! | `push` | `/v1/push`: heartbeats of targets |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
+//! | `drill` | `/v1/drills`: game days |
 //!
 //! A route says in `security` who may use it: `security(("token" = ["read"]))` a holder of that
 //! [`Role`](super::role::Role) at least, `security(())` anybody. The names of the functions are
 //! the operations' ids, so no two are alike.
 
 mod demo;
+mod drill;
 mod events;
 mod explain;
 mod files;
@@ -50,6 +52,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         hand::routes(),
         push::routes(),
         demo::routes(),
+        drill::routes(),
     ]
     .into_iter()
     .fold(OpenApiRouter::default(), OpenApiRouter::merge)

@@ -8,7 +8,7 @@ pub mod force;
 pub mod hold;
 pub mod overrides;
 pub mod pin;
-mod show;
+pub(super) mod show;
 pub mod weight;
 
 use super::{

@@ -106,7 +106,7 @@ pub(super) fn numbers(ids: &[u64]) -> String {
 }
 
 /// Who would move.
-pub(super) fn preview(preview: &PreviewLine, out: &mut Out) {
+pub(in crate::cli) fn preview(preview: &PreviewLine, out: &mut Out) {
     let PreviewLine { by, records, moved, flows, countries, by_record } = preview;
     if flows.is_empty() {
         out.line(format_args!("no client of {} would move", count(*records, "record")));
