@@ -5,7 +5,9 @@
 //! name and proves nothing: whoever may open the socket is trusted, and the second person of a
 //! safety rule guards against slips, not against malice.
 
-use super::role::Role;
+use super::{door::challenge, refused::Refused};
+use crate::{control::audit::Origin, grant::Role};
+use axum::http::StatusCode;
 use std::{fmt, fs, net::SocketAddr, sync::Arc};
 
 /// Who asks, and from where.
@@ -29,8 +31,19 @@ pub enum Peer {
     },
 }
 
+/// A [`Peer`] as it comes in, before its token was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// Who it is.
+    pub peer: Peer,
+    /// Whether what it says is encrypted on its way.
+    pub is_encrypted: bool,
+}
+
 /// The longest name somebody may give.
 const NAME_CHARS: usize = 64;
+/// The longest reason.
+pub(super) const REASON_CHARS: usize = 500;
 
 /// Shows by what a [`Peer`] is known: `ana`, `uid 1000`, `token ci`.
 pub struct Who<'a>(&'a Peer);
@@ -47,6 +60,49 @@ impl Peer {
     /// Where it is.
     pub fn from(&self) -> From<'_> {
         From(self)
+    }
+
+    /// Its address, over TCP.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::User(_) => None,
+            Peer::Token { from, .. } | Peer::Stranger { from } => Some(*from),
+        }
+    }
+
+    /// Whether it may do what takes `role`; who `is_here`, on this machine, may look without a
+    /// token.
+    pub(super) fn check(&self, role: Role, is_here: bool) -> Result<(), Refused> {
+        match self {
+            Peer::User(_) => Ok(()),
+            Peer::Token { role: has, .. } if *has >= role => Ok(()),
+            Peer::Token { name, role: has, .. } => {
+                let why = format!("this takes the role {role}; the token of `{name}` has {has}");
+                Err(Refused::new(StatusCode::FORBIDDEN, why))
+            }
+            Peer::Stranger { .. } if is_here && role == Role::Read => Ok(()),
+            Peer::Stranger { .. } => Err(challenge(&format!("this takes a token ({role})"))),
+        }
+    }
+
+    /// Who it is, where and why, for the audit.
+    pub(super) fn origin(
+        &self,
+        said: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<Origin, String> {
+        if let Some(reason) = reason {
+            check_text("--reason", reason, REASON_CHARS)?;
+        }
+        Ok(Origin { who: self.who(said)?, from: self.place(), reason: reason.map(Arc::from) })
+    }
+
+    /// Where it is, for the audit: the kernel's word on the user too, whatever name that has today.
+    pub(super) fn place(&self) -> Arc<str> {
+        match self {
+            Peer::User(Some(uid)) => format!("{}, uid {uid}", self.from()).into(),
+            peer => peer.from().to_string().into(),
+        }
     }
 
     /// The name to be written down, for somebody who says to be `said`.

@@ -4,13 +4,17 @@
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
+pub mod audit;
 pub mod drill;
+pub mod forecast;
 pub mod hand;
 pub mod health;
+pub mod plan;
 
 use self::health::TargetFacts;
 use crate::{
     clock::Moment,
+    config::render::ProblemJson,
     control::{
         Report,
         event::{Event, EventKind},
@@ -47,6 +51,10 @@ pub struct Status {
     pub now: String,
     /// The accepted set of files in force; 0 = none yet.
     pub revision: u64,
+    /// SHA-256 of what these files have in common with those of other servers for the same zones:
+    /// all but what each says of its own process.
+    #[serde(default)]
+    pub content_hash: String,
     /// When it came into force.
     pub revision_since: String,
     /// Worlds published so far.
@@ -358,6 +366,21 @@ pub struct ReloadReply {
     pub unchanged: bool,
     /// The revision in force now.
     pub revision: u64,
+    /// SHA-256 of what it has in common with that of other servers for the same zones.
+    #[serde(default)]
+    pub content_hash: String,
+    /// The revision that was in force before.
+    #[serde(default)]
+    pub before: u64,
+    /// The World it came with.
+    #[serde(default)]
+    pub swap: u64,
+    /// How long resolvers keep steered answers of before, at the longest.
+    #[serde(default)]
+    pub ttl_secs: u32,
+    /// The command lines that undo it.
+    #[serde(default)]
+    pub undo: Vec<String>,
     /// Zones that keep their last good version.
     pub held: Vec<String>,
     /// Zones served.
@@ -665,11 +688,19 @@ pub fn ms(duration: Duration) -> f64 {
 
 impl From<&Report> for ReloadReply {
     fn from(report: &Report) -> Self {
+        // Before the first there is nothing to go back to.
+        let is_new = report.before > 0 && report.before != report.revision;
+        let undo = is_new.then(|| format!("tradewind rollback {}", report.before));
         ReloadReply {
             schema_version: SCHEMA_VERSION,
             accepted: report.accepted,
             unchanged: report.unchanged,
             revision: report.revision,
+            content_hash: report.hash.to_string(),
+            before: report.before,
+            swap: report.swap,
+            ttl_secs: report.ttl.as_secs(),
+            undo: undo.into_iter().collect(),
             held: report.held.iter().map(|zone| zone.to_string()).collect(),
             zones: report.zones,
             records: report.records,
@@ -679,17 +710,22 @@ impl From<&Report> for ReloadReply {
     }
 }
 
+impl From<&ProblemJson> for ProblemLine {
+    fn from(problem: &ProblemJson) -> Self {
+        ProblemLine {
+            severity: problem.severity.to_owned(),
+            file: problem.file.clone(),
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+        }
+    }
+}
+
 /// What is wrong with the files of `report`.
 pub fn problems(report: &Report) -> Vec<ProblemLine> {
-    let problems = report.problems.iter().map(|problem| ProblemLine {
-        severity: problem.severity.to_owned(),
-        file: problem.file.clone(),
-        line: problem.line,
-        column: problem.column,
-        message: problem.message.clone(),
-        help: problem.help.clone(),
-    });
-    problems.collect()
+    report.problems.iter().map(ProblemLine::from).collect()
 }
 
 impl RevisionLine {

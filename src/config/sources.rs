@@ -18,6 +18,7 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
     time::SystemTime,
 };
@@ -62,6 +63,9 @@ pub struct ZoneSources {
 /// SHA-256 of a text, or over the paths and contents of some files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub [u8; 32]);
+
+/// The tables of the server file that are each server's own: where it listens, whom it tells.
+const OWN: [&str; 2] = ["server", "hooks"];
 
 /// Why the operator's folder could not be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +176,25 @@ impl Sources {
     /// The hash of everything: equal for equal contents, whenever they were written.
     pub fn hash(&self) -> ContentHash {
         hash(self.files().into_iter())
+    }
+
+    /// The hash of what two servers for the same zones must have in common: of everything but
+    /// what the server file says of its own process ([`OWN`]). Comments and the order of keys in
+    /// that file do not count.
+    pub fn shared_hash(&self) -> ContentHash {
+        let mut files = self.files();
+        let path = Path::new(SERVER_FILE);
+        let shared = files.get(path).and_then(|file| {
+            let table: toml::Table = file.content.as_ref().ok()?.text()?.parse().ok()?;
+            let shared = table.into_iter().filter(|(key, _)| !OWN.contains(&&**key));
+            let text = shared.collect::<toml::Table>().to_string();
+            let content = Ok(Content::held(text.as_str()));
+            Some(SourceFile { modified: file.modified, content })
+        });
+        if let Some(shared) = &shared {
+            files.insert(path, shared);
+        }
+        hash(files.into_iter())
     }
 }
 
@@ -296,6 +319,26 @@ impl ContentHash {
     }
 }
 
+/// That a text is no hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a hash is 64 hexadecimal digits")]
+pub struct NoHash;
+
+impl FromStr for ContentHash {
+    type Err = NoHash;
+
+    fn from_str(text: &str) -> Result<Self, NoHash> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NoHash);
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| NoHash)?;
+        }
+        Ok(ContentHash(bytes))
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -391,7 +434,8 @@ mod tests {
         assert_ne!(changed.hash(), sources.hash());
         let zone = Path::new("zones/b.zone");
         assert_eq!(changed.zones[zone].files.hash(), sources.zones[zone].files.hash());
-        assert_eq!(sources.hash().to_string().len(), 64);
+        assert_eq!(sources.hash().to_string().parse(), Ok(sources.hash()));
+        assert_eq!("é".repeat(32).parse::<ContentHash>(), Err(NoHash));
     }
 
     #[test]

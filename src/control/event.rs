@@ -240,6 +240,19 @@ pub enum EventKind {
         /// Whether someone should look: it failed, was aborted, or had crashed.
         alarm: bool,
     },
+    /// A rollout went on, stood still or ended.
+    Rollout {
+        /// Its name.
+        name: Arc<str>,
+        /// `zone/record`.
+        record: Arc<str>,
+        /// What happened: `started`, `step`, `paused`, `reversing`, `succeeded`, …
+        what: Arc<str>,
+        /// In words.
+        said: Arc<str>,
+        /// Whether someone should look.
+        alarm: bool,
+    },
     /// Written by a newer version, that of which this one can show.
     #[serde(skip)]
     Foreign {
@@ -312,6 +325,7 @@ impl EventKind {
             EventKind::Hook { .. } => "hook",
             EventKind::OldAnswers { .. } => "old_answers",
             EventKind::Drill { .. } => "drill",
+            EventKind::Rollout { .. } => "rollout",
             EventKind::Foreign { word, .. } => word,
         }
     }
@@ -326,7 +340,9 @@ impl EventKind {
             EventKind::Basis { basis, .. } => basis != "healthy",
             EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
-            EventKind::Hand { alarm, .. } | EventKind::Drill { alarm, .. } => *alarm,
+            EventKind::Hand { alarm, .. }
+            | EventKind::Drill { alarm, .. }
+            | EventKind::Rollout { alarm, .. } => *alarm,
             EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
             EventKind::Store { well, .. }
             | EventKind::Hook { well, .. }
@@ -384,6 +400,12 @@ impl EventKind {
             EventKind::Hook { hook, what, .. } => {
                 Facts { subject: Some(hook), cause: Some(what), ..Facts::default() }
             }
+            EventKind::Rollout { name, what, said, .. } => Facts {
+                subject: Some(name),
+                after: Some(what),
+                cause: Some(said),
+                ..Facts::default()
+            },
             EventKind::OldAnswers { change, .. } => {
                 Facts { subject: Some(change), ..Facts::default() }
             }
@@ -431,6 +453,9 @@ impl fmt::Display for EventKind {
             EventKind::Target { target, observed, from, to, reason } => {
                 let what = if *observed { "only observed" } else { "gate" };
                 write!(f, "{target} ({what}) {} → {}: {reason}", from.word(), to.word())
+            }
+            EventKind::Rollout { name, record, what, said, .. } => {
+                write!(f, "rollout {name} ({record}): {what}: {said}")
             }
             EventKind::Checker { what, .. } => f.write_str(what),
             EventKind::Lookup { name, what, .. } => write!(f, "flattened {name}: {what}"),

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The example files, as they are in the repository.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("drills/all-down.toml", include_str!("../../drills/all-down.toml")),
     ("drills/broken-reload.toml", include_str!("../../drills/broken-reload.toml")),
     ("drills/checker-cut-off.toml", include_str!("../../drills/checker-cut-off.toml")),
@@ -20,6 +20,7 @@ const FILES: [(&str, &str); 10] = [
     ("drills/region-loss.toml", include_str!("../../drills/region-loss.toml")),
     ("tradewind.toml", include_str!("../../tradewind.toml")),
     ("healthchecks/web.toml", include_str!("../../healthchecks/web.toml")),
+    ("rollouts/www.toml", include_str!("../../rollouts/www.toml")),
     ("zones/gtm.example.com.toml", include_str!("../../zones/gtm.example.com.toml")),
     ("zones/static.example.com.zone", include_str!("../../zones/static.example.com.zone")),
 ];

@@ -4,12 +4,8 @@
 use super::ground::{Ground, Hit, regions_up};
 use crate::{
     config::drill::{ActionDef, DrillDef, FaultDef, Mode, StepDef},
-    control::hand::{
-        Done, ForceTo, Refusal as HandRefusal, Wish,
-        preview::{Preview, preview},
-        safety::Violation,
-        words::count,
-    },
+    control::hand::{Done, ForceTo, Refusal as HandRefusal, Wish, safety::Violation, words::count},
+    forecast::{Pair, Preview, preview},
     ids::SlotId,
     world::World,
 };
@@ -213,7 +209,8 @@ impl Ground {
         }
         planned.ttl_s = done.ttl.as_secs();
         let clients = self.clients();
-        planned.preview = preview(&done.before, &done.after, &done.planned.records, &clients);
+        planned.preview =
+            preview(&done.before, &done.after, &Pair::same(&done.planned.records), &clients);
         planned.done = Some(Arc::from(done));
         Ok(planned)
     }

@@ -6,7 +6,7 @@ use crate::{
     control::{
         Change, Report,
         event::EventKind,
-        hand::{Command, Done, Refusal, Target, Wish, apply::SharedHand, clients::Clients},
+        hand::{Command, Done, Refusal, Target, Wish, apply::SharedHand},
         journal::SharedJournal,
         overview::SharedOverview,
         run::SharedDrills,
@@ -14,6 +14,7 @@ use crate::{
     },
     dns::Question,
     engine::steer::{Client, draw_for},
+    forecast::Clients,
     health::Checker,
     ids::{Class, PlanId, RecordId, SlotId},
     place::LazyTable,
@@ -102,7 +103,7 @@ impl Ground {
     pub(super) fn clients(&self) -> Arc<Clients> {
         let known = Arc::clone(&self.counted.lock().unwrap_or_else(PoisonError::into_inner));
         let world = self.viewer.world();
-        let counted = Clients::count(&world.snapshot, &self.locations.load_full(), &known);
+        let counted = Clients::of_files(&world.snapshot, &self.locations.load_full(), &known);
         let counted = Arc::new(counted);
         *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
         counted
@@ -111,7 +112,8 @@ impl Ground {
     /// Has control do what `command` says.
     pub(super) fn tell(&self, command: Command) -> oneshot::Receiver<Result<Box<Done>, Refusal>> {
         let (reply, done) = oneshot::channel();
-        let change = Change::Hand { command: Box::new(command), clients: self.clients(), reply };
+        let (command, clients) = (Box::new(command), self.clients());
+        let change = Change::Hand { command, from: "drill".into(), clients, reply };
         // When control is gone the reply says so.
         let _ = self.changes.send(change);
         done
@@ -166,6 +168,7 @@ impl Ground {
             break_glass: false,
             dry_run: false,
             even_if_unknown: false,
+            instead_of: None,
         }
     }
 

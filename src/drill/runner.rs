@@ -20,10 +20,8 @@ use crate::{
         drill::{DrillDef, Mode, RollbackAction},
         stop::{StopDef, Watched},
     },
-    control::{
-        event::{Event, EventKind},
-        hand::shares::of_class,
-    },
+    control::event::{Event, EventKind},
+    forecast::{preview::Place, shares::given},
     ids::SlotId,
 };
 use ring::digest;
@@ -352,9 +350,9 @@ impl Runner {
         for asked in &self.asked {
             let snapshot = &done.after.snapshot;
             let Some(record) = snapshot.records.get(asked.record.index()) else { continue };
-            let (spots, _) = of_class(snapshot.plan(record.plan), asked.class, &done.after);
-            for (spot, share) in spots {
-                let region = spot.region.map_or("(no region)", |id| snapshot.region_name(id));
+            let given = given(snapshot.plan(record.plan), asked.class, &done.after);
+            for (spot, share) in given.spots {
+                let region = spot.region.unwrap_or("(no region)");
                 *shares.entry(region.to_owned()).or_default() += share * asked.rate / all;
             }
         }
@@ -502,19 +500,22 @@ impl Runner {
     fn foresee(&mut self, id: &str, place: usize) {
         let planned = &self.plan.steps[place];
         let Some(preview) = &planned.preview else { return };
-        let name = |place: &crate::control::hand::preview::Place| match &place.region {
+        let name = |place: &Place| match &place.region {
             Some(region) => region.to_string(),
             None => place.pool.to_string(),
         };
-        let flows = preview.flows.iter().take(20);
-        let flows =
-            flows.map(|flow| (format!("{} -> {}", name(&flow.from), name(&flow.to)), flow.share));
+        let moves = preview.first();
+        let flows = moves
+            .flows
+            .iter()
+            .take(20)
+            .map(|flow| (format!("{} -> {}", name(&flow.from), name(&flow.to)), flow.share));
         // What was measured counts; this is for what nothing was done for.
         let is_real = self.plan.def.mode.get_ref().is_real();
         let detect = planned.detect.filter(|_| !is_real).map(|time| time.as_secs_f64() * 1e3);
         let what = What::Foreseen {
             step: id.to_owned(),
-            moved: preview.moved,
+            moved: moves.moved,
             flows: flows.collect(),
             detect_ms: detect,
             ttl_s: planned.ttl_s,

@@ -1,10 +1,11 @@
 //! `/v1/demo`: the machines of `tradewind demo`, killed and brought back.
 
 use crate::{
-    admin::{context::Context, refused::Refused},
+    admin::{context::Context, peer::Peer, refused::Refused},
     control::Change,
 };
 use axum::{
+    Extension,
     extract::{Path, State},
     http::StatusCode,
 };
@@ -26,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
 )]
 async fn demo(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Path((action, region)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
     let up = match &*action {
@@ -33,7 +35,8 @@ async fn demo(
         "restore" => true,
         _ => return Err(Refused::new(StatusCode::NOT_FOUND, "kill or restore a region")),
     };
-    let wish = |reply| Change::Demo { region: region.into(), up, reply: Some(reply) };
+    let by = peer.origin(None, None).map_err(Refused::bad)?;
+    let wish = |reply| Change::Demo { region: region.into(), up, by, reply: Some(reply) };
     let done: Result<(), String> = context.change(wish).await?;
     let done = done.map(|()| StatusCode::NO_CONTENT);
     done.map_err(|error| Refused::new(StatusCode::CONFLICT, error))

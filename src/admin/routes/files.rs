@@ -4,13 +4,14 @@
 use crate::{
     admin::{
         context::{Context, aside},
+        peer::Peer,
         refused::Refused,
         schema::{ReloadReply, RevisionLine},
     },
     control::{Change, Report},
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State},
 };
 use serde::Deserialize;
@@ -48,6 +49,22 @@ struct ReloadQuery {
     /// Even if zones or many names would be gone.
     #[serde(default)]
     force: bool,
+    /// Why.
+    reason: Option<String>,
+    /// Who asks, if not by the name of the user or token; that is told beside it.
+    #[serde(rename = "as")]
+    who: Option<String>,
+}
+
+/// The parameters of `/v1/rollback/{revision}`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct RollbackQuery {
+    /// Why.
+    reason: Option<String>,
+    /// Who asks, if not by the name of the user or token; that is told beside it.
+    #[serde(rename = "as")]
+    who: Option<String>,
 }
 
 /// Loads the files of the server's folder.
@@ -58,10 +75,12 @@ struct ReloadQuery {
 )]
 async fn reload(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Query(asked): Query<ReloadQuery>,
 ) -> Result<Json<ReloadReply>, Refused> {
+    let by = peer.origin(asked.who.as_deref(), asked.reason.as_deref()).map_err(Refused::bad)?;
     let cause = "tradewind reload".into();
-    let wish = |reply| Change::Reload { cause, force: asked.force, reply: Some(reply) };
+    let wish = |reply| Change::Reload { cause, by, force: asked.force, reply: Some(reply) };
     let report: Report = context.change(wish).await?;
     Ok(Json(ReloadReply::from(&report)))
 }
@@ -69,14 +88,17 @@ async fn reload(
 /// Goes back to a kept revision.
 #[utoipa::path(
     post, path = "/v1/rollback/{revision}", security(("token" = ["admin"])), tag = "files",
-    params(("revision" = u64, Path, description = "Its number")),
+    params(("revision" = u64, Path, description = "Its number"), RollbackQuery),
     responses((status = 200, body = ReloadReply)),
 )]
 async fn rollback(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Path(revision): Path<u64>,
+    Query(asked): Query<RollbackQuery>,
 ) -> Result<Json<ReloadReply>, Refused> {
-    let wish = |reply| Change::Rollback { revision, reply: Some(reply) };
+    let by = peer.origin(asked.who.as_deref(), asked.reason.as_deref()).map_err(Refused::bad)?;
+    let wish = |reply| Change::Rollback { revision, by, reply: Some(reply) };
     let report: Report = context.change(wish).await?;
     Ok(Json(ReloadReply::from(&report)))
 }

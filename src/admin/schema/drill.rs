@@ -2,7 +2,7 @@
 //! ran. Journals and reports are promises of their own ([`crate::drill::journal`],
 //! [`crate::drill::report`]).
 
-use super::{SCHEMA_VERSION, hand::PreviewLine, time};
+use super::{SCHEMA_VERSION, forecast::PreviewLine, time};
 use crate::drill::{Listed, Plan, PlannedStep, Running, report::Trend};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

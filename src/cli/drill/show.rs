@@ -3,7 +3,7 @@
 use crate::{
     admin::schema::drill::{DrillLine, DrillPlan, RunLine},
     cli::{
-        hand::show::preview,
+        forecast::preview,
         output::{Out, Paint},
         table,
     },

@@ -8,7 +8,7 @@ pub mod force;
 pub mod hold;
 pub mod overrides;
 pub mod pin;
-pub(super) mod show;
+mod show;
 pub mod weight;
 
 use super::{
@@ -120,7 +120,7 @@ impl HandArgs {
 }
 
 /// Tells why the server said no.
-fn refused(error: &ServerError, out: &mut Out) -> Exit {
+pub(super) fn refused(error: &ServerError, out: &mut Out) -> Exit {
     let exit = error.tell(out);
     match error {
         ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,
