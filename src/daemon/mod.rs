@@ -232,6 +232,7 @@ async fn start(
         locations: Arc::clone(&locations),
         drills: Arc::clone(&drill_files),
         server: asked_at(&addresses)?,
+        dir: options.dir.clone(),
         state: state.clone(),
         counted: Mutex::default(),
     });
