@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
+    os::unix::net::UnixStream,
     process::{Command, Output},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -356,7 +357,13 @@ fn somebody_can_end_it_by_command_and_by_a_file() {
 
     demo.begin("long");
     demo.await_stage("steps");
-    demo.server.folder.write("state/drills/ABORT", "");
+    // Every seat at the control socket is taken by somebody who says nothing.
+    let seats: Vec<UnixStream> =
+        (0..40).map(|_| UnixStream::connect(demo.server.control()).unwrap()).collect();
+    let hung = demo.drill(&["abort"]);
+    let said = String::from_utf8_lossy(&hung.stdout);
+    assert!(hung.status.code() == Some(5) && said.contains("ABORT was made"), "{said}");
+    drop(seats);
     demo.await_end();
     let report = demo.report("long");
     assert!(
@@ -424,7 +431,7 @@ fn it_does_not_begin_when_it_should_not() {
         assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
         assert!(said.contains(why), "{args:?}: {said}");
     };
-    refused(&["run", "plane", "--yes"], 1, "did you mean `plain`?");
+    refused(&["run", "plian", "--yes"], 1, "did you mean `plain`?");
     refused(&["run", "plain"], 2, "type its name");
     refused(&["run", "closed", "--yes"], 6, "may not run today");
     refused(&["run", "total", "--yes"], 6, "at least 2 are asked for");
