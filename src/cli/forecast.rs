@@ -26,10 +26,14 @@ pub(super) fn preview(preview: &PreviewLine, out: &mut Out) {
         return;
     };
     out.line(format_args!(
-        "{} of the clients of {} would move (by {by}, not by traffic{}):",
+        "{} of the clients of {} would move (by {by}{}):",
         percent(first.moved),
         count(*records, "record"),
-        if first.crowd == "clients" { String::new() } else { format!("; {}", first.crowd) },
+        // Address space is not traffic: whoever reads this must not take it for that.
+        match &*first.crowd {
+            "clients" => String::new(),
+            family => format!(", not by traffic; {family}"),
+        },
     ));
     crowd(first, out);
     for other in crowds {
