@@ -7,7 +7,7 @@ mod support;
 
 use serde_json::Value;
 use std::fs;
-use support::{load::Ask, load::ask_all, scratch::Scratch, server::Server};
+use support::{scratch::Scratch, server::Server};
 
 const SERVER: &str = r#"
 [server]
@@ -129,14 +129,6 @@ fn a_plan_names_every_change_and_who_moves_and_changes_nothing() {
     assert!(told(&server, "plan", &[], 0).contains("no changes"));
 }
 
-/// What `www` is answered.
-fn answer(server: &Server) -> String {
-    let mut said = String::new();
-    let asks = std::iter::once(Ask::a("www.gtm.example"));
-    ask_all(server.udp(), asks, |_, answer| said = answer.address().to_string());
-    said
-}
-
 #[test]
 fn a_plan_of_broken_files_is_none_and_nothing_of_them_is_applied() {
     let server = serve("");
@@ -225,7 +217,8 @@ fn a_lost_region_is_seen_before_it_is_lost() {
     let file = file.to_str().unwrap();
     let both = json(&server, "simulate", &["--file", file, "--bias", "dub=-60ms", "--json"], 0);
     let regions = &both["effect"]["preview"]["crowds"][0]["regions"];
-    assert_eq!((&regions[0]["region"], &regions[0]["share"]["after"]), (&"us".into(), &1.0.into()));
+    let after = regions[0]["share"]["after"].as_f64().unwrap();
+    assert!(regions[0]["region"] == "us" && (after - 1.0).abs() < 1e-9, "{regions}");
     assert_eq!(both["supposed"].as_array().unwrap().len(), 3);
     // Nearer by so much, everybody is sent there.
     let near = json(&server, "simulate", &["--bias", "dub=-400ms", "--json"], 0);

@@ -282,7 +282,7 @@ fn other_files_send_clients_where_plan_said_by_weights_of_a_file() {
         .replace("\"country:JP\", \"continent:OC\"", "\"continent:AS\"")
         .replace(
             "members = [\"us\", \"eu\", \"ap\"]\n[policies",
-            "members = [\"eu\", \"us\"]\n[policies",
+            "members = [\"eu\", \"ap\"]\n[policies",
         )
         .replace("policy  = \"latency\"", "policy  = \"latency\"\nbias    = { eu = \"-40ms\" }");
     server.folder.write("zones/gtm.example.toml", &changed);
