@@ -1,7 +1,7 @@
 //! What the doors show and change: the running server as routes see it.
 
 use super::{
-    Running,
+    Running, ahead,
     events::Events,
     hand::Hands,
     metrics,
@@ -143,7 +143,7 @@ impl Context {
 
     /// What clients are weighed by, as `line` says.
     pub(super) fn weights(&self, line: &WeightsLine) -> Result<Weights, Refused> {
-        let observed = || Err("no queries are sampled".to_owned());
+        let observed = || ahead::observed(&self.telemetry.observed().of(|_| true));
         line.read(observed).map_err(Refused::bad)
     }
 

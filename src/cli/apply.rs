@@ -113,7 +113,7 @@ pub fn run(args: &ApplyArgs, out: &mut Out) -> Exit {
         return Exit::FilesInvalid;
     }
     match args.wait {
-        Some(limit) => nodes::wait(&[Node::here(server)], &reply.hash, limit, out),
+        Some(limit) => nodes::wait(&[Node::here(server)], &reply.loaded.content_hash, limit, out),
         None => Exit::Well,
     }
 }

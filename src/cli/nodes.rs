@@ -1,7 +1,7 @@
 //! The servers that are to serve the same files: who has them, and who does not.
 
 use super::{Exit, output::Out, server::Server};
-use crate::admin::schema::RevisionLine;
+use crate::admin::schema::Status;
 use std::{thread, time::Duration};
 
 /// How often nodes are asked.
@@ -21,17 +21,12 @@ impl Node {
 
     /// Why it does not serve the files with this `hash`, if so.
     fn lacks(&self, hash: &str) -> Option<String> {
-        let lines: Vec<RevisionLine> = match self.server.get("/v1/revisions") {
-            Ok(lines) => lines,
+        let status: Status = match self.server.get("/v1/status") {
+            Ok(status) => status,
             Err(error) => return Some(error.to_string()),
         };
-        match lines.iter().find(|line| line.current) {
-            Some(line) if line.hash == hash => None,
-            Some(line) => {
-                Some(format!("serves revision {} of its own, other files", line.revision))
-            }
-            None => Some("does not say which files it serves: the revision was not kept".into()),
-        }
+        let is_same = status.content_hash == hash;
+        (!is_same).then(|| format!("serves revision {} of its own, other files", status.revision))
     }
 }
 
