@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod hand;
 pub mod health;
+pub mod names;
 
 use self::health::TargetFacts;
 use crate::{

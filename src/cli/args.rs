@@ -3,6 +3,7 @@
 use super::{
     audit::AuditArgs,
     check::CheckArgs,
+    completions::CompletionsArgs,
     delegation::DelegationArgs,
     events::EventsArgs,
     explain::ExplainArgs,
@@ -17,6 +18,8 @@ use super::{
         pin::{PinArgs, UnpinArgs},
         weight::WeightArgs,
     },
+    health::HealthArgs,
+    man::ManArgs,
     output::OutputArgs,
     query::QueryArgs,
     reload::{ReloadArgs, RollbackArgs},
@@ -58,6 +61,7 @@ pub(super) enum Command {
     Reload(ReloadArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
+    Health(HealthArgs),
     Explain(ExplainArgs),
     Events(EventsArgs),
     Audit(AuditArgs),
@@ -78,6 +82,8 @@ pub(super) enum Command {
     Unpin(UnpinArgs),
     Confirm(ConfirmArgs),
     Overrides(OverridesArgs),
+    Man(ManArgs),
+    Completions(CompletionsArgs),
 }
 
 #[cfg(test)]
@@ -93,6 +99,90 @@ mod tests {
         for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             assert!(command.get_after_help().is_some(), "{} has examples", command.get_name());
+        }
+    }
+
+    /// What a command does, as far as every one of its kind has the same options.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Does {
+        /// Tells something once.
+        Tells,
+        /// Tells how something stands: it can be watched.
+        Stands,
+        /// Changes what a running server does.
+        Changes,
+        /// Runs a server, or writes what no server knows of.
+        Else,
+    }
+    use Does::{Changes, Else, Stands, Tells};
+
+    /// Every command: a new one belongs here, and then has what its kind has.
+    const COMMANDS: &[(&str, Does)] = &[
+        ("approve", Changes),
+        ("audit", Tells),
+        ("audit verify", Tells),
+        ("check", Tells),
+        ("completions", Else),
+        ("confirm", Changes),
+        ("delegation", Tells),
+        ("demo", Else),
+        ("drain", Changes),
+        ("events", Tells),
+        ("explain", Tells),
+        ("failback", Changes),
+        ("failover", Changes),
+        ("force", Changes),
+        ("geoip build", Else),
+        ("geoip lookup", Tells),
+        ("health", Stands),
+        ("hold", Changes),
+        ("man", Else),
+        ("overrides", Stands),
+        ("pin", Changes),
+        ("query", Tells),
+        ("reject", Changes),
+        ("reload", Changes),
+        ("rollback", Changes),
+        ("serve", Else),
+        ("status", Stands),
+        ("undrain", Changes),
+        ("unhold", Changes),
+        ("unpin", Changes),
+        ("weight", Changes),
+    ];
+
+    /// `command` and those below it that do something by themselves.
+    fn walk(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
+        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+            let path = format!("{path} {}", below.get_name()).trim().to_owned();
+            if !below.is_subcommand_required_set() {
+                let options = below.get_arguments().filter_map(|arg| arg.get_long());
+                found.push((path.clone(), options.map(str::to_owned).collect()));
+            }
+            walk(below, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_the_options_of_its_kind() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut found = Vec::new();
+        walk(&cli, "", &mut found);
+        found.sort();
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        let listed: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, listed, "all of them, in order");
+        for ((name, options), (_, does)) in found.iter().zip(COMMANDS) {
+            let wanted: &[&str] = match does {
+                Tells => &["json", "color"],
+                Stands => &["json", "color", "watch"],
+                Changes => &["json", "color", "dry-run", "reason", "as"],
+                Else => &["color"],
+            };
+            for option in wanted {
+                assert!(options.iter().any(|has| has == option), "{name} has no --{option}");
+            }
         }
     }
 
@@ -130,7 +220,12 @@ mod tests {
             "unpin",
             "confirm 7",
             "confirm --falls",
-            "overrides --json",
+            "overrides --json --watch",
+            "approve --watch",
+            "status -w --color never",
+            "health dub --watch",
+            "man /tmp/x",
+            "completions bash",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",
         ] {
             let words = std::iter::once("tradewind").chain(line.split(' '));

@@ -8,6 +8,7 @@
 mod args;
 pub mod audit;
 pub mod check;
+pub mod completions;
 pub mod delegation;
 pub mod events;
 pub mod explain;
@@ -15,7 +16,9 @@ pub mod files;
 pub mod folder;
 pub mod geoip;
 pub mod hand;
+pub mod health;
 pub mod loading;
+pub mod man;
 pub mod output;
 mod parse;
 mod present;
@@ -26,6 +29,7 @@ pub mod server;
 pub mod status;
 mod table;
 mod tally;
+pub mod watch;
 pub mod why;
 
 pub use serve::Servers;
@@ -38,6 +42,10 @@ use std::{ffi::OsString, process::ExitCode};
 
 /// Does what `args` say, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(exit) = completions::answer(&args) {
+        return exit;
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(said) => {
@@ -56,6 +64,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Reload(args) => reload::reload(args, &mut out),
         Command::Rollback(args) => reload::rollback(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
+        Command::Health(args) => health::run(args, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Events(args) => events::run(args, &mut out),
         Command::Audit(args) => audit::run(args, &mut out),
@@ -79,6 +88,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Unpin(args) => hand::pin::unpin(args, &mut out),
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Man(args) => man::run(args, &mut out),
+        Command::Completions(args) => completions::run(args, &mut out),
     };
     out.finish(exit)
 }

@@ -30,6 +30,8 @@ const REPLY_BYTES_MAX: usize = 256 << 20;
 /// A running server, as far as the command line knows it.
 pub struct Server {
     socket: PathBuf,
+    /// How long it may take.
+    within: Duration,
 }
 
 /// Why it did not do what was asked.
@@ -90,7 +92,12 @@ impl Server {
     /// when the file cannot be read.
     pub fn of(dir: &Path) -> Server {
         let control = section(dir).map_or_else(|| DEFAULT.into(), |section| section.control);
-        Server { socket: dir.join(control) }
+        Server { socket: dir.join(control), within: TIMEOUT }
+    }
+
+    /// The same for those who wait no longer than `time`.
+    pub fn within(self, time: Duration) -> Server {
+        Server { within: time, ..self }
     }
 
     /// Asks for what is at `path`.
@@ -133,7 +140,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| self.not_reachable(cause))?;
         runtime.block_on(async {
-            match tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await {
+            match tokio::time::timeout(self.within, self.exchange(method, path, body)).await {
                 Ok(reply) => reply,
                 Err(_) => Err(self.not_reachable(io::ErrorKind::TimedOut.into())),
             }

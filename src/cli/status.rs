@@ -6,6 +6,7 @@ use super::{
     output::{Out, Paint},
     server::Server,
     table,
+    watch::{WatchArgs, watch},
 };
 use crate::admin::{
     schema::{EndpointStatus, FailoverStatus, LeavingLine, Status, ZoneState},
@@ -17,6 +18,8 @@ const EXAMPLES: &str = "\
 Examples:
   tradewind status
       One sentence; zones, pools and endpoints below it, with verdict, reason and last probe.
+  tradewind status --watch
+      The same, redrawn every second; in a pipe a line of JSON for each change.
   tradewind status --json
       All of it for machines; `schema_version` says in which form.
 
@@ -33,11 +36,18 @@ pub struct StatusArgs {
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
+    /// Whether to go on.
+    #[command(flatten)]
+    pub watch: WatchArgs,
 }
 
 /// Prints the status of the server.
 pub fn run(args: &StatusArgs, out: &mut Out) -> Exit {
-    match Server::of(args.folder.path()).get::<Status>("/v1/status") {
+    let look = || Server::of(args.folder.path()).get::<Status>("/v1/status");
+    if args.watch.watch {
+        return watch(look, print, out);
+    }
+    match look() {
         Ok(status) => {
             print(&status, out);
             exit_of(&status)
@@ -184,7 +194,7 @@ fn section(
 }
 
 /// How long before `now` `at` was, both RFC 3339.
-fn ago(at: &str, now: &str) -> String {
+pub(super) fn ago(at: &str, now: &str) -> String {
     let (Ok(at), Ok(now)) = (at.parse::<jiff::Timestamp>(), now.parse::<jiff::Timestamp>()) else {
         return at.to_owned();
     };

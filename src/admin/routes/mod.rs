@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `watch` | `/healthz`, `/readyz`, `/metrics`: for load balancers and scrapers |
 //! | `status` | `/v1/status`, `/v1/targets` |
+//! | `names` | `/v1/names`: for shells that complete |
 //! | `events` | `/v1/events` |
 //! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
 //! | `explain` | `/v1/explain` |
@@ -23,6 +24,7 @@ mod events;
 mod explain;
 mod files;
 mod hand;
+mod names;
 mod push;
 mod status;
 mod watch;
@@ -46,6 +48,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
     [
         watch::routes(),
         status::routes(),
+        names::routes(),
         events::routes(),
         audit::routes(),
         explain::routes(),

@@ -3,10 +3,11 @@
 use super::{HandArgs, refused, show};
 use crate::{
     admin::schema::hand::{DrainWord, HandList, HandRequest, OverrideLine},
-    cli::{Exit, output::Out},
+    cli::{Exit, completions, output::Out},
     config::parse_duration,
 };
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use std::{thread, time::Duration};
 
 const DRAIN_EXAMPLES: &str = "\
@@ -42,7 +43,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[command(after_help = DRAIN_EXAMPLES)]
 pub struct DrainArgs {
     /// What to drain: region:NAME, pool:ZONE/POOL, endpoint:ZONE/POOL/ENDPOINT, check:NAME
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::targets))]
     pub target: String,
     /// Let clients leave evenly over this time
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -60,7 +61,7 @@ pub struct DrainArgs {
 #[command(after_help = UNDRAIN_EXAMPLES)]
 pub struct UndrainArgs {
     /// What was drained, or id:N
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::overrides))]
     pub target: String,
     /// Why, who.
     #[command(flatten)]

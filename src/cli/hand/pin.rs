@@ -4,13 +4,14 @@ use super::{HandArgs, refused, show};
 use crate::{
     admin::schema::hand::{HandReply, HandRequest},
     cli::{
-        Exit,
+        Exit, completions,
         output::Out,
         server::{ServerError, state_folder},
     },
     control::hand::pin,
 };
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 const PIN_EXAMPLES: &str = "\
 Examples:
@@ -45,7 +46,7 @@ pub struct PinArgs {
 #[command(after_help = UNPIN_EXAMPLES)]
 pub struct UnpinArgs {
     /// One of several pins: id:N
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(completions::overrides))]
     pub target: Option<String>,
     /// Why, who.
     #[command(flatten)]
