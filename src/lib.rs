@@ -17,6 +17,7 @@ pub mod checkplan;
 pub mod place;
 pub mod verdict;
 
+pub mod grant;
 pub mod guard;
 pub mod policy;
 
@@ -47,10 +48,12 @@ pub mod measure;
 pub mod rollout;
 
 pub mod flatten;
+pub mod forecast;
 
 pub mod admin;
 
 pub mod cli;
 pub mod hooks;
+pub mod querylog;
 
 pub mod daemon;

@@ -1,16 +1,19 @@
 //! Why a request was not done, as RFC 9457 has it: `application/problem+json`.
 
 use super::schema::Refusal;
-use crate::control::hand::{Refusal as HandRefusal, TargetError};
+use crate::control::{
+    hand::{Refusal as HandRefusal, TargetError},
+    plan::PlanError,
+};
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
 /// Why a request was not done.
 #[derive(Debug)]
-pub(super) struct Refused(Box<Refusal>, StatusCode);
+pub(super) struct Refused(Box<Refusal>, StatusCode, HeaderMap);
 
 impl Refused {
     /// Refuses with `status`; `detail` says what is wrong, for people.
@@ -22,7 +25,21 @@ impl Refused {
             detail: detail.into(),
             ..Refusal::default()
         };
-        Refused(Box::new(refusal), status)
+        Refused(Box::new(refusal), status, HeaderMap::new())
+    }
+
+    /// With a header beside it.
+    pub fn with(mut self, name: HeaderName, value: &str) -> Refused {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.2.insert(name, value);
+        }
+        self
+    }
+
+    /// Says how to get out of it as well.
+    pub fn hint(mut self, hint: &str) -> Refused {
+        self.0.hint = Some(hint.to_owned());
+        self
     }
 
     /// The request itself is wrong.
@@ -39,6 +56,18 @@ impl From<&HandRefusal> for Refused {
             refused.0.violations = violations.iter().map(Into::into).collect();
         }
         refused
+    }
+}
+
+impl From<&PlanError> for Refused {
+    fn from(error: &PlanError) -> Refused {
+        match error {
+            PlanError::Refused(refusal) => Refused::from(refusal),
+            PlanError::Moved => Refused::new(StatusCode::CONFLICT, error.to_string()),
+            PlanError::Unreadable(_) | PlanError::Broken(_) => {
+                Refused::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
+        }
     }
 }
 
@@ -66,6 +95,7 @@ fn status(refusal: &HandRefusal) -> StatusCode {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         const KIND: HeaderValue = HeaderValue::from_static("application/problem+json");
-        ([(header::CONTENT_TYPE, KIND)], (self.1, Json(self.0))).into_response()
+        let Refused(refusal, status, headers) = self;
+        (status, headers, [(header::CONTENT_TYPE, KIND)], Json(refusal)).into_response()
     }
 }

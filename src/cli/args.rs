@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are, and what `--help` teaches first.
 
 use super::{
+    apply::ApplyArgs,
     audit::AuditArgs,
     check::CheckArgs,
     completions::CompletionsArgs,
@@ -21,10 +22,13 @@ use super::{
     health::HealthArgs,
     man::ManArgs,
     output::OutputArgs,
+    plan::PlanArgs,
     query::QueryArgs,
     reload::{ReloadArgs, RollbackArgs},
     serve::{DemoArgs, ServeArgs},
+    simulate::SimulateArgs,
     status::StatusArgs,
+    token::TokenArgs,
 };
 use clap::{Parser, Subcommand};
 
@@ -33,6 +37,7 @@ First steps:
   tradewind demo                             three regions on this machine, and what to try
   tradewind check -C /etc/tradewind          read the files, say all that is wrong with them
   tradewind serve -C /etc/tradewind          answer
+  tradewind plan                             what your edits would change, and for whom
   tradewind explain www.gtm.example.com --client 203.0.113.7
                                              why this client gets what it gets
 
@@ -58,6 +63,9 @@ pub(super) enum Command {
     Serve(ServeArgs),
     Demo(DemoArgs),
     Check(CheckArgs),
+    Plan(PlanArgs),
+    Apply(ApplyArgs),
+    Simulate(SimulateArgs),
     Reload(ReloadArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
@@ -84,6 +92,7 @@ pub(super) enum Command {
     Overrides(OverridesArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
+    Token(TokenArgs),
 }
 
 #[cfg(test)]
@@ -118,6 +127,7 @@ mod tests {
 
     /// Every command: a new one belongs here, and then has what its kind has.
     const COMMANDS: &[(&str, Does)] = &[
+        ("apply", Changes),
         ("approve", Changes),
         ("audit", Tells),
         ("audit verify", Tells),
@@ -139,12 +149,15 @@ mod tests {
         ("man", Else),
         ("overrides", Stands),
         ("pin", Changes),
+        ("plan", Tells),
         ("query", Tells),
         ("reject", Changes),
         ("reload", Changes),
         ("rollback", Changes),
         ("serve", Else),
+        ("simulate", Tells),
         ("status", Stands),
+        ("token new", Else),
         ("undrain", Changes),
         ("unhold", Changes),
         ("unpin", Changes),
@@ -193,6 +206,13 @@ mod tests {
             "demo",
             "demo kill us-east-1 -C /tmp/x",
             "check --json",
+            "plan",
+            "plan ./review -C /etc/tradewind --weights clients.csv -o plan.json --json",
+            "apply",
+            "apply plan.json --yes --wait",
+            "apply --yes --wait 5m --break-glass --reason x",
+            "simulate --down region:us-east-1 --drain pool:a/b --bias nrt=-5ms",
+            "simulate --file changes.toml --weights observed",
             "reload --force",
             "rollback",
             "rollback 7",
@@ -226,6 +246,8 @@ mod tests {
             "health dub --watch",
             "man /tmp/x",
             "completions bash",
+            "token new ci --role operate --for 90d",
+            "token new ci --role admin --forever --json",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",
         ] {
             let words = std::iter::once("tradewind").chain(line.split(' '));
@@ -243,6 +265,8 @@ mod tests {
             "force x maybe",
             "weight x y=-1",
             "pin --for x",
+            "token new ci --role operate",
+            "token new a/b --role read --forever",
         ] {
             let words = std::iter::once("tradewind").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");

@@ -6,12 +6,13 @@
 //! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
 //! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
 //! [`pools`] (and [`extra`]), [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
-//! [`checks`] says what is probed, [`guard`] who may ask, [`rollouts`] what is rolled out, [`lint`] warns, and [`report`] is what `tradewind check`
+//! [`checks`] says what is probed, [`guard`] and [`entry`] who may ask, [`rollouts`] what is rolled out, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
 //! Must not know verdicts, clocks or sockets, and opens no file but through the [`crate::config::Content`] it is given.
 
 mod checks;
+mod entry;
 mod extra;
 mod guard;
 mod link;
@@ -32,6 +33,7 @@ mod unmatched;
 mod zones;
 
 pub use checks::CheckFacts;
+pub use entry::Entry;
 pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 
 use crate::{
@@ -44,7 +46,7 @@ use crate::{
     place::LazyTable,
     snapshot::Snapshot,
     spread,
-    units::is_later_serial,
+    units::{TenthMs, is_later_serial},
     wire::Name,
 };
 use std::{
@@ -100,6 +102,8 @@ pub struct Compiled {
     pub plan: CheckPlan,
     /// How the process runs.
     pub server: ServerSection,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
     /// The rollouts that can be run, by name.
     pub rollouts: Vec<Arc<RolloutDef>>,
     /// What is wrong all the same: warnings, and the errors of zones that are held back.
@@ -168,12 +172,26 @@ struct Footing {
 /// # Errors
 /// Everything that is wrong, when what all zones share does not compile; the zones' own
 /// problems are among them, so that all can be mended in one go.
-pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
+pub fn compile(input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
+    compile_biased(input, BTreeMap::new(), memory)
+}
+
+/// The same as if each member of a latency policy that is called as one of `biased` were so much
+/// further, or nearer, than its files say. `memory` must be of nothing else.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_biased(
+    mut input: Input<'_>,
+    biased: BTreeMap<String, TenthMs>,
+    memory: &mut Memory,
+) -> Result<Compiled, Problems> {
     let mut problems = Problems::default();
-    let Some(server) = server::compile(input.sources, input.secret, &mut problems) else {
+    let Some(mut server) = server::compile(input.sources, input.secret, &mut problems) else {
         problems.sort();
         return Err(problems);
     };
+    server.biased = biased;
     memory.prepare(&input);
     let mut drafts = memory.drafts(&server, &input, &mut problems).into_iter();
     let mut held = Vec::new();
@@ -227,6 +245,7 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
         snapshot: linked.snapshot,
         plan: linked.plan,
         server: server.section(),
+        entry: server.entry.clone(),
         rollouts,
         problems,
         held,

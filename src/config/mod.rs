@@ -22,6 +22,7 @@ pub mod policy;
 pub mod pool;
 pub mod problem;
 mod progress;
+pub mod querylog;
 mod reader;
 pub mod render;
 pub mod rollouts;

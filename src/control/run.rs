@@ -16,7 +16,8 @@ use super::{
 use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
-    config::{hooks::HookDef, rollouts::RolloutDef},
+    compile::Entry,
+    config::{hooks::HookDef, querylog::QueryLogDef, rollouts::RolloutDef},
     failover::breaker,
     place::LazyTable,
     snapshot::{Alias, Snapshot},
@@ -55,6 +56,8 @@ pub struct Hooks {
     pub heard: Arc<tokio::sync::Notify>,
     /// Takes the hooks of the operator's that are to be told what happens.
     pub notify: Notify,
+    /// Takes who is shown answers, after every load.
+    pub querylog: ShowAnswers,
     /// Takes the names whose addresses are to be looked up.
     pub flatten: Flatten,
     /// Takes what operators can have rolled out.
@@ -72,6 +75,9 @@ pub type Offer = Box<dyn Fn(&[Arc<RolloutDef>], &Arc<Snapshot>) + Send>;
 /// Takes the hooks that are to be told from now on.
 pub type Notify = Box<dyn Fn(&[HookDef]) + Send>;
 
+/// Takes how many answers are looked at and who is shown them; files are opened anew.
+pub type ShowAnswers = Box<dyn Fn(&QueryLogDef) + Send>;
+
 /// Starts (`true`) or stops the backend of a region; says why it cannot.
 pub type DemoSwitch = Box<dyn Fn(&str, bool) -> Result<(), String> + Send>;
 
@@ -81,6 +87,8 @@ pub struct Shown {
     pub report: watch::Sender<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// Who may use the admin API from another machine.
+    pub entry: Arc<ArcSwap<Entry>>,
 }
 
 /// The loop's own state.
@@ -221,6 +229,14 @@ impl Loop {
                 self.control.audit(before.command(&command, &from, &done, &world));
                 self.answer(reply, done.map(Box::new));
             }
+            Change::Apply { agreed, cause, by, reply } => {
+                let (wish, reply) = (Wish::Apply(agreed), Some(reply));
+                self.queue.push_back(Load { wish, cause, by, reply });
+            }
+            Change::Outlook { reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(Box::new(self.control.outlook()));
+            }
             Change::Waiting { reply } => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.control.waiting());
@@ -297,9 +313,13 @@ impl Loop {
                 let entry = self.control.standing().load(&load.by, &load.cause, &report, &world);
                 self.control.audit(entry);
                 let (cause, errors) = (load.cause, report.errors);
-                self.control.record(EventKind::Refused { cause, errors });
-                // That there is no such revision says nothing of the operator's files.
-                let shown = !matches!(load.wish, Wish::Rollback(_));
+                if report.moved.is_none() {
+                    self.control.record(EventKind::Refused { cause, errors });
+                }
+                // That there is no such revision, or another than planned, says nothing of the
+                // operator's files.
+                let is_elsewhere = matches!(load.wish, Wish::Rollback(_)) || report.moved.is_some();
+                let shown = !is_elsewhere;
                 self.tell(*report, shown, load.reply);
                 None
             }
@@ -327,6 +347,7 @@ impl Loop {
         report.ttl = longest(&old.snapshot);
         self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
+        self.shown.entry.store(Arc::new(prepared.entry));
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(Arc::clone(&prepared.snapshot), report.revision);
         (self.hooks.rollouts)(&prepared.rollouts, &prepared.snapshot);
@@ -334,6 +355,7 @@ impl Loop {
             self.control.record(EventKind::Geoip { what, taken });
         }
         (self.hooks.notify)(&prepared.server.hooks);
+        (self.hooks.querylog)(&prepared.server.querylog);
         let snapshot = &self.control.world().snapshot;
         (self.hooks.flatten)(&snapshot.aliases, &prepared.server.resolvers);
         self.hooks.vantage.update(&prepared.plan, &|key| self.control.stood(key));
@@ -485,11 +507,18 @@ mod tests {
             vantage: Arc::new(Nobody),
             heard: Arc::default(),
             notify: Box::new(|_| {}),
+            querylog: Box::new(|_| {}),
             flatten: Box::new(|_, _| {}),
             rollouts: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),
         };
-        let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
+        let mut main = Loop::new(
+            control,
+            loader,
+            clock,
+            hooks,
+            Shown { report, locations, entry: Arc::default() },
+        );
         main.begin(prepared, "start");
         (main, reports)
     }

@@ -11,11 +11,13 @@
 //! | `explain` | `/v1/explain` |
 //! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
 //! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
+//! | `plan` | `/v1/plan`, `/v1/apply`: what other files would change, and loading them |
+//! | `simulate` | `/v1/simulate`: what would come of a failure, a drain, other weights |
 //! | `push` | `/v1/push`: heartbeats of targets |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
 //!
 //! A route says in `security` who may use it: `security(("token" = ["read"]))` a holder of that
-//! [`Role`](super::role::Role) at least, `security(())` anybody. The names of the functions are
+//! [`Role`](crate::grant::Role) at least, `security(())` anybody. The names of the functions are
 //! the operations' ids, so no two are alike.
 
 mod audit;
@@ -25,23 +27,15 @@ mod explain;
 mod files;
 mod hand;
 mod names;
+mod plan;
 mod push;
+mod simulate;
 mod status;
 mod watch;
 
 use super::context::Context;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
-
-/// What the public door serves to whoever names a host of ours.
-pub(super) fn watched() -> OpenApiRouter<Arc<Context>> {
-    watch::routes()
-}
-
-/// What the public door serves under any name: it asks for tokens of its own.
-pub(super) fn pushed() -> OpenApiRouter<Arc<Context>> {
-    push::routes()
-}
 
 /// Everything.
 pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
@@ -54,6 +48,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         explain::routes(),
         files::routes(),
         hand::routes(),
+        plan::routes(),
+        simulate::routes(),
         push::routes(),
         demo::routes(),
     ]
@@ -63,7 +59,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::role::Role, *};
+    use super::*;
+    use crate::grant::Role;
     use std::collections::BTreeSet;
 
     /// As JSON, in which the parts of an operation are public.
