@@ -4,7 +4,7 @@ use super::{
     Exit,
     folder::FolderArgs,
     hand::refused,
-    nodes::{self, Node},
+    nodes,
     output::{Out, Paint},
     plan,
     server::Server,
@@ -123,7 +123,9 @@ pub fn run(args: &ApplyArgs, out: &mut Out) -> Exit {
         return Exit::FilesInvalid;
     }
     match args.wait {
-        Some(limit) => nodes::wait(&[Node::here(server)], &reply.hash, limit, out),
+        Some(limit) => {
+            nodes::wait(&nodes::all(&args.folder), &reply.loaded.content_hash, limit, out)
+        }
         None => Exit::Well,
     }
 }

@@ -5,6 +5,7 @@ use super::{
     check::judge,
     files::Folder,
     folder::FolderArgs,
+    nodes::{self, NodeArgs},
     output::{Out, Paint},
     server::{Server, ServerError, state_folder},
     table,
@@ -55,6 +56,9 @@ pub struct ReloadArgs {
     /// Why, who.
     #[command(flatten)]
     pub why: WhyArgs,
+    /// On which server.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// Return to files that were in force before, or list them.
@@ -81,9 +85,12 @@ pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
         let folder = Folder::read(args.folder.path()).map_err(|error| error.to_string());
         return tried(folder, out);
     }
-    let server = Server::of(args.folder.path());
     let asked = format!("/v1/reload?force={}{}", args.force, args.why.query());
-    print(server.post(&asked), &args.folder, out)
+    let nodes = match args.node.nodes(&args.folder, out) {
+        Ok(nodes) => nodes,
+        Err(exit) => return exit,
+    };
+    nodes::files(&nodes, out, |server, out| print(server.post(&asked), &args.folder, out))
 }
 
 /// Has the server return to a revision, or lists them.

@@ -18,6 +18,7 @@ pub mod hooks;
 pub mod metric;
 mod nearest;
 mod pattern;
+pub mod peers;
 pub mod policy;
 pub mod pool;
 pub mod problem;

@@ -15,7 +15,11 @@ mod signals;
 mod watch;
 
 use crate::{
-    admin::{self, ControlSocket, Running, schema::HookLine},
+    admin::{
+        self, ControlSocket, Running,
+        peers::{self, PeerDoor},
+        schema::HookLine,
+    },
     checkplan::CheckPlan,
     cli::{Exit, loading},
     clock::{Clock, Moment, SystemClock, Timekeeper, mix},
@@ -298,6 +302,8 @@ async fn start(
     let metrics = Metrics::new(Arc::clone(&telemetry));
     let running = Arc::new(Watched { checker, planner, revisions, hooks: told });
     let context = admin::Context::new(handle, metrics, clock, running);
+    let peers = server.peers.iter().map(|def| PeerDoor::new(&options.dir, def)).collect();
+    let following = tokio::spawn(peers::follow(Arc::clone(&context), peers));
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
     let pins = PinWatch::start(state, pin, Arc::clone(&hangup), changes.clone());
@@ -320,6 +326,7 @@ async fn start(
     }
     tracing::info!("stopping");
     drop((watcher, pins));
+    following.abort();
     doors.close().await;
     tokio::task::spawn_blocking(move || {
         udp.stop();

@@ -1,6 +1,6 @@
 //! `tradewind drain` and `undrain`: endpoints out of the answers and in again.
 
-use super::{HandArgs, refused, show};
+use super::{HandArgs, refused};
 use crate::{
     admin::schema::hand::{DrainWord, HandList, HandRequest, OverrideLine},
     cli::{Exit, completions, output::Out},
@@ -83,19 +83,12 @@ impl UndrainArgs {
 
 /// Drains, and waits if that is wanted.
 pub fn drain(args: &DrainArgs, out: &mut Out) -> Exit {
-    let reply = match args.hand.ask(&args.request(), out) {
-        Ok(reply) => reply,
-        Err(exit) => return exit,
-    };
-    let made = reply.made.as_ref().map(|made| made.id);
-    match made.filter(|_| args.wait && reply.done) {
-        None => show::reply(&reply, &args.hand.folder, out),
-        Some(id) => {
-            if !out.wants_json() {
-                show::reply(&reply, &args.hand.folder, out);
-            }
-            wait(args, id, out)
-        }
+    let quiet = args.wait && out.wants_json();
+    let (exit, reply) = args.hand.tell(&args.request(), quiet, out);
+    let done = reply.filter(|reply| exit == Exit::Well && reply.done);
+    match done.and_then(|reply| reply.made).filter(|_| args.wait) {
+        None => exit,
+        Some(made) => wait(args, made.id, out),
     }
 }
 

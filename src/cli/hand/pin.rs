@@ -4,7 +4,7 @@ use super::{HandArgs, refused, show};
 use crate::{
     admin::schema::hand::{HandReply, HandRequest},
     cli::{
-        Exit, completions,
+        Exit, completions, nodes,
         output::Out,
         server::{ServerError, state_folder},
     },
@@ -68,6 +68,34 @@ impl UnpinArgs {
 /// Pins: through the server, or with the file when it does not answer.
 pub fn pin(args: &PinArgs, out: &mut Out) -> Exit {
     let hand = &args.hand;
+    let request = args.request();
+    also(hand, &request, out, |out| pin_here(args, out))
+}
+
+/// What `here` does on this folder's server, if it is meant, then on the others what `request` says.
+fn also(
+    hand: &HandArgs,
+    request: &HandRequest,
+    out: &mut Out,
+    here: impl FnOnce(&mut Out) -> Exit,
+) -> Exit {
+    let nodes = match hand.node.nodes(&hand.folder, out) {
+        Ok(nodes) => nodes,
+        Err(exit) => return exit,
+    };
+    if !hand.node.is_here() {
+        return nodes::hand(&nodes, request, &hand.folder, false, out).0;
+    }
+    let exit = here(out);
+    let others = nodes.get(1..).unwrap_or_default();
+    if others.is_empty() || exit != Exit::Well {
+        return exit;
+    }
+    nodes::hand(others, request, &hand.folder, false, out).0
+}
+
+fn pin_here(args: &PinArgs, out: &mut Out) -> Exit {
+    let hand = &args.hand;
     match hand.server().send::<HandReply>("/v1/hand", &args.request()) {
         Ok(reply) => show::reply(&reply, &hand.folder, out),
         Err(ServerError::NotReachable { .. }) if !hand.dry_run && hand.at.is_none() => {
@@ -98,6 +126,10 @@ pub fn pin(args: &PinArgs, out: &mut Out) -> Exit {
 
 /// Unpins, and removes the file.
 pub fn unpin(args: &UnpinArgs, out: &mut Out) -> Exit {
+    also(&args.hand, &args.request(), out, |out| unpin_here(args, out))
+}
+
+fn unpin_here(args: &UnpinArgs, out: &mut Out) -> Exit {
     let hand = &args.hand;
     let state = state_folder(hand.folder.path());
     let removed = match hand.dry_run || args.target.is_some() {
