@@ -71,7 +71,7 @@ fn run(server: &Server, line: &str) -> Output {
 #[test]
 fn whatever_is_told_as_json_says_its_version_first_of_all() {
     let server = serve();
-    let query = format!("query www.gtm.example A @{} --json", server.udp());
+    let query = format!("query www.gtm.example A -s {} --json", server.udp());
     let lines = [
         "approve",
         "audit",

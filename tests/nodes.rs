@@ -170,8 +170,9 @@ fn what_is_forbidden_here_is_begun_nowhere_and_one_that_is_down_here_stops_nobod
 #[test]
 fn other_files_are_a_difference_and_what_each_says_of_itself_is_none() {
     let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
-    let step = || servers[0].metric("tradewind_peer_in_step{peer=\"ns2\"}");
-    await_some("the first look", || (step() >= 1.0).then_some(()));
+    let peers = || servers[0].control_request("GET", "/v1/status").1["peers"].clone();
+    await_some("both in step", || (peers()[0]["in_step"] == true).then_some(()));
+    assert_eq!(servers[0].metric("tradewind_peer_in_step{peer=\"ns2\"}"), 1.0);
     servers[1].folder.write("zones/gtm.example.toml", &ZONE.replace("20s", "30s"));
     exits(&servers[1].cli("reload", &["--node", "here"]), 0);
     let said = exits(&servers[0].cli("status", &[]), 1);

@@ -134,6 +134,12 @@ impl Context {
         reasons
     }
 
+    /// Sends what nobody waits for.
+    pub(super) fn tell(&self, change: Change) {
+        // Fails only while the server stops.
+        let _ = self.changes.send(change);
+    }
+
     /// Sends a wish and waits for what becomes of it.
     pub(super) async fn change<T>(
         &self,

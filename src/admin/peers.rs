@@ -24,6 +24,8 @@ use tokio::time::sleep;
 
 /// This server compares itself with the others so often: an alert on it waits for minutes anyway.
 const EVERY: Duration = Duration::from_secs(30);
+/// And so often while one is not in step: what was mended shows soon.
+const SOON: Duration = Duration::from_secs(5);
 /// What is compared takes milliseconds to gather.
 const WITHIN: Duration = Duration::from_secs(10);
 /// A status of some hundred thousand endpoints.
@@ -137,7 +139,8 @@ pub async fn follow(context: Arc<Context>, doors: Vec<PeerDoor>) {
             let Ok(own) = own else { return };
             lines.push(PeerLine::new(&door.name, &own, theirs));
         }
+        let is_well = lines.iter().all(|line| line.in_step);
         context.peers.store(Arc::new(lines));
-        sleep(EVERY).await;
+        sleep(if is_well { EVERY } else { SOON }).await;
     }
 }

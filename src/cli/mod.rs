@@ -10,6 +10,7 @@ mod args;
 pub mod audit;
 pub mod check;
 pub mod completions;
+pub mod debug;
 pub mod delegation;
 pub mod events;
 pub mod explain;
@@ -99,6 +100,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
         Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Debug(args) => debug::run(args, &mut out),
         Command::Man(args) => man::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
     };

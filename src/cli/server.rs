@@ -146,6 +146,22 @@ impl Server {
         self.read(&self.ask(Method::POST, path, body.into())?)
     }
 
+    /// What is at `path`, as it is.
+    ///
+    /// # Errors
+    /// When it does not answer, or says no.
+    pub fn text(&self, path: &str) -> Result<String, ServerError> {
+        let body = self.ask(Method::GET, path, Bytes::new())?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The number of its process, if it answers at a socket of this machine.
+    pub fn process(&self) -> Option<i32> {
+        let Door::Socket(socket) = &self.door else { return None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(async { UnixStream::connect(socket).await.ok()?.peer_cred().ok()?.pid() })
+    }
+
     fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ServerError> {
         // A reply without content is `null` to those who expect none.
         let body = if body.is_empty() { b"null" } else { body };
