@@ -7,6 +7,7 @@ use super::{
     completions::CompletionsArgs,
     debug::DebugArgs,
     delegation::DelegationArgs,
+    drill::DrillArgs,
     events::EventsArgs,
     explain::ExplainArgs,
     geoip::GeoipArgs,
@@ -45,7 +46,7 @@ First steps:
 Every command that prints data takes --json. `tradewind COMMAND --help` has examples.
 
 Exit codes: 0 well · 1 failed or degraded · 2 usage · 3 files invalid · 4 conflict ·
-5 server not reachable · 6 refused by a safety rule · 10 changes pending";
+5 server not reachable · 6 refused by a safety rule · 10 changes pending · 20 drill FAIL · 21 ABORTED";
 
 /// A self-hosted global traffic manager: authoritative DNS that steers clients over regions by
 /// latency, geography, weight and health.
@@ -94,6 +95,7 @@ pub(super) enum Command {
     Debug(DebugArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
+    Drill(DrillArgs),
     Token(TokenArgs),
 }
 
@@ -122,10 +124,12 @@ mod tests {
         Stands,
         /// Changes what a running server does.
         Changes,
+        /// Begins or ends a drill, which has its own plan and reasons.
+        Drills,
         /// Runs a server, or writes what no server knows of.
         Else,
     }
-    use Does::{Changes, Else, Stands, Tells};
+    use Does::{Changes, Drills, Else, Stands, Tells};
 
     /// Every command: a new one belongs here, and then has what its kind has.
     const COMMANDS: &[(&str, Does)] = &[
@@ -140,6 +144,13 @@ mod tests {
         ("delegation", Tells),
         ("demo", Else),
         ("drain", Changes),
+        ("drill abort", Drills),
+        ("drill history", Tells),
+        ("drill list", Tells),
+        ("drill plan", Tells),
+        ("drill report", Tells),
+        ("drill run", Drills),
+        ("drill watch", Tells),
         ("events", Tells),
         ("explain", Tells),
         ("failback", Changes),
@@ -194,6 +205,7 @@ mod tests {
                 Tells => &["json", "color"],
                 Stands => &["json", "color", "watch"],
                 Changes => &["json", "color", "dry-run", "reason", "as"],
+                Drills => &["json", "color"],
                 Else => &["color"],
             };
             for option in wanted {
@@ -252,6 +264,14 @@ mod tests {
             "reload --node here",
             "man /tmp/x",
             "completions bash",
+            "drill list",
+            "drill plan region-loss --json",
+            "drill run region-loss --yes --mode shadow -C x",
+            "drill watch",
+            "drill abort -C x",
+            "drill report region-loss --run 20261128T161449Z",
+            "drill report --verify x.jsonl",
+            "drill history region-loss",
             "token new ci --role operate --for 90d",
             "token new ci --role admin --forever --json",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",

@@ -12,6 +12,7 @@ pub mod check;
 pub mod completions;
 pub mod debug;
 pub mod delegation;
+pub mod drill;
 pub mod events;
 pub mod explain;
 pub mod files;
@@ -103,6 +104,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Debug(args) => debug::run(args, &mut out),
         Command::Man(args) => man::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
+        Command::Drill(args) => drill::run(args, &mut out),
     };
     out.finish(exit)
 }
