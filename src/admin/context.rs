@@ -6,7 +6,7 @@ use super::{
     hand::Hands,
     metrics,
     refused::Refused,
-    schema::{Status, health::TargetLine, plan::WeightsLine},
+    schema::{Status, health::TargetLine, node::PeerLine, plan::WeightsLine},
     status::{self, Seen},
 };
 use crate::{
@@ -33,6 +33,9 @@ use std::{
 };
 use tokio::sync::{mpsc::UnboundedSender, oneshot, watch::Receiver};
 
+/// How the other servers for the same zones compare.
+pub(super) type SharedPeers = Arc<ArcSwap<Vec<PeerLine>>>;
+
 /// Everything the doors show and change.
 pub struct Context {
     pub(super) viewer: Viewer,
@@ -44,10 +47,12 @@ pub struct Context {
     pub(super) entry: Arc<ArcSwap<Entry>>,
     pub(super) running: Arc<dyn Running>,
     pub(super) journal: SharedJournal,
+    /// How the other servers compared when they were last asked.
+    pub(super) peers: SharedPeers,
+    pub(super) overview: SharedOverview,
     changes: UnboundedSender<Change>,
     report: Receiver<Arc<Report>>,
     moves: Moves,
-    overview: SharedOverview,
     telemetry: Arc<Telemetry>,
     started: SystemTime,
 }
@@ -66,6 +71,8 @@ impl Context {
         metrics::add(&mut metrics, &viewer, &report, &running);
         metrics::unsettled(&mut metrics, &overview, &hand);
         metrics::old_answers(&mut metrics, &moves, &clock);
+        let peers = SharedPeers::default();
+        metrics::peers(&mut metrics, &peers);
         let started = clock.wall();
         let telemetry = metrics.telemetry();
         let hands = Arc::new(Hands {
@@ -87,6 +94,7 @@ impl Context {
             running,
             changes,
             journal,
+            peers,
             report,
             moves,
             overview,
@@ -115,6 +123,7 @@ impl Context {
             started: self.started,
         });
         status.not_ready.extend(self.unminded());
+        status.peers = self.peers.load().to_vec();
         status
     }
 
@@ -123,6 +132,12 @@ impl Context {
         let mut reasons = status::not_ready(&self.viewer.world(), &self.report());
         reasons.extend(self.unminded());
         reasons
+    }
+
+    /// Sends what nobody waits for.
+    pub(super) fn tell(&self, change: Change) {
+        // Fails only while the server stops.
+        let _ = self.changes.send(change);
     }
 
     /// Sends a wish and waits for what becomes of it.
@@ -173,7 +188,7 @@ impl Context {
         work(&Ask { outlook, weights, locations: &locations, known: &known })
     }
 
-    fn report(&self) -> Arc<Report> {
+    pub(super) fn report(&self) -> Arc<Report> {
         Arc::clone(&self.report.borrow())
     }
 

@@ -2,7 +2,7 @@
 //! up, who is answered by last resort. Read at each scrape; alert rules are written against
 //! these names (CHANGELOG.md says when one changes).
 
-use super::{Running, schema::ZoneState, status};
+use super::{Running, context::SharedPeers, schema::ZoneState, status};
 use crate::{
     clock::Clock,
     control::{
@@ -116,6 +116,18 @@ pub fn old_answers(metrics: &mut Metrics, moves: &Moves, clock: &Arc<dyn Clock>)
         let observed = largest(&mut left.iter().filter_map(|left| left.observed));
         samples.put(&[("by", "computed")], computed);
         samples.put(&[("by", "observed")], observed);
+    });
+}
+
+/// Adds whether the other servers for the same zones stand as this one does.
+pub(super) fn peers(metrics: &mut Metrics, peers: &SharedPeers) {
+    let peers = Arc::clone(peers);
+    let help = "Whether another server for the same zones answers and stands alike: files, \
+                overrides, failovers, verdicts";
+    metrics.add(Kind::Gauge, "peer_in_step", help, move |samples| {
+        for line in peers.load().iter() {
+            samples.put(&[("peer", &line.peer)], flag(line.in_step));
+        }
     });
 }
 

@@ -10,6 +10,7 @@
 //! | `ahead` | what plans and simulations are asked for |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
+//! | `in_step`, `peers` | the other servers for the same zones: where they differ, how they are asked |
 //! | `metrics` | gauges for Prometheus |
 //! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
 //! | `door`, `limiter` | who may come in, and how often |
@@ -24,9 +25,11 @@ mod door;
 mod events;
 pub mod explain;
 mod hand;
+pub mod in_step;
 mod limiter;
 pub mod metrics;
 pub mod peer;
+pub mod peers;
 mod refused;
 mod routes;
 pub mod schema;

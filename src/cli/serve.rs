@@ -2,12 +2,13 @@
 //! the daemon's, which stands above this room and comes in through [`Servers`].
 
 use super::{
-    Exit,
+    Exit, completions,
     folder::FolderArgs,
     output::{Out, colour_wanted},
     server::{Server, encoded},
 };
 use clap::{Args, ValueEnum};
+use clap_complete::ArgValueCompleter;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -65,6 +66,7 @@ pub struct DemoArgs {
     #[arg(requires = "region")]
     pub action: Option<Action>,
     /// To which region
+    #[arg(add = ArgValueCompleter::new(completions::regions))]
     pub region: Option<String>,
 }
 

@@ -19,6 +19,7 @@ pub mod hooks;
 pub mod metric;
 mod nearest;
 mod pattern;
+pub mod peers;
 pub mod policy;
 pub mod pool;
 pub mod problem;

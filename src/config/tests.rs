@@ -260,7 +260,7 @@ fn what_comes_later_is_refused_as_such() {
     let text = r#"
 schema = 2
 [server]
-peers = [{ name = "ns2" }]
+mode = "cluster"
 [breaker]
 share = 0.5
 "#;
@@ -269,10 +269,41 @@ share = 0.5
         "\
 2:10: a schema other than 1 is not in this version
     = write `schema = 1`, or leave it out
-4:1: `peers` is not in this version
+4:1: `mode` is not in this version
     = leave it out
 5:2: `breaker` does not belong to tradewind.toml
     = write it under [health]
+"
+    );
+}
+
+#[test]
+fn peers_have_names_of_their_own_and_are_asked_over_tls() {
+    let text = r#"
+[server]
+peers = [
+  { name = "ns2", admin = "https://ns2.example.net:8053/", token_file = "secrets/ns2" },
+  { name = "ns3", admin = "http://127.0.0.1:8053" },
+  { name = "ns2", admin = "https://a.example" },
+  { name = "here", admin = "https://b.example" },
+  { name = "ns4", admin = "http://192.0.2.1:8053" },
+  { name = "ns5", admin = "ns5.example.net" },
+  { name = "ns6" },
+]
+"#;
+    assert_eq!(
+        lines("tradewind.toml", text),
+        "\
+6:12: this name is taken
+    = `--node` must tell them from each other and from `here`
+7:12: this name is taken
+    = `--node` must tell them from each other and from `here`
+8:27: only this machine itself may be asked without TLS: the token would be seen
+    = write \"https://ns2.example.net:8053\"
+9:27: this is no https:// address
+    = write \"https://ns2.example.net:8053\"
+10:3: a peer has no `admin`
+    = add `admin = \"https://ns2.example.net:8053\"`
 "
     );
 }

@@ -16,6 +16,7 @@ use crate::{
     config::{
         Content, ContentHash, Problem, Problems, Progress, Severity,
         drill::DrillDef,
+        peers::PeerDef,
         render::ProblemJson,
         rollouts::RolloutDef,
         server::ServerSection,
@@ -535,6 +536,7 @@ fn for_the_next_start(running: &ServerSection, now: &ServerSection) -> Option<Pr
         ("tcp", running.tcp != now.tcp),
         ("proxy", running.proxies != now.proxies),
         ("watch", running.watch != now.watch),
+        ("peers", peers(running) != peers(now)),
     ];
     let changed: Vec<&str> = keys.iter().filter(|key| key.1).map(|key| key.0).collect();
     if changed.is_empty() {
@@ -546,6 +548,12 @@ fn for_the_next_start(running: &ServerSection, now: &ServerSection) -> Option<Pr
         Problem::of_file(&file, message).help("this takes effect at the next start of the server");
     problem.severity = Severity::Warning;
     Some(problem)
+}
+
+/// Whom `server` compares itself with, wherever that is written.
+fn peers(server: &ServerSection) -> Vec<(&str, &str)> {
+    let peers = server.peers.iter();
+    peers.map(|PeerDef { name, admin, .. }| (name.get_ref().as_str(), admin.as_str())).collect()
 }
 
 /// A zone as people call it, from its main file.

@@ -246,6 +246,11 @@ impl Loop {
                 // Whoever asked may have gone away.
                 let _ = reply.send(Box::new(self.control.outlook()));
             }
+            Change::Forbidden { by, what, said, rules } => {
+                let world = self.control.world();
+                let entry = self.control.standing().forbidden(&by, &what, said, rules, &world);
+                self.control.audit(Some(entry));
+            }
             Change::Waiting { reply } => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.control.waiting());

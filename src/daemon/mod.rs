@@ -15,7 +15,11 @@ mod signals;
 mod watch;
 
 use crate::{
-    admin::{self, ControlSocket, Running, schema::HookLine},
+    admin::{
+        self, ControlSocket, Running,
+        peers::{self, PeerDoor},
+        schema::HookLine,
+    },
     checkplan::CheckPlan,
     cli::{Exit, loading},
     clock::{Clock, Moment, SystemClock, Timekeeper, mix},
@@ -320,6 +324,8 @@ async fn start(
     let running =
         Arc::new(Watched { checker, planner, revisions, hooks: told, drills: Arc::clone(&drills) });
     let context = admin::Context::new(handle, metrics, clock, running);
+    let peers = server.peers.iter().map(|def| PeerDoor::new(&options.dir, def)).collect();
+    let following = tokio::spawn(peers::follow(Arc::clone(&context), peers));
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
     let pins = PinWatch::start(state, pin, Arc::clone(&hangup), changes.clone());
@@ -342,6 +348,7 @@ async fn start(
     }
     tracing::info!("stopping");
     drop((watcher, pins));
+    following.abort();
     // While control still takes changes.
     let _ = tokio::task::spawn_blocking(move || drills.stop()).await;
     doors.close().await;
