@@ -16,6 +16,7 @@ mod discover;
 pub mod guard;
 pub mod hooks;
 pub mod metric;
+pub mod metrics;
 mod nearest;
 mod pattern;
 pub mod policy;

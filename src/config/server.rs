@@ -4,6 +4,7 @@ use super::{
     Problem, Problems, Spanned,
     guard::{self, AccessDef, CookiesDef, IdentityDef, RrlDef, networks},
     hooks::{self, HookDef},
+    metrics::{self, MetricsDef},
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
     querylog::{self, QueryLogDef},
@@ -100,6 +101,8 @@ pub struct ServerSection {
     pub hooks: Vec<HookDef>,
     /// Who is shown answers: `[querylog]`.
     pub querylog: QueryLogDef,
+    /// Which records have series of their own: `[metrics]`.
+    pub metrics: MetricsDef,
 }
 
 /// `tcp` of `[server]`: what is written of it.
@@ -190,6 +193,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         identity: IdentityDef::default(),
         hooks: hooks::read(reader, root),
         querylog: querylog::read(reader, root),
+        metrics: metrics::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;

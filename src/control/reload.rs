@@ -52,6 +52,8 @@ pub struct Report {
     pub swap: u64,
     /// The longest that resolvers keep steered answers of before.
     pub ttl: Ttl,
+    /// When files were accepted last; absent before they were.
+    pub accepted_at: Option<SystemTime>,
     /// The files are the ones already in force; nothing was done.
     pub unchanged: bool,
     /// Zones which keep their last good version.
@@ -77,6 +79,7 @@ impl Default for Report {
             before: 0,
             swap: 0,
             ttl: Ttl::from_secs(0),
+            accepted_at: None,
             unchanged: false,
             held: Vec::new(),
             zones: 0,
@@ -159,6 +162,8 @@ pub struct Loader {
     accepted: Option<Sources>,
     revision: u64,
     hash: Arc<str>,
+    /// When files were accepted last.
+    accepted_at: Option<SystemTime>,
     /// What the set in force was loaded for and when it was accepted, until it is kept.
     unkept: Option<(Arc<str>, SystemTime)>,
     /// How this process runs: what its first load said.
@@ -186,6 +191,7 @@ impl Loader {
             accepted: None,
             revision: 0,
             hash: "".into(),
+            accepted_at: None,
             unkept: None,
             running: None,
             serials: HashMap::new(),
@@ -356,10 +362,12 @@ impl Loader {
         self.names = names;
         let (errors, _) = problems.counts();
         self.hash = accepted.shared_hash().to_string().into();
+        self.accepted_at = Some(self.clock.wall());
         let report = Report {
             accepted: true,
             revision: self.revision,
             hash: Arc::clone(&self.hash),
+            accepted_at: self.accepted_at,
             // The same texts under another location database are another set of answers.
             unchanged: unchanged && !found.iter().any(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
@@ -397,6 +405,7 @@ impl Loader {
         Box::new(Report {
             revision: self.revision,
             hash: Arc::clone(&self.hash),
+            accepted_at: self.accepted_at,
             before: self.revision,
             problems: problems.to_json(sources),
             errors: problems.counts().0,

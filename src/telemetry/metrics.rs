@@ -4,16 +4,23 @@
 //! it shows: names, labels and numbers come from `super::tally` and from who adds a metric.
 
 use super::counters::{Telemetry, Totals};
-use super::tally::{CloseReason, CookieResult, DropReason, Family, Lost, RCODES, Tally, Via};
+pub use super::figures::Distribution;
+use super::figures::{ByVia, Figures, Histogram};
+use super::tally::{
+    CloseReason, CookieResult, DropReason, Family, Lost, RCODES, Reason, Tally, Via,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 /// What every name begins with.
 const PREFIX: &str = "tradewind";
+/// Stands for the records of a zone that have no series of their own; no name is written so.
+pub const OTHER_RECORDS: &str = "*";
 /// RCODEs by number (IANA DNS parameters); a blank one is unassigned and shown as its number.
 const RCODE_NAMES: [&str; RCODES] = [
     "NOERROR",
@@ -92,7 +99,9 @@ impl Metrics {
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(Counters(Arc::clone(&telemetry))));
-        Metrics { registry, telemetry }
+        let mut metrics = Metrics { registry, telemetry };
+        measured(&mut metrics);
+        metrics
     }
 
     /// The counters behind them.
@@ -122,8 +131,19 @@ impl Metrics {
         label: &'static str,
         read: impl Fn() -> Vec<(Arc<str>, Distribution)> + Send + Sync + 'static,
     ) {
-        let read = Box::new(read);
+        let (label, read) = (Some(label), Box::new(read));
         self.registry.register_collector(Box::new(Histograms { name, help, label, read }));
+    }
+
+    /// Adds the histogram `tradewind_<name>`, which `read` gives at each scrape.
+    pub fn add_histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Distribution + Send + Sync + 'static,
+    ) {
+        let read = Box::new(move || vec![("".into(), read())]);
+        self.registry.register_collector(Box::new(Histograms { name, help, label: None, read }));
     }
 
     /// The metrics as OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
@@ -147,21 +167,13 @@ impl fmt::Debug for Added {
     }
 }
 
-/// What was measured, by size.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Distribution {
-    /// All of it together.
-    pub sum: f64,
-    /// Upper bounds (`f64::INFINITY` for the last one), and how many lie in each bucket.
-    pub buckets: Vec<(f64, u64)>,
-}
-
 type ReadHistograms = dyn Fn() -> Vec<(Arc<str>, Distribution)> + Send + Sync;
 
 struct Histograms {
     name: &'static str,
     help: &'static str,
-    label: &'static str,
+    /// What tells them apart; the only one needs nothing.
+    label: Option<&'static str>,
     read: Box<ReadHistograms>,
 }
 
@@ -177,13 +189,26 @@ impl Collector for Histograms {
         let mut encoder = encoder.encode_descriptor(self.name, self.help, None, metric_type)?;
         for (value, Distribution { sum, buckets }) in (self.read)() {
             let count = buckets.iter().map(|(_, count)| count).sum();
-            let labels = [(self.label, &*value)];
-            encoder
-                .encode_family(&labels)?
-                .encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)?;
+            // An empty family is written without braces only if no family is opened.
+            match self.label {
+                None => encode_histogram(&mut encoder, sum, count, &buckets)?,
+                Some(label) => {
+                    let labels = [(label, &*value)];
+                    encode_histogram(&mut encoder.encode_family(&labels)?, sum, count, &buckets)?;
+                }
+            }
         }
         Ok(())
     }
+}
+
+fn encode_histogram(
+    encoder: &mut MetricEncoder<'_>,
+    sum: f64,
+    count: u64,
+    buckets: &[(f64, u64)],
+) -> fmt::Result {
+    encoder.encode_histogram::<[(&str, &str); 0]>(sum, count, buckets, None)
 }
 
 impl Collector for Added {
@@ -220,15 +245,71 @@ impl Collector for Counters {
         messages(encoder, &totals)?;
         losses(encoder, &totals)?;
         connections(encoder, &totals)?;
-        samples_taken(encoder, &totals)?;
-        write(encoder, Kind::Counter, "answers", "Steered answers given", |samples| {
-            for (name, n) in totals.answers() {
-                let labels =
-                    [("zone", &*name.zone), ("record", &name.record), ("region", &name.region)];
-                samples.put(&labels, n as f64);
-            }
-        })
+        samples_taken(encoder, &totals)
     }
+}
+
+/// Steered answers by record, region and grounds; of records without series of their own by zone.
+fn answers(telemetry: &Telemetry, samples: &mut Samples<'_>) {
+    let mut rest: BTreeMap<(Box<str>, Box<str>, usize), u64> = BTreeMap::new();
+    for (name, sums) in telemetry.answers() {
+        let has_own = telemetry.detail().has(&name);
+        for (row, (&reason, n)) in Reason::ALL.iter().zip(sums).enumerate().filter(|(_, s)| s.1 > 0) {
+            if !has_own {
+                *rest.entry((name.zone.clone(), name.region.clone(), row)).or_default() += n;
+                continue;
+            }
+            let labels = [
+                ("zone", &*name.zone),
+                ("record", &*name.record),
+                ("region", &*name.region),
+                ("reason", reason.label()),
+            ];
+            samples.put(&labels, n as f64);
+        }
+    }
+    for ((zone, region, row), n) in rest {
+        let labels = [
+            ("zone", &*zone),
+            ("record", OTHER_RECORDS),
+            ("region", &*region),
+            ("reason", Reason::ALL[row].label()),
+        ];
+        samples.put(&labels, n as f64);
+    }
+}
+
+/// What samples, and control itself, were measured by.
+fn measured(metrics: &mut Metrics) {
+    let mut by_via = |name, help, of: fn(&Figures) -> &ByVia| {
+        let telemetry = metrics.telemetry();
+        metrics.add_histograms(name, help, "proto", move || {
+            let of_via = |&via: &Via| (via.label().into(), of(telemetry.figures()).of(via).read());
+            Via::ALL.iter().map(of_via).collect()
+        });
+    };
+    let help = "Time from the receipt of a batch to a reply in it, of sampled answers";
+    by_via("dns_request_duration_seconds", help, |figures| &figures.answer_seconds);
+    by_via("dns_request_size_bytes", "Lengths of sampled queries", |f| &f.query_bytes);
+    by_via("dns_response_size_bytes", "Lengths of replies to them", |f| &f.reply_bytes);
+    let mut single = |name, help, of: fn(&Figures) -> &Histogram| {
+        let telemetry = metrics.telemetry();
+        metrics.add_histogram(name, help, move || of(telemetry.figures()).read());
+    };
+    let help = "Time from what decided a change of verdict to the World that carries it";
+    single("swap_duration_seconds", help, |figures| &figures.swap_seconds);
+    let help = "Time from the first failed probe to the fall's effect";
+    single("failover_detect_seconds", help, |figures| &figures.detect_seconds);
+    let telemetry = metrics.telemetry();
+    let help = "Sampled queries, by type";
+    metrics.add(Kind::Counter, "dns_sampled_requests", help, move |samples| {
+        for (name, count) in telemetry.figures().qtypes() {
+            samples.put(&[("type", name)], count as f64);
+        }
+    });
+    let telemetry = metrics.telemetry();
+    let help = "Steered answers given, by what was answered and on what grounds";
+    metrics.add(Kind::Counter, "answers", help, move |samples| answers(&telemetry, samples));
 }
 
 fn messages(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {
@@ -318,7 +399,7 @@ fn single(
 
 #[cfg(test)]
 mod tests {
-    use super::super::AnswerName;
+    use super::super::{AnswerName, Counted};
     use super::*;
 
     fn lines(metrics: &Metrics, start: &str) -> Vec<String> {
@@ -340,7 +421,8 @@ mod tests {
         counters.add(Tally::TcpOpened, 5);
         counters.count(Tally::TcpClosed(CloseReason::Idle));
         let www = AnswerName { zone: "z.".into(), record: "www.z.".into(), region: "eu".into() };
-        counters.answer(telemetry.slot(www));
+        let slot = telemetry.slot(www);
+        counters.answer(Counted { slot, reason: Reason::Healthy });
         let metrics = Metrics::new(telemetry);
         let cases = [
             ("tradewind_dns_requests_total{proto=\"udp\",family=\"ipv4\"", "3.0"),
@@ -353,13 +435,33 @@ mod tests {
             ("tradewind_dns_cookies_total{result=\"invalid\"", "8.0"),
             ("tradewind_dns_tcp_connections ", "4.0"),
             ("tradewind_dns_tcp_closed_total{reason=\"idle\"", "1.0"),
-            ("tradewind_answers_total{zone=\"z.\",record=\"www.z.\",region=\"eu\"", "1.0"),
+            (
+                "tradewind_answers_total{zone=\"z.\",record=\"www.z.\",region=\"eu\",reason=\"healthy\"",
+                "1.0",
+            ),
         ];
         for (start, value) in cases {
             let found = lines(&metrics, start);
             assert_eq!(found.len(), 1, "{start}: {found:?}\n{}", metrics.text());
             assert!(found[0].ends_with(&format!(" {value}")), "{found:?}");
         }
+    }
+
+    #[test]
+    fn records_without_series_of_their_own_are_summed_by_zone() {
+        let telemetry = Arc::new(Telemetry::default());
+        let counters = telemetry.thread();
+        telemetry.detail().choose(Some(Box::new(|id| id == "z./www")));
+        for record in ["www.z.", "api.z.", "app.z."] {
+            let name = AnswerName { zone: "z.".into(), record: record.into(), region: "eu".into() };
+            let slot = telemetry.slot(name);
+            counters.answer(Counted { slot, reason: Reason::Healthy });
+        }
+        assert_eq!(
+            lines(&Metrics::new(telemetry), "tradewind_answers_total"),
+            ["www.z.\",region=\"eu\",reason=\"healthy\"} 1.0", "*\",region=\"eu\",reason=\"healthy\"} 2.0"]
+                .map(|end| format!("tradewind_answers_total{{zone=\"z.\",record=\"{end}"))
+        );
     }
 
     #[test]
