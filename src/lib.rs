@@ -47,6 +47,7 @@ pub mod measure;
 pub mod rollout;
 
 pub mod flatten;
+pub mod forecast;
 
 pub mod admin;
 

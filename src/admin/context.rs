@@ -6,14 +6,20 @@ use super::{
     hand::Hands,
     metrics,
     refused::Refused,
-    schema::{Status, health::TargetLine},
+    schema::{Status, health::TargetLine, plan::WeightsLine},
     status::{self, Seen},
 };
 use crate::{
     clock::Clock,
     control::{
-        Change, Handle, Report, journal::SharedJournal, overview::SharedOverview, residual::Moves,
+        Change, Handle, Report,
+        hand::foresee::Outlook,
+        journal::SharedJournal,
+        overview::SharedOverview,
+        plan::{Ask, Plan, Wanted},
+        residual::Moves,
     },
+    forecast::Weights,
     place::LazyTable,
     telemetry::{Metrics, Telemetry},
     world::Viewer,
@@ -124,6 +130,43 @@ impl Context {
         let stopping = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
         self.changes.send(wish(reply)).map_err(|_| stopping())?;
         outcome.await.map_err(|_| stopping())
+    }
+
+    /// What is served and stands behind it, for whoever looks ahead.
+    pub(super) async fn outlook(&self) -> Result<Box<Outlook>, Refused> {
+        self.change(|reply| Change::Outlook { reply }).await
+    }
+
+    /// What clients are weighed by, as `line` says.
+    pub(super) fn weights(&self, line: &WeightsLine) -> Result<Weights, Refused> {
+        let observed = || Err("no queries are sampled".to_owned());
+        line.read(observed).map_err(Refused::bad)
+    }
+
+    /// What would follow if the files that are `wanted` were loaded.
+    pub(super) async fn plan(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        weights: Weights,
+    ) -> Result<Plan, Refused> {
+        let outlook = self.outlook().await?;
+        let context = Arc::clone(self);
+        let plan = aside(move || {
+            let planner = context.running.planner();
+            context.looking_ahead(&outlook, &weights, |ask| planner.plan(&wanted, ask))
+        });
+        plan.await?.map_err(|error| Refused::from(&error))
+    }
+
+    /// Has `work` look ahead from `outlook`. It may take seconds.
+    pub(super) fn looking_ahead<T>(
+        &self,
+        outlook: &Outlook,
+        weights: &Weights,
+        work: impl FnOnce(&Ask<'_>) -> T,
+    ) -> T {
+        let (locations, known) = (self.locations.load_full(), self.hands.counted());
+        work(&Ask { outlook, weights, locations: &locations, known: &known })
     }
 
     fn report(&self) -> Arc<Report> {

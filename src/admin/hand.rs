@@ -5,9 +5,10 @@ use super::{
     peer::{Peer, REASON_CHARS, check_text},
     schema::{
         SCHEMA_VERSION,
+        forecast::PreviewLine,
         hand::{
-            ApprovalLine, CountryLine, DrainState, DrainWord, FlowLine, HandList, HandReply,
-            HandRequest, OverrideLine, PreviewLine, ProposalLine, RecordMovesLine, ViolationLine,
+            ApprovalLine, DrainState, DrainWord, HandList, HandReply, HandRequest, OverrideLine,
+            ProposalLine, ViolationLine,
         },
         time,
     },
@@ -17,16 +18,14 @@ use crate::{
     control::hand::{
         Command, Done, ForceTo, Now, Override, Proposal, Stage, Wish,
         apply::{SharedHand, Waiting},
-        clients::Clients,
         command::Begins,
         drain::{DrainStage, Progress},
         effect::Effect,
-        preview::{Flow, Place, Preview, preview},
         safety::Violation,
-        shares,
         tell::failover_target,
         words,
     },
+    forecast::{Clients, Pair, preview, shares},
     place::LazyTable,
     snapshot::Snapshot,
     units::{Share, Weight},
@@ -38,9 +37,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-
-/// Records of a preview that are told one by one.
-const RECORDS_SHOWN: usize = 20;
 
 /// What is shown of the hand, and what clients are weighed by.
 pub(super) struct Hands {
@@ -55,12 +51,17 @@ pub(super) struct Hands {
 impl Hands {
     /// The clients of every map in force. Takes 25 ms for each map not seen before.
     pub(super) fn clients(&self) -> Arc<Clients> {
-        let known = Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner));
+        let known = self.counted();
         let world = self.viewer.world();
         let table = self.locations.load_full();
-        let counted = Arc::new(Clients::count(&world.snapshot, &table, &known));
+        let counted = Arc::new(Clients::of_files(&world.snapshot, &table, &known));
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
         counted
+    }
+
+    /// Clients as they were last counted.
+    pub(super) fn counted(&self) -> Arc<Clients> {
+        Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn now(&self) -> Now {
@@ -85,10 +86,10 @@ impl Hands {
         let proposed = planned
             .proposed
             .and_then(|id| planned.hand.proposals().iter().find(|proposal| proposal.id == id));
+        let records = Pair::same(&planned.records);
         let is_shown = done.dry_run || proposed.is_some() || matches!(wish, Wish::Approve { .. });
-        let preview = is_shown
-            .then(|| preview(&done.before, &done.after, &planned.records, clients))
-            .flatten();
+        let preview =
+            is_shown.then(|| preview(&done.before, &done.after, &records, clients)).flatten();
         let world = self.viewer.world();
         HandReply {
             schema_version: SCHEMA_VERSION,
@@ -99,7 +100,7 @@ impl Hands {
             said: done.said.clone(),
             ttl_secs: done.ttl.as_secs(),
             broke: done.broke.iter().map(ViolationLine::from).collect(),
-            last_resort: shares::newly_down(&done.before, &done.after, &planned.records),
+            last_resort: shares::newly_down(&done.before, &done.after, &records),
             notes: done.notes.clone(),
             undo: if done.dry_run { Vec::new() } else { done.undo.clone() },
             preview: preview.as_ref().map(PreviewLine::from),
@@ -116,7 +117,7 @@ impl Hands {
             let preview = one
                 .after
                 .as_ref()
-                .and_then(|after| preview(&one.before, after, &one.records, clients));
+                .and_then(|after| preview(&one.before, after, &Pair::same(&one.records), clients));
             ApprovalLine {
                 failover: failover.to_string(),
                 from: from.to_string(),
@@ -326,47 +327,6 @@ impl From<&Violation> for ViolationLine {
             record: violation.record.to_string(),
             others: violation.others,
             message: violation.message.clone(),
-        }
-    }
-}
-
-impl From<&Preview> for PreviewLine {
-    fn from(preview: &Preview) -> Self {
-        let records = preview.by_record.iter().take(RECORDS_SHOWN);
-        PreviewLine {
-            by: "routed IPv4 address space".to_owned(),
-            records: preview.records,
-            moved: preview.moved,
-            flows: preview.flows.iter().map(FlowLine::from).collect(),
-            countries: preview
-                .countries
-                .iter()
-                .map(|(country, share)| CountryLine {
-                    country: country.map(|country| country.to_string()),
-                    share: *share,
-                })
-                .collect(),
-            by_record: records
-                .map(|record| RecordMovesLine {
-                    record: record.record.to_string(),
-                    others: record.others,
-                    moved: record.moved,
-                    flows: record.flows.iter().map(FlowLine::from).collect(),
-                })
-                .collect(),
-        }
-    }
-}
-
-impl From<&Flow> for FlowLine {
-    fn from(flow: &Flow) -> Self {
-        let region = |place: &Place| place.region.as_deref().map(str::to_owned);
-        FlowLine {
-            from_region: region(&flow.from),
-            from_pool: flow.from.pool.to_string(),
-            to_region: region(&flow.to),
-            to_pool: flow.to.pool.to_string(),
-            share: flow.share,
         }
     }
 }

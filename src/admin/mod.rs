@@ -7,6 +7,7 @@
 //! | `status` | World and health → what people want to know first |
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
 //! | `hand`, `peer`, `role` | what operators tell the server, who they are and what they may do |
+//! | `ahead` | what plans and simulations are asked for |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
@@ -16,6 +17,7 @@
 //! Changes nothing itself: every wish goes through [`crate::control::Change`], and a heartbeat to
 //! the checker as a probe's result would. Knows the daemon only as [`Running`], so that it can be tested without one.
 
+mod ahead;
 mod context;
 mod events;
 pub mod explain;
@@ -38,7 +40,7 @@ pub use server::{serve_control, serve_public};
 pub use socket::ControlSocket;
 
 use crate::{
-    control::revisions::Manifest,
+    control::{plan::Planner, revisions::Manifest},
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
 };
 use std::sync::Arc;
@@ -64,6 +66,8 @@ pub trait Running: Send + Sync {
     ) -> Result<(), HeartbeatError>;
     /// How hooks go.
     fn hooks(&self) -> Vec<schema::HookLine>;
+    /// Who works out what other files would change.
+    fn planner(&self) -> &Planner;
     /// The kept revisions, oldest first.
     fn revisions(&self) -> Vec<Manifest>;
 }

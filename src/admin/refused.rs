@@ -1,7 +1,10 @@
 //! Why a request was not done, as RFC 9457 has it: `application/problem+json`.
 
 use super::schema::Refusal;
-use crate::control::hand::{Refusal as HandRefusal, TargetError};
+use crate::control::{
+    hand::{Refusal as HandRefusal, TargetError},
+    plan::PlanError,
+};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -25,6 +28,12 @@ impl Refused {
         Refused(Box::new(refusal), status)
     }
 
+    /// Says how to get out of it as well.
+    pub fn hint(mut self, hint: &str) -> Refused {
+        self.0.hint = Some(hint.to_owned());
+        self
+    }
+
     /// The request itself is wrong.
     pub fn bad(detail: impl Into<String>) -> Refused {
         Refused::new(StatusCode::BAD_REQUEST, detail)
@@ -39,6 +48,18 @@ impl From<&HandRefusal> for Refused {
             refused.0.violations = violations.iter().map(Into::into).collect();
         }
         refused
+    }
+}
+
+impl From<&PlanError> for Refused {
+    fn from(error: &PlanError) -> Refused {
+        match error {
+            PlanError::Refused(refusal) => Refused::from(refusal),
+            PlanError::Moved => Refused::new(StatusCode::CONFLICT, error.to_string()),
+            PlanError::Unreadable(_) | PlanError::Broken(_) => {
+                Refused::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
+        }
     }
 }
 

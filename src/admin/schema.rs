@@ -5,12 +5,15 @@
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
 pub mod audit;
+pub mod forecast;
 pub mod hand;
 pub mod health;
+pub mod plan;
 
 use self::health::TargetFacts;
 use crate::{
     clock::Moment,
+    config::render::ProblemJson,
     control::{
         Report,
         event::{Event, EventKind},
@@ -703,17 +706,22 @@ impl From<&Report> for ReloadReply {
     }
 }
 
+impl From<&ProblemJson> for ProblemLine {
+    fn from(problem: &ProblemJson) -> Self {
+        ProblemLine {
+            severity: problem.severity.to_owned(),
+            file: problem.file.clone(),
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+        }
+    }
+}
+
 /// What is wrong with the files of `report`.
 pub fn problems(report: &Report) -> Vec<ProblemLine> {
-    let problems = report.problems.iter().map(|problem| ProblemLine {
-        severity: problem.severity.to_owned(),
-        file: problem.file.clone(),
-        line: problem.line,
-        column: problem.column,
-        message: problem.message.clone(),
-        help: problem.help.clone(),
-    });
-    problems.collect()
+    report.problems.iter().map(ProblemLine::from).collect()
 }
 
 impl RevisionLine {

@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are, and what `--help` teaches first.
 
 use super::{
+    apply::ApplyArgs,
     audit::AuditArgs,
     check::CheckArgs,
     delegation::DelegationArgs,
@@ -18,9 +19,11 @@ use super::{
         weight::WeightArgs,
     },
     output::OutputArgs,
+    plan::PlanArgs,
     query::QueryArgs,
     reload::{ReloadArgs, RollbackArgs},
     serve::{DemoArgs, ServeArgs},
+    simulate::SimulateArgs,
     status::StatusArgs,
 };
 use clap::{Parser, Subcommand};
@@ -30,6 +33,7 @@ First steps:
   tradewind demo                             three regions on this machine, and what to try
   tradewind check -C /etc/tradewind          read the files, say all that is wrong with them
   tradewind serve -C /etc/tradewind          answer
+  tradewind plan                             what your edits would change, and for whom
   tradewind explain www.gtm.example.com --client 203.0.113.7
                                              why this client gets what it gets
 
@@ -55,6 +59,9 @@ pub(super) enum Command {
     Serve(ServeArgs),
     Demo(DemoArgs),
     Check(CheckArgs),
+    Plan(PlanArgs),
+    Apply(ApplyArgs),
+    Simulate(SimulateArgs),
     Reload(ReloadArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
@@ -103,6 +110,13 @@ mod tests {
             "demo",
             "demo kill us-east-1 -C /tmp/x",
             "check --json",
+            "plan",
+            "plan ./review -C /etc/tradewind --weights clients.csv -o plan.json --json",
+            "apply",
+            "apply plan.json --yes --wait",
+            "apply --yes --wait 5m --break-glass --reason x",
+            "simulate --down region:us-east-1 --drain pool:a/b --bias nrt=-5ms",
+            "simulate --file changes.toml --weights observed",
             "reload --force",
             "rollback",
             "rollback 7",

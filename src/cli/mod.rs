@@ -5,6 +5,7 @@
 //! ([`server`]); none touches the server's own World, so what they show of a running server is
 //! what that server says. Serving itself stands above this room and comes in as [`Servers`].
 
+pub mod apply;
 mod args;
 pub mod audit;
 pub mod check;
@@ -13,19 +14,24 @@ pub mod events;
 pub mod explain;
 pub mod files;
 pub mod folder;
+mod forecast;
 pub mod geoip;
 pub mod hand;
 pub mod loading;
+mod nodes;
 pub mod output;
 mod parse;
+pub mod plan;
 mod present;
 pub mod query;
 pub mod reload;
 pub mod serve;
 pub mod server;
+pub mod simulate;
 pub mod status;
 mod table;
 mod tally;
+pub mod weights;
 pub mod why;
 
 pub use serve::Servers;
@@ -54,6 +60,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Demo(args) => serve::demo(args, servers, &mut out),
         Command::Check(args) => check::run(args, &mut out),
         Command::Reload(args) => reload::reload(args, &mut out),
+        Command::Plan(args) => plan::run(args, &mut out),
+        Command::Apply(args) => apply::run(args, &mut out),
+        Command::Simulate(args) => simulate::run(args, &mut out),
         Command::Rollback(args) => reload::rollback(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),

@@ -44,7 +44,7 @@ use crate::{
     place::LazyTable,
     snapshot::Snapshot,
     spread,
-    units::is_later_serial,
+    units::{TenthMs, is_later_serial},
     wire::Name,
 };
 use std::{
@@ -168,12 +168,26 @@ struct Footing {
 /// # Errors
 /// Everything that is wrong, when what all zones share does not compile; the zones' own
 /// problems are among them, so that all can be mended in one go.
-pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
+pub fn compile(input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
+    compile_biased(input, BTreeMap::new(), memory)
+}
+
+/// The same as if each member of a latency policy that is called as one of `biased` were so much
+/// further, or nearer, than its files say. `memory` must be of nothing else.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_biased(
+    mut input: Input<'_>,
+    biased: BTreeMap<String, TenthMs>,
+    memory: &mut Memory,
+) -> Result<Compiled, Problems> {
     let mut problems = Problems::default();
-    let Some(server) = server::compile(input.sources, input.secret, &mut problems) else {
+    let Some(mut server) = server::compile(input.sources, input.secret, &mut problems) else {
         problems.sort();
         return Err(problems);
     };
+    server.biased = biased;
     memory.prepare(&input);
     let mut drafts = memory.drafts(&server, &input, &mut problems).into_iter();
     let mut held = Vec::new();

@@ -18,6 +18,7 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
     time::SystemTime,
 };
@@ -317,6 +318,26 @@ impl ContentHash {
     }
 }
 
+/// That a text is no hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a hash is 64 hexadecimal digits")]
+pub struct NoHash;
+
+impl FromStr for ContentHash {
+    type Err = NoHash;
+
+    fn from_str(text: &str) -> Result<Self, NoHash> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NoHash);
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| NoHash)?;
+        }
+        Ok(ContentHash(bytes))
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -412,7 +433,8 @@ mod tests {
         assert_ne!(changed.hash(), sources.hash());
         let zone = Path::new("zones/b.zone");
         assert_eq!(changed.zones[zone].files.hash(), sources.zones[zone].files.hash());
-        assert_eq!(sources.hash().to_string().len(), 64);
+        assert_eq!(sources.hash().to_string().parse(), Ok(sources.hash()));
+        assert_eq!("é".repeat(32).parse::<ContentHash>(), Err(NoHash));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use super::{
     audit::Origin,
     event::EventKind,
     found::Looked,
-    hand::{Command, Done, Refusal, apply::Waiting, clients::Clients, pin::PinFile},
+    hand::{Command, Done, Refusal, apply::Waiting, foresee::Outlook, pin::PinFile},
     publish::TargetVerdict,
-    reload::Report,
+    reload::{Agreed, Report},
 };
-use crate::wire::Name;
+use crate::{forecast::Clients, wire::Name};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -54,6 +54,22 @@ pub enum Change {
         clients: Arc<Clients>,
         /// What came of it.
         reply: oneshot::Sender<Result<Box<Done>, Refusal>>,
+    },
+    /// Somebody looks ahead, and wants what that starts from.
+    Outlook {
+        /// Where it goes.
+        reply: oneshot::Sender<Box<Outlook>>,
+    },
+    /// Load the operator's files if they are what somebody planned, and all of them compile.
+    Apply {
+        /// What was planned.
+        agreed: Agreed,
+        /// What asks, in words.
+        cause: Arc<str>,
+        /// Who asks.
+        by: Origin,
+        /// Where the outcome goes.
+        reply: oneshot::Sender<Report>,
     },
     /// Somebody asks which failovers wait, and what would come of approving them.
     Waiting {

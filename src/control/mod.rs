@@ -12,6 +12,7 @@ mod kept;
 mod latches;
 mod locations;
 pub mod overview;
+pub mod plan;
 #[cfg(test)]
 mod properties;
 pub mod publish;
@@ -20,6 +21,7 @@ pub mod residual;
 pub mod revisions;
 pub mod run;
 pub mod secrets;
+pub mod simulate;
 mod spelled;
 pub mod store;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     compile::{Compiled, CounterName, Input, Memory, compile},
     config::{
-        Problem, Problems, Progress, Severity,
+        ContentHash, Problem, Problems, Progress, Severity,
         render::ProblemJson,
         rollouts::RolloutDef,
         server::ServerSection,
@@ -56,6 +56,8 @@ pub struct Report {
     pub accepted_at: Option<SystemTime>,
     /// The files are the ones already in force; nothing was done.
     pub unchanged: bool,
+    /// What was planned cannot be applied any more, and why.
+    pub moved: Option<String>,
     /// Zones which keep their last good version.
     pub held: Vec<Arc<str>>,
     /// Zones served.
@@ -81,6 +83,7 @@ impl Default for Report {
             ttl: Ttl::from_secs(0),
             accepted_at: None,
             unchanged: false,
+            moved: None,
             held: Vec::new(),
             zones: 0,
             records: 0,
@@ -120,6 +123,17 @@ pub enum Wish {
     Places,
     /// A kept revision.
     Rollback(u64),
+    /// The operator's files, if they are what was planned and compile as a whole.
+    Apply(Agreed),
+}
+
+/// What somebody planned to load, over what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The revision in force then.
+    pub base: u64,
+    /// The hash of the files.
+    pub hash: ContentHash,
 }
 
 /// A set of files that was accepted, ready to be published.
@@ -224,7 +238,15 @@ impl Loader {
                 self.accepted = (*revision == self.revision).then(|| kept.clone());
             }
         }
+        if let Wish::Apply(agreed) = wish {
+            self.check_agreed(agreed, &sources)?;
+            // Whoever applies a plan gets all of it or nothing.
+            last_good.clear();
+        }
         match self.compile(&sources, &last_good) {
+            Ok(compiled) if matches!(wish, Wish::Apply(_)) && compiled.problems.has_errors() => {
+                Err(self.refused(&compiled.problems, &sources))
+            }
             Ok(compiled) => {
                 let found = self.locations.news(&mut alarms);
                 let server = sources.server.clone();
@@ -289,6 +311,21 @@ impl Loader {
             }
             _ => self.read(),
         }
+    }
+
+    /// Whether what was planned is still what there is.
+    fn check_agreed(&self, agreed: &Agreed, sources: &Sources) -> Result<(), Box<Report>> {
+        let moved = match (agreed.base == self.revision, agreed.hash == sources.hash()) {
+            (true, true) => return Ok(()),
+            (false, _) => format!(
+                "revision {} is in force, and the plan was made over revision {}",
+                self.revision, agreed.base
+            ),
+            (true, false) => {
+                format!("the files in {} are not those that were planned", self.dir.display())
+            }
+        };
+        Err(Box::new(Report { revision: self.revision, moved: Some(moved), ..Report::default() }))
     }
 
     fn read(&self) -> Result<Sources, Box<Report>> {
@@ -369,6 +406,7 @@ impl Loader {
             hash: Arc::clone(&self.hash),
             accepted_at: self.accepted_at,
             // The same texts under another location database are another set of answers.
+            moved: None,
             unchanged: unchanged && !found.iter().any(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
             zones: snapshot.zones.len(),

@@ -227,6 +227,14 @@ impl Loop {
                 self.control.audit(before.command(&command, &from, &done, &world));
                 self.answer(reply, done.map(Box::new));
             }
+            Change::Apply { agreed, cause, by, reply } => {
+                let (wish, reply) = (Wish::Apply(agreed), Some(reply));
+                self.queue.push_back(Load { wish, cause, by, reply });
+            }
+            Change::Outlook { reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(Box::new(self.control.outlook()));
+            }
             Change::Waiting { reply } => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.control.waiting());
@@ -303,9 +311,13 @@ impl Loop {
                 let entry = self.control.standing().load(&load.by, &load.cause, &report, &world);
                 self.control.audit(entry);
                 let (cause, errors) = (load.cause, report.errors);
-                self.control.record(EventKind::Refused { cause, errors });
-                // That there is no such revision says nothing of the operator's files.
-                let shown = !matches!(load.wish, Wish::Rollback(_));
+                if report.moved.is_none() {
+                    self.control.record(EventKind::Refused { cause, errors });
+                }
+                // That there is no such revision, or another than planned, says nothing of the
+                // operator's files.
+                let is_elsewhere = matches!(load.wish, Wish::Rollback(_)) || report.moved.is_some();
+                let shown = !is_elsewhere;
                 self.tell(*report, shown, load.reply);
                 None
             }

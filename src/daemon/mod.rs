@@ -24,6 +24,7 @@ use crate::{
         Change, Handle,
         event::EventKind,
         hand::pin::pinned,
+        plan::Planner,
         publish::{Control, TargetVerdict},
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
@@ -192,6 +193,7 @@ async fn start(
     ];
     control.count_by(Arc::clone(&telemetry));
     let state = options.dir.join(&server.state);
+    let planner = Planner::new(&options.dir, &state);
     let pin = pinned(&state);
     control.pin_file(pin.clone());
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
@@ -293,7 +295,7 @@ async fn start(
         warmed.await
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
-    let running = Arc::new(Watched { checker, revisions, hooks: told });
+    let running = Arc::new(Watched { checker, planner, revisions, hooks: told });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
@@ -399,6 +401,7 @@ fn complain(problems: &str) {
 /// What the doors may see of health and of kept revisions.
 struct Watched {
     checker: Arc<Checker>,
+    planner: Planner,
     revisions: Revisions,
     hooks: Arc<Hooks>,
 }
@@ -424,6 +427,9 @@ impl Running for Watched {
     }
     fn hooks(&self) -> Vec<HookLine> {
         self.hooks.state()
+    }
+    fn planner(&self) -> &Planner {
+        &self.planner
     }
     fn revisions(&self) -> Vec<Manifest> {
         self.revisions.list()

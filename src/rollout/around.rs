@@ -4,7 +4,8 @@ use super::machine::{Seen, Served};
 use crate::{
     clock::Moment,
     config::rollouts::RolloutDef,
-    control::hand::{Action, Hand, Override, shares::pools_below, weights::share_of, words},
+    control::hand::{Action, Hand, Override, weights::share_of, words},
+    forecast::shares::pools_below,
     health::TargetState,
     ids::RecordId,
     policy::{

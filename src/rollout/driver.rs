@@ -17,9 +17,10 @@ use crate::{
     control::{
         Change, Handle,
         event::EventKind,
-        hand::{Command, Refusal, Wish as HandWish, clients::Clients},
+        hand::{Command, Refusal, Wish as HandWish},
         store::{Keeper, Write},
     },
+    forecast::Clients,
     health::TargetState,
     measure::{Asker, Measured, Probed, of_health, probed},
     place::LazyTable,
@@ -598,7 +599,7 @@ fn count(
 ) -> Arc<Clients> {
     let known = Arc::clone(&clients.lock().unwrap_or_else(PoisonError::into_inner));
     let counted =
-        Arc::new(Clients::count(&viewer.world().snapshot, &locations.load_full(), &known));
+        Arc::new(Clients::of_files(&viewer.world().snapshot, &locations.load_full(), &known));
     *clients.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
     counted
 }

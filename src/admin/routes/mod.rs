@@ -10,6 +10,8 @@
 //! | `explain` | `/v1/explain` |
 //! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
 //! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
+//! | `plan` | `/v1/plan`, `/v1/apply`: what other files would change, and loading them |
+//! | `simulate` | `/v1/simulate`: what would come of a failure, a drain, other weights |
 //! | `push` | `/v1/push`: heartbeats of targets |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
 //!
@@ -23,7 +25,9 @@ mod events;
 mod explain;
 mod files;
 mod hand;
+mod plan;
 mod push;
+mod simulate;
 mod status;
 mod watch;
 
@@ -51,6 +55,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         explain::routes(),
         files::routes(),
         hand::routes(),
+        plan::routes(),
+        simulate::routes(),
         push::routes(),
         demo::routes(),
     ]

@@ -1,6 +1,7 @@
 //! What the control socket speaks of the operator's hand: wishes, what came of them, what is in
 //! force.
 
+use super::forecast::PreviewLine;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -235,59 +236,4 @@ pub struct ViolationLine {
     pub others: usize,
     /// What would be, in numbers.
     pub message: String,
-}
-
-/// Who would move. Shares are 0..=1 of all clients, weighed by routed IPv4 address space, which is
-/// not traffic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct PreviewLine {
-    /// What clients are weighed by: `routed IPv4 address space`.
-    pub by: String,
-    /// Records that were looked at.
-    pub records: usize,
-    /// The share of all their clients that moves, every record counted alike.
-    pub moved: f64,
-    /// From where to where, the largest first.
-    pub flows: Vec<FlowLine>,
-    /// The countries most who move are in.
-    pub countries: Vec<CountryLine>,
-    /// Record by record, those that move most first.
-    pub by_record: Vec<RecordMovesLine>,
-}
-
-/// Clients that leave one place for another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct FlowLine {
-    /// The region they are sent to now.
-    pub from_region: Option<String>,
-    /// The pool they are sent to now; empty for an empty answer.
-    pub from_pool: String,
-    /// The region they go to.
-    pub to_region: Option<String>,
-    /// The pool they go to; empty for an empty answer.
-    pub to_pool: String,
-    /// Their share.
-    pub share: f64,
-}
-
-/// Those of one country who move.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct CountryLine {
-    /// ISO 3166-1, where it is known.
-    pub country: Option<String>,
-    /// Their share of all clients.
-    pub share: f64,
-}
-
-/// What moves at one record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RecordMovesLine {
-    /// `zone/record`.
-    pub record: String,
-    /// How many more are steered alike.
-    pub others: usize,
-    /// The share of its clients that moves.
-    pub moved: f64,
-    /// From where to where, the largest first.
-    pub flows: Vec<FlowLine>,
 }

@@ -167,7 +167,7 @@ impl Before {
 /// Where the failovers that `done` ordered about stood, or stand.
 fn active<'d>(
     done: &'d Done,
-    at: &'d crate::control::hand::shares::Standpoint,
+    at: &'d crate::forecast::Standpoint,
 ) -> impl Iterator<Item = Arc<str>> + 'd {
     let active = |id: FailoverId| {
         let definition = at.snapshot.failovers.get(id.index())?;

@@ -4,13 +4,13 @@
 use super::{
     ForceTo, Hand, OVERRIDES_MAX, Override, TargetError,
     safety::{self, Violation},
-    shares::Standpoint,
     weights::WeightError,
     words,
 };
 use crate::{
     clock::Moment,
     failover::Command as Order,
+    forecast::Standpoint,
     ids::{FailoverId, RecordId},
     snapshot::safety::Verb,
     units::{Share, Ttl, Weight},

@@ -1,11 +1,12 @@
 //! Files compiled as a server would, and commands as they are typed, for this room's tests.
 
-use super::{Command, Done, Hand, Now, Refusal, Wish, clients::Clients, command::Planned};
+use super::{Command, Done, Hand, Now, Refusal, Wish, command::Planned};
 use crate::{
     clock::{Clock, Moment},
     compile::{CounterName, Input, Memory, compile},
     config::{Progress, Sources},
     control::publish::Control,
+    forecast::Clients,
     ids::CounterSlot,
     place::LazyTable,
     snapshot::Snapshot,
@@ -215,7 +216,7 @@ impl Bench {
         let mut control = Control::new(Arc::clone(&clock) as Arc<dyn Clock>);
         control.install(Arc::clone(snapshot), 1);
         control.warm();
-        let clients = Clients::count(snapshot, &LazyTable::embedded(), &Clients::default());
+        let clients = Clients::of_files(snapshot, &LazyTable::embedded(), &Clients::default());
         Bench { control, clock, clients }
     }
 
