@@ -60,10 +60,13 @@ impl Context {
     ) -> Arc<Context> {
         let Handle { changes, reader, journal, report, locations, moves, overview, hand } = handle;
         let viewer = reader.viewer();
+        let started = clock.wall();
         metrics::add(&mut metrics, &viewer, &report, &running);
         metrics::unsettled(&mut metrics, &overview, &hand);
         metrics::old_answers(&mut metrics, &moves, &clock);
-        let started = clock.wall();
+        metrics::kept(&mut metrics, &journal);
+        metrics::ages(&mut metrics, &locations, &clock);
+        metrics::revision_age(&mut metrics, &viewer, &journal, &clock);
         let telemetry = metrics.telemetry();
         let hands = Arc::new(Hands {
             viewer: viewer.clone(),
@@ -72,6 +75,7 @@ impl Context {
             clock: Arc::clone(&clock),
             clients: Mutex::default(),
         });
+        metrics::intended(&mut metrics, &hands);
         let events = Arc::new(Events::new(journal.clone(), Arc::clone(&clock)));
         Arc::new(Context {
             viewer,

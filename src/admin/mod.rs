@@ -11,6 +11,7 @@
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
+//! | `split` | the shares regions are meant to get, for `metrics` |
 //! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
 //! | `server`, `socket` | where they listen |
 //!
@@ -30,6 +31,7 @@ mod routes;
 pub mod schema;
 pub mod server;
 pub mod socket;
+mod split;
 pub mod status;
 pub mod suppose;
 #[cfg(test)]

@@ -106,7 +106,8 @@ impl Task {
             self.durations.record(finished.since(started));
         }
         let standpoint = self.judge.standpoint(finished);
-        let report = self.entry.record(&outcome, Times { due, started, finished }, standpoint, change);
+        let report =
+            self.entry.record(&outcome, Times { due, started, finished }, standpoint, change);
         // Before the report, which may make somebody ask who answered.
         if outcome.is_answer() {
             shared.witnesses.heard(&self.entry.key(), finished);

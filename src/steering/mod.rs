@@ -107,6 +107,10 @@ impl PlanSteering {
     pub fn selection(&self, class: Class) -> &Selection {
         &self.selections[usize::from(self.by_class[class.index()])]
     }
+    /// Where what `class` gets stands among [`selections`](Self::selections).
+    pub fn place(&self, class: Class) -> usize {
+        usize::from(self.by_class[class.index()])
+    }
     /// Every Selection with its classes, for people and metrics.
     pub fn selections(&self) -> &[Selection] {
         &self.selections

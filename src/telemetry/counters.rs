@@ -319,7 +319,9 @@ mod tests {
         assert!(answers(&telemetry).is_empty(), "there was no room yet");
         telemetry.expect_trouble();
         let late = telemetry.thread();
-        [&early, &late].map(|counters| counters.answer(down));
+        for counters in [&early, &late] {
+            counters.answer(down);
+        }
         late.answer(healthy(www));
         assert_eq!(telemetry.answers()[0].1, [1, 0, 0, 2]);
         assert_eq!(telemetry.answered(&[www]), 3);

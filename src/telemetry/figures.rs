@@ -8,9 +8,8 @@ use std::{
 };
 
 /// Seconds: from what a packet takes to what somebody waits for.
-const ANSWER_SECONDS: &[f64] = &[
-    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 1e-1,
-];
+const ANSWER_SECONDS: &[f64] =
+    &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 1e-1];
 /// Bytes: the limits of UDP and of Ethernet among them.
 const MESSAGE_BYTES: &[f64] = &[64.0, 128.0, 256.0, 512.0, 1_232.0, 4_096.0, 16_384.0, 65_535.0];
 /// Seconds of a publish: 10 ms is what is promised (DESIGN §6).

@@ -10,6 +10,7 @@
 pub mod counters;
 pub mod detail;
 pub mod figures;
+mod measured;
 pub mod metrics;
 pub mod observed;
 pub mod sample;
