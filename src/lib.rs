@@ -17,6 +17,7 @@ pub mod checkplan;
 pub mod place;
 pub mod verdict;
 
+pub mod grant;
 pub mod guard;
 pub mod policy;
 

@@ -437,7 +437,8 @@ fn a_log_of_json_has_the_fields_of_each_event() {
     let mut process = launch_with(&[], &["--log-format", "json"], &folder);
     let loaded = process.await_some("the event of the first load", || {
         let log = fs::read_to_string(folder.path().join("server.log")).ok()?;
-        let mut lines = log.lines().map_while(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut lines =
+            log.lines().map_while(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         lines.find(|line| line["event"] == "loaded")
     });
     assert_eq!((&loaded["level"], &loaded["swap"]), (&"INFO".into(), &1.into()));

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    compile::Entry,
     control::{
         Change, Handle, Report,
         hand::foresee::Outlook,
@@ -40,6 +41,7 @@ pub struct Context {
     pub(super) hands: Arc<Hands>,
     pub(super) metrics: Metrics,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) entry: Arc<ArcSwap<Entry>>,
     pub(super) running: Arc<dyn Running>,
     pub(super) journal: SharedJournal,
     changes: UnboundedSender<Change>,
@@ -58,7 +60,8 @@ impl Context {
         clock: Arc<dyn Clock>,
         running: Arc<dyn Running>,
     ) -> Arc<Context> {
-        let Handle { changes, reader, journal, report, locations, moves, overview, hand } = handle;
+        let Handle { changes, reader, journal, report, locations, moves, overview, hand, entry } =
+            handle;
         let viewer = reader.viewer();
         let started = clock.wall();
         metrics::add(&mut metrics, &viewer, &report, &running);
@@ -84,6 +87,7 @@ impl Context {
             hands,
             metrics,
             clock,
+            entry,
             running,
             changes,
             journal,

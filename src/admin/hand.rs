@@ -26,6 +26,7 @@ use crate::{
         words,
     },
     forecast::{Clients, Pair, preview, shares},
+    grant::Role,
     place::LazyTable,
     snapshot::Snapshot,
     units::{Share, Weight},
@@ -263,6 +264,16 @@ impl HandRequest {
             even_if_unknown: self.even_if_unknown,
             instead_of: None,
         })
+    }
+
+    /// What it takes to wish that.
+    pub(super) fn role(&self) -> Role {
+        match &*self.verb {
+            _ if self.break_glass => Role::Admin,
+            "pin" | "unpin" => Role::Admin,
+            "approve" | "reject" | "confirm" => Role::Approve,
+            _ => Role::Operate,
+        }
     }
 
     /// What it wishes.

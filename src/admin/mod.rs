@@ -6,13 +6,14 @@
 //! | `schema` | what `--json` and the control socket promise; inner types end there |
 //! | `status` | World and health → what people want to know first |
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
-//! | `hand`, `peer`, `role` | what operators tell the server, who they are and what they may do |
+//! | `hand`, `peer` | what operators tell the server, and who they are |
 //! | `ahead` | what plans and simulations are asked for |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
 //! | `split` | the shares regions are meant to get, for `metrics` |
 //! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
+//! | `door`, `limiter` | who may come in, and how often |
 //! | `server`, `socket` | where they listen |
 //!
 //! Changes nothing itself: every wish goes through [`crate::control::Change`], and a heartbeat to
@@ -20,13 +21,14 @@
 
 mod ahead;
 mod context;
+mod door;
 mod events;
 pub mod explain;
 mod hand;
+mod limiter;
 pub mod metrics;
 pub mod peer;
 mod refused;
-pub mod role;
 mod routes;
 pub mod schema;
 pub mod server;

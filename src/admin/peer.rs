@@ -5,8 +5,9 @@
 //! name and proves nothing: whoever may open the socket is trusted, and the second person of a
 //! safety rule guards against slips, not against malice.
 
-use super::role::Role;
-use crate::control::audit::Origin;
+use super::{door::challenge, refused::Refused};
+use crate::{control::audit::Origin, grant::Role};
+use axum::http::StatusCode;
 use std::{fmt, fs, net::SocketAddr, sync::Arc};
 
 /// Who asks, and from where.
@@ -30,6 +31,15 @@ pub enum Peer {
     },
 }
 
+/// A [`Peer`] as it comes in, before its token was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// Who it is.
+    pub peer: Peer,
+    /// Whether what it says is encrypted on its way.
+    pub is_encrypted: bool,
+}
+
 /// The longest name somebody may give.
 const NAME_CHARS: usize = 64;
 /// The longest reason.
@@ -50,6 +60,29 @@ impl Peer {
     /// Where it is.
     pub fn from(&self) -> From<'_> {
         From(self)
+    }
+
+    /// Its address, over TCP.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Peer::User(_) => None,
+            Peer::Token { from, .. } | Peer::Stranger { from } => Some(*from),
+        }
+    }
+
+    /// Whether it may do what takes `role`; who `is_here`, on this machine, may look without a
+    /// token.
+    pub(super) fn check(&self, role: Role, is_here: bool) -> Result<(), Refused> {
+        match self {
+            Peer::User(_) => Ok(()),
+            Peer::Token { role: has, .. } if *has >= role => Ok(()),
+            Peer::Token { name, role: has, .. } => {
+                let why = format!("this takes the role {role}; the token of `{name}` has {has}");
+                Err(Refused::new(StatusCode::FORBIDDEN, why))
+            }
+            Peer::Stranger { .. } if is_here && role == Role::Read => Ok(()),
+            Peer::Stranger { .. } => Err(challenge(&format!("this takes a token ({role})"))),
+        }
     }
 
     /// Who it is, where and why, for the audit.

@@ -7,13 +7,13 @@ use crate::control::{
 };
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
 /// Why a request was not done.
 #[derive(Debug)]
-pub(super) struct Refused(Box<Refusal>, StatusCode);
+pub(super) struct Refused(Box<Refusal>, StatusCode, HeaderMap);
 
 impl Refused {
     /// Refuses with `status`; `detail` says what is wrong, for people.
@@ -25,7 +25,15 @@ impl Refused {
             detail: detail.into(),
             ..Refusal::default()
         };
-        Refused(Box::new(refusal), status)
+        Refused(Box::new(refusal), status, HeaderMap::new())
+    }
+
+    /// With a header beside it.
+    pub fn with(mut self, name: HeaderName, value: &str) -> Refused {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.2.insert(name, value);
+        }
+        self
     }
 
     /// Says how to get out of it as well.
@@ -87,6 +95,7 @@ fn status(refusal: &HandRefusal) -> StatusCode {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         const KIND: HeaderValue = HeaderValue::from_static("application/problem+json");
-        ([(header::CONTENT_TYPE, KIND)], (self.1, Json(self.0))).into_response()
+        let Refused(refusal, status, headers) = self;
+        (status, headers, [(header::CONTENT_TYPE, KIND)], Json(refusal)).into_response()
     }
 }

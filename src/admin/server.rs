@@ -1,68 +1,83 @@
-//! The two doors: `[server] admin` for probes and scrapers, read-only but for heartbeats, and the
-//! control socket for the command line.
+//! The two doors: `[server] admin` for scrapers, dashboards and other machines, and the control
+//! socket for the command line. The same routes at both; who may use which is asked by
+//! [`super::door`].
 //!
 //! One request a connection, a bounded number of connections, and a time-out on each, so that
-//! whoever plays with these ports takes nothing from the DNS side. The public door answers only
-//! to hosts a browser cannot be tricked into using for it (DNS rebinding); heartbeats may come
-//! under any name, for they carry a token.
+//! whoever plays with these ports takes nothing from the DNS side.
 
-use super::{ControlSocket, context::Context, peer::Peer, refused::Refused, routes};
-use axum::{
-    Extension, Router,
-    extract::Request,
-    http::{StatusCode, header},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-    serve::Listener,
+use super::{
+    ControlSocket,
+    context::Context,
+    door::Door,
+    peer::{Caller, Peer},
+    routes,
 };
+use axum::{Extension, Router, serve::Listener};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, UnixStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixStream},
     sync::Semaphore,
     task::JoinSet,
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// Connections of one door at a time: a scraper, a load balancer and some people; more wait.
 const CONNECTIONS_MAX: usize = 32;
-/// A request's head must be here by then.
+/// A handshake must be over by then, and a request's head be here as long after.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole connection, the reload of a million names included.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Serves `/healthz`, `/readyz`, `/metrics` and heartbeats on `listener` until `stop`.
+/// Serves everything on `listener` until `stop`: over TLS while there is a certificate.
 pub async fn serve_public(
     listener: TcpListener,
     context: Arc<Context>,
     stop: impl Future<Output = ()>,
 ) {
-    let guarded = routes::watched().layer(middleware::from_fn(check_host));
-    let (router, _) = guarded.merge(routes::pushed()).split_for_parts();
-    serve(listener, router.with_state(context), |_, from| Peer::Stranger { from }, stop).await;
+    let router = Door::before(routes::all(), &context);
+    let talk = move |stream: TcpStream, from: SocketAddr| {
+        let (router, tls) = (router.clone(), context.entry.load().tls.clone());
+        async move {
+            let peer = Peer::Stranger { from };
+            let Some(tls) = tls else {
+                return converse(stream, router, Caller { peer, is_encrypted: false }).await;
+            };
+            let shaken = timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(stream)).await;
+            if let Ok(Ok(stream)) = shaken {
+                converse(stream, router, Caller { peer, is_encrypted: true }).await;
+            }
+        }
+    };
+    serve(listener, talk, stop).await;
 }
 
-/// Serves the same and everything the command line asks for on `socket` until `stop`.
+/// Serves everything on `socket` until `stop`.
 pub async fn serve_control(
     socket: ControlSocket,
     context: Arc<Context>,
     stop: impl Future<Output = ()>,
 ) {
     let ControlSocket { listener, place } = socket;
-    let peer = |stream: &UnixStream, _| Peer::User(stream.peer_cred().ok().map(|peer| peer.uid()));
-    let (router, _) = routes::all().split_for_parts();
-    serve(listener, router.with_state(context), peer, stop).await;
+    let router = Door::before(routes::all(), &context);
+    let talk = move |stream: UnixStream, _| {
+        let peer = Peer::User(stream.peer_cred().ok().map(|peer| peer.uid()));
+        converse(stream, router.clone(), Caller { peer, is_encrypted: false })
+    };
+    serve(listener, talk, stop).await;
     drop(place);
 }
 
 /// Accepts until `stop`; what is still under way then is dropped.
-async fn serve<L: Listener>(
+async fn serve<L: Listener, T: Future<Output = ()> + Send + 'static>(
     mut listener: L,
-    router: Router,
-    peer: fn(&L::Io, L::Addr) -> Peer,
+    talk: impl Fn(L::Io, L::Addr) -> T,
     stop: impl Future<Output = ()>,
 ) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -80,43 +95,30 @@ async fn serve<L: Listener>(
             next = next => next,
         };
         let Some((seat, (stream, from))) = next else { return };
-        let peer = peer(&stream, from);
-        let service = TowerToHyperService::new(router.clone().layer(Extension(peer)));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), service);
+        let connection = talk(stream, from);
         connections.spawn(async move {
-            // A client that goes away or dawdles is its own trouble.
-            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+            // A client that dawdles is its own trouble.
+            let _ = timeout(CONNECTION_TIMEOUT, connection).await;
             drop(seat);
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// A page elsewhere can make a browser send requests here under a name of its own that it lets
-/// point to us; it cannot choose the Host header, so names other than `localhost` are refused.
-async fn check_host(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).map(|host| host.to_str());
-    match host {
-        None => next.run(request).await,
-        Some(Ok(host)) if is_ours(host) => next.run(request).await,
-        Some(_) => {
-            let why = "ask by address or as localhost: other Host headers are refused";
-            Refused::new(StatusCode::FORBIDDEN, why).into_response()
-        }
-    }
-}
-
-/// Whether `host`, with or without a port, is an address or `localhost`.
-fn is_ours(host: &str) -> bool {
-    let bare = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(v6),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+/// Answers the one request of `caller`.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    caller: Caller,
+) {
+    let service = TowerToHyperService::new(router.layer(Extension(caller)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // A client that goes away is its own trouble.
+    let _ = connection.await;
 }
 
 #[cfg(test)]
@@ -135,16 +137,6 @@ mod tests {
         net::TcpStream,
         sync::{mpsc, oneshot, watch},
     };
-
-    #[test]
-    fn only_addresses_and_localhost_are_our_hosts() {
-        for host in ["127.0.0.1", "127.0.0.1:8053", "[::1]:8053", "[::1]", "LocalHost:1"] {
-            assert!(is_ours(host), "{host}");
-        }
-        for host in ["evil.example", "evil.example:8053", "127.0.0.1.evil.example", "", "[x]"] {
-            assert!(!is_ours(host), "{host}");
-        }
-    }
 
     /// Both doors of a server that holds the files of [`testkit`].
     struct Doors {
@@ -170,6 +162,7 @@ mod tests {
                 moves: control.moves(),
                 overview: control.overview(),
                 hand: control.hand(),
+                entry: Arc::default(),
             };
             let metrics = Metrics::new(Arc::new(Telemetry::default()));
             let running = Arc::new(testkit::Quiet::default());
@@ -244,12 +237,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_public_door_shows_nothing_else_and_no_stranger() {
+    async fn the_public_door_shows_the_same_to_neighbours_and_changes_nothing_for_them() {
         let doors = Doors::open().await;
         assert!(doors.ask_public("/healthz", "evil.example").await.starts_with("403"));
-        for path in ["/v1/status", "/v1/reload", "/"] {
-            assert!(doors.ask_public(path, "localhost").await.starts_with("404"), "{path}");
-        }
+        assert!(doors.ask_public("/v1/status", "localhost").await.starts_with("200"));
+        assert!(doors.ask_public("/v1/reload", "localhost").await.starts_with("405"));
+        assert!(doors.ask_public("/", "localhost").await.starts_with("404"));
     }
 
     #[tokio::test]
@@ -332,14 +325,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(serve(
-            listener,
-            Router::new(),
-            |_, from| Peer::Stranger { from },
-            async {
-                let _ = stopped.await;
-            },
-        ));
+        let talk = |stream: TcpStream, from| {
+            let caller = Caller { peer: Peer::Stranger { from }, is_encrypted: false };
+            converse(stream, Router::new(), caller)
+        };
+        let served = tokio::spawn(serve(listener, talk, async {
+            let _ = stopped.await;
+        }));
         let mut guests = Vec::new();
         for _ in 0..CONNECTIONS_MAX + 1 {
             guests.push(TcpStream::connect(address).await.unwrap());

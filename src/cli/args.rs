@@ -25,6 +25,7 @@ use super::{
     serve::{DemoArgs, ServeArgs},
     simulate::SimulateArgs,
     status::StatusArgs,
+    token::TokenArgs,
 };
 use clap::{Parser, Subcommand};
 
@@ -85,6 +86,7 @@ pub(super) enum Command {
     Unpin(UnpinArgs),
     Confirm(ConfirmArgs),
     Overrides(OverridesArgs),
+    Token(TokenArgs),
 }
 
 #[cfg(test)]
@@ -146,6 +148,8 @@ mod tests {
             "confirm 7",
             "confirm --falls",
             "overrides --json",
+            "token new ci --role operate --for 90d",
+            "token new ci --role admin --forever --json",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",
         ] {
             let words = std::iter::once("tradewind").chain(line.split(' '));
@@ -163,6 +167,8 @@ mod tests {
             "force x maybe",
             "weight x y=-1",
             "pin --for x",
+            "token new ci --role operate",
+            "token new a/b --role read --forever",
         ] {
             let words = std::iter::once("tradewind").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");

@@ -31,6 +31,7 @@ pub mod simulate;
 pub mod status;
 mod table;
 mod tally;
+pub mod token;
 pub mod weights;
 pub mod why;
 
@@ -87,6 +88,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Pin(args) => hand::pin::pin(args, &mut out),
         Command::Unpin(args) => hand::pin::unpin(args, &mut out),
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
+        Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
     };
     out.finish(exit)

@@ -6,12 +6,13 @@
 //! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
 //! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
 //! [`pools`] (and [`extra`]), [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
-//! [`checks`] says what is probed, [`guard`] who may ask, [`rollouts`] what is rolled out, [`lint`] warns, and [`report`] is what `tradewind check`
+//! [`checks`] says what is probed, [`guard`] and [`entry`] who may ask, [`rollouts`] what is rolled out, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
 //! Must not know verdicts, clocks or sockets, and opens no file but through the [`crate::config::Content`] it is given.
 
 mod checks;
+mod entry;
 mod extra;
 mod guard;
 mod link;
@@ -32,6 +33,7 @@ mod unmatched;
 mod zones;
 
 pub use checks::CheckFacts;
+pub use entry::Entry;
 pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 
 use crate::{
@@ -100,6 +102,8 @@ pub struct Compiled {
     pub plan: CheckPlan,
     /// How the process runs.
     pub server: ServerSection,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
     /// The rollouts that can be run, by name.
     pub rollouts: Vec<Arc<RolloutDef>>,
     /// What is wrong all the same: warnings, and the errors of zones that are held back.
@@ -241,6 +245,7 @@ pub fn compile_biased(
         snapshot: linked.snapshot,
         plan: linked.plan,
         server: server.section(),
+        entry: server.entry.clone(),
         rollouts,
         problems,
         held,

@@ -3,6 +3,7 @@
 use super::{
     SecretReader,
     checks::{self, CheckSpec},
+    entry::{self, Entry},
     guard::{self, Doors},
     names::{self, Scope},
     policies, pools, safety,
@@ -44,6 +45,8 @@ pub(super) struct Server {
     pub breaker: BreakerSettings,
     /// Who may ask, and who the server says it is.
     pub doors: Doors,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
     /// Of push checks, by name.
     pub tokens: BTreeMap<Arc<str>, Token>,
     /// How much further, or nearer, somebody supposes members of latency policies to be.
@@ -82,6 +85,7 @@ pub(super) fn compile(
             guards: file.health.guards.iter().map(|guard| *guard.get_ref()).collect(),
             breaker: breaker(&file.health),
             doors: guard::compile(&file, secret, &mut found),
+            entry: entry::compile(&file, secret, &mut found),
             tokens: BTreeMap::new(),
             file,
             regions: Vec::new(),

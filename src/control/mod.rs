@@ -32,7 +32,7 @@ mod verdicts;
 pub use change::Change;
 pub use reload::Report;
 
-use crate::{place::LazyTable, world::Reader};
+use crate::{compile::Entry, place::LazyTable, world::Reader};
 use arc_swap::ArcSwap;
 use hand::apply::SharedHand;
 use journal::SharedJournal;
@@ -54,6 +54,8 @@ pub struct Handle {
     pub hand: SharedHand,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// Who may use the admin API from another machine.
+    pub entry: Arc<ArcSwap<Entry>>,
     /// Changes whose old answers may still be kept somewhere.
     pub moves: residual::Moves,
     /// What is held and what waits.

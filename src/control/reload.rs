@@ -12,7 +12,7 @@ use super::{
 use crate::{
     checkplan::CheckPlan,
     clock::Clock,
-    compile::{Compiled, CounterName, Input, Memory, compile},
+    compile::{Compiled, CounterName, Entry, Input, Memory, compile},
     config::{
         ContentHash, Problem, Problems, Progress, Severity,
         render::ProblemJson,
@@ -145,6 +145,8 @@ pub struct Prepared {
     pub plan: CheckPlan,
     /// How the process runs; only the first load's counts for what is bound.
     pub server: ServerSection,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
     /// The rollouts that can be run.
     pub rollouts: Vec<Arc<RolloutDef>>,
     /// Where clients are.
@@ -421,6 +423,7 @@ impl Loader {
             snapshot: Arc::new(snapshot),
             plan: compiled.plan,
             server: compiled.server,
+            entry: compiled.entry,
             rollouts: compiled.rollouts,
             locations: self.locations.table(),
             found,

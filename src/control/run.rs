@@ -16,6 +16,7 @@ use super::{
 use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
+    compile::Entry,
     config::{hooks::HookDef, rollouts::RolloutDef, server::ServerSection},
     failover::breaker,
     place::LazyTable,
@@ -87,6 +88,8 @@ pub struct Shown {
     pub report: watch::Sender<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// Who may use the admin API from another machine.
+    pub entry: Arc<ArcSwap<Entry>>,
 }
 
 /// The loop's own state.
@@ -345,6 +348,7 @@ impl Loop {
         report.ttl = longest(&old.snapshot);
         self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
+        self.shown.entry.store(Arc::new(prepared.entry));
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(Arc::clone(&prepared.snapshot), report.revision);
         (self.hooks.rollouts)(&prepared.rollouts, &prepared.snapshot);
@@ -509,7 +513,13 @@ mod tests {
             rollouts: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),
         };
-        let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
+        let mut main = Loop::new(
+            control,
+            loader,
+            clock,
+            hooks,
+            Shown { report, locations, entry: Arc::default() },
+        );
         main.begin(prepared, "start");
         (main, reports)
     }

@@ -198,6 +198,7 @@ async fn start(
     control.pin_file(pin.clone());
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
+    let entry = Arc::new(ArcSwap::from_pointee(prepared.entry.clone()));
     let flattener = Arc::new(Flattener::start(flatten::Settings {
         clock: Arc::clone(&clock),
         viewer: control.reader().viewer(),
@@ -210,6 +211,7 @@ async fn start(
         journal: control.journal(),
         report: reports,
         locations: Arc::clone(&locations),
+        entry: Arc::clone(&entry),
         moves: control.moves(),
         overview: control.overview(),
         hand: control.hand(),
@@ -258,7 +260,7 @@ async fn start(
         loader,
         Arc::clone(&clock),
         callbacks(served),
-        Shown { report, locations },
+        Shown { report, locations, entry },
     );
     main_loop.begin(prepared, "start");
     let seeds = RandomState::new();

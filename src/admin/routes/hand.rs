@@ -27,6 +27,9 @@ async fn show_hand(State(context): State<Arc<Context>>) -> Result<Json<HandList>
 }
 
 /// Has the server do something: a drain, a weight, a failover and the like.
+///
+/// `approve`, `reject` and `confirm` take the role `approve`; `pin`, `unpin` and `break_glass` the
+/// role `admin`.
 #[utoipa::path(
     post, path = "/v1/hand", security(("token" = ["operate"])), tag = "hand",
     request_body = HandRequest,
@@ -37,6 +40,7 @@ async fn take_hand(
     Extension(peer): Extension<Peer>,
     Json(request): Json<HandRequest>,
 ) -> Result<Json<HandReply>, Refused> {
+    peer.check(request.role(), false)?;
     let command = request.read(&peer, context.clock.wall()).map_err(Refused::bad)?;
     let hands = Arc::clone(&context.hands);
     // Before the wish is on its way, so that control does not wait for it.

@@ -16,7 +16,7 @@
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
 //!
 //! A route says in `security` who may use it: `security(("token" = ["read"]))` a holder of that
-//! [`Role`](super::role::Role) at least, `security(())` anybody. The names of the functions are
+//! [`Role`](crate::grant::Role) at least, `security(())` anybody. The names of the functions are
 //! the operations' ids, so no two are alike.
 
 mod audit;
@@ -34,16 +34,6 @@ mod watch;
 use super::context::Context;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
-
-/// What the public door serves to whoever names a host of ours.
-pub(super) fn watched() -> OpenApiRouter<Arc<Context>> {
-    watch::routes()
-}
-
-/// What the public door serves under any name: it asks for tokens of its own.
-pub(super) fn pushed() -> OpenApiRouter<Arc<Context>> {
-    push::routes()
-}
 
 /// Everything.
 pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
@@ -66,7 +56,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::role::Role, *};
+    use super::*;
+    use crate::grant::Role;
     use std::collections::BTreeSet;
 
     /// As JSON, in which the parts of an operation are public.
