@@ -68,12 +68,16 @@ impl Context {
         let Handle { changes, reader, journal, report, locations, moves, overview, hand, entry } =
             handle;
         let viewer = reader.viewer();
+        let started = clock.wall();
         metrics::add(&mut metrics, &viewer, &report, &running);
         metrics::unsettled(&mut metrics, &overview, &hand);
         metrics::old_answers(&mut metrics, &moves, &clock);
         let peers = SharedPeers::default();
         metrics::peers(&mut metrics, &peers);
         let started = clock.wall();
+        metrics::kept(&mut metrics, &journal);
+        metrics::ages(&mut metrics, &locations, &clock);
+        metrics::revision_age(&mut metrics, &viewer, &journal, &clock);
         let telemetry = metrics.telemetry();
         let hands = Arc::new(Hands {
             viewer: viewer.clone(),
@@ -82,6 +86,7 @@ impl Context {
             clock: Arc::clone(&clock),
             clients: Mutex::default(),
         });
+        metrics::intended(&mut metrics, &hands);
         let events = Arc::new(Events::new(journal.clone(), Arc::clone(&clock)));
         Arc::new(Context {
             viewer,

@@ -192,7 +192,7 @@ impl Desk {
         let written = &buf[..len];
         if is_known || self.may_tell(world, written, query_len, sender.from, &subject) {
             if let Some(counted) = subject.counted {
-                self.counters.answer(counted.slot);
+                self.counters.answer(counted);
                 self.counted = subject.counted;
             }
             return (len, rcode);
