@@ -14,10 +14,11 @@
 #[path = "../tests/desk/mod.rs"]
 mod desk;
 
-use desk::{Ask, medley};
+use desk::{Ask, Server, medley, signed};
 use gungraun::{Callgrind, EventKind, prelude::*};
 use std::hint::black_box;
 use tradewind::{
+    clock::{Moment, Reading},
     engine::Desk,
     telemetry::{Telemetry, Via},
     world::World,
@@ -32,13 +33,35 @@ struct Ready {
     buf: [u8; 4_096],
 }
 
-/// In a box, so that handing it over counts as nothing.
 fn ready(query: &str) -> Box<Ready> {
+    asked(medley::medley(), query)
+}
+
+/// With rate limits, access lists, cookies and a name; the query is asked for the second time in
+/// its second, so that what counts gets TC.
+fn guarded(query: &str) -> Box<Ready> {
+    asked(medley::made(medley::ALL_ON), query)
+}
+
+/// In a zone signed with NSEC.
+fn nsec(query: &str) -> Box<Ready> {
+    asked(signed::signed(signed::NSEC), query)
+}
+
+/// In a zone signed with NSEC3.
+fn nsec3(query: &str) -> Box<Ready> {
+    asked(signed::signed(signed::NSEC3), query)
+}
+
+/// In a box, so that handing it over counts as nothing.
+fn asked(server: Server, query: &str) -> Box<Ready> {
     let ask = Ask::new(query);
     let packet = ask.packet();
+    let mut desk = Desk::new(1, Telemetry::default().thread());
+    desk.set_time(Reading { now: Moment::default(), wall: medley::COOKIES_MADE });
     let mut ready = Box::new(Ready {
-        world: medley::medley().into_world(),
-        desk: Desk::new(1, Telemetry::default().thread()),
+        world: server.into_world(),
+        desk,
         ask,
         len: packet.len(),
         buf: [0; 4_096],
@@ -82,10 +105,42 @@ fn baseline(instructions: u64) -> LibraryBenchmarkConfig {
 #[bench::multivalue(args = ("multivalue.example A edns=1232"), config = baseline(1_693))]
 #[bench::steered_cname(args = ("alias.example A ecs=193.0.6.0/24"), config = baseline(3_210))]
 #[bench::refused(args = ("www.example.org A edns=1232"), config = baseline(947))]
+#[bench::nested(args = ("nested.example A ecs=193.0.6.0/24"), config = baseline(9_999))]
+#[bench::steered_wildcard(args = ("any.all.example A edns=1232"), config = baseline(9_999))]
+#[bench::cname_to_steered(args = ("to-weighted.example A edns=1232"), config = baseline(9_999))]
 fn answered(mut ready: Box<Ready>) -> Box<Ready> {
     black_box(ready.answer());
     ready
 }
 
-library_benchmark_group!(name = answers, benchmarks = answered);
+#[library_benchmark(setup = guarded)]
+#[bench::fixed(args = ("www.example A edns=1232"), config = baseline(9_999))]
+#[bench::new_cookie(
+    args = ("www.example A from=198.51.100.100 cookie=2464c4abcf10c957"),
+    config = baseline(9_999)
+)]
+#[bench::valid_cookie(
+    args = ("www.example A from=198.51.100.100 \
+        cookie=2464c4abcf10c957010000005cf79f111f8130c3eee29480"),
+    config = baseline(9_999)
+)]
+#[bench::nsid(args = ("www.example A nsid"), config = baseline(9_999))]
+#[bench::exempt(args = ("nothing.example A edns=1232 from=10.1.2.3"), config = baseline(9_999))]
+#[bench::limited(args = ("nothing.example A edns=1232"), config = baseline(9_999))]
+fn with_all_on(mut ready: Box<Ready>) -> Box<Ready> {
+    black_box(ready.answer());
+    ready
+}
+
+#[library_benchmark(setup = nsec)]
+#[bench::hit(args = ("www.example A do"), config = baseline(9_999))]
+#[bench::no_data(args = ("www.example AAAA do"), config = baseline(9_999))]
+#[bench::nxdomain(args = ("nothing.example A do"), config = baseline(9_999))]
+#[bench::nxdomain_nsec3(args = ("nothing.example A do"), setup = nsec3, config = baseline(99_999))]
+fn signed_zone(mut ready: Box<Ready>) -> Box<Ready> {
+    black_box(ready.answer());
+    ready
+}
+
+library_benchmark_group!(name = answers, benchmarks = [answered, with_all_on, signed_zone]);
 main!(library_benchmark_groups = answers);
