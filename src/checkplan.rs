@@ -210,6 +210,16 @@ impl Token {
         Token(hash)
     }
 
+    /// The token whose SHA-256 is `hash`.
+    pub fn hashed(hash: [u8; 32]) -> Token {
+        Token(hash)
+    }
+
+    /// Its SHA-256.
+    pub fn hash(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Whether `given` is this token; takes equally long whatever it is.
     pub fn is(&self, given: &[u8]) -> bool {
         let Token(given) = Token::new(given);

@@ -17,6 +17,7 @@ pub mod checkplan;
 pub mod place;
 pub mod verdict;
 
+pub mod grant;
 pub mod guard;
 pub mod policy;
 
@@ -42,11 +43,17 @@ pub mod control;
 
 pub mod health;
 
+pub mod measure;
+
+pub mod rollout;
+
 pub mod flatten;
+pub mod forecast;
 
 pub mod admin;
 
 pub mod cli;
 pub mod hooks;
+pub mod querylog;
 
 pub mod daemon;

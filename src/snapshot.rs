@@ -12,7 +12,7 @@ pub use crate::policy::rules::{Failback, GateName, Mode, Ramp, Rules};
 use crate::{
     guard,
     ids::{Class, CounterSlot, FailoverId, MapId, PlanId, RecordId, RegionId, SlotId, ZoneId},
-    place::ClientMap,
+    place::{ClientMap, latency::LatencyTable},
     policy::tree::{Kind, NodeIx, Tree},
     units::{Coordinates, Ttl},
     wire::{Name, types::Rtype},
@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub maps: Box<[Arc<ClientMap>]>,
     /// Regions, by [`RegionId`].
     pub regions: Box<[Region]>,
+    /// Round trips that the operator measured, in the order they are asked.
+    pub measured: Box<[Arc<LatencyTable>]>,
     /// Everything that has a verdict, by [`SlotId`].
     pub slots: Box<[Slot]>,
     /// For each slot the plans its verdict touches.

@@ -15,8 +15,9 @@ use std::{
     time::Duration,
 };
 use tradewind::{
+    clock::Moment,
     engine::Desk,
-    telemetry::{CookieResult, DropReason, Tally, Telemetry, Via},
+    telemetry::{CookieResult, DropReason, Lost, Sampler, Sampling, Tally, Telemetry, Via},
     transport::{Answerer, Sockets, UdpServer, UdpSettings},
     world::{Publisher, Reader},
 };
@@ -110,6 +111,7 @@ fn no_stranger_makes_an_answer_allocate() {
 struct Watched {
     reader: Reader,
     desk: Desk,
+    sampler: Sampler,
     warm: bool,
     seen: &'static AtomicUsize,
 }
@@ -117,13 +119,15 @@ struct Watched {
 impl Answerer for Watched {
     fn refresh(&mut self) {
         self.reader.refresh();
+        self.sampler.refresh();
         if std::mem::replace(&mut self.warm, true) {
             COUNT.set(Some(self.seen));
         }
     }
 
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
-        self.desk.answer(self.reader.held(), buf, len, from.ip(), via)
+        let world = self.reader.held();
+        self.desk.answer_sampled(world, buf, len, from, via, &mut self.sampler, || Moment(1))
     }
 }
 
@@ -132,10 +136,14 @@ fn no_packet_allocates_on_its_way_through_a_udp_thread() {
     static SEEN: AtomicUsize = AtomicUsize::new(0);
     let publisher = Publisher::new(medley::medley().into_world());
     let telemetry = Telemetry::default();
+    // Every second or so is sampled, and nobody takes samples out: the queue is full before the end.
+    let (sampling, samples) = Sampling::new();
+    sampling.set(2);
     let sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], 1, 1).unwrap();
     let server =
         UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, |counters| Watched {
             reader: publisher.reader(),
+            sampler: sampling.sampler(1, counters.clone()),
             desk: Desk::new(1, counters),
             warm: false,
             seen: &SEEN,
@@ -144,7 +152,7 @@ fn no_packet_allocates_on_its_way_through_a_udp_thread() {
     client.connect(sockets.addresses[0]).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut reply = [0; 4_096];
-    for _ in 0..20 {
+    for _ in 0..80 {
         for (_, query) in medley::QUERIES {
             client.send(&Ask::new(query).packet()).unwrap();
             assert!(client.recv(&mut reply).unwrap() >= 12, "{query}");
@@ -154,4 +162,8 @@ fn no_packet_allocates_on_its_way_through_a_udp_thread() {
     let seen = SEEN.load(Relaxed);
     server.unwrap().stop();
     assert_eq!(seen, 0);
+    let totals = telemetry.totals();
+    let (sampled, lost) = (totals.of(Tally::Sampled), totals.of(Tally::SampleLost(Lost::Queue)));
+    assert!(sampled > lost && lost > 0, "{sampled} sampled, {lost} lost");
+    assert_eq!(samples.try_iter().count() as u64, sampled - lost);
 }

@@ -17,6 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{sync::Semaphore, time::sleep};
+use utoipa::IntoParams;
 
 /// Events in one reply; `since` asks for more.
 pub(super) const EVENTS_MAX: usize = 1_000;
@@ -26,7 +27,8 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const FOLLOWERS_MAX: usize = 16;
 
 /// The parameters of `/v1/events`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
     /// A number, or how long ago: `120`, `1h`.
     since: Option<String>,

@@ -13,10 +13,11 @@ use super::{
         Steered, StepLine, StepMark,
     },
     status::basis_words,
-    suppose::{Supposition, SuppositionError, suppose},
+    suppose::suppose,
 };
 use crate::{
     clock::Dice,
+    control::simulate::{Supposition, SuppositionError},
     engine::steer::{Client, draw_for, network, steer, steers},
     ids::{Class, SlotId},
     place::{ClassMask, LazyTable, fold, fold_net},

@@ -2,12 +2,13 @@
 //! what is in force. Reads requests, weighs clients and writes replies; decides nothing itself.
 
 use super::{
-    peer::{Peer, check_text},
+    peer::{Peer, REASON_CHARS, check_text},
     schema::{
-        Refusal as RefusalLine, SCHEMA_VERSION,
+        SCHEMA_VERSION,
+        forecast::PreviewLine,
         hand::{
-            ApprovalLine, CountryLine, DrainState, DrainWord, FlowLine, HandList, HandReply,
-            HandRequest, OverrideLine, PreviewLine, ProposalLine, RecordMovesLine, ViolationLine,
+            ApprovalLine, DrainState, DrainWord, HandList, HandReply, HandRequest, OverrideLine,
+            ProposalLine, ViolationLine,
         },
         time,
     },
@@ -15,21 +16,20 @@ use super::{
 use crate::{
     clock::{Clock, Moment},
     control::hand::{
-        Command, Done, ForceTo, Now, Override, Proposal, Refusal, Stage, Wish,
+        Command, Done, ForceTo, Now, Override, Proposal, Stage, Wish,
         apply::{SharedHand, Waiting},
-        clients::Clients,
         command::Begins,
         drain::{DrainStage, Progress},
         effect::Effect,
-        preview::{Flow, Place, Preview, preview},
         safety::Violation,
-        shares,
         tell::failover_target,
         words,
     },
+    forecast::{Clients, Pair, preview, shares},
+    grant::Role,
     place::LazyTable,
     snapshot::Snapshot,
-    units::Weight,
+    units::{Share, Weight},
     world::{Viewer, World},
 };
 use arc_swap::ArcSwap;
@@ -38,11 +38,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-
-/// Records of a preview that are told one by one.
-const RECORDS_SHOWN: usize = 20;
-/// The longest reason.
-const REASON_CHARS: usize = 500;
 
 /// What is shown of the hand, and what clients are weighed by.
 pub(super) struct Hands {
@@ -57,12 +52,17 @@ pub(super) struct Hands {
 impl Hands {
     /// The clients of every map in force. Takes 25 ms for each map not seen before.
     pub(super) fn clients(&self) -> Arc<Clients> {
-        let known = Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner));
+        let known = self.counted();
         let world = self.viewer.world();
         let table = self.locations.load_full();
-        let counted = Arc::new(Clients::count(&world.snapshot, &table, &known));
+        let counted = Arc::new(Clients::of_files(&world.snapshot, &table, &known));
         *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
         counted
+    }
+
+    /// Clients as they were last counted.
+    pub(super) fn counted(&self) -> Arc<Clients> {
+        Arc::clone(&self.clients.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn now(&self) -> Now {
@@ -87,10 +87,10 @@ impl Hands {
         let proposed = planned
             .proposed
             .and_then(|id| planned.hand.proposals().iter().find(|proposal| proposal.id == id));
+        let records = Pair::same(&planned.records);
         let is_shown = done.dry_run || proposed.is_some() || matches!(wish, Wish::Approve { .. });
-        let preview = is_shown
-            .then(|| preview(&done.before, &done.after, &planned.records, clients))
-            .flatten();
+        let preview =
+            is_shown.then(|| preview(&done.before, &done.after, &records, clients)).flatten();
         let world = self.viewer.world();
         HandReply {
             schema_version: SCHEMA_VERSION,
@@ -101,7 +101,7 @@ impl Hands {
             said: done.said.clone(),
             ttl_secs: done.ttl.as_secs(),
             broke: done.broke.iter().map(ViolationLine::from).collect(),
-            last_resort: shares::newly_down(&done.before, &done.after, &planned.records),
+            last_resort: shares::newly_down(&done.before, &done.after, &records),
             notes: done.notes.clone(),
             undo: if done.dry_run { Vec::new() } else { done.undo.clone() },
             preview: preview.as_ref().map(PreviewLine::from),
@@ -118,7 +118,7 @@ impl Hands {
             let preview = one
                 .after
                 .as_ref()
-                .and_then(|after| preview(&one.before, after, &one.records, clients));
+                .and_then(|after| preview(&one.before, after, &Pair::same(&one.records), clients));
             ApprovalLine {
                 failover: failover.to_string(),
                 from: from.to_string(),
@@ -243,7 +243,7 @@ fn later(at: Moment, now: Now) -> String {
 
 impl HandRequest {
     /// The command of `peer` that this is.
-    pub(super) fn read(&self, peer: Peer, now: SystemTime) -> Result<Command, String> {
+    pub(super) fn read(&self, peer: &Peer, now: SystemTime) -> Result<Command, String> {
         if let Some(reason) = &self.reason {
             check_text("--reason", reason, REASON_CHARS)?;
         }
@@ -262,7 +262,18 @@ impl HandRequest {
             break_glass: self.break_glass,
             dry_run: self.dry_run,
             even_if_unknown: self.even_if_unknown,
+            instead_of: None,
         })
+    }
+
+    /// What it takes to wish that.
+    pub(super) fn role(&self) -> Role {
+        match &*self.verb {
+            _ if self.break_glass => Role::Admin,
+            "pin" | "unpin" => Role::Admin,
+            "approve" | "reject" | "confirm" => Role::Approve,
+            _ => Role::Operate,
+        }
     }
 
     /// What it wishes.
@@ -292,6 +303,14 @@ impl HandRequest {
                     other => return Err(format!("`{other}` is not up, down or auto")),
                 },
             },
+            "weight" if self.share.is_some() => Wish::Share {
+                target: target()?,
+                member: self.member.as_deref().ok_or("a share is a member's: name it")?.into(),
+                share: self.share.filter(|share| (0.0..=1.0).contains(share)).map_or_else(
+                    || Err("a share is 0 to 1".to_owned()),
+                    |share| Ok(Share::from_fraction(share)),
+                )?,
+            },
             "weight" => Wish::Weight {
                 target: target()?,
                 member: self.member.as_deref().map(Arc::from),
@@ -312,21 +331,6 @@ impl HandRequest {
     }
 }
 
-impl RefusalLine {
-    /// What is said of a refusal.
-    pub(super) fn of(refusal: &Refusal) -> RefusalLine {
-        let violations = match refusal {
-            Refusal::Unsafe(violations) => violations.iter().map(ViolationLine::from).collect(),
-            _ => Vec::new(),
-        };
-        RefusalLine {
-            error: refusal.to_string(),
-            hint: refusal.hint().map(str::to_owned),
-            violations,
-        }
-    }
-}
-
 impl From<&Violation> for ViolationLine {
     fn from(violation: &Violation) -> Self {
         ViolationLine {
@@ -334,47 +338,6 @@ impl From<&Violation> for ViolationLine {
             record: violation.record.to_string(),
             others: violation.others,
             message: violation.message.clone(),
-        }
-    }
-}
-
-impl From<&Preview> for PreviewLine {
-    fn from(preview: &Preview) -> Self {
-        let records = preview.by_record.iter().take(RECORDS_SHOWN);
-        PreviewLine {
-            by: "routed IPv4 address space".to_owned(),
-            records: preview.records,
-            moved: preview.moved,
-            flows: preview.flows.iter().map(FlowLine::from).collect(),
-            countries: preview
-                .countries
-                .iter()
-                .map(|(country, share)| CountryLine {
-                    country: country.map(|country| country.to_string()),
-                    share: *share,
-                })
-                .collect(),
-            by_record: records
-                .map(|record| RecordMovesLine {
-                    record: record.record.to_string(),
-                    others: record.others,
-                    moved: record.moved,
-                    flows: record.flows.iter().map(FlowLine::from).collect(),
-                })
-                .collect(),
-        }
-    }
-}
-
-impl From<&Flow> for FlowLine {
-    fn from(flow: &Flow) -> Self {
-        let region = |place: &Place| place.region.as_deref().map(str::to_owned);
-        FlowLine {
-            from_region: region(&flow.from),
-            from_pool: flow.from.pool.to_string(),
-            to_region: region(&flow.to),
-            to_pool: flow.to.pool.to_string(),
-            share: flow.share,
         }
     }
 }

@@ -7,21 +7,28 @@
 //! | `status` | World and health → what people want to know first |
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
 //! | `hand`, `peer` | what operators tell the server, and who they are |
-//! | `push` | heartbeats of targets |
+//! | `ahead` | what plans and simulations are asked for |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `metrics` | gauges for Prometheus |
-//! | `server`, `socket` | the routes, and where they listen |
+//! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
+//! | `door`, `limiter` | who may come in, and how often |
+//! | `server`, `socket` | where they listen |
 //!
 //! Changes nothing itself: every wish goes through [`crate::control::Change`], and a heartbeat to
 //! the checker as a probe's result would. Knows the daemon only as [`Running`], so that it can be tested without one.
 
+mod ahead;
+mod context;
+mod door;
 mod events;
 pub mod explain;
 mod hand;
+mod limiter;
 pub mod metrics;
-mod peer;
-mod push;
+pub mod peer;
+mod refused;
+mod routes;
 pub mod schema;
 pub mod server;
 pub mod socket;
@@ -30,11 +37,12 @@ pub mod suppose;
 #[cfg(test)]
 mod testkit;
 
-pub use server::{Context, serve_control, serve_public};
+pub use context::Context;
+pub use server::{serve_control, serve_public};
 pub use socket::ControlSocket;
 
 use crate::{
-    control::revisions::Manifest,
+    control::{plan::Planner, revisions::Manifest},
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
 };
 use std::sync::Arc;
@@ -60,6 +68,8 @@ pub trait Running: Send + Sync {
     ) -> Result<(), HeartbeatError>;
     /// How hooks go.
     fn hooks(&self) -> Vec<schema::HookLine>;
+    /// Who works out what other files would change.
+    fn planner(&self) -> &Planner;
     /// The kept revisions, oldest first.
     fn revisions(&self) -> Vec<Manifest>;
 }

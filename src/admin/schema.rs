@@ -4,12 +4,16 @@
 //! Fields are added freely; to rename or drop one, raise [`SCHEMA_VERSION`]. Times are RFC 3339
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
+pub mod audit;
+pub mod forecast;
 pub mod hand;
 pub mod health;
+pub mod plan;
 
 use self::health::TargetFacts;
 use crate::{
     clock::Moment,
+    config::render::ProblemJson,
     control::{
         Report,
         event::{Event, EventKind},
@@ -22,12 +26,13 @@ use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use utoipa::ToSchema;
 
 /// Version of everything in this file.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// `tradewind status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -45,6 +50,10 @@ pub struct Status {
     pub now: String,
     /// The accepted set of files in force; 0 = none yet.
     pub revision: u64,
+    /// SHA-256 of what these files have in common with those of other servers for the same zones:
+    /// all but what each says of its own process.
+    #[serde(default)]
+    pub content_hash: String,
     /// When it came into force.
     pub revision_since: String,
     /// Worlds published so far.
@@ -84,7 +93,7 @@ pub struct Status {
 }
 
 /// A zone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ZoneStatus {
     /// The apex.
     pub zone: String,
@@ -95,7 +104,7 @@ pub struct ZoneStatus {
 }
 
 /// Which files a zone is answered from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ZoneState {
     /// The newest.
@@ -107,7 +116,7 @@ pub enum ZoneState {
 }
 
 /// A pool.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
     /// `zone/pool`.
     pub pool: String,
@@ -120,7 +129,7 @@ pub struct PoolStatus {
 }
 
 /// One address or name with a verdict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EndpointStatus {
     /// `zone/pool/endpoint`.
     pub endpoint: String,
@@ -144,7 +153,7 @@ pub struct EndpointStatus {
 }
 
 /// One probe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProbeLine {
     /// When it started.
     pub at: String,
@@ -155,7 +164,7 @@ pub struct ProbeLine {
 }
 
 /// A failover.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailoverStatus {
     /// `zone/record` or `zone/policy`.
     pub failover: String,
@@ -188,7 +197,7 @@ impl FailoverStatus {
 }
 
 /// A move of a failover that waits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WaitLine {
     /// Where to.
     pub to: String,
@@ -201,7 +210,7 @@ pub struct WaitLine {
 }
 
 /// A ramp between two members.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LeavingLine {
     /// The member that is left.
     pub from: String,
@@ -210,7 +219,7 @@ pub struct LeavingLine {
 }
 
 /// How a hook goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HookLine {
     /// Its name.
     pub name: String,
@@ -225,7 +234,7 @@ pub struct HookLine {
 }
 
 /// Falls that do not take effect.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HeldLine {
     /// Why.
     pub why: String,
@@ -249,7 +258,7 @@ impl HeldLine {
 }
 
 /// A region that some records would answer, were everything up, and do not.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Elsewhere {
     /// The region.
     pub region: String,
@@ -260,7 +269,7 @@ pub struct Elsewhere {
 }
 
 /// A record with nothing healthy to answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LastResort {
     /// `zone/record`.
     pub record: String,
@@ -270,7 +279,7 @@ pub struct LastResort {
 }
 
 /// How much traffic is still on the answer before a change.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OldAnswers {
     /// The change: `gtm.example.com/app: iad → dub`.
     pub change: String,
@@ -317,7 +326,7 @@ impl From<&Left> for OldAnswers {
 }
 
 /// Trouble of the checker's own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Impaired {
     /// Targets whose last probe proved nothing.
     pub targets: usize,
@@ -326,7 +335,7 @@ pub struct Impaired {
 }
 
 /// One thing that is wrong with the operator's files.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemLine {
     /// `error` or `warning`.
     pub severity: String,
@@ -343,7 +352,7 @@ pub struct ProblemLine {
 }
 
 /// `tradewind reload` and `rollback REV`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReply {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -353,6 +362,21 @@ pub struct ReloadReply {
     pub unchanged: bool,
     /// The revision in force now.
     pub revision: u64,
+    /// SHA-256 of what it has in common with that of other servers for the same zones.
+    #[serde(default)]
+    pub content_hash: String,
+    /// The revision that was in force before.
+    #[serde(default)]
+    pub before: u64,
+    /// The World it came with.
+    #[serde(default)]
+    pub swap: u64,
+    /// How long resolvers keep steered answers of before, at the longest.
+    #[serde(default)]
+    pub ttl_secs: u32,
+    /// The command lines that undo it.
+    #[serde(default)]
+    pub undo: Vec<String>,
     /// Zones that keep their last good version.
     pub held: Vec<String>,
     /// Zones served.
@@ -366,7 +390,7 @@ pub struct ReloadReply {
 }
 
 /// One kept revision: a line of `tradewind rollback`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevisionLine {
     /// Its number.
     pub revision: u64,
@@ -383,7 +407,7 @@ pub struct RevisionLine {
 }
 
 /// One thing that happened.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventLine {
     /// Counts up from 1, over restarts too; leaves some numbers out after a crash.
     pub seq: u64,
@@ -431,7 +455,7 @@ pub struct EventLine {
 }
 
 /// What an incident came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct IncidentSummary {
     /// How many of each: `verdict down`, `failover`, …
     pub counts: BTreeMap<String, usize>,
@@ -440,7 +464,7 @@ pub struct IncidentSummary {
 }
 
 /// `tradewind explain`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -469,7 +493,7 @@ pub struct Explanation {
 }
 
 /// How a name is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// By its policies.
@@ -492,7 +516,7 @@ pub enum Outcome {
 }
 
 /// The steered part of an explanation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Steered {
     /// `zone/record`.
     pub record: String,
@@ -519,7 +543,7 @@ pub struct Steered {
 }
 
 /// A row of the client map.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Place {
     /// Whether the map knows this space; else the default class is used.
     pub known: bool,
@@ -540,7 +564,7 @@ pub struct Place {
 }
 
 /// One candidate, or a remark.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepLine {
     /// How deep in the tree.
     pub depth: u8,
@@ -553,7 +577,7 @@ pub struct StepLine {
 }
 
 /// What became of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepMark {
     /// It may be answered.
@@ -565,7 +589,7 @@ pub enum StepMark {
 }
 
 /// A member's part of a draw.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MemberShare {
     /// How deep in the tree.
     pub depth: u8,
@@ -578,7 +602,7 @@ pub struct MemberShare {
 }
 
 /// One possible answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AnswerShare {
     /// Its exact share of this class's clients.
     pub share: f64,
@@ -593,7 +617,7 @@ pub struct AnswerShare {
 }
 
 /// How an answer is picked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DrawLine {
     /// By what.
     pub by: DrawnBy,
@@ -604,7 +628,7 @@ pub struct DrawLine {
 }
 
 /// What decides between several answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrawnBy {
     /// There is only one.
@@ -615,11 +639,18 @@ pub enum DrawnBy {
     Client,
 }
 
-/// Why the server did not do what the command line asked.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Why the server did not do what it was asked: `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Refusal {
+    /// `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
     /// What is wrong.
-    pub error: String,
+    pub detail: String,
     /// How to get out of it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -653,11 +684,19 @@ pub fn ms(duration: Duration) -> f64 {
 
 impl From<&Report> for ReloadReply {
     fn from(report: &Report) -> Self {
+        // Before the first there is nothing to go back to.
+        let is_new = report.before > 0 && report.before != report.revision;
+        let undo = is_new.then(|| format!("tradewind rollback {}", report.before));
         ReloadReply {
             schema_version: SCHEMA_VERSION,
             accepted: report.accepted,
             unchanged: report.unchanged,
             revision: report.revision,
+            content_hash: report.hash.to_string(),
+            before: report.before,
+            swap: report.swap,
+            ttl_secs: report.ttl.as_secs(),
+            undo: undo.into_iter().collect(),
             held: report.held.iter().map(|zone| zone.to_string()).collect(),
             zones: report.zones,
             records: report.records,
@@ -667,17 +706,22 @@ impl From<&Report> for ReloadReply {
     }
 }
 
+impl From<&ProblemJson> for ProblemLine {
+    fn from(problem: &ProblemJson) -> Self {
+        ProblemLine {
+            severity: problem.severity.to_owned(),
+            file: problem.file.clone(),
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+        }
+    }
+}
+
 /// What is wrong with the files of `report`.
 pub fn problems(report: &Report) -> Vec<ProblemLine> {
-    let problems = report.problems.iter().map(|problem| ProblemLine {
-        severity: problem.severity.to_owned(),
-        file: problem.file.clone(),
-        line: problem.line,
-        column: problem.column,
-        message: problem.message.clone(),
-        help: problem.help.clone(),
-    });
-    problems.collect()
+    report.problems.iter().map(ProblemLine::from).collect()
 }
 
 impl RevisionLine {

@@ -1,217 +1,83 @@
-//! The two doors: `[server] admin` for probes and scrapers, read-only but for heartbeats, and the
-//! control socket for the command line.
+//! The two doors: `[server] admin` for scrapers, dashboards and other machines, and the control
+//! socket for the command line. The same routes at both; who may use which is asked by
+//! [`super::door`].
 //!
 //! One request a connection, a bounded number of connections, and a time-out on each, so that
-//! whoever plays with these ports takes nothing from the DNS side. The public door answers only
-//! to hosts a browser cannot be tricked into using for it (DNS rebinding); heartbeats may come
-//! under any name, for they carry a token. Past 600 lines: a flat list of routes.
+//! whoever plays with these ports takes nothing from the DNS side.
 
 use super::{
-    ControlSocket, Running,
-    events::{Events, EventsQuery, EventsRefused},
-    explain::{Ask, explain},
-    hand::Hands,
-    metrics,
-    peer::Peer,
-    push,
-    schema::{
-        EventLine, Explanation, Refusal, ReloadReply, RevisionLine, Status,
-        hand::{ApprovalLine, HandList, HandReply, HandRequest},
-        health::TargetLine,
-    },
-    status::{self, Seen},
+    ControlSocket,
+    context::Context,
+    door::Door,
+    peer::{Caller, Peer},
+    routes,
 };
-use crate::{
-    clock::Clock,
-    control::{
-        Change, Handle, Report,
-        hand::{Refusal as HandRefusal, TargetError},
-        journal::SharedJournal,
-        overview::SharedOverview,
-        residual::Moves,
-    },
-    place::LazyTable,
-    telemetry::{Metrics, Telemetry},
-    world::Viewer,
-};
-use arc_swap::ArcSwap;
-use axum::{
-    Extension, Json, Router,
-    extract::{Path, Query, Request, State},
-    http::{StatusCode, header},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-    serve::Listener,
-};
+use axum::{Extension, Router, serve::Listener};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use serde::Deserialize;
-use std::{
-    future::Future,
-    net::IpAddr,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
-};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, UnixStream},
-    sync::{Semaphore, mpsc::UnboundedSender, oneshot, watch::Receiver},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::Semaphore,
     task::JoinSet,
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// Connections of one door at a time: a scraper, a load balancer and some people; more wait.
 const CONNECTIONS_MAX: usize = 32;
-/// A request's head must be here by then.
+/// A handshake must be over by then, and a request's head be here as long after.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole connection, the reload of a million names included.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Everything the doors show and change.
-pub struct Context {
-    changes: UnboundedSender<Change>,
-    viewer: Viewer,
-    journal: SharedJournal,
-    events: Arc<Events>,
-    report: Receiver<Arc<Report>>,
-    locations: Arc<ArcSwap<LazyTable>>,
-    moves: Moves,
-    overview: SharedOverview,
-    hands: Arc<Hands>,
-    telemetry: Arc<Telemetry>,
-    metrics: Metrics,
-    clock: Arc<dyn Clock>,
-    started: SystemTime,
-    running: Arc<dyn Running>,
-}
-
-impl Context {
-    /// A context around `handle`; the gauges of `running` are added to `metrics`.
-    pub fn new(
-        handle: Handle,
-        mut metrics: Metrics,
-        clock: Arc<dyn Clock>,
-        running: Arc<dyn Running>,
-    ) -> Arc<Context> {
-        let Handle { changes, reader, journal, report, locations, moves, overview, hand } = handle;
-        let viewer = reader.viewer();
-        metrics::add(&mut metrics, &viewer, &report, &running);
-        metrics::unsettled(&mut metrics, &overview, &hand);
-        metrics::old_answers(&mut metrics, &moves, &clock);
-        let started = clock.wall();
-        let telemetry = metrics.telemetry();
-        let hands = Arc::new(Hands {
-            viewer: viewer.clone(),
-            shown: hand,
-            locations: Arc::clone(&locations),
-            clock: Arc::clone(&clock),
-            clients: Mutex::default(),
-        });
-        let events = Arc::new(Events::new(journal.clone(), Arc::clone(&clock)));
-        Arc::new(Context {
-            changes,
-            viewer,
-            journal,
-            events,
-            report,
-            locations,
-            moves,
-            overview,
-            hands,
-            telemetry,
-            metrics,
-            clock,
-            started,
-            running,
-        })
-    }
-
-    pub(super) fn running(&self) -> &dyn Running {
-        &*self.running
-    }
-
-    fn targets(&self) -> Vec<TargetLine> {
-        let (now, wall) = (self.clock.now(), self.clock.wall());
-        self.running.targets().iter().map(|target| TargetLine::new(target, now, wall)).collect()
-    }
-
-    fn report(&self) -> Arc<Report> {
-        Arc::clone(&self.report.borrow())
-    }
-
-    fn status(&self) -> Status {
-        let mut status = status::status(&Seen {
-            world: &self.viewer.world(),
-            report: &self.report(),
-            running: &*self.running,
-            journal: &self.journal,
-            overview: &self.overview.load(),
-            hand: &self.hands.shown.load(),
-            left: self.moves.left(&self.telemetry, self.clock.now()),
-            clock: &*self.clock,
-            started: self.started,
-        });
-        status.not_ready.extend(self.unminded());
-        status
-    }
-
-    /// That nobody takes changes any more, if so: answers then stay as they are, whatever health
-    /// finds out.
-    fn unminded(&self) -> Option<String> {
-        let why = "control has ended: answers change no more until the server is restarted";
-        self.changes.is_closed().then(|| why.to_owned())
-    }
-
-    fn explain(&self, asked: ExplainQuery) -> Result<Explanation, Refused> {
-        let ask = asked.read()?;
-        let locations = self.locations.load_full();
-        explain(&self.viewer.world(), Some(&locations), &ask)
-            .map_err(|error| Refused(StatusCode::NOT_FOUND, error.to_string()))
-    }
-
-    /// Sends a wish and waits for what becomes of it.
-    async fn change<T>(
-        &self,
-        wish: impl FnOnce(oneshot::Sender<T>) -> Change,
-    ) -> Result<T, Refused> {
-        let (reply, outcome) = oneshot::channel();
-        let stopping =
-            || Refused(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping".to_owned());
-        self.changes.send(wish(reply)).map_err(|_| stopping())?;
-        outcome.await.map_err(|_| stopping())
-    }
-}
-
-/// Serves `/healthz`, `/readyz`, `/metrics` and heartbeats on `listener` until `stop`.
+/// Serves everything on `listener` until `stop`: over TLS while there is a certificate.
 pub async fn serve_public(
     listener: TcpListener,
     context: Arc<Context>,
     stop: impl Future<Output = ()>,
 ) {
-    let guarded = watched().layer(middleware::from_fn(check_host));
-    let router = guarded.merge(push::routes()).with_state(context);
-    serve(listener, router, |_| Peer(None), stop).await;
+    let router = Door::before(routes::all(), &context);
+    let talk = move |stream: TcpStream, from: SocketAddr| {
+        let (router, tls) = (router.clone(), context.entry.load().tls.clone());
+        async move {
+            let peer = Peer::Stranger { from };
+            let Some(tls) = tls else {
+                return converse(stream, router, Caller { peer, is_encrypted: false }).await;
+            };
+            let shaken = timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(stream)).await;
+            if let Ok(Ok(stream)) = shaken {
+                converse(stream, router, Caller { peer, is_encrypted: true }).await;
+            }
+        }
+    };
+    serve(listener, talk, stop).await;
 }
 
-/// Serves the same and everything the command line asks for on `socket` until `stop`.
+/// Serves everything on `socket` until `stop`.
 pub async fn serve_control(
     socket: ControlSocket,
     context: Arc<Context>,
     stop: impl Future<Output = ()>,
 ) {
     let ControlSocket { listener, place } = socket;
-    let peer = |stream: &UnixStream| Peer(stream.peer_cred().ok().map(|peer| peer.uid()));
-    serve(listener, control().with_state(context), peer, stop).await;
+    let router = Door::before(routes::all(), &context);
+    let talk = move |stream: UnixStream, _| {
+        let peer = Peer::User(stream.peer_cred().ok().map(|peer| peer.uid()));
+        converse(stream, router.clone(), Caller { peer, is_encrypted: false })
+    };
+    serve(listener, talk, stop).await;
     drop(place);
 }
 
 /// Accepts until `stop`; what is still under way then is dropped.
-async fn serve<L: Listener>(
+async fn serve<L: Listener, T: Future<Output = ()> + Send + 'static>(
     mut listener: L,
-    router: Router,
-    peer: fn(&L::Io) -> Peer,
+    talk: impl Fn(L::Io, L::Addr) -> T,
     stop: impl Future<Output = ()>,
 ) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -220,7 +86,7 @@ async fn serve<L: Listener>(
     loop {
         let next = async {
             let seat = Arc::clone(&seats).acquire_owned().await.ok()?;
-            Some((seat, listener.accept().await.0))
+            Some((seat, listener.accept().await))
         };
         // Full seats must not hold up the end: it is waited for beside both.
         let next = tokio::select! {
@@ -228,282 +94,49 @@ async fn serve<L: Listener>(
             () = &mut stop => return,
             next = next => next,
         };
-        let Some((seat, stream)) = next else { return };
-        let service = TowerToHyperService::new(router.clone().layer(Extension(peer(&stream))));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), service);
+        let Some((seat, (stream, from))) = next else { return };
+        let connection = talk(stream, from);
         connections.spawn(async move {
-            // A client that goes away or dawdles is its own trouble.
-            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+            // A client that dawdles is its own trouble.
+            let _ = timeout(CONNECTION_TIMEOUT, connection).await;
             drop(seat);
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// What both doors show.
-fn watched() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(scrape))
-}
-
-fn control() -> Router<Arc<Context>> {
-    watched()
-        .merge(push::routes())
-        .route("/v1/status", get(show_status))
-        .route("/v1/targets", get(show_targets))
-        .route("/v1/events", get(show_events))
-        .route("/v1/revisions", get(show_revisions))
-        .route("/v1/explain", get(show_explanation))
-        .route("/v1/reload", post(reload))
-        .route("/v1/rollback/{revision}", post(rollback))
-        .route("/v1/demo/{action}/{region}", post(demo))
-        .route("/v1/hand", get(show_hand).post(take_hand))
-        .route("/v1/approvals", get(show_approvals))
-}
-
-/// A page elsewhere can make a browser send requests here under a name of its own that it lets
-/// point to us; it cannot choose the Host header, so names other than `localhost` are refused.
-async fn check_host(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).map(|host| host.to_str());
-    match host {
-        None => next.run(request).await,
-        Some(Ok(host)) if is_ours(host) => next.run(request).await,
-        Some(_) => {
-            let why = "ask by address or as localhost: other Host headers are refused\n";
-            (StatusCode::FORBIDDEN, why).into_response()
-        }
-    }
-}
-
-/// Whether `host`, with or without a port, is an address or `localhost`.
-fn is_ours(host: &str) -> bool {
-    let bare = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(v6),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
-}
-
-async fn ready(State(context): State<Arc<Context>>) -> Response {
-    let mut reasons = status::not_ready(&context.viewer.world(), &context.report());
-    reasons.extend(context.unminded());
-    match reasons.is_empty() {
-        true => "ready\n".into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
-    }
-}
-
-async fn scrape(State(context): State<Arc<Context>>) -> Response {
-    const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match aside(move || context.metrics.text()).await {
-        Ok(text) => ([(header::CONTENT_TYPE, KIND)], text).into_response(),
-        Err(refused) => refused.into_response(),
-    }
-}
-
-async fn show_status(State(context): State<Arc<Context>>) -> Result<Json<Status>, Refused> {
-    aside(move || context.status()).await.map(Json)
-}
-
-async fn show_targets(
-    State(context): State<Arc<Context>>,
-) -> Result<Json<Vec<TargetLine>>, Refused> {
-    aside(move || context.targets()).await.map(Json)
-}
-
-async fn show_events(
-    State(context): State<Arc<Context>>,
-    Query(asked): Query<EventsQuery>,
-) -> Result<Json<Vec<EventLine>>, Refused> {
-    let page = Arc::clone(&context.events).page(asked).await;
-    page.map(Json).map_err(|error| {
-        let status = match error {
-            EventsRefused::Since(_) => StatusCode::BAD_REQUEST,
-            EventsRefused::Crowded => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Refused(status, error.to_string())
-    })
-}
-
-async fn show_revisions(
-    State(context): State<Arc<Context>>,
-) -> Result<Json<Vec<RevisionLine>>, Refused> {
-    let lines = move || {
-        let current = context.viewer.world().revision;
-        let kept = context.running.revisions();
-        kept.iter().map(|manifest| RevisionLine::new(manifest, current)).collect()
-    };
-    aside(lines).await.map(Json)
-}
-
-/// The parameters of `/v1/explain`.
-#[derive(Deserialize)]
-struct ExplainQuery {
-    name: String,
-    #[serde(rename = "type")]
-    rtype: Option<String>,
-    client: String,
-    /// Separated by commas.
-    what_if: Option<String>,
-}
-
-impl ExplainQuery {
-    fn read(&self) -> Result<Ask, Refused> {
-        let bad = |error: String| Refused(StatusCode::BAD_REQUEST, error);
-        let what_if = self.what_if.iter().flat_map(|all| all.split(','));
-        Ask::read(&self.name, self.rtype.as_deref().unwrap_or("A"), &self.client, what_if)
-            .map_err(|error| bad(error.to_string()))
-    }
-}
-
-async fn show_explanation(
-    State(context): State<Arc<Context>>,
-    Query(asked): Query<ExplainQuery>,
-) -> Result<Json<Explanation>, Refused> {
-    aside(move || context.explain(asked)).await?.map(Json)
-}
-
-#[derive(Deserialize)]
-struct ReloadQuery {
-    #[serde(default)]
-    force: bool,
-}
-
-async fn reload(
-    State(context): State<Arc<Context>>,
-    Query(asked): Query<ReloadQuery>,
-) -> Result<Json<ReloadReply>, Refused> {
-    let cause = "tradewind reload".into();
-    let wish = |reply| Change::Reload { cause, force: asked.force, reply: Some(reply) };
-    let report: Report = context.change(wish).await?;
-    Ok(Json(ReloadReply::from(&report)))
-}
-
-async fn rollback(
-    State(context): State<Arc<Context>>,
-    Path(revision): Path<u64>,
-) -> Result<Json<ReloadReply>, Refused> {
-    let wish = |reply| Change::Rollback { revision, reply: Some(reply) };
-    let report: Report = context.change(wish).await?;
-    Ok(Json(ReloadReply::from(&report)))
-}
-
-async fn show_hand(State(context): State<Arc<Context>>) -> Result<Json<HandList>, Refused> {
-    aside(move || context.hands.list()).await.map(Json)
-}
-
-async fn take_hand(
-    State(context): State<Arc<Context>>,
-    Extension(peer): Extension<Peer>,
-    Json(request): Json<HandRequest>,
-) -> Result<Json<HandReply>, Response> {
-    let command = request.read(peer, context.clock.wall());
-    let command =
-        command.map_err(|error| Refused(StatusCode::BAD_REQUEST, error).into_response())?;
-    let hands = Arc::clone(&context.hands);
-    // Before the wish is on its way, so that control does not wait for it.
-    let clients = aside(move || hands.clients()).await.map_err(IntoResponse::into_response)?;
-    let wish = |reply| Change::Hand {
-        command: Box::new(command.clone()),
-        clients: Arc::clone(&clients),
-        reply,
-    };
-    let done = context.change(wish).await.map_err(IntoResponse::into_response)?;
-    let done = done
-        .map_err(|refusal| (refused_with(&refusal), Json(Refusal::of(&refusal))).into_response())?;
-    let hands = Arc::clone(&context.hands);
-    let reply = aside(move || hands.reply(&done, &command.wish, &clients)).await;
-    reply.map(Json).map_err(IntoResponse::into_response)
-}
-
-async fn show_approvals(
-    State(context): State<Arc<Context>>,
-) -> Result<Json<Vec<ApprovalLine>>, Refused> {
-    let hands = Arc::clone(&context.hands);
-    let clients = aside(move || hands.clients()).await?;
-    let waiting = context.change(|reply| Change::Waiting { reply }).await?;
-    let hands = Arc::clone(&context.hands);
-    aside(move || hands.approvals(&waiting, &clients)).await.map(Json)
-}
-
-/// The command line makes its exit codes of these.
-fn refused_with(refusal: &HandRefusal) -> StatusCode {
-    match refusal {
-        HandRefusal::Target(TargetError::NoMatch { .. } | TargetError::Ambiguous { .. })
-        | HandRefusal::Weight(_)
-        | HandRefusal::NoMember { .. }
-        | HandRefusal::NoFailover(_)
-        | HandRefusal::Nothing(_)
-        | HandRefusal::Full => StatusCode::NOT_FOUND,
-        HandRefusal::Target(_)
-        | HandRefusal::Unfit { .. }
-        | HandRefusal::NeedsReason
-        | HandRefusal::Past(_)
-        | HandRefusal::Once(_) => StatusCode::BAD_REQUEST,
-        HandRefusal::NothingWaits(_) | HandRefusal::NotYet | HandRefusal::Conflict(_) => {
-            StatusCode::CONFLICT
-        }
-        HandRefusal::SamePerson { .. } | HandRefusal::Unsafe(_) => StatusCode::FORBIDDEN,
-    }
-}
-
-async fn demo(
-    State(context): State<Arc<Context>>,
-    Path((action, region)): Path<(String, String)>,
-) -> Result<StatusCode, Refused> {
-    let up = match &*action {
-        "kill" => false,
-        "restore" => true,
-        _ => return Err(Refused(StatusCode::NOT_FOUND, "kill or restore a region".to_owned())),
-    };
-    let wish = |reply| Change::Demo { region: region.into(), up, reply: Some(reply) };
-    let done: Result<(), String> = context.change(wish).await?;
-    done.map(|()| StatusCode::NO_CONTENT).map_err(|error| Refused(StatusCode::CONFLICT, error))
-}
-
-/// Runs what takes more than a moment away from the threads that probe and accept.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| {
-        let why = "this could not be worked out; the log says more".to_owned();
-        Refused(StatusCode::INTERNAL_SERVER_ERROR, why)
-    })
-}
-
-/// Why a request was not done.
-pub(super) struct Refused(pub StatusCode, pub String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.0, Json(Refusal { error: self.1, ..Refusal::default() })).into_response()
-    }
+/// Answers the one request of `caller`.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    caller: Caller,
+) {
+    let service = TowerToHyperService::new(router.layer(Extension(caller)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // A client that goes away is its own trouble.
+    let _ = connection.await;
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::testkit, *};
-    use crate::{clock::SystemClock, control::publish::Control, telemetry::Telemetry};
+    use crate::{
+        admin::schema::{EventLine, ReloadReply, Status},
+        clock::{Clock, SystemClock},
+        control::{Change, Handle, Report, publish::Control},
+        place::LazyTable,
+        telemetry::{Metrics, Telemetry},
+    };
+    use arc_swap::ArcSwap;
     use tokio::{
         io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
         net::TcpStream,
-        sync::{mpsc, watch},
+        sync::{mpsc, oneshot, watch},
     };
-
-    #[test]
-    fn only_addresses_and_localhost_are_our_hosts() {
-        for host in ["127.0.0.1", "127.0.0.1:8053", "[::1]:8053", "[::1]", "LocalHost:1"] {
-            assert!(is_ours(host), "{host}");
-        }
-        for host in ["evil.example", "evil.example:8053", "127.0.0.1.evil.example", "", "[x]"] {
-            assert!(!is_ours(host), "{host}");
-        }
-    }
 
     /// Both doors of a server that holds the files of [`testkit`].
     struct Doors {
@@ -529,6 +162,7 @@ mod tests {
                 moves: control.moves(),
                 overview: control.overview(),
                 hand: control.hand(),
+                entry: Arc::default(),
             };
             let metrics = Metrics::new(Arc::new(Telemetry::default()));
             let running = Arc::new(testkit::Quiet::default());
@@ -603,12 +237,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_public_door_shows_nothing_else_and_no_stranger() {
+    async fn the_public_door_shows_the_same_to_neighbours_and_changes_nothing_for_them() {
         let doors = Doors::open().await;
         assert!(doors.ask_public("/healthz", "evil.example").await.starts_with("403"));
-        for path in ["/v1/status", "/v1/reload", "/"] {
-            assert!(doors.ask_public(path, "localhost").await.starts_with("404"), "{path}");
-        }
+        assert!(doors.ask_public("/v1/status", "localhost").await.starts_with("200"));
+        assert!(doors.ask_public("/v1/reload", "localhost").await.starts_with("405"));
+        assert!(doors.ask_public("/", "localhost").await.starts_with("404"));
     }
 
     #[tokio::test]
@@ -629,7 +263,8 @@ mod tests {
             assert!(said.starts_with(status), "{path} {body}: {said}");
         }
         let wrong = doors.push("/v1/push/beats/z/p/e", "Bearer guess", "").await;
-        assert_eq!(wrong, "401\n{\"error\":\"not authorized\"}");
+        let title = "{\"type\":\"about:blank\",\"title\":\"Unauthorized\",\"status\":401,";
+        assert_eq!(wrong, format!("401\n{title}\"detail\":\"not authorized\"}}"));
         for (path, token) in
             [("nothing/z/p/e", right), ("beats/z/p/other", "Bearer guess"), ("beats", "Basic x")]
         {
@@ -647,7 +282,7 @@ mod tests {
             doors.ask_control("GET", "/v1/explain?name=app.g.example&client=192.0.2.9").await;
         assert!(said.starts_with("200\n") && said.contains("192.0.2.1 (50 %)"), "{said}");
         let wrong = "/v1/explain?name=app.g.example&client=nobody";
-        assert!(doors.ask_control("GET", wrong).await.starts_with("400\n{\"error\":"));
+        assert!(doors.ask_control("GET", wrong).await.contains("\"status\":400,\"detail\":"));
         let nothing = "/v1/explain?name=app.g.example&client=::1&what_if=pool:x%3Ddown";
         assert!(doors.ask_control("GET", nothing).await.contains("matches nothing"));
         let status = doors.ask_control("GET", "/v1/status").await;
@@ -663,7 +298,7 @@ mod tests {
         let mut doors = Doors::open().await;
         let control = async {
             match doors.changes.recv().await {
-                Some(Change::Reload { cause, force: true, reply: Some(reply) }) => {
+                Some(Change::Reload { cause, force: true, reply: Some(reply), .. }) => {
                     assert_eq!(&*cause, "tradewind reload");
                     reply.send(Report { revision: 8, ..Report::default() }).unwrap();
                 }
@@ -690,7 +325,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(serve(listener, Router::new(), |_| Peer(None), async {
+        let talk = |stream: TcpStream, from| {
+            let caller = Caller { peer: Peer::Stranger { from }, is_encrypted: false };
+            converse(stream, Router::new(), caller)
+        };
+        let served = tokio::spawn(serve(listener, talk, async {
             let _ = stopped.await;
         }));
         let mut guests = Vec::new();

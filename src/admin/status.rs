@@ -73,6 +73,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         started: time(seen.started),
         now: time(clock.wall()),
         revision: world.revision,
+        content_hash: seen.report.hash.to_string(),
         revision_since: time(revision_since(seen)),
         swap: world.swap,
         warming: world.warming,
@@ -536,7 +537,8 @@ mod tests {
         let held = Report { held: vec!["g.example".into()], ..accepted() };
         let world = World { revision: 7, ..copy(&testkit::world(&[])) };
         let impairment = Some(Impairment { targets: 2, reason: "no route".into() });
-        let status = status_of(&world, &held, &testkit::Quiet { impairment });
+        let status =
+            status_of(&world, &held, &testkit::Quiet { impairment, ..testkit::Quiet::default() });
         assert_eq!(
             sentence(&status),
             "All 4 endpoints are up; the checker itself is impaired (no route); \

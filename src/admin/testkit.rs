@@ -7,7 +7,7 @@ use super::{
 use crate::{
     compile::{CounterName, Input, Memory, compile},
     config::{Progress, Sources},
-    control::revisions::Manifest,
+    control::{plan::Planner, revisions::Manifest},
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
     ids::CounterSlot,
     place::LazyTable,
@@ -97,6 +97,7 @@ pub(super) fn world(suppositions: &[&str]) -> Arc<World> {
 #[derive(Default)]
 pub(super) struct Quiet {
     pub impairment: Option<Impairment>,
+    pub planner: Planner,
 }
 
 impl Running for Quiet {
@@ -125,6 +126,9 @@ impl Running for Quiet {
     }
     fn hooks(&self) -> Vec<super::schema::HookLine> {
         Vec::new()
+    }
+    fn planner(&self) -> &Planner {
+        &self.planner
     }
     fn revisions(&self) -> Vec<Manifest> {
         Vec::new()

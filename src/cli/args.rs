@@ -1,6 +1,8 @@
 //! The command line as a whole: which commands there are, and what `--help` teaches first.
 
 use super::{
+    apply::ApplyArgs,
+    audit::AuditArgs,
     check::CheckArgs,
     delegation::DelegationArgs,
     events::EventsArgs,
@@ -17,10 +19,13 @@ use super::{
         weight::WeightArgs,
     },
     output::OutputArgs,
+    plan::PlanArgs,
     query::QueryArgs,
     reload::{ReloadArgs, RollbackArgs},
     serve::{DemoArgs, ServeArgs},
+    simulate::SimulateArgs,
     status::StatusArgs,
+    token::TokenArgs,
 };
 use clap::{Parser, Subcommand};
 
@@ -29,6 +34,7 @@ First steps:
   tradewind demo                             three regions on this machine, and what to try
   tradewind check -C /etc/tradewind          read the files, say all that is wrong with them
   tradewind serve -C /etc/tradewind          answer
+  tradewind plan                             what your edits would change, and for whom
   tradewind explain www.gtm.example.com --client 203.0.113.7
                                              why this client gets what it gets
 
@@ -54,11 +60,15 @@ pub(super) enum Command {
     Serve(ServeArgs),
     Demo(DemoArgs),
     Check(CheckArgs),
+    Plan(PlanArgs),
+    Apply(ApplyArgs),
+    Simulate(SimulateArgs),
     Reload(ReloadArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
     Explain(ExplainArgs),
     Events(EventsArgs),
+    Audit(AuditArgs),
     Query(QueryArgs),
     Delegation(DelegationArgs),
     Geoip(GeoipArgs),
@@ -76,6 +86,7 @@ pub(super) enum Command {
     Unpin(UnpinArgs),
     Confirm(ConfirmArgs),
     Overrides(OverridesArgs),
+    Token(TokenArgs),
 }
 
 #[cfg(test)]
@@ -101,6 +112,13 @@ mod tests {
             "demo",
             "demo kill us-east-1 -C /tmp/x",
             "check --json",
+            "plan",
+            "plan ./review -C /etc/tradewind --weights clients.csv -o plan.json --json",
+            "apply",
+            "apply plan.json --yes --wait",
+            "apply --yes --wait 5m --break-glass --reason x",
+            "simulate --down region:us-east-1 --drain pool:a/b --bias nrt=-5ms",
+            "simulate --file changes.toml --weights observed",
             "reload --force",
             "rollback",
             "rollback 7",
@@ -108,6 +126,8 @@ mod tests {
             "explain a.example --client 192.0.2.1",
             "explain a.example AAAA --client 192.0.2.0/24 --what-if region:x=down --offline",
             "events --since 7",
+            "audit --since 1d --who ana --target region:us --json -C x",
+            "audit verify --file state.redb -C x",
             "delegation a.example --verify",
             "geoip lookup 192.0.2.1",
             "drain region:us-east-1 --over 5m --for 30m --reason x --wait",
@@ -127,6 +147,8 @@ mod tests {
             "confirm 7",
             "confirm --falls",
             "overrides --json",
+            "token new ci --role operate --for 90d",
+            "token new ci --role admin --forever --json",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",
         ] {
             let words = std::iter::once("tradewind").chain(line.split(' '));
@@ -144,6 +166,8 @@ mod tests {
             "force x maybe",
             "weight x y=-1",
             "pin --for x",
+            "token new ci --role operate",
+            "token new a/b --role read --forever",
         ] {
             let words = std::iter::once("tradewind").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");

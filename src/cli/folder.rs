@@ -1,5 +1,6 @@
 //! `-C DIR`: the folder with the operator's files.
 
+use crate::control::hand::words::quoted;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,14 @@ pub struct FolderArgs {
 }
 
 impl FolderArgs {
+    /// The command `line` for the folder this command was given.
+    pub fn with(&self, line: &str) -> String {
+        match &self.dir {
+            Some(dir) => format!("{line} -C {}", quoted(&dir.to_string_lossy())),
+            None => line.to_owned(),
+        }
+    }
+
     /// The folder to read.
     pub fn path(&self) -> &Path {
         let here = Path::new(".");

@@ -5,26 +5,35 @@
 //! ([`server`]); none touches the server's own World, so what they show of a running server is
 //! what that server says. Serving itself stands above this room and comes in as [`Servers`].
 
+pub mod apply;
 mod args;
+pub mod audit;
 pub mod check;
 pub mod delegation;
 pub mod events;
 pub mod explain;
 pub mod files;
 pub mod folder;
+mod forecast;
 pub mod geoip;
 pub mod hand;
 pub mod loading;
+mod nodes;
 pub mod output;
 mod parse;
+pub mod plan;
 mod present;
 pub mod query;
 pub mod reload;
 pub mod serve;
 pub mod server;
+pub mod simulate;
 pub mod status;
 mod table;
 mod tally;
+pub mod token;
+pub mod weights;
+pub mod why;
 
 pub use serve::Servers;
 
@@ -52,10 +61,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Demo(args) => serve::demo(args, servers, &mut out),
         Command::Check(args) => check::run(args, &mut out),
         Command::Reload(args) => reload::reload(args, &mut out),
+        Command::Plan(args) => plan::run(args, &mut out),
+        Command::Apply(args) => apply::run(args, &mut out),
+        Command::Simulate(args) => simulate::run(args, &mut out),
         Command::Rollback(args) => reload::rollback(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Events(args) => events::run(args, &mut out),
+        Command::Audit(args) => audit::run(args, &mut out),
         Command::Query(args) => query::run(args, &clock, &mut out),
         Command::Delegation(args) => match files::delegation_facts(args, &mut out) {
             Ok(facts) => delegation::run(args, &facts, &clock, &mut out),
@@ -75,6 +88,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Pin(args) => hand::pin::pin(args, &mut out),
         Command::Unpin(args) => hand::pin::unpin(args, &mut out),
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
+        Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
     };
     out.finish(exit)

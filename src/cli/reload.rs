@@ -6,9 +6,14 @@ use super::{
     output::{Out, Paint},
     server::{Server, ServerError},
     table,
+    why::WhyArgs,
 };
-use crate::admin::schema::{ReloadReply, RevisionLine};
+use crate::{
+    admin::schema::{ReloadReply, RevisionLine},
+    control::hand::words::short,
+};
 use clap::Args;
+use std::time::Duration;
 
 const RELOAD_EXAMPLES: &str = "\
 Examples:
@@ -18,7 +23,7 @@ Examples:
   tradewind reload --force
       Accept what `watch = true` holds back: a zone removed, a fifth of its names gone.
 
-Answers go on meanwhile. The undo is `tradewind rollback REV`, with the revision before.
+Answers go on meanwhile. What undoes it is printed: `tradewind rollback REV`.
 
 Exit codes: 0 all files are in force · 3 some are not · 5 no server answers";
 
@@ -42,6 +47,9 @@ pub struct ReloadArgs {
     /// Accept a change that removes a zone or many of its names
     #[arg(long)]
     pub force: bool,
+    /// Why, who.
+    #[command(flatten)]
+    pub why: WhyArgs,
 }
 
 /// Return to files that were in force before, or list them.
@@ -54,28 +62,36 @@ pub struct RollbackArgs {
     /// The revision to return to; without it the kept ones are listed
     #[arg(value_name = "REV")]
     pub revision: Option<u64>,
+    /// Why, who.
+    #[command(flatten)]
+    pub why: WhyArgs,
 }
 
 /// Has the server load its files.
 pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
     let server = Server::of(args.folder.path());
-    print(server.post(&format!("/v1/reload?force={}", args.force)), out)
+    let asked = format!("/v1/reload?force={}{}", args.force, args.why.query());
+    print(server.post(&asked), &args.folder, out)
 }
 
 /// Has the server return to a revision, or lists them.
 pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
     let server = Server::of(args.folder.path());
     match args.revision {
-        Some(revision) => print(server.post(&format!("/v1/rollback/{revision}")), out),
+        Some(revision) => {
+            let asked = format!("/v1/rollback/{revision}?{}", args.why.query());
+            print(server.post(&asked), &args.folder, out)
+        }
         None => list(server.get("/v1/revisions"), out),
     }
 }
 
-fn print(reply: Result<ReloadReply, ServerError>, out: &mut Out) -> Exit {
-    let reply = match reply {
+fn print(reply: Result<ReloadReply, ServerError>, folder: &FolderArgs, out: &mut Out) -> Exit {
+    let mut reply = match reply {
         Ok(reply) => reply,
         Err(error) => return error.tell(out),
     };
+    reply.undo = reply.undo.iter().map(|line| folder.with(line)).collect();
     let errors = reply.problems.iter().filter(|problem| problem.severity == "error").count();
     let well = reply.accepted && reply.held.is_empty() && errors == 0;
     if out.wants_json() {
@@ -85,6 +101,16 @@ fn print(reply: Result<ReloadReply, ServerError>, out: &mut Out) -> Exit {
         let paint = if well { Paint::Good } else { Paint::Bad };
         let summary = out.paint(paint, summary(&reply));
         out.line(summary);
+        if reply.before != reply.revision {
+            let ttl = Duration::from_secs(reply.ttl_secs.into());
+            let (swap, ttl) = (reply.swap, short(ttl));
+            out.line(format_args!(
+                "swap {swap}; resolvers follow within {ttl} (the longest TTL of a steered name)"
+            ));
+        }
+        for line in &reply.undo {
+            out.line(format_args!("undo: {line}"));
+        }
     }
     if well { Exit::Well } else { Exit::FilesInvalid }
 }

@@ -34,6 +34,8 @@ Examples:
   tradewind demo kill us-east-1 -C DIR
       Take a region away (DIR is what the demo printed) and see answers change.
   tradewind demo restore us-east-1 -C DIR
+  tradewind demo --files examples/shop
+      The same with the files of a folder: a copy is served, the folder stays as it is.
 
 Exit codes: 0 well · 1 no such region, or not a demo · 5 no demo is running there";
 
@@ -56,6 +58,9 @@ pub struct DemoArgs {
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
+    /// Serve a copy of the files in this folder instead of the built-in example
+    #[arg(long, value_name = "DIR", conflicts_with = "action")]
+    pub files: Option<PathBuf>,
     /// What to do to a running demo
     #[arg(requires = "region")]
     pub action: Option<Action>,
@@ -77,8 +82,8 @@ pub enum Action {
 pub struct Servers {
     /// Serves a folder, and writes the ready file if there is to be one.
     pub serve: fn(&Path, Option<&Path>) -> anyhow::Result<Exit>,
-    /// Serves the demo.
-    pub demo: fn() -> anyhow::Result<Exit>,
+    /// Serves the demo, with its own files or a copy of those in a folder.
+    pub demo: fn(Option<&Path>) -> anyhow::Result<Exit>,
 }
 
 /// Serves until it is told to stop.
@@ -91,7 +96,7 @@ pub fn serve(args: &ServeArgs, servers: &Servers, out: &mut Out) -> Exit {
 pub fn demo(args: &DemoArgs, servers: &Servers, out: &mut Out) -> Exit {
     let (Some(action), Some(region)) = (args.action, &args.region) else {
         start_log();
-        return ended((servers.demo)(), out);
+        return ended((servers.demo)(args.files.as_deref()), out);
     };
     let (word, done) = match action {
         Action::Kill => ("kill", "killed"),

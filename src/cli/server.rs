@@ -44,8 +44,8 @@ pub enum ServerError {
         cause: io::Error,
     },
     /// It says no.
-    #[error("{}", .0.error)]
-    Refused(Refusal, StatusCode),
+    #[error("{}", .0.detail)]
+    Refused(Box<Refusal>, StatusCode),
     /// What it says makes no sense.
     #[error("the server's reply cannot be read: {0}")]
     Garbled(String),
@@ -201,8 +201,8 @@ fn read_status(status: StatusCode, body: Bytes) -> Result<Bytes, ServerError> {
     }
     let text = || format!("{status}: {}", String::from_utf8_lossy(&body).trim());
     let said = serde_json::from_slice::<Refusal>(&body);
-    let said = said.unwrap_or_else(|_| Refusal { error: text(), ..Refusal::default() });
-    Err(ServerError::Refused(said, status))
+    let said = said.unwrap_or_else(|_| Refusal { detail: text(), ..Refusal::default() });
+    Err(ServerError::Refused(Box::new(said), status))
 }
 
 /// `text` for a query string (RFC 3986 §2).

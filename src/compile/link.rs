@@ -300,6 +300,7 @@ impl Linker {
                 records: self.records.into(),
                 maps: self.maps.into(),
                 regions: server.regions.clone().into(),
+                measured: server.latency.iter().map(|(_, table)| Arc::clone(table)).collect(),
                 plans_of_slot: users(self.slots.len(), slots, |slot| slot.index()),
                 plans_of_failover: users(self.failovers.len(), failovers, |id| id.index()),
                 slots: self.slots.into(),

@@ -12,8 +12,7 @@ use crate::{
     ids::{Class, RegionId},
     place::{
         ClientMap, Continent, Country, LazyTable, Location, LocationTable, Subdivision,
-        distance::{position, score},
-        latency::Client,
+        latency::{Client, expected},
     },
     policy::tree::{ClassTable, Dependent, Rank},
     units::TenthMs,
@@ -274,10 +273,9 @@ impl LatencyRules<'_> {
     ) -> TenthMs {
         let to_region = |region: &RegionId| {
             let region = &self.server.regions[region.index()];
-            let mut tables = self.server.latency.iter();
-            let measured = tables.find_map(|(_, table)| table.score(location, nets, &region.name));
-            let estimated = || Some(score(position(location?)?, region.at));
-            measured.or_else(estimated).unwrap_or(TenthMs(0))
+            let tables = self.server.latency.iter().map(|(_, table)| &**table);
+            let found = expected(tables, (location, nets), (&region.name, region.at));
+            found.unwrap_or(TenthMs(0))
         };
         let best = member.regions.iter().map(to_region).min();
         TenthMs(best.unwrap_or(TenthMs(0)).0.saturating_add(member.bias.0))

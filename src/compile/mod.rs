@@ -6,12 +6,13 @@
 //! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
 //! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
 //! [`pools`] (and [`extra`]), [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
-//! [`checks`] says what is probed, [`guard`] who may ask, [`lint`] warns, and [`report`] is what `tradewind check`
+//! [`checks`] says what is probed, [`guard`] and [`entry`] who may ask, [`rollouts`] what is rolled out, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
 //! Must not know verdicts, clocks or sockets, and opens no file but through the [`crate::config::Content`] it is given.
 
 mod checks;
+mod entry;
 mod extra;
 mod guard;
 mod link;
@@ -22,6 +23,7 @@ mod policies;
 mod pools;
 mod records;
 mod report;
+mod rollouts;
 mod safety;
 mod server;
 #[cfg(test)]
@@ -31,19 +33,20 @@ mod unmatched;
 mod zones;
 
 pub use checks::CheckFacts;
+pub use entry::Entry;
 pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 
 use crate::{
     checkplan::CheckPlan,
     config::{
         ContentHash, Problem, Problems, Progress, Severity, Sources, ZoneSources,
-        server::ServerSection,
+        rollouts::RolloutDef, server::ServerSection,
     },
     ids::CounterSlot,
     place::LazyTable,
     snapshot::Snapshot,
     spread,
-    units::is_later_serial,
+    units::{TenthMs, is_later_serial},
     wire::Name,
 };
 use std::{
@@ -99,6 +102,10 @@ pub struct Compiled {
     pub plan: CheckPlan,
     /// How the process runs.
     pub server: ServerSection,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
+    /// The rollouts that can be run, by name.
+    pub rollouts: Vec<Arc<RolloutDef>>,
     /// What is wrong all the same: warnings, and the errors of zones that are held back.
     pub problems: Problems,
     /// Main files of the zones that did not compile, in order.
@@ -165,12 +172,26 @@ struct Footing {
 /// # Errors
 /// Everything that is wrong, when what all zones share does not compile; the zones' own
 /// problems are among them, so that all can be mended in one go.
-pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
+pub fn compile(input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Problems> {
+    compile_biased(input, BTreeMap::new(), memory)
+}
+
+/// The same as if each member of a latency policy that is called as one of `biased` were so much
+/// further, or nearer, than its files say. `memory` must be of nothing else.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_biased(
+    mut input: Input<'_>,
+    biased: BTreeMap<String, TenthMs>,
+    memory: &mut Memory,
+) -> Result<Compiled, Problems> {
     let mut problems = Problems::default();
-    let Some(server) = server::compile(input.sources, input.secret, &mut problems) else {
+    let Some(mut server) = server::compile(input.sources, input.secret, &mut problems) else {
         problems.sort();
         return Err(problems);
     };
+    server.biased = biased;
     memory.prepare(&input);
     let mut drafts = memory.drafts(&server, &input, &mut problems).into_iter();
     let mut held = Vec::new();
@@ -206,8 +227,9 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
     memory.forget_unused(&apexes, &served);
     lint::shared(&server, &served, &mut problems);
     unmatched::shared(&server, &served, input.sources, input.locations, &mut problems);
-    problems.sort();
+    input.sources.operations.problems(&mut problems);
     if server.is_broken {
+        problems.sort();
         return Err(problems);
     }
     let expiry = |entry: &zones::Served| {
@@ -216,11 +238,15 @@ pub fn compile(mut input: Input<'_>, memory: &mut Memory) -> Result<Compiled, Pr
     };
     let signed = served.iter().filter_map(expiry).collect();
     let linked = link::link(&server, &served, &mut input.counter);
+    let rollouts = rollouts::compile(input.sources, &linked.snapshot, &mut problems);
+    problems.sort();
     Ok(Compiled {
         report: report::report(&server, &served, &linked),
         snapshot: linked.snapshot,
         plan: linked.plan,
         server: server.section(),
+        entry: server.entry.clone(),
+        rollouts,
         problems,
         held,
         signed,

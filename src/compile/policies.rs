@@ -151,18 +151,6 @@ fn check_absorbing(file: &Arc<Path>, body: &PolicyBody, problems: &mut Problems)
              of at least one",
         ));
     }
-    for member in members.get_ref() {
-        if let (Some(weight), Some(_)) = (&member.weight, &member.absorb)
-            && weight.get_ref().is_reserve()
-            && !absorbs(member)
-        {
-            let message = "this member is never answered: weight 0 and `absorb = false`";
-            problems.push(
-                Problem::error(file, member.span.clone(), message)
-                    .help("weight 0 alone makes it a reserve; to take it out, remove it"),
-            );
-        }
-    }
 }
 
 fn check_bias(file: &Arc<Path>, body: &PolicyBody, latency: &LatencyDef, problems: &mut Problems) {

@@ -3,6 +3,7 @@
 use super::{
     SecretReader,
     checks::{self, CheckSpec},
+    entry::{self, Entry},
     guard::{self, Doors},
     names::{self, Scope},
     policies, pools, safety,
@@ -19,6 +20,7 @@ use crate::{
     place::{distance, latency::LatencyTable},
     snapshot::Region,
     units::Coordinates,
+    units::TenthMs,
 };
 use ipnet::IpNet;
 use std::{
@@ -37,14 +39,18 @@ pub(super) struct Server {
     /// Names of checks that have problems of their own.
     pub broken_checks: BTreeSet<String>,
     /// With the file each stands in.
-    pub latency: Vec<(Arc<Path>, LatencyTable)>,
+    pub latency: Vec<(Arc<Path>, Arc<LatencyTable>)>,
     pub deny: Vec<IpNet>,
     pub guards: Vec<SocketAddr>,
     pub breaker: BreakerSettings,
     /// Who may ask, and who the server says it is.
     pub doors: Doors,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
     /// Of push checks, by name.
     pub tokens: BTreeMap<Arc<str>, Token>,
+    /// How much further, or nearer, somebody supposes members of latency policies to be.
+    pub biased: BTreeMap<String, TenthMs>,
     /// Whether it has an error, so that nothing of this compile may be used.
     pub is_broken: bool,
 }
@@ -79,6 +85,7 @@ pub(super) fn compile(
             guards: file.health.guards.iter().map(|guard| *guard.get_ref()).collect(),
             breaker: breaker(&file.health),
             doors: guard::compile(&file, secret, &mut found),
+            entry: entry::compile(&file, secret, &mut found),
             tokens: BTreeMap::new(),
             file,
             regions: Vec::new(),
@@ -86,6 +93,7 @@ pub(super) fn compile(
             checks: BTreeMap::new(),
             broken_checks: BTreeSet::new(),
             latency: Vec::new(),
+            biased: BTreeMap::new(),
             is_broken: false,
         };
         server.add_regions(&mut found);
@@ -164,7 +172,7 @@ impl Server {
             match LatencyTable::parse(text) {
                 Ok(table) => {
                     self.check_rows(path, text, &table, problems);
-                    self.latency.push((path.clone(), table));
+                    self.latency.push((path.clone(), Arc::new(table)));
                 }
                 Err(found) => problems.extend(found.into_iter().map(|problem| {
                     let span = names::place(text, problem.line, problem.column);

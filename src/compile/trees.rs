@@ -261,10 +261,12 @@ impl<'a> TreeBuilder<'_, 'a> {
             }
             let name = target_name(&written.target);
             let bias = def.bias.iter().find(|(member, _)| *member.get_ref() == name);
+            let bias = TenthMs::from_ms(bias.map_or(0.0, |(_, ms)| *ms.get_ref()));
+            let supposed = self.maker.server.biased.get(&name).map_or(0, |more| more.0);
             scored.push(LatencyMember {
                 name,
                 regions: regions.into_iter().collect(),
-                bias: TenthMs::from_ms(bias.map_or(0.0, |(_, ms)| *ms.get_ref())),
+                bias: TenthMs(bias.0.saturating_add(supposed)),
             });
         }
         let tie = def.tie.as_ref().map_or(Duration::ZERO, |tie| *tie.get_ref());

@@ -6,8 +6,8 @@
 //! [`crate::compile`]'s to find. Nothing here stops at the first mistake: a reader drops what it
 //! cannot read, says why, and goes on, so that an operator mends a file in one go.
 //!
-//! [`sources`] holds the files (their texts as [`Content`]), [`server`], [`checks`] and [`zone`] (with [`policy`] and
-//! [`pool`]) read them through [`reader`] and [`scalar`], and [`problem`] and [`render`] say
+//! [`sources`] holds the files (their texts as [`Content`]), [`server`], [`checks`], [`zone`] (with [`policy`] and
+//! [`pool`]) and [`rollouts`] (with [`metric`]) read them through [`reader`] and [`scalar`], and [`problem`] and [`render`] say
 //! what is wrong with them.
 
 pub mod checks;
@@ -15,14 +15,17 @@ mod content;
 mod discover;
 pub mod guard;
 pub mod hooks;
+pub mod metric;
 mod nearest;
 mod pattern;
 pub mod policy;
 pub mod pool;
 pub mod problem;
 mod progress;
+pub mod querylog;
 mod reader;
 pub mod render;
+pub mod rollouts;
 pub mod safety;
 mod scalar;
 pub mod server;

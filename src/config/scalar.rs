@@ -25,6 +25,18 @@ pub(super) fn string<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Optio
     }
 }
 
+/// A URL of HTTP.
+pub(super) fn url<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<String> {
+    let span = value.span();
+    let url = string(reader, value)?;
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if rest.is_some_and(|rest| !rest.is_empty() && !url.contains(char::is_whitespace)) {
+        return Some(url);
+    }
+    reader.report_help(span, format!("`{url}` is not a URL"), "write \"https://host/path\"");
+    None
+}
+
 /// The name of something the operator defines or refers to.
 pub(super) fn name<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<String> {
     let span = value.span();

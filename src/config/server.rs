@@ -6,6 +6,7 @@ use super::{
     hooks::{self, HookDef},
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
+    querylog::{self, QueryLogDef},
     reader::{Reader, Table, Value},
     safety::{self, SafetyDef},
     scalar,
@@ -68,8 +69,10 @@ pub struct ServerFile {
 pub struct ServerSection {
     /// Where DNS is answered, over UDP and TCP; port 53 of every address unless written.
     pub listen: Vec<SocketAddr>,
-    /// Where `/metrics` and the like are served, if anywhere.
+    /// Where the admin API and `/metrics` are served over TCP, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// Who may use it from another machine, and how it is told there.
+    pub entry: EntryDef,
     /// The folder of what must survive a restart.
     pub state: PathBuf,
     /// The socket of the command line.
@@ -97,6 +100,26 @@ pub struct ServerSection {
     pub identity: IdentityDef,
     /// Whom to tell what happens: `[[hooks]]`.
     pub hooks: Vec<HookDef>,
+    /// Who is shown answers: `[querylog]`.
+    pub querylog: QueryLogDef,
+}
+
+/// `tokens_file` and `tls` of `[server]`: who may use the admin API, and by what it is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EntryDef {
+    /// The file with names, roles and hashes of tokens.
+    pub tokens_file: Option<Spanned<PathBuf>>,
+    /// Its certificate and key.
+    pub tls: Option<TlsDef>,
+}
+
+/// `tls` of `[server]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsDef {
+    /// The file with the certificate and those that vouch for it (PEM).
+    pub cert: Spanned<PathBuf>,
+    /// The file with its key (PEM).
+    pub key: Spanned<PathBuf>,
 }
 
 /// `tcp` of `[server]`: what is written of it.
@@ -173,6 +196,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
     let mut section = ServerSection {
         listen: vec![(Ipv4Addr::UNSPECIFIED, DNS).into(), (Ipv6Addr::UNSPECIFIED, DNS).into()],
         admin: None,
+        entry: EntryDef::default(),
         state: "state".into(),
         control: "run/tradewind.sock".into(),
         udp_threads: None,
@@ -186,6 +210,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         ecs_trusted: None,
         identity: IdentityDef::default(),
         hooks: hooks::read(reader, root),
+        querylog: querylog::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;
@@ -200,6 +225,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         section.listen = listen.into_inner();
     }
     let admin = table.take(reader, "admin", scalar::socket);
+    section.entry = entry(reader, &mut table, admin.as_ref());
     section.admin = admin.map(Spanned::into_inner);
     if let Some(state) = table.take(reader, "state", scalar::string) {
         section.state = state.into_inner().into();
@@ -232,6 +258,65 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
     section.identity = guard::identity(reader, &mut table);
     table.finish(reader);
     section
+}
+
+/// Who may come in at `admin`. What is sent there in the clear can be read and changed on its way,
+/// so that beyond this machine it takes tokens and TLS, both.
+fn entry<'i>(
+    reader: &mut Reader<'i, '_>,
+    server: &mut Table<'i>,
+    admin: Option<&Spanned<SocketAddr>>,
+) -> EntryDef {
+    let written = (server.has("tokens_file"), server.has("tls"));
+    if let Some(admin) = admin.filter(|at| !at.get_ref().ip().to_canonical().is_loopback()) {
+        let (lacks, remedy) = match written {
+            (true, true) => ("", ""),
+            (false, true) => ("tokens", "add `tokens_file = \"secrets/tokens\"`"),
+            (true, false) => ("TLS", "add `tls = { cert = \"…\", key = \"…\" }`"),
+            (false, false) => (
+                "tokens and TLS",
+                "add `tokens_file = \"secrets/tokens\"` and `tls = { cert = \"…\", key = \"…\" }`",
+            ),
+        };
+        if !lacks.is_empty() {
+            let message = format!("`admin` is open to other machines, without {lacks}");
+            let help = format!(
+                "{remedy} (`tradewind token new --help`), or listen on this machine only: \
+                 \"127.0.0.1:8053\""
+            );
+            reader.report_help(admin.span(), message, help);
+        }
+    }
+    EntryDef {
+        tokens_file: server
+            .take(reader, "tokens_file", |reader, value| file(reader, value, "secrets/tokens")),
+        tls: server.take(reader, "tls", tls).map(Spanned::into_inner),
+    }
+}
+
+/// `{ cert = "…", key = "…" }`.
+fn tls<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<TlsDef> {
+    let mut table = reader.table("`tls`".into(), value)?;
+    let mut pem = |reader: &mut Reader<'i, '_>, key, example: &'static str| {
+        table.require(reader, key, example, |reader, value| {
+            file(reader, value, example.trim_matches('"'))
+        })
+    };
+    let cert = pem(reader, "cert", "\"secrets/cert.pem\"");
+    let key = pem(reader, "key", "\"secrets/key.pem\"");
+    table.finish(reader);
+    Some(TlsDef { cert: cert?, key: key? })
+}
+
+/// The name of a file, such as `example`.
+fn file<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>, example: &str) -> Option<PathBuf> {
+    let span = value.span();
+    let path = PathBuf::from(scalar::string(reader, value)?);
+    if path.components().next().is_some() {
+        return Some(path);
+    }
+    reader.report_help(span, "this names no file", format!("write \"{example}\""));
+    None
 }
 
 fn listen<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Vec<SocketAddr>> {

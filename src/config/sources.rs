@@ -18,6 +18,7 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
     time::SystemTime,
 };
@@ -44,6 +45,8 @@ pub struct Sources {
     /// `tradewind.toml`, `healthchecks/*.toml` and `geoip/*.csv`: an error in them holds
     /// everything back.
     pub server: Files,
+    /// `rollouts/*.toml`: what operators do with it all. An error in one holds back that one.
+    pub operations: Files,
     /// The zones, each by its main file: `zones/*.toml` or `zones/*.zone`.
     pub zones: BTreeMap<Arc<Path>, ZoneSources>,
 }
@@ -60,6 +63,9 @@ pub struct ZoneSources {
 /// SHA-256 of a text, or over the paths and contents of some files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub [u8; 32]);
+
+/// The tables of the server file that are each server's own: where it listens, whom it tells.
+const OWN: [&str; 2] = ["server", "hooks"];
 
 /// Why the operator's folder could not be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -119,17 +125,14 @@ impl Sources {
         if let Some(file) = folder.load(Path::new(SERVER_FILE)) {
             server.0.insert(Path::new(SERVER_FILE).into(), file);
         }
-        for (sub, extension) in [("healthchecks", "toml"), ("geoip", "csv")] {
-            for path in discover::listed(folder, sub, &[extension])? {
-                if let Some(file) = folder.load(&path) {
-                    server.0.insert(path.into(), file);
-                }
-            }
-        }
+        server.add(folder, "healthchecks", "toml")?;
+        server.add(folder, "geoip", "csv")?;
+        let mut operations = Files::default();
+        operations.add(folder, "rollouts", "toml")?;
         let mains = discover::listed(folder, "zones", &["toml", "zone"])?;
         let zones = spread::map(&mains, |main| discover::zone(folder, main));
         let zones = zones.into_iter().flatten().map(|zone| (zone.main.clone(), zone));
-        Ok(Sources { server, zones: zones.collect() })
+        Ok(Sources { server, operations, zones: zones.collect() })
     }
 
     /// The same with the texts of `paths` in memory, as far as they still are what they were.
@@ -152,13 +155,14 @@ impl Sources {
     pub fn text(&self, path: &Path) -> Option<&str> {
         let zones = self.zones.values();
         let included = || zones.clone().find_map(|zone| zone.files.text(path));
-        self.server.text(path).or_else(|| self.zones.get(path)?.files.text(path)).or_else(included)
+        let shared = self.server.text(path).or_else(|| self.operations.text(path));
+        shared.or_else(|| self.zones.get(path)?.files.text(path)).or_else(included)
     }
 
     /// All files, each once.
     pub fn files(&self) -> BTreeMap<&Path, &SourceFile> {
         let zones = self.zones.values().flat_map(|zone| &zone.files.0);
-        let all = self.server.0.iter().chain(zones);
+        let all = self.server.0.iter().chain(&self.operations.0).chain(zones);
         all.map(|(path, file)| (&**path, file)).collect()
     }
 
@@ -172,9 +176,38 @@ impl Sources {
     pub fn hash(&self) -> ContentHash {
         hash(self.files().into_iter())
     }
+
+    /// The hash of what two servers for the same zones must have in common: of everything but
+    /// what the server file says of its own process ([`OWN`]). Comments and the order of keys in
+    /// that file do not count.
+    pub fn shared_hash(&self) -> ContentHash {
+        let mut files = self.files();
+        let path = Path::new(SERVER_FILE);
+        let shared = files.get(path).and_then(|file| {
+            let table: toml::Table = file.content.as_ref().ok()?.text()?.parse().ok()?;
+            let shared = table.into_iter().filter(|(key, _)| !OWN.contains(&&**key));
+            let text = shared.collect::<toml::Table>().to_string();
+            let content = Ok(Content::held(text.as_str()));
+            Some(SourceFile { modified: file.modified, content })
+        });
+        if let Some(shared) = &shared {
+            files.insert(path, shared);
+        }
+        hash(files.into_iter())
+    }
 }
 
 impl Files {
+    /// Adds the files in `sub` that end in `.extension`.
+    fn add(&mut self, folder: &dyn Folder, sub: &str, extension: &str) -> Result<(), SourcesError> {
+        for path in discover::listed(folder, sub, &[extension])? {
+            if let Some(file) = folder.load(&path) {
+                self.0.insert(path.into(), file);
+            }
+        }
+        Ok(())
+    }
+
     /// What `path` holds, if it is one of these and can be read.
     pub fn content(&self, path: &Path) -> Option<&Content> {
         self.0.get(path)?.content.as_ref().ok()
@@ -285,6 +318,26 @@ impl ContentHash {
     }
 }
 
+/// That a text is no hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a hash is 64 hexadecimal digits")]
+pub struct NoHash;
+
+impl FromStr for ContentHash {
+    type Err = NoHash;
+
+    fn from_str(text: &str) -> Result<Self, NoHash> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NoHash);
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| NoHash)?;
+        }
+        Ok(ContentHash(bytes))
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -380,7 +433,8 @@ mod tests {
         assert_ne!(changed.hash(), sources.hash());
         let zone = Path::new("zones/b.zone");
         assert_eq!(changed.zones[zone].files.hash(), sources.zones[zone].files.hash());
-        assert_eq!(sources.hash().to_string().len(), 64);
+        assert_eq!(sources.hash().to_string().parse(), Ok(sources.hash()));
+        assert_eq!("é".repeat(32).parse::<ContentHash>(), Err(NoHash));
     }
 
     #[test]

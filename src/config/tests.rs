@@ -1,6 +1,11 @@
 //! The operator's view of this room: what loads as written, and what the errors look like.
 
-use super::{Problems, Sources, checks, guard::CookiesDef, server, zone};
+use super::{
+    Problems, Sources, checks,
+    guard::CookiesDef,
+    querylog::{Cut, QueryLogDef},
+    server, zone,
+};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Everything wrong with `text` read as `path`, as it is drawn.
@@ -69,6 +74,12 @@ per_second = 200
 exempt     = ["127.0.0.0/8", "::1"]
 [health]
 deny = ["169.254.0.0/16", "fe80::/10"]
+[querylog]
+sample = "1/100"
+file = "run/queries.jsonl"
+file_mib = 2
+dnstap = "run/dnstap.sock"
+anonymize = { v4 = 24, v6 = 48 }
 [pools.shared]
 endpoints = [{ name = "s", ipv4 = "192.0.2.1" }]
 "#;
@@ -91,9 +102,42 @@ fn the_server_file_of_the_design_is_read() {
     assert_eq!(read.health.deny.len(), 2);
     let prefix = read.defaults.sticky_prefix.unwrap().into_inner();
     assert_eq!((prefix.v4, prefix.v6), (20, 48));
+    let querylog = QueryLogDef {
+        one_in: 100,
+        file: Some("run/queries.jsonl".into()),
+        file_bytes: 2 << 20,
+        dnstap: Some("run/dnstap.sock".into()),
+        anonymize: Some(Cut { v4: 24, v6: 48 }),
+    };
+    assert_eq!(read.server.querylog, querylog);
     let empty = server::read(&file, "", &mut problems).unwrap();
     assert_eq!(empty.server.listen[0].to_string(), "0.0.0.0:53");
+    assert_eq!(empty.server.querylog.one_in, 1_000);
     assert!(problems.is_empty());
+}
+
+#[test]
+fn a_share_of_answers_is_one_in_so_many() {
+    for (written, complaint) in [
+        ("\"1/1\"", ""),
+        ("0", ""),
+        (
+            "\"1/0\"",
+            "2:10: error: `1/0` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n",
+        ),
+        (
+            "\"0.1%\"",
+            "2:10: error: `0.1%` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n",
+        ),
+    ] {
+        let text = format!("[querylog]\nsample = {written}\n");
+        assert_eq!(lines("tradewind.toml", &text), complaint);
+    }
+    let text = "[querylog]\nsample = 5\nanonymize = { v4 = 33 }\ntap = \"x\"\n";
+    let said = lines("tradewind.toml", text);
+    for part in ["5 is out of range: 0 to 0", "33 is out of range", "has no `v6`", "`dnstap`"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! The one way in: everything that alters a running server is a [`Change`].
 
 use super::{
+    audit::Origin,
     event::EventKind,
     found::Looked,
-    hand::{Command, Done, Refusal, apply::Waiting, clients::Clients, pin::PinFile},
+    hand::{Command, Done, Refusal, apply::Waiting, foresee::Outlook, pin::PinFile},
     publish::TargetVerdict,
-    reload::Report,
+    reload::{Agreed, Report},
 };
-use crate::wire::Name;
+use crate::{forecast::Clients, wire::Name};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -25,8 +26,10 @@ pub enum Change {
     },
     /// Read the operator's files again.
     Reload {
-        /// Who asks: `SIGHUP`, `tradewind reload`, `watch`.
+        /// What asks: `SIGHUP`, `tradewind reload`, `watch`.
         cause: Arc<str>,
+        /// Who asks.
+        by: Origin,
         /// Accept a change that `watch` holds back.
         force: bool,
         /// Where the outcome goes.
@@ -36,6 +39,8 @@ pub enum Change {
     Rollback {
         /// Its number.
         revision: u64,
+        /// Who asks.
+        by: Origin,
         /// Where the outcome goes.
         reply: Option<oneshot::Sender<Report>>,
     },
@@ -43,10 +48,28 @@ pub enum Change {
     Hand {
         /// What, and who.
         command: Box<Command>,
+        /// Where they stand.
+        from: Arc<str>,
         /// Clients as counted for the Snapshot in force.
         clients: Arc<Clients>,
         /// What came of it.
         reply: oneshot::Sender<Result<Box<Done>, Refusal>>,
+    },
+    /// Somebody looks ahead, and wants what that starts from.
+    Outlook {
+        /// Where it goes.
+        reply: oneshot::Sender<Box<Outlook>>,
+    },
+    /// Load the operator's files if they are what somebody planned, and all of them compile.
+    Apply {
+        /// What was planned.
+        agreed: Agreed,
+        /// What asks, in words.
+        cause: Arc<str>,
+        /// Who asks.
+        by: Origin,
+        /// Where the outcome goes.
+        reply: oneshot::Sender<Report>,
     },
     /// Somebody asks which failovers wait, and what would come of approving them.
     Waiting {
@@ -68,6 +91,8 @@ pub enum Change {
         region: Arc<str>,
         /// Whether it is to run.
         up: bool,
+        /// Who asks.
+        by: Origin,
         /// What became of it.
         reply: Option<oneshot::Sender<Result<(), String>>>,
     },

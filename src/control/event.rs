@@ -229,6 +229,19 @@ pub enum EventKind {
         /// The same by the queries that came since, where enough did.
         observed: Option<f64>,
     },
+    /// A rollout went on, stood still or ended.
+    Rollout {
+        /// Its name.
+        name: Arc<str>,
+        /// `zone/record`.
+        record: Arc<str>,
+        /// What happened: `started`, `step`, `paused`, `reversing`, `succeeded`, …
+        what: Arc<str>,
+        /// In words.
+        said: Arc<str>,
+        /// Whether someone should look.
+        alarm: bool,
+    },
     /// Written by a newer version, that of which this one can show.
     #[serde(skip)]
     Foreign {
@@ -300,6 +313,7 @@ impl EventKind {
             EventKind::Store { .. } => "store",
             EventKind::Hook { .. } => "hook",
             EventKind::OldAnswers { .. } => "old_answers",
+            EventKind::Rollout { .. } => "rollout",
             EventKind::Foreign { word, .. } => word,
         }
     }
@@ -314,7 +328,7 @@ impl EventKind {
             EventKind::Basis { basis, .. } => basis != "healthy",
             EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
-            EventKind::Hand { alarm, .. } => *alarm,
+            EventKind::Hand { alarm, .. } | EventKind::Rollout { alarm, .. } => *alarm,
             EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
             EventKind::Store { well, .. }
             | EventKind::Hook { well, .. }
@@ -372,6 +386,12 @@ impl EventKind {
             EventKind::Hook { hook, what, .. } => {
                 Facts { subject: Some(hook), cause: Some(what), ..Facts::default() }
             }
+            EventKind::Rollout { name, what, said, .. } => Facts {
+                subject: Some(name),
+                after: Some(what),
+                cause: Some(said),
+                ..Facts::default()
+            },
             EventKind::OldAnswers { change, .. } => {
                 Facts { subject: Some(change), ..Facts::default() }
             }
@@ -416,6 +436,9 @@ impl fmt::Display for EventKind {
             EventKind::Target { target, observed, from, to, reason } => {
                 let what = if *observed { "only observed" } else { "gate" };
                 write!(f, "{target} ({what}) {} → {}: {reason}", from.word(), to.word())
+            }
+            EventKind::Rollout { name, record, what, said, .. } => {
+                write!(f, "rollout {name} ({record}): {what}: {said}")
             }
             EventKind::Checker { what, .. } => f.write_str(what),
             EventKind::Lookup { name, what, .. } => write!(f, "flattened {name}: {what}"),

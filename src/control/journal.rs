@@ -8,7 +8,7 @@
 
 use super::{
     event::{Event, EventKind, Stamp},
-    store::{Keeper, LEAP, StoreHealth, Write},
+    store::{Ends, Keeper, LEAP, StoreError, StoreHealth, Write},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -130,6 +130,22 @@ impl SharedJournal {
     /// Number of the newest event, and a way to wait for the next one.
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
+    }
+
+    /// Shows the entries of the audit after number `since` as they are kept, oldest first, as long
+    /// as `visit` wants more; and says where they begin and end.
+    ///
+    /// # Errors
+    /// When those on disk cannot be read.
+    pub fn audit(
+        &self,
+        since: u64,
+        visit: &mut dyn FnMut(u64, &str) -> bool,
+    ) -> Result<Ends, StoreError> {
+        match &self.keeper {
+            Some(keeper) => keeper.audit(since, visit),
+            None => Ok(Ends::default()),
+        }
     }
 
     /// Shows the events after number `since`, oldest first, as long as `visit` wants more. What

@@ -6,6 +6,7 @@
 //! wall, and for nothing else. Writing never waits: [`super::store::Keeper`] gathers.
 
 use super::{
+    audit::{Before, Entry},
     found,
     hand::{
         Hand, Now,
@@ -242,6 +243,19 @@ impl Control {
         self.kept.written = None;
         let world = self.publisher.world();
         self.keep(&world);
+    }
+
+    /// How the server stands before a change.
+    pub(super) fn standing(&self) -> Before {
+        let now = Now { at: self.clock.now(), wall: self.clock.wall() };
+        Before::of(&self.publisher.world(), now)
+    }
+
+    /// Has written down who changed what.
+    pub(super) fn audit(&self, entry: Option<Entry>) {
+        if let (Some(keeper), Some(entry)) = (&self.kept.keeper, entry) {
+            keeper.write(vec![Write::Audit(Box::new(entry))]);
+        }
     }
 
     /// Where everything is kept, for whoever waits until it is.

@@ -1,6 +1,7 @@
 //! How a running server is changed: one way in ([`Change`]), one owner of the Publisher
 //! ([`publish::Control`]), everything that happened written down ([`event`]).
 
+pub mod audit;
 pub mod change;
 pub mod event;
 pub mod found;
@@ -11,6 +12,7 @@ mod kept;
 mod latches;
 mod locations;
 pub mod overview;
+pub mod plan;
 #[cfg(test)]
 mod properties;
 pub mod publish;
@@ -19,6 +21,7 @@ pub mod residual;
 pub mod revisions;
 pub mod run;
 pub mod secrets;
+pub mod simulate;
 mod spelled;
 pub mod store;
 #[cfg(test)]
@@ -29,7 +32,7 @@ mod verdicts;
 pub use change::Change;
 pub use reload::Report;
 
-use crate::{place::LazyTable, world::Reader};
+use crate::{compile::Entry, place::LazyTable, world::Reader};
 use arc_swap::ArcSwap;
 use hand::apply::SharedHand;
 use journal::SharedJournal;
@@ -51,6 +54,8 @@ pub struct Handle {
     pub hand: SharedHand,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// Who may use the admin API from another machine.
+    pub entry: Arc<ArcSwap<Entry>>,
     /// Changes whose old answers may still be kept somewhere.
     pub moves: residual::Moves,
     /// What is held and what waits.

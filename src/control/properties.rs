@@ -8,7 +8,7 @@
 
 use super::{
     event::EventKind,
-    hand::{ForceTo, Wish, clients::Clients, command::Begins},
+    hand::{ForceTo, Wish, command::Begins},
     publish::{Control, TargetVerdict},
     store::Keeper,
     tests::{Hands, command, secs, verdict},
@@ -18,6 +18,7 @@ use crate::{
     checkplan::CheckPlan,
     clock::{Clock, Dice, Moment},
     failover::{Cause, Machine, breaker::Proof},
+    forecast::Clients,
     ids::{Class, FailoverId, PlanId, RegionId, SlotId},
     policy::{
         Basis, RampKind, available,

@@ -53,7 +53,7 @@ pub struct Control {
     judged: HashMap<Arc<str>, Vec<SlotId>>,
     /// Looks at all targets together before one falls.
     breaker: Breaker,
-    guarded: breaker::Settings,
+    pub(super) guarded: breaker::Settings,
     unlike: Unlike,
     vantage: Arc<dyn Vantage>,
     /// Nothing of what probes say takes effect.
@@ -68,7 +68,7 @@ pub struct Control {
     pub(super) drains: Drains,
     pub(super) latches: Latches,
     /// The failovers that each target is a gate of.
-    gated: HashMap<Arc<str>, Vec<FailoverId>>,
+    pub(super) gated: HashMap<Arc<str>, Vec<FailoverId>>,
     /// Whose command is being carried out.
     pub(super) acting: Option<Arc<str>>,
     /// The way to what outlives the process.

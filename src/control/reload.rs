@@ -12,16 +12,18 @@ use super::{
 use crate::{
     checkplan::CheckPlan,
     clock::Clock,
-    compile::{Compiled, CounterName, Input, Memory, compile},
+    compile::{Compiled, CounterName, Entry, Input, Memory, compile},
     config::{
-        Problem, Problems, Progress, Severity,
+        ContentHash, Problem, Problems, Progress, Severity,
         render::ProblemJson,
+        rollouts::RolloutDef,
         server::ServerSection,
         sources::{Files, SERVER_FILE, Sources, ZoneSources},
     },
     place::LazyTable,
     snapshot::Snapshot,
     telemetry::{AnswerName, Telemetry},
+    units::Ttl,
     wire::Name,
 };
 use std::{
@@ -35,14 +37,25 @@ use std::{
 pub use super::locations::{Found, Locations};
 
 /// What became of a reload or rollback, for whoever asked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Report {
     /// Whether files were accepted, with zones held back or not.
     pub accepted: bool,
     /// The revision in force now.
     pub revision: u64,
+    /// SHA-256 of what it has in common with that of other servers for the same zones; empty
+    /// before there is one. Numbers of revisions are each server's own.
+    pub hash: Arc<str>,
+    /// The revision that was in force before.
+    pub before: u64,
+    /// The World it came with.
+    pub swap: u64,
+    /// The longest that resolvers keep steered answers of before.
+    pub ttl: Ttl,
     /// The files are the ones already in force; nothing was done.
     pub unchanged: bool,
+    /// What was planned cannot be applied any more, and why.
+    pub moved: Option<String>,
     /// Zones which keep their last good version.
     pub held: Vec<Arc<str>>,
     /// Zones served.
@@ -55,6 +68,27 @@ pub struct Report {
     pub errors: usize,
     /// The same drawn with source lines and carets, for people.
     pub rendered: String,
+}
+
+impl Default for Report {
+    fn default() -> Report {
+        Report {
+            accepted: false,
+            revision: 0,
+            hash: "".into(),
+            before: 0,
+            swap: 0,
+            ttl: Ttl::from_secs(0),
+            unchanged: false,
+            moved: None,
+            held: Vec::new(),
+            zones: 0,
+            records: 0,
+            problems: Vec::new(),
+            errors: 0,
+            rendered: String::new(),
+        }
+    }
 }
 
 impl Report {
@@ -86,6 +120,17 @@ pub enum Wish {
     Places,
     /// A kept revision.
     Rollback(u64),
+    /// The operator's files, if they are what was planned and compile as a whole.
+    Apply(Agreed),
+}
+
+/// What somebody planned to load, over what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The revision in force then.
+    pub base: u64,
+    /// The hash of the files.
+    pub hash: ContentHash,
 }
 
 /// A set of files that was accepted, ready to be published.
@@ -97,6 +142,10 @@ pub struct Prepared {
     pub plan: CheckPlan,
     /// How the process runs; only the first load's counts for what is bound.
     pub server: ServerSection,
+    /// Who may use the admin API from another machine.
+    pub entry: Entry,
+    /// The rollouts that can be run.
+    pub rollouts: Vec<Arc<RolloutDef>>,
     /// Where clients are.
     pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
@@ -125,6 +174,7 @@ pub struct Loader {
     /// The set in force.
     accepted: Option<Sources>,
     revision: u64,
+    hash: Arc<str>,
     /// What the set in force was loaded for and when it was accepted, until it is kept.
     unkept: Option<(Arc<str>, SystemTime)>,
     /// How this process runs: what its first load said.
@@ -151,6 +201,7 @@ impl Loader {
             memory: Memory::default(),
             accepted: None,
             revision: 0,
+            hash: "".into(),
             unkept: None,
             running: None,
             serials: HashMap::new(),
@@ -183,7 +234,15 @@ impl Loader {
                 self.accepted = (*revision == self.revision).then(|| kept.clone());
             }
         }
+        if let Wish::Apply(agreed) = wish {
+            self.check_agreed(agreed, &sources)?;
+            // Whoever applies a plan gets all of it or nothing.
+            last_good.clear();
+        }
         match self.compile(&sources, &last_good) {
+            Ok(compiled) if matches!(wish, Wish::Apply(_)) && compiled.problems.has_errors() => {
+                Err(self.refused(&compiled.problems, &sources))
+            }
             Ok(compiled) => {
                 let found = self.locations.news(&mut alarms);
                 let server = sources.server.clone();
@@ -250,6 +309,21 @@ impl Loader {
         }
     }
 
+    /// Whether what was planned is still what there is.
+    fn check_agreed(&self, agreed: &Agreed, sources: &Sources) -> Result<(), Box<Report>> {
+        let moved = match (agreed.base == self.revision, agreed.hash == sources.hash()) {
+            (true, true) => return Ok(()),
+            (false, _) => format!(
+                "revision {} is in force, and the plan was made over revision {}",
+                self.revision, agreed.base
+            ),
+            (true, false) => {
+                format!("the files in {} are not those that were planned", self.dir.display())
+            }
+        };
+        Err(Box::new(Report { revision: self.revision, moved: Some(moved), ..Report::default() }))
+    }
+
     fn read(&self) -> Result<Sources, Box<Report>> {
         Sources::read(&self.dir, &self.progress)
             .map_err(|problem| self.cannot(&problem.to_string()))
@@ -306,7 +380,8 @@ impl Loader {
             ));
             return Err(self.refused(&problems, sources));
         }
-        let accepted = Sources { server, zones: compiled.accepted };
+        let operations = sources.operations.clone();
+        let accepted = Sources { server, operations, zones: compiled.accepted };
         let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
         if !unchanged {
             self.revision += 1;
@@ -319,10 +394,13 @@ impl Loader {
         }
         self.names = names;
         let (errors, _) = problems.counts();
+        self.hash = accepted.shared_hash().to_string().into();
         let report = Report {
             accepted: true,
             revision: self.revision,
+            hash: Arc::clone(&self.hash),
             // The same texts under another location database are another set of answers.
+            moved: None,
             unchanged: unchanged && !found.iter().any(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
             zones: snapshot.zones.len(),
@@ -330,12 +408,15 @@ impl Loader {
             problems: problems.to_json(sources),
             errors,
             rendered: problems.render(sources, false),
+            ..Report::default()
         };
         self.accepted = Some(accepted);
         Ok(Prepared {
             snapshot: Arc::new(snapshot),
             plan: compiled.plan,
             server: compiled.server,
+            entry: compiled.entry,
+            rollouts: compiled.rollouts,
             locations: self.locations.table(),
             found,
             report,
@@ -356,6 +437,8 @@ impl Loader {
     fn refused(&self, problems: &Problems, sources: &Sources) -> Box<Report> {
         Box::new(Report {
             revision: self.revision,
+            hash: Arc::clone(&self.hash),
+            before: self.revision,
             problems: problems.to_json(sources),
             errors: problems.counts().0,
             rendered: problems.render(sources, false),

@@ -19,7 +19,7 @@ use std::{
 pub const KEPT: usize = 10;
 
 /// The store under `state/revisions`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Revisions {
     dir: PathBuf,
 }

@@ -7,6 +7,7 @@
 
 use super::{
     Change,
+    audit::Origin,
     event::EventKind,
     publish::{Control, TargetVerdict, Unlike},
     reload::{Found, Loader, Prepared, Report, Wish},
@@ -15,10 +16,12 @@ use super::{
 use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
-    config::hooks::HookDef,
+    compile::Entry,
+    config::{hooks::HookDef, querylog::QueryLogDef, rollouts::RolloutDef},
     failover::breaker,
     place::LazyTable,
-    snapshot::Alias,
+    snapshot::{Alias, Snapshot},
+    units::Ttl,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -53,8 +56,12 @@ pub struct Hooks {
     pub heard: Arc<tokio::sync::Notify>,
     /// Takes the hooks of the operator's that are to be told what happens.
     pub notify: Notify,
+    /// Takes who is shown answers, after every load.
+    pub querylog: ShowAnswers,
     /// Takes the names whose addresses are to be looked up.
     pub flatten: Flatten,
+    /// Takes what operators can have rolled out.
+    pub rollouts: Offer,
     /// Starts or stops a demo backend.
     pub demo: DemoSwitch,
 }
@@ -62,8 +69,14 @@ pub struct Hooks {
 /// Takes the names whose addresses are to be looked up from now on, and the resolvers to ask.
 pub type Flatten = Box<dyn Fn(&[Alias], &[SocketAddr]) + Send>;
 
+/// Takes the rollouts that can be run from now on, and the files in force with their own weights.
+pub type Offer = Box<dyn Fn(&[Arc<RolloutDef>], &Arc<Snapshot>) + Send>;
+
 /// Takes the hooks that are to be told from now on.
 pub type Notify = Box<dyn Fn(&[HookDef]) + Send>;
+
+/// Takes how many answers are looked at and who is shown them; files are opened anew.
+pub type ShowAnswers = Box<dyn Fn(&QueryLogDef) + Send>;
 
 /// Starts (`true`) or stops the backend of a region; says why it cannot.
 pub type DemoSwitch = Box<dyn Fn(&str, bool) -> Result<(), String> + Send>;
@@ -74,6 +87,8 @@ pub struct Shown {
     pub report: watch::Sender<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// Who may use the admin API from another machine.
+    pub entry: Arc<ArcSwap<Entry>>,
 }
 
 /// The loop's own state.
@@ -97,6 +112,7 @@ pub struct Loop {
 struct Load {
     wish: Wish,
     cause: Arc<str>,
+    by: Origin,
     reply: Option<oneshot::Sender<Report>>,
 }
 
@@ -126,7 +142,7 @@ impl Loop {
 
     /// Publishes what the first load prepared. Steered names wait for [`Change::Warm`].
     pub fn begin(&mut self, prepared: Prepared, cause: &str) {
-        self.begun = Some(self.install(prepared, cause));
+        self.begun = Some(self.install(prepared, cause, &Origin::itself("start")));
     }
 
     /// Takes changes until all senders are gone.
@@ -194,30 +210,32 @@ impl Loop {
                 // Whoever asked may have gone away.
                 let _ = done.send(());
             }
-            Change::Reload { cause, force, reply } => {
+            Change::Reload { cause, by, force, reply } => {
                 let wish = match &*cause {
                     "geoip" => Wish::Places,
                     "watch" => Wish::Reload { cautious: !force },
                     _ => Wish::Reload { cautious: false },
                 };
-                self.enqueue(Load { wish, cause, reply });
+                self.enqueue(Load { wish, cause, by, reply });
             }
-            Change::Rollback { revision, reply } => {
+            Change::Rollback { revision, by, reply } => {
                 let cause = format!("rollback to {revision}").into();
-                self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, reply });
+                self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, by, reply });
             }
-            Change::Hand { command, clients, reply } => {
-                let done = self.control.command(&command, &clients).map(Box::new);
-                let kept = self.control.keeper().filter(|_| done.is_ok());
-                tokio::spawn(async move {
-                    // Who reads that it is done finds it again after a crash; a store that fails
-                    // has its own alarm and is no reason to keep anybody waiting.
-                    if let Some(keeper) = kept {
-                        let _ = timeout(KEPT_WITHIN, keeper.flush()).await;
-                    }
-                    // Whoever asked may have gone away.
-                    let _ = reply.send(done);
-                });
+            Change::Hand { command, from, clients, reply } => {
+                let before = self.control.standing();
+                let done = self.control.command(&command, &clients);
+                let world = self.control.world();
+                self.control.audit(before.command(&command, &from, &done, &world));
+                self.answer(reply, done.map(Box::new));
+            }
+            Change::Apply { agreed, cause, by, reply } => {
+                let (wish, reply) = (Wish::Apply(agreed), Some(reply));
+                self.queue.push_back(Load { wish, cause, by, reply });
+            }
+            Change::Outlook { reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(Box::new(self.control.outlook()));
             }
             Change::Waiting { reply } => {
                 // Whoever asked may have gone away.
@@ -230,17 +248,33 @@ impl Loop {
                 // Whoever asked may have gone away.
                 let _ = done.send(());
             }
-            Change::Demo { region, up, reply } => {
+            Change::Demo { region, up, by, reply } => {
+                let before = self.control.standing();
                 let done = (self.hooks.demo)(&region, up);
                 if done.is_ok() {
-                    self.control.record(EventKind::Demo { region, up });
+                    let event = EventKind::Demo { region, up };
+                    self.control.audit(before.event(&by, &event, &self.control.world()));
+                    self.control.record(event);
                 }
                 if let Some(reply) = reply {
-                    // Whoever asked may have gone away.
-                    let _ = reply.send(done);
+                    self.answer(reply, done);
                 }
             }
         }
+    }
+
+    /// Answers whoever asked once what came of it is durable: who reads that it is done finds it
+    /// again after a crash. A store that fails has its own alarm and is no reason to keep anybody
+    /// waiting.
+    fn answer<T: Send + 'static>(&self, reply: oneshot::Sender<T>, outcome: T) {
+        let kept = self.control.keeper();
+        tokio::spawn(async move {
+            if let Some(keeper) = kept {
+                let _ = timeout(KEPT_WITHIN, keeper.flush()).await;
+            }
+            // Whoever asked may have gone away.
+            let _ = reply.send(outcome);
+        });
     }
 
     /// Has `load` done in its turn; nothing more if one that waits will read the same files then.
@@ -270,15 +304,22 @@ impl Loop {
                     // What was wrong with the operator's other files still is.
                     prepared.report.keep_alarms_of(&self.shown.report.borrow());
                 }
-                let report = self.install(prepared, &load.cause);
+                let report = self.install(prepared, &load.cause, &load.by);
                 Some(keep(loader, report, load.reply))
             }
             Done::Loaded(loader, load, Err(report)) => {
                 self.loader = Some(loader);
+                let world = self.control.world();
+                let entry = self.control.standing().load(&load.by, &load.cause, &report, &world);
+                self.control.audit(entry);
                 let (cause, errors) = (load.cause, report.errors);
-                self.control.record(EventKind::Refused { cause, errors });
-                // That there is no such revision says nothing of the operator's files.
-                let shown = !matches!(load.wish, Wish::Rollback(_));
+                if report.moved.is_none() {
+                    self.control.record(EventKind::Refused { cause, errors });
+                }
+                // That there is no such revision, or another than planned, says nothing of the
+                // operator's files.
+                let is_elsewhere = matches!(load.wish, Wish::Rollback(_)) || report.moved.is_some();
+                let shown = !is_elsewhere;
                 self.tell(*report, shown, load.reply);
                 None
             }
@@ -295,21 +336,26 @@ impl Loop {
             self.shown.report.send_replace(Arc::new(report.clone()));
         }
         if let Some(reply) = reply {
-            // Whoever asked may have gone away.
-            let _ = reply.send(report);
+            self.answer(reply, report);
         }
     }
 
-    fn install(&mut self, prepared: Prepared, cause: &str) -> Report {
-        let report = prepared.report;
+    fn install(&mut self, prepared: Prepared, cause: &str, by: &Origin) -> Report {
+        let (mut report, before) = (prepared.report, self.control.standing());
+        let old = self.control.world();
+        report.before = old.revision;
+        report.ttl = longest(&old.snapshot);
         self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
+        self.shown.entry.store(Arc::new(prepared.entry));
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
-        self.control.install(prepared.snapshot, report.revision);
+        self.control.install(Arc::clone(&prepared.snapshot), report.revision);
+        (self.hooks.rollouts)(&prepared.rollouts, &prepared.snapshot);
         for Found { what, taken } in prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
         }
         (self.hooks.notify)(&prepared.server.hooks);
+        (self.hooks.querylog)(&prepared.server.querylog);
         let snapshot = &self.control.world().snapshot;
         (self.hooks.flatten)(&snapshot.aliases, &prepared.server.resolvers);
         self.hooks.vantage.update(&prepared.plan, &|key| self.control.stood(key));
@@ -320,6 +366,10 @@ impl Loop {
             records: report.records,
             held: report.held.clone(),
         });
+        let world = self.control.world();
+        report.swap = world.swap;
+        let entry = before.load(by, cause, &report, &world);
+        self.control.audit(entry);
         self.shown.report.send_replace(Arc::new(report.clone()));
         report
     }
@@ -338,6 +388,13 @@ impl Loop {
         let wake = self.control.wake().map(|at| at.max(self.ticked.after(AGAIN)));
         wake.unwrap_or(regular).min(regular).since(now)
     }
+}
+
+/// The longest that resolvers keep steered answers.
+fn longest(snapshot: &Snapshot) -> Ttl {
+    let records = snapshot.records.iter();
+    let ttls = records.map(|record| snapshot.plan(record.plan).ttl.max);
+    ttls.max().unwrap_or(Ttl::from_secs(0))
 }
 
 /// How much may fall at once, as the files say.
@@ -430,8 +487,9 @@ mod tests {
 
         async fn reload(&self, cause: &str) -> Report {
             let (reply, report) = oneshot::channel();
-            let cause = cause.into();
-            self.changes.send(Change::Reload { cause, force: false, reply: Some(reply) }).unwrap();
+            let (cause, by) = (cause.into(), Origin::itself(cause));
+            let reply = Some(reply);
+            self.changes.send(Change::Reload { cause, by, force: false, reply }).unwrap();
             report.await.unwrap()
         }
     }
@@ -449,10 +507,18 @@ mod tests {
             vantage: Arc::new(Nobody),
             heard: Arc::default(),
             notify: Box::new(|_| {}),
+            querylog: Box::new(|_| {}),
             flatten: Box::new(|_, _| {}),
+            rollouts: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),
         };
-        let mut main = Loop::new(control, loader, clock, hooks, Shown { report, locations });
+        let mut main = Loop::new(
+            control,
+            loader,
+            clock,
+            hooks,
+            Shown { report, locations, entry: Arc::default() },
+        );
         main.begin(prepared, "start");
         (main, reports)
     }
@@ -473,7 +539,8 @@ mod tests {
         let (dir, clock) = (folder(), Arc::new(Mine::default()));
         let (mut main, _report) = main_loop(dir.path(), &clock);
         let mut want = |cause: &str, reply| {
-            main.take(Change::Reload { cause: cause.into(), force: false, reply });
+            let (cause, by) = (cause.into(), Origin::itself(cause));
+            main.take(Change::Reload { cause, by, force: false, reply });
             main.queue.len()
         };
         assert_eq!([want("SIGHUP", None), want("SIGHUP", None), want("SIGHUP", None)], [1; 3]);

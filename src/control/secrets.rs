@@ -1,13 +1,14 @@
-//! What must stay secret, from files of the operator's folder: tokens of heartbeats, secrets of
-//! cookies.
+//! What must stay secret, from files of the operator's folder: tokens of heartbeats and of the
+//! admin API, secrets of cookies, the key of a certificate; and certificates, which are no secret.
 //!
 //! Apart from the other files: those are kept with every revision and shown when something is
 //! wrong with them.
 
 use std::{fs, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
-/// Nobody types more; a slip in the name must not read a database.
-const BYTES_MAX: u64 = 4_096;
+/// A few hundred tokens, or a long chain of certificates; a slip in the name must not read a
+/// database.
+const BYTES_MAX: u64 = 65_536;
 
 /// The text of `file`, relative to the folder `dir`.
 ///
@@ -21,10 +22,6 @@ pub fn read(dir: &Path, file: &Path) -> Result<String, String> {
         return Err("is not a regular file".into());
     }
     let mode = found.permissions().mode();
-    if mode & 0o007 != 0 {
-        let others = if mode & 0o004 != 0 { "read" } else { "change" };
-        return Err(format!("everybody on this machine may {others} it; run `chmod o= FILE`"));
-    }
     if found.len() > BYTES_MAX {
         return Err(format!("has {} bytes; a secret has at most {BYTES_MAX}", found.len()));
     }
@@ -32,7 +29,19 @@ pub fn read(dir: &Path, file: &Path) -> Result<String, String> {
     let opened =
         fs::File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text));
     opened.map_err(|error| format!("cannot be read: {error}"))?;
-    Ok(text)
+    let others = match mode & 0o007 {
+        0 => return Ok(text),
+        0o004 if is_public(&text) => return Ok(text),
+        rights if rights & 0o004 != 0 => "read",
+        _ => "change",
+    };
+    Err(format!("everybody on this machine may {others} it; run `chmod o= FILE`"))
+}
+
+/// Whether `text` holds certificates and no key: whoever connects is shown those.
+fn is_public(text: &str) -> bool {
+    let mut begins = text.lines().filter(|line| line.starts_with("-----BEGIN ")).peekable();
+    begins.peek().is_some() && begins.all(|line| line == "-----BEGIN CERTIFICATE-----")
 }
 
 #[cfg(test)]
@@ -59,6 +68,18 @@ mod tests {
         ] {
             let error = told(text, mode).unwrap_err();
             assert!(error.starts_with(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_no_secret_until_a_key_stands_beside_them() {
+        let certificate = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        assert!(told(certificate, 0o644).is_ok());
+        assert!(told(certificate, 0o646).is_err());
+        let key = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+        for secret in [key.to_owned(), format!("{certificate}{key}")] {
+            assert!(told(&secret, 0o644).is_err());
+            assert!(told(&secret, 0o640).is_ok());
         }
     }
 

@@ -10,12 +10,13 @@ mod times;
 
 use super::{
     event::EventKind,
-    hand::{self, Wish, clients::Clients, pin::PinFile},
+    hand::{self, Wish, pin::PinFile},
     publish::{Control, TargetVerdict, Unlike},
 };
 use crate::{
     clock::{Clock, Moment, Since},
     failover::breaker,
+    forecast::Clients,
     ids::{Class, PlanId, SlotId},
     policy::{
         rules::{Failback, Mode},
@@ -165,6 +166,7 @@ pub(super) fn command(wish: Wish) -> hand::Command {
         break_glass: false,
         dry_run: false,
         even_if_unknown: false,
+        instead_of: None,
     }
 }
 

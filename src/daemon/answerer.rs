@@ -1,6 +1,13 @@
-//! Joins the datapath's threads to the World and the clock: one Reader and one Desk a thread.
+//! Joins the datapath's threads to the World and the clock: one Reader, one Desk
+//! and one Sampler a thread.
 
-use crate::{clock::Timekeeper, engine::Desk, telemetry::Via, transport::Answerer, world::Reader};
+use crate::{
+    clock::Timekeeper,
+    engine::Desk,
+    telemetry::{Sampler, Via},
+    transport::Answerer,
+    world::Reader,
+};
 use std::{net::SocketAddr, time::Duration};
 
 /// Answers packets from the newest World.
@@ -8,11 +15,12 @@ pub(super) struct WorldAnswerer {
     reader: Reader,
     time: Timekeeper,
     desk: Desk,
+    sampler: Sampler,
 }
 
 impl WorldAnswerer {
-    pub(super) fn new(reader: Reader, time: Timekeeper, desk: Desk) -> Self {
-        WorldAnswerer { reader, time, desk }
+    pub(super) fn new(reader: Reader, time: Timekeeper, desk: Desk, sampler: Sampler) -> Self {
+        WorldAnswerer { reader, time, desk, sampler }
     }
 }
 
@@ -20,6 +28,7 @@ impl Answerer for WorldAnswerer {
     fn refresh(&mut self) {
         self.reader.refresh();
         self.desk.set_time(self.time.read());
+        self.sampler.refresh();
     }
 
     fn tell_idle(&mut self, limit: Duration) {
@@ -27,6 +36,7 @@ impl Answerer for WorldAnswerer {
     }
 
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
-        self.desk.answer(self.reader.held(), buf, len, from.ip(), via)
+        let WorldAnswerer { reader, time, desk, sampler } = self;
+        desk.answer_sampled(reader.held(), buf, len, from, via, sampler, || time.read().now)
     }
 }

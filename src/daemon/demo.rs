@@ -11,12 +11,31 @@ use std::{
 };
 
 /// The example files, as they are in the repository.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("tradewind.toml", include_str!("../../tradewind.toml")),
     ("healthchecks/web.toml", include_str!("../../healthchecks/web.toml")),
+    ("rollouts/www.toml", include_str!("../../rollouts/www.toml")),
     ("zones/gtm.example.com.toml", include_str!("../../zones/gtm.example.com.toml")),
     ("zones/static.example.com.zone", include_str!("../../zones/static.example.com.zone")),
 ];
+
+/// What to try on the example files.
+const TOUR: &str = "  The nearest region, for clients on three continents (ECS):
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=18.7.22.0/24   # US: 192.0.2.30
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=193.0.6.0/24   # Europe: 198.51.100.10
+    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=133.11.0.0/24  # Japan: 203.0.113.20
+
+  The canary split, 90 to 10, over a thousand queries; the same by client:
+    $T query www.gtm.example.com --count 1000 --tally
+    $T query beta.gtm.example.com --count 1000 --tally --clients
+
+  Why a client gets what it gets:
+    $T explain api.gtm.example.com --client 133.11.0.1
+
+  Who answers `app` now, and once its region is lost (below):
+    dig @127.0.0.1 -p 5300 app.gtm.example.com +short
+
+";
 
 /// Where the example files let probes connect to.
 const REGIONS: [(&str, u8); 3] = [("us-east-1", 11), ("eu-west-1", 12), ("ap-northeast-1", 13)];
@@ -27,16 +46,22 @@ pub(super) struct Demo {
     pub(super) backends: Addresses,
 }
 
-/// Unpacks the examples into a scratch folder and serves them until Ctrl-C.
+/// Unpacks the examples, or copies what is in `files`, into a scratch folder and serves that
+/// until Ctrl-C.
 ///
 /// # Errors
 /// When the folder cannot be written or the server cannot start.
-pub fn demo() -> anyhow::Result<Exit> {
+pub fn demo(files: Option<&Path>) -> anyhow::Result<Exit> {
     let dir = std::env::temp_dir().join(format!("tradewind-demo-{}", std::process::id()));
-    unpack(&dir).with_context(|| format!("cannot write the demo's files to {}", dir.display()))?;
+    let filled = match files {
+        None => unpack(&dir).map_err(anyhow::Error::from),
+        Some(files) => copy(files, &dir),
+    };
+    filled.with_context(|| format!("cannot write the demo's files to {}", dir.display()))?;
     let address = |host| SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), PORT));
     let backends = REGIONS.into_iter().map(|(region, host)| (region, address(host))).collect();
-    say(&introduction(&dir));
+    let tour = if files.is_none() { TOUR } else { "" };
+    say(&introduction(&dir, tour));
     let options = ServeOptions { dir: dir.clone(), ready_file: None };
     let outcome = run(&options, Some(Demo { backends }));
     // A folder that cannot be removed is left behind in the scratch space; nothing depends on it.
@@ -62,7 +87,32 @@ fn unpack(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn introduction(dir: &Path) -> String {
+/// Copies what an operator writes; what a server of that folder left there stays behind.
+fn copy(files: &Path, dir: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        files.join("tradewind.toml").is_file(),
+        "{} has no tradewind.toml",
+        files.display()
+    );
+    copy_folder(files, dir, &["state", "run"]).map_err(Into::into)
+}
+
+fn copy_folder(from: &Path, to: &Path, but: &[&str]) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        let to = to.join(&name);
+        if kind.is_dir() && !but.iter().any(|but| name == *but) {
+            copy_folder(&entry.path(), &to, &[])?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+fn introduction(dir: &Path, tour: &str) -> String {
     let dir = dir.display();
     // As it was called, so that the lines below can be copied whether it is installed or not.
     let exe = std::env::current_exe().unwrap_or_else(|_| "tradewind".into());
@@ -70,28 +120,15 @@ fn introduction(dir: &Path) -> String {
     format!(
         "\
 Tradewind demo: three regions on 127.0.0.11-13, a name server on 127.0.0.1:5300.
-The files are in {dir}; edit them, they are loaded by themselves.
+The files are in {dir}; edit them, then `tradewind reload` (or wait a second, with `watch = true`).
 
 In another terminal:
 
   T={exe}
   cd {dir}
 
-  The nearest region, for clients on three continents (ECS):
-    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=18.7.22.0/24   # US: 192.0.2.30
-    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=193.0.6.0/24   # Europe: 198.51.100.10
-    dig @127.0.0.1 -p 5300 api.gtm.example.com +short +subnet=133.11.0.0/24  # Japan: 203.0.113.20
-
-  The canary split, 90 to 10, over a thousand queries; the same by client:
-    $T query www.gtm.example.com --count 1000 --tally
-    $T query beta.gtm.example.com --count 1000 --tally --clients
-
-  Why a client gets what it gets:
-    $T explain api.gtm.example.com --client 133.11.0.1
-
-  Lose a region, see its clients move within seconds, and bring it back:
+{tour}  Lose a region, see its clients move within seconds, and bring it back:
     $T demo kill us-east-1
-    dig @127.0.0.1 -p 5300 app.gtm.example.com +short                        # soon 198.51.100.10
     $T status
     $T demo restore us-east-1
 

@@ -24,6 +24,7 @@ use crate::{
         Change, Handle,
         event::EventKind,
         hand::pin::pinned,
+        plan::Planner,
         publish::{Control, TargetVerdict},
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
@@ -39,7 +40,9 @@ use crate::{
         self, Beat, Checker, HealthReport, HeartbeatError, Impairment, ProbeDurations, TargetState,
     },
     hooks::{self, Hooks},
-    telemetry::{Metrics, Telemetry},
+    querylog::{self, QueryLog},
+    rollout::{self, Rollouts},
+    telemetry::{Metrics, Sampling, Telemetry},
     transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
     verdict::Stood,
 };
@@ -181,6 +184,7 @@ async fn start(
     let checker = Arc::new(checker);
     let (keeper, saved, alarm) = kept;
     let memory = hooks::Memory::resumed(&saved, keeper.clone());
+    let notes = saved.notes.clone();
     let mut control = Control::with_saved(Arc::clone(&clock), saved, keeper.clone());
     alarm.into_iter().for_each(|alarm| control.record(alarm));
     let minding = [
@@ -189,10 +193,12 @@ async fn start(
     ];
     control.count_by(Arc::clone(&telemetry));
     let state = options.dir.join(&server.state);
+    let planner = Planner::new(&options.dir, &state);
     let pin = pinned(&state);
     control.pin_file(pin.clone());
     let (report, reports) = latest::channel(Arc::new(prepared.report.clone()));
     let locations = Arc::new(ArcSwap::new(Arc::clone(&prepared.locations)));
+    let entry = Arc::new(ArcSwap::from_pointee(prepared.entry.clone()));
     let flattener = Arc::new(Flattener::start(flatten::Settings {
         clock: Arc::clone(&clock),
         viewer: control.reader().viewer(),
@@ -205,21 +211,55 @@ async fn start(
         journal: control.journal(),
         report: reports,
         locations: Arc::clone(&locations),
+        entry: Arc::clone(&entry),
         moves: control.moves(),
         overview: control.overview(),
         hand: control.hand(),
     };
+    let states = Arc::clone(&checker);
+    let rollouts = Rollouts::start(
+        rollout::Settings {
+            dir: options.dir.clone(),
+            handle: handle.clone(),
+            targets: Box::new(move || states.states()),
+            keeper: keeper.clone(),
+            clock: Arc::clone(&clock),
+        },
+        &notes,
+    );
     let backends = demo.map(|demo| Backends::start(&demo.backends)).transpose()?;
     let journal = control.journal();
     let pace = hooks::Pace::default();
     let told = Hooks::new(&options.dir, journal, changes.clone(), pace, memory);
     let told = Arc::new(told);
+    let (sampling, samples) = Sampling::new();
+    let query_log = QueryLog::start(
+        querylog::Parts {
+            dir: options.dir.clone(),
+            identity: identity(&server),
+            sampling: sampling.clone(),
+            samples,
+            telemetry: Arc::clone(&telemetry),
+        },
+        Arc::clone(&clock),
+    )
+    .context("cannot start the query log")?;
+    let query_log = Arc::new(query_log);
+    let served = Served {
+        checker: Arc::clone(&checker),
+        heard,
+        hooks: Arc::clone(&told),
+        query_log: Arc::clone(&query_log),
+        flattener: Arc::clone(&flattener),
+        rollouts: rollouts.clone(),
+        backends,
+    };
     let mut main_loop = Loop::new(
         control,
         loader,
         Arc::clone(&clock),
-        callbacks(Arc::clone(&checker), heard, Arc::clone(&told), Arc::clone(&flattener), backends),
-        Shown { report, locations },
+        callbacks(served),
+        Shown { report, locations, entry },
     );
     main_loop.begin(prepared, "start");
     let seeds = RandomState::new();
@@ -229,8 +269,9 @@ async fn start(
         move |counters| {
             // The address of a fresh allocation differs from thread to thread.
             let seed = mix(seeds.hash_one(Arc::as_ptr(&counters) as usize));
+            let sampler = sampling.sampler(!seed, Arc::clone(&counters));
             let desk = Desk::beside(Arc::clone(&guard), seed, counters);
-            answerer::WorldAnswerer::new(reader.clone(), time.clone(), desk)
+            answerer::WorldAnswerer::new(reader.clone(), time.clone(), desk, sampler)
         }
     };
     let proxies = Proxies::within(server.proxies.iter().copied());
@@ -255,7 +296,7 @@ async fn start(
         warmed.await
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
-    let running = Arc::new(Watched { checker, revisions, hooks: told });
+    let running = Arc::new(Watched { checker, planner, revisions, hooks: told });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
@@ -283,6 +324,7 @@ async fn start(
     tokio::task::spawn_blocking(move || {
         udp.stop();
         tcp.stop();
+        query_log.stop();
     })
     .await
     .context("stopping the datapath")?;
@@ -333,6 +375,14 @@ async fn tell_of_checker(checker: Arc<Checker>, changes: mpsc::UnboundedSender<C
     }
 }
 
+/// What readers of dnstap are told of who we are: our NSID, else the host's name.
+fn identity(server: &server::ServerSection) -> String {
+    match &server.identity.nsid {
+        Some(nsid) => String::from_utf8_lossy(nsid).into_owned(),
+        None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    }
+}
+
 /// What nobody can guess, for cookies and for the table of rate limits; new at every start.
 fn secrets() -> anyhow::Result<[[u8; 16]; 2]> {
     let mut secrets = [[0; 16]; 2];
@@ -352,6 +402,7 @@ fn complain(problems: &str) {
 /// What the doors may see of health and of kept revisions.
 struct Watched {
     checker: Arc<Checker>,
+    planner: Planner,
     revisions: Revisions,
     hooks: Arc<Hooks>,
 }
@@ -377,6 +428,9 @@ impl Running for Watched {
     }
     fn hooks(&self) -> Vec<HookLine> {
         self.hooks.state()
+    }
+    fn planner(&self) -> &Planner {
+        &self.planner
     }
     fn revisions(&self) -> Vec<Manifest> {
         self.revisions.list()
@@ -480,19 +534,27 @@ impl Vantage for Probing {
     }
 }
 
-fn callbacks(
+/// Who is told of what the loop does.
+struct Served {
     checker: Arc<Checker>,
     heard: Arc<Notify>,
-    told: Arc<Hooks>,
+    hooks: Arc<Hooks>,
+    query_log: Arc<QueryLog>,
     flattener: Arc<Flattener>,
+    rollouts: Rollouts,
     backends: Option<Backends>,
-) -> run::Hooks {
+}
+
+fn callbacks(served: Served) -> run::Hooks {
+    let Served { checker, heard, hooks, query_log, flattener, rollouts, backends } = served;
     run::Hooks {
         heard,
-        notify: Box::new(move |defs| told.update(defs)),
+        notify: Box::new(move |defs| hooks.update(defs)),
+        querylog: Box::new(move |def| query_log.show(def)),
         flatten: Box::new(move |aliases, resolvers| {
             flattener.update(aliases.iter().map(|alias| alias.name.clone()), resolvers);
         }),
+        rollouts: Box::new(move |defs, files| rollouts.update(defs, files)),
         vantage: Arc::new(Probing(checker)),
         demo: Box::new(move |region, up| match &backends {
             Some(backends) if up => backends.restore(region),

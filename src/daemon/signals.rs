@@ -3,7 +3,7 @@
 //! Caught before anything else is done, since an uncaught SIGHUP ends the process: whoever
 //! sends one while the server starts has it loaded once it runs.
 
-use crate::control::Change;
+use crate::control::{Change, audit::Origin};
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -36,7 +36,8 @@ impl Signals {
                     hangup.notify_one();
                     let cause = "SIGHUP".into();
                     // Fails only when the loop has ended, and then SIGTERM is what follows.
-                    let _ = changes.send(Change::Reload { cause, force: false, reply: None });
+                    let by = Origin::unknown("SIGHUP");
+                    let _ = changes.send(Change::Reload { cause, by, force: false, reply: None });
                 }
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,

@@ -3,7 +3,7 @@
 //! A change is loaded after one second without further writes. Watching is a convenience: when
 //! the kernel will not do it the server says so once and goes on.
 
-use crate::control::Change;
+use crate::control::{Change, audit::Origin};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::{
     path::{Path, PathBuf},
@@ -72,7 +72,8 @@ impl Folder {
         while let Some(cause) = next_quiet(&mut self.told, QUIET, wanted).await {
             // Again each time, since a folder may have been made; and before the files are read.
             look_at(&mut self.watcher, &self.dir);
-            let change = Change::Reload { cause: cause.into(), force: false, reply: None };
+            let by = Origin::itself("file watch");
+            let change = Change::Reload { cause: cause.into(), by, force: false, reply: None };
             if changes.send(change).is_err() {
                 return;
             }
@@ -86,6 +87,7 @@ fn look_at(watcher: &mut RecommendedWatcher, dir: &Path) {
         (dir.to_owned(), RecursiveMode::NonRecursive),
         (dir.join("zones"), RecursiveMode::Recursive),
         (dir.join("healthchecks"), RecursiveMode::NonRecursive),
+        (dir.join("rollouts"), RecursiveMode::NonRecursive),
         (dir.join("geoip"), RecursiveMode::NonRecursive),
     ];
     for (folder, mode) in folders {
@@ -128,7 +130,7 @@ fn cause(dir: &Path, touched: &[PathBuf], everything: bool) -> Option<&'static s
     let mut places = false;
     for room in rooms {
         match room.to_str() {
-            Some("tradewind.toml" | "zones" | "healthchecks") if everything => {
+            Some("tradewind.toml" | "zones" | "healthchecks" | "rollouts") if everything => {
                 return Some(EVERYTHING);
             }
             Some("geoip") => places = true,

@@ -8,8 +8,9 @@ use super::signed::Pending;
 use super::steer::{Client, Steered, steer, steers};
 use crate::{
     clock::Dice,
-    ids::{CounterSlot, ZoneId},
+    ids::ZoneId,
     snapshot::Record,
+    telemetry::Counted,
     wire::{
         Full, Owner, QName, Query, Reply, Section, hash,
         types::{Rcode, Rtype},
@@ -45,8 +46,8 @@ pub(super) struct Answering<'q, 'r, 'b> {
     pub leading: Option<&'q Rrset>,
     /// The longest scope of what was steered on the way (RFC 7871 §7.2.1).
     pub scope: u8,
-    /// Who counts the answer: the first steered record on the way.
-    pub counter: Option<CounterSlot>,
+    /// What counts the answer: the first steered record on the way.
+    pub counted: Option<Counted>,
 }
 
 /// What follows a name.
@@ -203,7 +204,7 @@ impl<'q> Answering<'q, '_, '_> {
             answer = self.steer_ipv6(record);
         }
         self.scope = self.scope.max(answer.scope);
-        self.counter = self.counter.or(answer.counter);
+        self.counted = self.counted.or(answer.counted);
         let Some(rdatas) = &answer.variant.rdatas else {
             return if answer.variant.is_unknown {
                 Err(Unanswered::Unknown)

@@ -7,8 +7,8 @@ use crate::{
         cookie::{Checked, Standing},
         limit::Kind,
     },
-    ids::{CounterSlot, ZoneId},
-    telemetry::{CookieResult, DropReason, Tally, Via},
+    ids::ZoneId,
+    telemetry::{CookieResult, Counted, DropReason, Tally, Via},
     wire::{Options, QName, Reply, UDP_MIN, hash},
     world::World,
 };
@@ -24,8 +24,8 @@ pub(super) struct Subject {
     pub zone: Option<ZoneId>,
     /// Whether any name made up would have been answered alike.
     pub conjured: bool,
-    /// Who counts the answer.
-    pub counter: Option<CounterSlot>,
+    /// What counts the answer.
+    pub counted: Option<Counted>,
 }
 
 impl Subject {

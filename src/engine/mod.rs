@@ -4,7 +4,7 @@
 //! [`guarding`] is who gets in and how much a stranger is told, [`chaos`] what we tell of
 //! ourselves; [`answering`] is RFC 1034 §4.3.2 in a zone; [`steer`] finds steered answers,
 //! [`referral`] says whose a delegated name is, [`negative`] what is not there, [`signed`] adds
-//! signatures and proofs. No I/O, no clock, no allocation, no lock; whatever a packet holds, it
+//! signatures and proofs; [`sampled`] tells control of one answer in so many. No I/O, no clock, no allocation, no lock; whatever a packet holds, it
 //! becomes a reply, one rcode or silence. Must not know sockets, files or who changed what.
 
 // Whatever a packet holds, nothing here panics: what could is not written, or says at its place
@@ -16,6 +16,7 @@ mod chaos;
 mod guarding;
 mod negative;
 mod referral;
+mod sampled;
 mod signed;
 pub mod steer;
 
@@ -27,7 +28,7 @@ use crate::{
         cookie::{OwnSecrets, Standing},
     },
     ids::ZoneId,
-    telemetry::{DropReason, Tally, ThreadCounters, Via},
+    telemetry::{Counted, DropReason, Tally, ThreadCounters, Via},
     wire::{
         IdleTime, Keepalive, Options, QName, Query, Reject, Reply, TCP_MAX, UDP_MIN,
         types::{Ede, Rclass, Rcode, Rtype},
@@ -66,6 +67,8 @@ pub struct Desk {
     last_zone: ZoneId,
     /// What clients of streams are told who ask how long they may be idle.
     idle: IdleTime,
+    /// What counted the last answer that something counted.
+    counted: Option<Counted>,
 }
 
 /// Where a packet came from, and how.
@@ -88,8 +91,8 @@ impl Desk {
         let (query, names) = (Query::default(), [QName::default(), QName::default()]);
         let (dice, time, idle) = (Dice::seeded(seed), Reading::default(), IdleTime::default());
         let own_secrets = guard.own_secrets(time.now);
-        let last_zone = ZoneId(0);
-        Desk { query, names, dice, counters, guard, own_secrets, time, last_zone, idle }
+        let (last_zone, counted) = (ZoneId(0), None);
+        Desk { query, names, dice, counters, guard, own_secrets, time, last_zone, idle, counted }
     }
 
     /// From here on clients of streams who ask are told to be idle no longer than `limit`.
@@ -193,8 +196,9 @@ impl Desk {
         #[expect(clippy::indexing_slicing, reason = "`len` bytes of it are the reply")]
         let written = &buf[..len];
         if is_known || self.may_tell(world, written, query_len, sender.from, &subject) {
-            if let Some(slot) = subject.counter {
-                self.counters.answer(slot);
+            if let Some(counted) = subject.counted {
+                self.counters.answer(counted.slot);
+                self.counted = subject.counted;
             }
             return (len, rcode);
         }
@@ -274,10 +278,10 @@ impl Desk {
             pending: Default::default(),
             leading: None,
             scope: 0,
-            counter: None,
+            counted: None,
         };
         let wrote = answering.run(&mut self.names);
-        let (scope, counter) = (answering.scope, answering.counter);
+        let (scope, counted) = (answering.scope, answering.counted);
         subject.conjured = answering.conjured;
         drop(answering);
         match wrote {
@@ -286,7 +290,7 @@ impl Desk {
             Err(Unanswered::Unknown) => return refuse(buf, Rcode::SERVFAIL, Ede::NOT_READY),
             Err(Unanswered::NotYet) => return self.silence(DropReason::Other),
         }
-        subject.counter = counter;
+        subject.counted = counted;
         reply.set_scope(scope);
         reply.finish()
     }

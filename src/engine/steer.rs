@@ -5,11 +5,11 @@
 
 use crate::{
     clock::Dice,
-    ids::CounterSlot,
     place::fold_net,
     policy::{Basis, sticky::Key},
     snapshot::{Plan, Record, Sticky},
     steering::{Draw, Selection, Variant},
+    telemetry::{Counted, Reason},
     units::Ttl,
     wire::{Query, types::Rtype},
     world::World,
@@ -54,8 +54,8 @@ pub struct Steered<'w> {
     pub ttl: Ttl,
     /// For which part of the client's address; 0 when it makes no difference.
     pub scope: u8,
-    /// Who counts it.
-    pub counter: Option<CounterSlot>,
+    /// What counts it.
+    pub counted: Option<Counted>,
     /// On what grounds.
     pub basis: Basis,
 }
@@ -110,8 +110,20 @@ pub fn steer<'w>(
         }
         _ => 0,
     };
-    let counter = record.counters.get(usize::from(variant.region)).copied();
-    Steered { variant, ttl: variant.ttl, scope, counter, basis: selection.basis }
+    let slot = record.counters.get(usize::from(variant.region)).copied();
+    let counted = slot.map(|slot| Counted { slot, reason: reason(selection.basis) });
+    Steered { variant, ttl: variant.ttl, scope, counted, basis: selection.basis }
+}
+
+/// The grounds of an answer as they are counted.
+#[inline]
+const fn reason(basis: Basis) -> Reason {
+    match basis {
+        Basis::Healthy => Reason::Healthy,
+        Basis::IgnoringMinHealthy => Reason::IgnoringMinHealthy,
+        Basis::FailoverWaits => Reason::FailoverWaits,
+        Basis::AllDown(_) => Reason::AllDown,
+    }
 }
 
 /// How `selection`, one of `plan`, draws for `qtype`.

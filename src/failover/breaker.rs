@@ -25,6 +25,8 @@
 mod mass;
 mod witness;
 
+pub use mass::GROUPS_MIN;
+
 use crate::clock::Moment;
 use serde::{Deserialize, Serialize};
 use std::{

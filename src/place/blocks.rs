@@ -26,7 +26,7 @@ const TO_BLOCK: u32 = 1 << 31;
 struct Cells([u32; BLOCK_CELLS]);
 
 /// One family's cells and unions.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Family {
     root: Box<[u32]>,
     /// The heap above the root: entry 1 is the whole space, entry `n` the union of `2n` and

@@ -12,10 +12,11 @@
 //! for the compiler to say: here its name is text with a place in the file.
 
 use super::{
+    distance,
     fold::fold_rule,
     locate::{Country, Location, Subdivision},
 };
-use crate::units::TenthMs;
+use crate::units::{Coordinates, TenthMs};
 use ipnet::IpNet;
 use std::{collections::HashMap, fmt};
 
@@ -45,6 +46,19 @@ impl fmt::Display for Client {
             Client::Country(country) => write!(f, "country:{country}"),
         }
     }
+}
+
+/// The round trip expected between a client and a region at `at`: as the first table that knows it
+/// has it, else by distance; nothing where nobody knows where the client is. `nets` are those of
+/// the tables' networks it is in, longest first.
+pub fn expected<'t>(
+    tables: impl IntoIterator<Item = &'t LatencyTable>,
+    (location, nets): (Option<&Location>, &[IpNet]),
+    (region, at): (&str, Coordinates),
+) -> Option<TenthMs> {
+    let mut tables = tables.into_iter();
+    let measured = tables.find_map(|table| table.score(location, nets, region));
+    measured.or_else(|| Some(distance::score(distance::position(location?)?, at)))
 }
 
 /// One measurement, with where it was written.

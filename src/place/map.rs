@@ -29,7 +29,7 @@ const V4_LIMIT: u8 = 24;
 const V6_LIMIT: u8 = 56;
 
 /// Prefix → class, for one set of regions and rules.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct ClientMap {
     v4: Family,
     v6: Family,

@@ -34,7 +34,7 @@ pub use locate::{Continent, Country, Location, Subdivision};
 pub use map::{ClientMap, Hit};
 pub use nets::ClassOf;
 pub use sets::ClassMask;
-pub use space::{SpaceCell, space};
+pub use space::{Home, Homes, Space, SpaceCell, SpaceOf, space};
 pub use table::{Clash, Database, LocationTable, TableInfo, TableKind};
 
 /// SHA-256 of `bytes`, in lower-case hex.

@@ -64,7 +64,7 @@ pub(super) const CLASSES_MAX: usize = EVERY as usize;
 const LIST_MAX: usize = 128;
 
 /// The sets of one map.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Sets {
     /// Ids below are classes, ids from here on are lists.
     classes: SetId,

@@ -370,10 +370,10 @@ impl LocationTable {
         names.join("; ")
     }
 
-    /// The IPv4 space by place, with what places are.
-    pub(super) fn places_v4(&self) -> Option<(&Runs<u32>, &[Location])> {
-        let spaces = &self.databases[self.v4.place?].spaces;
-        Some((&spaces.v4, &spaces.locations))
+    /// The space of a family by place, with what places are.
+    pub(super) fn places<K: Key>(&self) -> Option<(&Runs<K>, &[Location])> {
+        let spaces = &self.databases[K::sources(self).place?].spaces;
+        Some((K::runs(spaces), &spaces.locations))
     }
 
     /// The same without what only an ASN database knows: for whoever does not ask for it, since

@@ -5,7 +5,7 @@
 //! each [`CounterSlot`], (record × region), in chunks which [`Telemetry::slot`] adds before it
 //! hands the slot out, so that counting never allocates. Must not know what is in a record.
 
-use super::tally::Tally;
+use super::{observed::Observed, tally::Tally};
 use crate::ids::CounterSlot;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -88,10 +88,11 @@ fn bump(cell: &AtomicU64, n: u64) {
     cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
-/// All threads' tables and the names of their slots.
+/// All threads' tables, the names of their slots, and the clients seen in samples.
 #[derive(Debug)]
 pub struct Telemetry {
     shared: Mutex<Shared>,
+    observed: Observed,
 }
 
 #[derive(Debug)]
@@ -112,6 +113,7 @@ impl Default for Telemetry {
                 slots: HashMap::new(),
                 names: vec![Arc::new(overflow)],
             }),
+            observed: Observed::default(),
         }
     }
 }
@@ -152,6 +154,16 @@ impl Telemetry {
             shared.threads.iter().for_each(|thread| thread.grow(chunks));
         }
         slot
+    }
+
+    /// The clients seen lately.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// The name behind `slot`.
+    pub fn name(&self, slot: CounterSlot) -> Option<Arc<AnswerName>> {
+        self.shared().names.get(slot.index()).cloned()
     }
 
     /// The sums over all threads.

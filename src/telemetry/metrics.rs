@@ -4,7 +4,7 @@
 //! it shows: names, labels and numbers come from `super::tally` and from who adds a metric.
 
 use super::counters::{Telemetry, Totals};
-use super::tally::{CloseReason, CookieResult, DropReason, Family, RCODES, Tally, Via};
+use super::tally::{CloseReason, CookieResult, DropReason, Family, Lost, RCODES, Tally, Via};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -220,6 +220,7 @@ impl Collector for Counters {
         messages(encoder, &totals)?;
         losses(encoder, &totals)?;
         connections(encoder, &totals)?;
+        samples_taken(encoder, &totals)?;
         write(encoder, Kind::Counter, "answers", "Steered answers given", |samples| {
             for (name, n) in totals.answers() {
                 let labels =
@@ -291,6 +292,16 @@ fn connections(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Res
     write(encoder, Kind::Counter, "dns_tcp_closed", "TCP connections ended", |samples| {
         for reason in CloseReason::ALL {
             samples.put(&[("reason", reason.label())], closed(reason) as f64);
+        }
+    })
+}
+
+fn samples_taken(encoder: &mut DescriptorEncoder<'_>, totals: &Totals) -> fmt::Result {
+    single(encoder, totals, Tally::Sampled, "querylog_sampled", "Answers sampled")?;
+    let help = "Sampled answers, or dnstap messages of them, that were not shown";
+    write(encoder, Kind::Counter, "querylog_lost", help, |samples| {
+        for &at in Lost::ALL {
+            samples.put(&[("at", at.label())], totals.of(Tally::SampleLost(at)) as f64);
         }
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! Must not know where they are stored ([`super::counters`]) or shown ([`super::metrics`]).
 
+use crate::ids::CounterSlot;
+
 /// A small closed set of label values: gives each variant a dense index and a label.
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal,)* }) => {
@@ -99,6 +101,41 @@ labels! {
     }
 }
 
+labels! {
+    /// On what grounds a steered answer was given.
+    Reason {
+        /// Available members, as configured.
+        Healthy = "healthy",
+        /// Too few are up for `min_healthy`, but an up one beats a dead one.
+        IgnoringMinHealthy = "ignoring-min-healthy",
+        /// A failover answers a member that is not available, because leaving it waits.
+        FailoverWaits = "failover-waits",
+        /// Nothing is up.
+        AllDown = "all-down",
+    }
+}
+
+labels! {
+    /// Where a sampled answer was lost on its way to those who look at traffic.
+    Lost {
+        /// Control did not take them in as fast as they came.
+        Queue = "queue",
+        /// The query log could not be written.
+        File = "file",
+        /// Nobody read dnstap, or not fast enough.
+        Dnstap = "dnstap",
+    }
+}
+
+/// What counts a steered answer: whose it is, and on what grounds it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The record and the region.
+    pub slot: CounterSlot,
+    /// The grounds.
+    pub reason: Reason,
+}
+
 /// RCODEs counted apart: 0..=23 (23 is BADCOOKIE, the largest assigned), and one for the rest.
 pub(super) const RCODES: usize = 25;
 
@@ -125,6 +162,10 @@ pub enum Tally {
     SendDrop,
     /// A packet made the answerer panic.
     Panic,
+    /// An answer was sampled.
+    Sampled,
+    /// A sampled answer was lost.
+    SampleLost(Lost),
     /// A TCP connection was accepted.
     TcpOpened,
     /// A TCP connection ended.
@@ -136,8 +177,9 @@ const FAMILIES: usize = Family::ALL.len();
 const RESPONSES: usize = VIAS * FAMILIES;
 const DROPS: usize = RESPONSES + VIAS * RCODES;
 const SINGLE: usize = DROPS + DropReason::ALL.len();
-const COOKIES: usize = SINGLE + 7;
-const CLOSES: usize = COOKIES + CookieResult::ALL.len();
+const COOKIES: usize = SINGLE + 8;
+const LOSSES: usize = COOKIES + CookieResult::ALL.len();
+const CLOSES: usize = LOSSES + Lost::ALL.len();
 
 impl Tally {
     /// How many there are.
@@ -160,6 +202,8 @@ impl Tally {
             Tally::Panic => SINGLE + 4,
             Tally::TcpOpened => SINGLE + 5,
             Tally::Slipped => SINGLE + 6,
+            Tally::Sampled => SINGLE + 7,
+            Tally::SampleLost(at) => LOSSES + at as usize,
             Tally::Cookie(result) => COOKIES + result as usize,
             Tally::TcpClosed(reason) => CLOSES + reason as usize,
         }
@@ -181,6 +225,7 @@ mod tests {
             Tally::Panic,
             Tally::TcpOpened,
             Tally::Slipped,
+            Tally::Sampled,
         ];
         for &via in Via::ALL {
             all.extend(Family::ALL.iter().map(|&family| Tally::Query(via, family)));
@@ -188,6 +233,7 @@ mod tests {
         }
         all.extend(DropReason::ALL.iter().map(|&reason| Tally::Dropped(reason)));
         all.extend(CookieResult::ALL.iter().map(|&result| Tally::Cookie(result)));
+        all.extend(Lost::ALL.iter().map(|&at| Tally::SampleLost(at)));
         all.extend(CloseReason::ALL.iter().map(|&reason| Tally::TcpClosed(reason)));
         let places: HashSet<usize> = all.iter().map(|tally| tally.index()).collect();
         assert_eq!(places.len(), all.len());

@@ -11,6 +11,7 @@
 
 pub mod backend;
 pub mod dns;
+pub mod https;
 pub mod load;
 pub mod peers;
 pub mod process;

@@ -145,6 +145,13 @@ impl Server {
         self.folder
     }
 
+    /// Stops it with SIGTERM; its folder is left as it is.
+    pub fn folder_after_stop(mut self) -> Scratch {
+        let status = self.process.terminate();
+        assert!(status.success(), "{status}: {}", self.process.log());
+        self.folder
+    }
+
     /// Stops it with SIGTERM.
     pub fn stop(mut self) -> ExitStatus {
         self.process.terminate()

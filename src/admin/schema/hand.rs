@@ -1,10 +1,12 @@
 //! What the control socket speaks of the operator's hand: wishes, what came of them, what is in
 //! force.
 
+use super::forecast::PreviewLine;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /v1/hand`: something an operator wishes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandRequest {
     /// `drain`, `undrain`, `force`, `weight`, `failover`, `failback`, `approve`, `reject`, `hold`,
@@ -25,6 +27,10 @@ pub struct HandRequest {
     /// `weight`: what it is to be; none for what the files say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// `weight`: the member's share of all clients instead, 0 to 1; the others divide the rest as
+    /// the files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// `confirm`: the proposal, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
@@ -58,7 +64,7 @@ pub struct HandRequest {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HandReply {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -92,7 +98,7 @@ pub struct HandReply {
 }
 
 /// `GET /v1/hand`: what operators told the server.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct HandList {
     /// [`super::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -105,7 +111,7 @@ pub struct HandList {
 }
 
 /// `GET /v1/approvals`: failovers that would move, and wait.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalLine {
     /// `zone/record` or `zone/policy`.
     pub failover: String,
@@ -124,7 +130,7 @@ pub struct ApprovalLine {
 }
 
 /// One override.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct OverrideLine {
     /// Its number.
     pub id: u64,
@@ -164,7 +170,7 @@ pub struct OverrideLine {
 }
 
 /// How far a drain has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DrainState {
     /// `draining`, `still-answered` or `drained`.
     pub state: DrainWord,
@@ -185,7 +191,7 @@ pub struct DrainState {
 }
 
 /// Whether drained endpoints may be taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrainWord {
     /// Clients may still come.
@@ -197,7 +203,7 @@ pub enum DrainWord {
 }
 
 /// A change that waits for a second person.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProposalLine {
     /// Its number.
     pub id: u64,
@@ -220,7 +226,7 @@ pub struct ProposalLine {
 }
 
 /// A safety rule that a change would break.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ViolationLine {
     /// Its name.
     pub rule: String,
@@ -230,59 +236,4 @@ pub struct ViolationLine {
     pub others: usize,
     /// What would be, in numbers.
     pub message: String,
-}
-
-/// Who would move. Shares are 0..=1 of all clients, weighed by routed IPv4 address space, which is
-/// not traffic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PreviewLine {
-    /// What clients are weighed by: `routed IPv4 address space`.
-    pub by: String,
-    /// Records that were looked at.
-    pub records: usize,
-    /// The share of all their clients that moves, every record counted alike.
-    pub moved: f64,
-    /// From where to where, the largest first.
-    pub flows: Vec<FlowLine>,
-    /// The countries most who move are in.
-    pub countries: Vec<CountryLine>,
-    /// Record by record, those that move most first.
-    pub by_record: Vec<RecordMovesLine>,
-}
-
-/// Clients that leave one place for another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FlowLine {
-    /// The region they are sent to now.
-    pub from_region: Option<String>,
-    /// The pool they are sent to now; empty for an empty answer.
-    pub from_pool: String,
-    /// The region they go to.
-    pub to_region: Option<String>,
-    /// The pool they go to; empty for an empty answer.
-    pub to_pool: String,
-    /// Their share.
-    pub share: f64,
-}
-
-/// Those of one country who move.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CountryLine {
-    /// ISO 3166-1, where it is known.
-    pub country: Option<String>,
-    /// Their share of all clients.
-    pub share: f64,
-}
-
-/// What moves at one record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RecordMovesLine {
-    /// `zone/record`.
-    pub record: String,
-    /// How many more are steered alike.
-    pub others: usize,
-    /// The share of its clients that moves.
-    pub moved: f64,
-    /// From where to where, the largest first.
-    pub flows: Vec<FlowLine>,
 }

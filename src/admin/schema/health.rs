@@ -8,9 +8,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
+use utoipa::ToSchema;
 
 /// One target of `/v1/targets`: what is probed, or sends heartbeats, once for all who use it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TargetLine {
     /// `zone/pool/endpoint` of its first user; `check:NAME` for a gate.
     pub target: String,
@@ -37,7 +38,7 @@ pub struct TargetLine {
 }
 
 /// What is known of a target beside how it stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TargetFacts {
     /// It fell within ten minutes after a rise, and was not up for ten minutes since.
     #[serde(default)]
@@ -57,7 +58,7 @@ pub struct TargetFacts {
 }
 
 /// Within how many milliseconds which share of the answers came.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LatencyLine {
     /// Half of them.
     pub p50: f64,
@@ -68,7 +69,7 @@ pub struct LatencyLine {
 }
 
 /// An error that a target had.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorLine {
     /// `refused`, `status 503`.
     pub what: String,
@@ -79,7 +80,7 @@ pub struct ErrorLine {
 }
 
 /// The body of a heartbeat.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Heartbeat {
     /// How its sender stands.
@@ -87,7 +88,7 @@ pub struct Heartbeat {
 }
 
 /// How the sender of a heartbeat stands.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HeartbeatStatus {
     /// All is well; what an empty body says too.

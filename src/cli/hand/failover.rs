@@ -1,6 +1,6 @@
 //! `tradewind failover`, `failback`, `approve` and `reject`: where failovers stand.
 
-use super::{HandArgs, refused, show};
+use super::{HandArgs, refused};
 use crate::{
     admin::schema::hand::{ApprovalLine, HandRequest},
     cli::{
@@ -151,7 +151,7 @@ fn list(args: &ApproveArgs, out: &mut Out) -> Exit {
         let head = out.paint(Paint::Strong, head);
         out.line(head);
         if let Some(preview) = &line.preview {
-            show::preview(preview, out);
+            crate::cli::forecast::preview(preview, out);
             out.line(format_args!("  {}", line.approve));
         }
     }

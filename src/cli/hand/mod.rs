@@ -120,7 +120,7 @@ impl HandArgs {
 }
 
 /// Tells why the server said no.
-fn refused(error: &ServerError, out: &mut Out) -> Exit {
+pub(super) fn refused(error: &ServerError, out: &mut Out) -> Exit {
     let exit = error.tell(out);
     match error {
         ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,

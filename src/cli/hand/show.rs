@@ -1,20 +1,16 @@
 //! What came of a wish, for people.
 
 use crate::{
-    admin::schema::hand::{FlowLine, HandReply, OverrideLine, PreviewLine},
+    admin::schema::hand::{HandReply, OverrideLine},
     cli::{
         Exit,
         folder::FolderArgs,
+        forecast,
         output::{Out, Paint},
     },
-    control::hand::words::{count, quoted, short},
+    control::hand::words::{count, short},
 };
 use std::time::Duration;
-
-/// Records of a preview that are shown one by one.
-const RECORDS_SHOWN: usize = 5;
-/// Flows that are shown.
-const FLOWS_SHOWN: usize = 10;
 
 /// Tells what came of a wish. A proposal is a change that is pending.
 pub(super) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Exit {
@@ -24,7 +20,7 @@ pub(super) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Ex
     };
     if out.wants_json() {
         let mut reply = reply.clone();
-        reply.undo = reply.undo.iter().map(|line| with_folder(line, folder)).collect();
+        reply.undo = reply.undo.iter().map(|line| folder.with(line)).collect();
         out.schema(&reply);
         return exit;
     }
@@ -45,13 +41,13 @@ pub(super) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Ex
         out.line(line);
     }
     if let Some(preview) = &reply.preview {
-        self::preview(preview, out);
+        forecast::preview(preview, out);
     }
     for note in &reply.notes {
         out.line(note);
     }
     for line in &reply.undo {
-        out.line(format_args!("undo: {}", with_folder(line, folder)));
+        out.line(format_args!("undo: {}", folder.with(line)));
     }
     exit
 }
@@ -67,7 +63,7 @@ fn headline(reply: &HandReply, folder: &FolderArgs, out: &mut Out) {
             "{rules} wants a second person, who types until {}:",
             proposed.expires
         ));
-        out.line(format_args!("  {}", with_folder(&proposed.confirm, folder)));
+        out.line(format_args!("  {}", folder.with(&proposed.confirm)));
         return;
     }
     if !reply.done {
@@ -103,58 +99,4 @@ fn times(made: &OverrideLine, out: &mut Out) {
 pub(super) fn numbers(ids: &[u64]) -> String {
     let ids: Vec<String> = ids.iter().map(|id| format!("#{id}")).collect();
     ids.join(", ")
-}
-
-/// Who would move.
-pub(super) fn preview(preview: &PreviewLine, out: &mut Out) {
-    let PreviewLine { by, records, moved, flows, countries, by_record } = preview;
-    if flows.is_empty() {
-        out.line(format_args!("no client of {} would move", count(*records, "record")));
-        return;
-    }
-    out.line(format_args!(
-        "{} of the clients of {} would move (by {by}, not by traffic):",
-        percent(*moved),
-        count(*records, "record")
-    ));
-    for flow in flows.iter().take(FLOWS_SHOWN) {
-        out.line(format_args!("  {:>7}  {}", percent(flow.share), way(flow)));
-    }
-    let named = countries.iter().map(|line| {
-        let country = line.country.as_deref().unwrap_or("??");
-        format!("{country} {}", percent(line.share))
-    });
-    let named: Vec<String> = named.collect();
-    out.line(format_args!("  from {}", named.join(", ")));
-    if by_record.len() > 1 {
-        for record in by_record.iter().take(RECORDS_SHOWN) {
-            let others = match record.others {
-                0 => String::new(),
-                n => format!(" and {n} more"),
-            };
-            out.line(format_args!("  {:>7}  of {}{others}", percent(record.moved), record.record));
-        }
-    }
-}
-
-fn way(flow: &FlowLine) -> String {
-    let place = |region: &Option<String>, pool: &str| match (region, pool) {
-        (_, "") => "an empty answer".to_owned(),
-        (Some(region), pool) => format!("{region} ({pool})"),
-        (None, pool) => pool.to_owned(),
-    };
-    let from = place(&flow.from_region, &flow.from_pool);
-    format!("{from} -> {}", place(&flow.to_region, &flow.to_pool))
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
-}
-
-/// `line` for the folder this command was given.
-fn with_folder(line: &str, folder: &FolderArgs) -> String {
-    match &folder.dir {
-        Some(dir) => format!("{line} -C {}", quoted(&dir.to_string_lossy())),
-        None => line.to_owned(),
-    }
 }

@@ -13,6 +13,8 @@ const EXAMPLES: &str = "\
 Examples:
   tradewind weight record:gtm.example.com/www canary=20
       The member `canary` of that record's own policy.
+  tradewind weight record:gtm.example.com/www canary=20%
+      Exactly that share of the record's clients; the others divide the rest as the files say.
   tradewind weight policy:gtm.example.com/eu-split fra=0 --for 1h
       A named policy, at every record of the zone that uses it; 0 makes a reserve of the member.
   tradewind weight endpoint:gtm.example.com/stable/stable-2 5
@@ -30,7 +32,7 @@ pub struct WeightArgs {
     /// record:ZONE/RECORD, policy:ZONE/POLICY or endpoint:ZONE/POOL/ENDPOINT; or id:N
     #[arg(value_name = "TARGET")]
     pub target: String,
-    /// MEMBER=WEIGHT or MEMBER=reset; for endpoints WEIGHT or reset
+    /// MEMBER=WEIGHT, MEMBER=PERCENT% or MEMBER=reset; for endpoints WEIGHT or reset
     #[arg(value_name = "WEIGHT", allow_hyphen_values = true)]
     pub what: What,
     /// When, why, who.
@@ -39,12 +41,14 @@ pub struct WeightArgs {
 }
 
 /// A weight as typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct What {
     /// The member; none for endpoints.
     pub member: Option<String>,
-    /// Its weight; none for what the files say.
+    /// Its weight; neither this nor a share for what the files say.
     pub weight: Option<u32>,
+    /// Its share of all clients instead, 0 to 1.
+    pub share: Option<f64>,
 }
 
 impl FromStr for What {
@@ -57,11 +61,19 @@ impl FromStr for What {
             None => (None, text),
         };
         if weight == "reset" {
-            return Ok(What { member, weight: None });
+            return Ok(What { member, weight: None, share: None });
+        }
+        if let Some(percent) = weight.strip_suffix('%') {
+            let percent = percent.trim_end().parse::<f64>().ok();
+            return match percent.filter(|percent| (0.0..=100.0).contains(percent)) {
+                Some(_) if member.is_none() => Err("write MEMBER=PERCENT%".to_owned()),
+                Some(percent) => Ok(What { member, weight: None, share: Some(percent / 100.0) }),
+                None => Err("a share is 0% to 100%".to_owned()),
+            };
         }
         let number = weight.parse().ok().filter(|number| *number <= Weight::MAX);
         match number {
-            Some(number) => Ok(What { member, weight: Some(number) }),
+            Some(number) => Ok(What { member, weight: Some(number), share: None }),
             None => Err(format!("a weight is a whole number, 0 to {}, or reset", Weight::MAX)),
         }
     }
@@ -69,8 +81,8 @@ impl FromStr for What {
 
 impl WeightArgs {
     pub(super) fn request(&self) -> HandRequest {
-        let What { member, weight } = self.what.clone();
-        HandRequest { member, weight, ..self.hand.request("weight", Some(&self.target)) }
+        let What { member, weight, share } = self.what.clone();
+        HandRequest { member, weight, share, ..self.hand.request("weight", Some(&self.target)) }
     }
 }
 

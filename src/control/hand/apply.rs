@@ -4,18 +4,19 @@
 //! the files as compiled, since weights are changed in a copy of them.
 
 use super::{
-    Command, Done, Effect, Hand, Now, Override, Refusal, SlotIs, Stage, clients::Clients,
-    drain::Progress, effect::FailoverHand, foresee::Supposed, kept::Restored, pin::PinFile,
-    shares::Standpoint, tell, weights,
+    Command, Done, Effect, Hand, Now, Override, Refusal, SlotIs, Stage, drain::Progress,
+    effect::FailoverHand, foresee::Supposed, kept::Restored, pin::PinFile, tell, weights,
 };
 use crate::{
     clock::Moment,
     control::{
+        audit::Origin,
         event::EventKind,
         latches::Order,
         publish::{Control, Outcome, Said},
     },
     failover::{self, Wait},
+    forecast::{Clients, Standpoint},
     ids::{FailoverId, RecordId, SlotId},
     place::LazyTable,
     snapshot::{FailoverDefinition, Snapshot},
@@ -127,7 +128,7 @@ impl Operator {
         if let Some(table) = &self.table
             && self.files.safety.iter().any(|rule| rule.respect_capacity)
         {
-            self.clients = Clients::count(&self.files, table, &self.clients);
+            self.clients = Clients::of_files(&self.files, table, &self.clients);
         }
         &self.clients
     }
@@ -155,14 +156,12 @@ impl Operator {
 
     /// What the machines of failovers are told while the hand decides `effect`.
     pub(in crate::control) fn told(&self, effect: &Effect) -> Told {
-        let is_pinned = self.file.is_some() || effect.pinned.is_some();
-        let order = |hand: &FailoverHand| Order {
-            prefer: hand.prefer.map(|(member, _)| member),
-            held: is_pinned || hand.held.is_some(),
-        };
-        let name = |id: &FailoverId| Arc::clone(&self.files.failovers[id.index()].name);
-        let by_name = effect.failovers.iter().map(|(id, hand)| (name(id), order(hand))).collect();
-        Told { by_name, others: Order { prefer: None, held: is_pinned } }
+        Told::by(effect, &self.files, self.is_pinned_by_file())
+    }
+
+    /// Whether `state/PIN` freezes all automation.
+    pub(super) fn is_pinned_by_file(&self) -> bool {
+        self.file.is_some()
     }
 
     pub(super) fn take(&mut self, hand: Hand) {
@@ -194,6 +193,18 @@ pub(in crate::control) struct Told {
 }
 
 impl Told {
+    /// What they are told while the hand decides `effect` for `files`.
+    pub(super) fn by(effect: &Effect, files: &Snapshot, is_pinned_by_file: bool) -> Told {
+        let is_pinned = is_pinned_by_file || effect.pinned.is_some();
+        let order = |hand: &FailoverHand| Order {
+            prefer: hand.prefer.map(|(member, _)| member),
+            held: is_pinned || hand.held.is_some(),
+        };
+        let name = |id: &FailoverId| Arc::clone(&files.failovers[id.index()].name);
+        let by_name = effect.failovers.iter().map(|(id, hand)| (name(id), order(hand))).collect();
+        Told { by_name, others: Order { prefer: None, held: is_pinned } }
+    }
+
     /// What the one of `definition` is told.
     pub fn of(&self, definition: &FailoverDefinition) -> Order {
         self.by_name.get(&definition.name).copied().unwrap_or(self.others)
@@ -249,7 +260,7 @@ impl Control {
             self.keep_hand(&hand);
         }
         self.operator.take(hand);
-        self.follow_hand(events, Vec::new());
+        self.follow_and_audit(events, &Origin::itself("start"));
     }
 
     /// Does what an operator wishes, or says why not. `clients` were counted for the Snapshot in
@@ -269,20 +280,21 @@ impl Control {
         }
         let begins = planned.subject().map_or(now.at, |made| made.begins.max(now.at));
         let effect = planned.would.by(begins).effect(&self.operator.files, begins);
-        let before = Standpoint::from(&*old);
-        let Supposed { after, asking } = self.supposed(&before, &effect, &planned.orders)?;
-        let broke = self.broken(&planned, (&before, &after), clients, now)?;
+        let outlook = self.outlook();
+        let before = outlook.standpoint();
+        let Supposed { after, asking } = outlook.supposed(&before, &effect, &planned.orders)?;
+        let broke = outlook.broken(&planned, (&before, &after), clients)?;
         if !broke.is_empty() && !command.break_glass {
             return Err(Refusal::Unsafe(broke));
         }
         let plans = planned.records.iter().map(|id| old.snapshot.record(*id).plan);
         let ttl = plans.map(|plan| old.snapshot.plan(plan).ttl.max).max();
         let named = asking.iter().take(ASKING_NAMED);
-        let mut notes: Vec<String> = named.map(|one| self.asks(one)).collect();
+        let mut notes: Vec<String> = named.map(|one| outlook.asks(one)).collect();
         if let Some(more) = asking.len().checked_sub(ASKING_NAMED).filter(|more| *more > 0) {
             notes.push(format!("{more} more failovers wait: tradewind approve"));
         }
-        notes.extend(self.hidden_later(&planned, begins, now));
+        notes.extend(outlook.hidden_later(&planned, begins));
         notes.extend(tell::lasting(&planned));
         if self.pinned && planned.subject().is_some_and(tell::takes_time) {
             notes.push("all automation is pinned: clients begin to leave once that ends".into());
@@ -323,13 +335,14 @@ impl Control {
             return Vec::new();
         }
         let old = self.publisher.world();
-        let before = Standpoint::from(&*old);
+        let outlook = self.outlook();
+        let before = outlook.standpoint();
         let effect = &self.operator.effect;
         let pending = self.latches.pending(&old.snapshot).enumerate();
         let waiting = pending.map(|(nth, (id, active, pending))| {
             let definition = &old.snapshot.failovers[id.index()];
             let orders = [(id, failover::Command::Approve)];
-            let supposed = || self.supposed(&before, effect, &orders).ok();
+            let supposed = || outlook.supposed(&before, effect, &orders).ok();
             let approved = (nth < FORESEEN).then(supposed).flatten();
             let plans = &old.snapshot.plans_of_failover[id.index()];
             let records = old.snapshot.records.iter().enumerate();
@@ -362,7 +375,19 @@ impl Control {
         };
         self.operator.file = file;
         self.operator.show();
-        self.follow_hand(vec![event], Vec::new());
+        // Whoever may write there; the file's first line says who, if it was `tradewind pin`.
+        let by = Origin::unknown("the file state/PIN");
+        self.follow_and_audit(vec![event], &by);
+    }
+
+    /// [`Control::follow_hand`] for what is no command, and so in the audit by its events.
+    pub(super) fn follow_and_audit(&mut self, events: Vec<EventKind>, by: &Origin) {
+        let before = self.standing();
+        self.follow_hand(events.clone(), Vec::new());
+        let world = self.world();
+        for event in &events {
+            self.audit(before.event(by, event, &world));
+        }
     }
 
     /// Brings the World to what the hand decides now, and machines to what was ordered, in one

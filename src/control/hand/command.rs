@@ -4,16 +4,16 @@
 use super::{
     ForceTo, Hand, OVERRIDES_MAX, Override, TargetError,
     safety::{self, Violation},
-    shares::Standpoint,
     weights::WeightError,
     words,
 };
 use crate::{
     clock::Moment,
     failover::Command as Order,
+    forecast::Standpoint,
     ids::{FailoverId, RecordId},
     snapshot::safety::Verb,
-    units::{Ttl, Weight},
+    units::{Share, Ttl, Weight},
 };
 use std::{
     collections::BTreeSet,
@@ -40,6 +40,8 @@ pub struct Command {
     pub dry_run: bool,
     /// Take targets that match nothing (yet).
     pub even_if_unknown: bool,
+    /// The override that the one made takes the place of, in one step.
+    pub instead_of: Option<u64>,
 }
 
 /// When something is to begin.
@@ -113,6 +115,15 @@ pub enum Wish {
         /// Its weight.
         weight: Option<Weight>,
     },
+    /// Give a member of a weighted policy this share of all its clients.
+    Share {
+        /// The record or policy.
+        target: String,
+        /// The member.
+        member: Arc<str>,
+        /// Its share.
+        share: Share,
+    },
     /// Prefer a member of a failover.
     Failover {
         /// Which failover.
@@ -169,6 +180,7 @@ impl Wish {
             | Wish::Undrain { target }
             | Wish::Force { target, .. }
             | Wish::Weight { target, .. }
+            | Wish::Share { target, .. }
             | Wish::Failover { target, .. }
             | Wish::Failback { target }
             | Wish::Approve { target }
@@ -186,7 +198,7 @@ impl Wish {
             Wish::Drain { .. } => Verb::Drain,
             Wish::Undrain { .. } => Verb::Undrain,
             Wish::Force { .. } => Verb::Force,
-            Wish::Weight { .. } => Verb::Weight,
+            Wish::Weight { .. } | Wish::Share { .. } => Verb::Weight,
             Wish::Failover { .. } => Verb::Failover,
             Wish::Failback { .. } => Verb::Failback,
             Wish::Approve { .. } => Verb::Approve,

@@ -290,8 +290,9 @@ fn largest_share(steering: &PlanSteering, rdatas: &BTreeSet<Vec<u8>>) -> f64 {
 
 /// Whether something below `from` is among `slots`.
 pub(super) fn is_below(tree: &Tree, from: NodeIx, slots: &BTreeSet<SlotId>) -> bool {
-    let mut endpoints =
-        super::shares::pools_below(tree, from).into_iter().flat_map(|pool| &pool.endpoints);
+    let mut endpoints = crate::forecast::shares::pools_below(tree, from)
+        .into_iter()
+        .flat_map(|pool| &pool.endpoints);
     endpoints.any(|endpoint| endpoint.target.slots().any(|slot| slots.contains(&slot)))
 }
 

@@ -11,6 +11,7 @@ use crate::{
     ids::{FailoverId, RecordId, SlotId},
     policy::tree::NodeIx,
     snapshot::Snapshot,
+    units::Weight,
     verdict::{Sight, Standing},
 };
 use std::{
@@ -122,6 +123,8 @@ impl Hand {
 struct Merge {
     effect: Effect,
     now: Moment,
+    /// Overrides that give a share: all members of a policy have their weight by them.
+    shares: BTreeSet<u64>,
     /// Which override gave a weight last.
     endpoints: BTreeMap<SlotId, u64>,
     members: BTreeMap<(RecordId, NodeIx, Arc<str>), u64>,
@@ -143,6 +146,12 @@ impl Merge {
             Action::Force(ForceTo::Up) => self.slots(one.id, target, SlotIs::Up, snapshot),
             Action::Force(ForceTo::Down) => self.slots(one.id, target, SlotIs::Down, snapshot),
             Action::Weight { member, .. } => self.weight(one, target, member.as_ref(), snapshot),
+            Action::Share { member, share } => {
+                self.shares.insert(one.id);
+                for (place, weight) in weights::divided(target, member, *share, snapshot) {
+                    self.weigh(one.id, place, weight);
+                }
+            }
             Action::Failover { to } => self.prefer(one.id, target, to, snapshot),
             Action::Hold => self.hold(one.id, target, snapshot),
             // Has no target.
@@ -196,21 +205,49 @@ impl Merge {
     ) {
         let Action::Weight { weight, .. } = one.action else { return };
         let Some(place) = weights::place(target, member, snapshot) else { return };
+        if let WeightPlace::Member { at, .. } = &place {
+            self.end_shares(one.id, at);
+        }
+        self.weigh(one.id, place, weight);
+    }
+
+    /// A weight stands beside those of the files, not beside what a share made of them: the shares
+    /// that were given `at` these policies count there no more.
+    fn end_shares(&mut self, by: u64, at: &[(RecordId, NodeIx)]) {
+        let mut ended = BTreeSet::new();
+        for change in &mut self.effect.weights {
+            let WeightPlace::Member { at: theirs, .. } = &mut change.place else { continue };
+            let before = theirs.len();
+            if self.shares.contains(&change.by) {
+                theirs.retain(|place| !at.contains(place));
+            }
+            if theirs.len() < before {
+                ended.insert(change.by);
+            }
+        }
+        self.effect.weights.retain(|change| match &change.place {
+            WeightPlace::Member { at, .. } => !at.is_empty(),
+            WeightPlace::Endpoints(_) => true,
+        });
+        ended.into_iter().for_each(|share| self.hide(by, share));
+    }
+
+    fn weigh(&mut self, by: u64, place: WeightPlace, weight: Weight) {
         let mut before = BTreeSet::new();
         match &place {
             WeightPlace::Endpoints(slots) => {
-                before.extend(slots.iter().filter_map(|&slot| self.endpoints.insert(slot, one.id)));
+                before.extend(slots.iter().filter_map(|&slot| self.endpoints.insert(slot, by)));
             }
             WeightPlace::Member { at, member } => {
                 before.extend(at.iter().filter_map(|&(record, node)| {
-                    self.members.insert((record, node, Arc::clone(member)), one.id)
+                    self.members.insert((record, node, Arc::clone(member)), by)
                 }));
             }
         }
-        for before in before {
-            self.hide(one.id, before);
+        for before in before.into_iter().filter(|before| *before != by) {
+            self.hide(by, before);
         }
-        self.effect.weights.push(WeightChange { place, weight, by: one.id });
+        self.effect.weights.push(WeightChange { place, weight, by });
     }
 
     fn prefer(&mut self, by: u64, target: &Target, to: &str, snapshot: &Snapshot) {

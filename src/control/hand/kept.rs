@@ -8,7 +8,10 @@
 use super::{
     Action, Command, ForceTo, Hand, Now, Override, Proposal, Stage, Wish, command::Begins,
 };
-use crate::{clock::Since, units::Weight};
+use crate::{
+    clock::Since,
+    units::{Share, Weight},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -40,6 +43,8 @@ pub struct KeptProposal {
     begins: Option<KeptBegins>,
     lasts_ms: Option<u64>,
     even_if_unknown: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instead_of: Option<u64>,
     rules: Vec<String>,
     made_ms: u64,
     /// When this was written, in milliseconds since 1970, and how long it had left then.
@@ -63,6 +68,7 @@ enum KeptWish {
     Undrain { target: String },
     Force { target: String, up: Option<bool> },
     Weight { target: String, member: Option<String>, weight: Option<u32> },
+    Share { target: String, member: String, millionths: u32 },
     Failover { target: String, to: String },
     Failback { target: String },
     Approve { target: String },
@@ -147,6 +153,13 @@ pub enum KeptAction {
         member: Option<String>,
         /// Its weight.
         weight: u32,
+    },
+    /// [`Action::Share`].
+    Share {
+        /// The member.
+        member: String,
+        /// Its share.
+        millionths: u32,
     },
     /// [`Action::Failover`].
     Failover {
@@ -256,7 +269,8 @@ impl KeptOverride {
 impl KeptProposal {
     /// Nothing for what needs no second person.
     fn of(one: &Proposal, now: Now) -> Option<KeptProposal> {
-        let Command { wish, who, reason, begins, lasts, even_if_unknown, .. } = &one.command;
+        let Command { wish, who, reason, begins, lasts, even_if_unknown, instead_of, .. } =
+            &one.command;
         Some(KeptProposal {
             id: one.id,
             wish: KeptWish::of(wish)?,
@@ -268,6 +282,7 @@ impl KeptProposal {
             }),
             lasts_ms: lasts.map(ms),
             even_if_unknown: *even_if_unknown,
+            instead_of: *instead_of,
             rules: one.rules.iter().map(ToString::to_string).collect(),
             made_ms: wall_ms(one.made),
             written_ms: wall_ms(now.wall),
@@ -293,6 +308,7 @@ impl KeptProposal {
                 break_glass: false,
                 dry_run: false,
                 even_if_unknown: self.even_if_unknown,
+                instead_of: self.instead_of,
             },
             rules: self.rules.into_iter().map(Arc::from).collect(),
             made: UNIX_EPOCH + Duration::from_millis(self.made_ms),
@@ -313,6 +329,11 @@ impl KeptWish {
                 target,
                 member: member.as_deref().map(str::to_owned),
                 weight: weight.map(Weight::get),
+            },
+            Wish::Share { target, member, share } => KeptWish::Share {
+                target,
+                member: member.to_string(),
+                millionths: share.as_millionths(),
             },
             Wish::Failover { target, to } => KeptWish::Failover { target, to: to.to_string() },
             Wish::Failback { target } => KeptWish::Failback { target },
@@ -345,6 +366,11 @@ impl KeptWish {
                     None => None,
                 },
             },
+            KeptWish::Share { target, member, millionths } => Wish::Share {
+                target,
+                member: member.into(),
+                share: Share::from_millionths(millionths),
+            },
             KeptWish::Failover { target, to } => Wish::Failover { target, to: to.into() },
             KeptWish::Failback { target } => Wish::Failback { target },
             KeptWish::Approve { target } => Wish::Approve { target },
@@ -367,6 +393,9 @@ impl KeptAction {
                 member: member.as_deref().map(str::to_owned),
                 weight: weight.get(),
             },
+            Action::Share { member, share } => {
+                KeptAction::Share { member: member.to_string(), millionths: share.as_millionths() }
+            }
             Action::Failover { to } => KeptAction::Failover { to: to.to_string() },
             Action::Hold => KeptAction::Hold,
             Action::Pin => KeptAction::Pin,
@@ -383,6 +412,10 @@ impl KeptAction {
             KeptAction::Weight { member, weight } => Action::Weight {
                 member: member.as_deref().map(Arc::from),
                 weight: Weight::new(*weight)?,
+            },
+            KeptAction::Share { member, millionths } => Action::Share {
+                member: member.as_str().into(),
+                share: Share::from_millionths(*millionths),
             },
             KeptAction::Failover { to } => Action::Failover { to: to.as_str().into() },
             KeptAction::Hold => Action::Hold,

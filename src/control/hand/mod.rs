@@ -9,7 +9,6 @@
 //! | `command`, `planning` | a wish, and how it is judged: what becomes of the hand, or why not |
 //! | `words` | what an override does, and the command line that undoes it |
 //! | `safety` | `[[safety]]`: what a change would break |
-//! | `clients`, `shares`, `preview` | which share of clients goes where, and who would move |
 //! | `drain`, `watching` | how far drains have come, and what keeps them |
 //! | `kept` | the hand as it outlives the process |
 //! | `pin` | `state/PIN` |
@@ -18,26 +17,22 @@
 //! | `turning` | what begins and ends with time |
 //! | `tell` | what came of it, in words |
 //!
-//! Everything but `pin`, `apply`, `foresee`, `turning`
-//! and `watching` is pure: time and Snapshot are arguments. An override is words
+//! Everything but `pin`, `apply`, `turning` and `watching` is pure: time and Snapshot are arguments. An override is words
 //! and times; it never holds an id, so it means the same after a reload. The last to *begin* that
 //! matches wins: one that was put off comes over what was said meanwhile, as its operator saw it
 //! come; whoever speaks in between is told so.
 
 pub mod apply;
-pub mod clients;
 pub mod command;
 pub mod drain;
 pub mod effect;
-mod foresee;
+pub mod foresee;
 pub mod kept;
 pub mod pin;
 mod planning;
-pub mod preview;
 pub mod safety;
 #[cfg(test)]
 mod scenarios;
-pub mod shares;
 pub mod target;
 pub mod tell;
 #[cfg(test)]
@@ -55,7 +50,7 @@ pub use target::{Target, TargetError};
 
 use crate::{
     clock::{Moment, Since},
-    units::Weight,
+    units::{Share, Weight},
 };
 use std::{
     collections::BTreeSet,
@@ -137,6 +132,14 @@ pub enum Action {
         /// Its weight.
         weight: Weight,
     },
+    /// Gives a member of a weighted policy this share of all its clients; the others divide the
+    /// rest as the files say.
+    Share {
+        /// The member.
+        member: Arc<str>,
+        /// Its share.
+        share: Share,
+    },
     /// Makes a member of a failover the preferred one.
     Failover {
         /// The member.
@@ -146,6 +149,17 @@ pub enum Action {
     Hold,
     /// Freezes all automation.
     Pin,
+}
+
+impl Action {
+    /// The member whose weight or share it gives.
+    pub fn member(&self) -> Option<&Arc<str>> {
+        match self {
+            Action::Weight { member, .. } => member.as_ref(),
+            Action::Share { member, .. } => Some(member),
+            _ => None,
+        }
+    }
 }
 
 /// What endpoints are forced to be.

@@ -160,6 +160,14 @@ impl<'a> Planning<'a> {
                 let target = self.weighted(target, member.as_ref(), *weight)?;
                 self.make(Some(target), Action::Weight { member: member.clone(), weight: *weight })
             }
+            Wish::Share { target, member, share } => {
+                let kinds = [Kind::Record, Kind::Policy];
+                let target = self.fit(target, &kinds, "record: or policy:")?;
+                if !self.command.even_if_unknown {
+                    weights::check_share(&target, member, self.snapshot)?;
+                }
+                self.make(Some(target), Action::Share { member: member.clone(), share: *share })
+            }
             Wish::Failover { target, to } => {
                 let target = self.failover(target)?;
                 self.check_member(&target, to)?;
@@ -177,7 +185,8 @@ impl<'a> Planning<'a> {
                 self.take_away(target, |action| matches!(action, Action::Force(_)))
             }
             Wish::Weight { target, member, weight: None } => self.take_away(target, |action| {
-                matches!(action, Action::Weight { member: of, .. } if member.is_none() || of == member)
+                let weighs = matches!(action, Action::Weight { .. } | Action::Share { .. });
+                weighs && (member.is_none() || action.member() == member.as_ref())
             }),
             Wish::Unhold { target } => {
                 self.take_away(target, |action| matches!(action, Action::Hold))
@@ -276,6 +285,8 @@ impl<'a> Planning<'a> {
 
     fn make(&self, target: Option<Target>, action: Action) -> Result<Planned, Refusal> {
         let mut hand = self.hand.clone();
+        let is_replaced = |one: &mut Override| self.command.instead_of == Some(one.id);
+        let removed: Vec<Override> = hand.overrides.extract_if(.., is_replaced).collect();
         if hand.overrides.len() >= OVERRIDES_MAX {
             return Err(Refusal::Full);
         }
@@ -301,7 +312,7 @@ impl<'a> Planning<'a> {
         }
         let undo = hand.find(id).map(|made| words::undo(made, &hand)).into_iter().collect();
         self.touch(&mut hand, &records);
-        Ok(Planned { made: Some(id), records, undo, ..Planned::nothing(&hand) })
+        Ok(Planned { made: Some(id), removed, records, undo, ..Planned::nothing(&hand) })
     }
 
     /// Those overrides of a sort that are meant by `text`: that number, else exactly that target,

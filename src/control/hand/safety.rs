@@ -4,16 +4,11 @@
 //! regions already, for reasons of its own, does not keep anybody from draining elsewhere. Whatever
 //! only takes back what an operator changed is not judged at all: an undo has to work.
 
-use super::{
-    Hand, Now,
-    clients::Clients,
-    command::Planned,
-    shares::{self, Standpoint},
-    words,
-};
+use super::{Hand, Now, command::Planned, words};
 use crate::{
-    ids::{PlanId, RecordId},
-    snapshot::{Plan, Snapshot, safety::SafetyRule},
+    forecast::{Clients, Pair, Standpoint, shares},
+    ids::PlanId,
+    snapshot::{Snapshot, safety::SafetyRule},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -47,23 +42,26 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// What the change from `before` to `after` would break at `records`. The two are of one set of
-/// files; weights may differ.
+/// What the change from `before` to `after` would break at `records`. Where files change too, the
+/// rules of both count: whoever takes a rule away does not get around it by that.
 ///
 /// # Errors
 /// When a rule speaks of shares and `clients` were counted for other files.
 pub fn violations(
     before: &Standpoint,
     after: &Standpoint,
-    records: &[RecordId],
+    records: &[Pair],
     clients: &Clients,
 ) -> Result<Vec<Violation>, Uncounted> {
     let mut judge = Judge { before, after, clients, regions: HashMap::new() };
     let mut found = Vec::new();
-    for rule in &after.snapshot.safety {
-        for (plans, alike) in alike(rule, records, before, after) {
-            let broken = judge.broken(rule, plans)?;
-            let record = Arc::clone(&after.snapshot.record(alike[0]).id);
+    let kept = |rule: &SafetyRule| after.snapshot.safety.iter().any(|new| new.name == rule.name);
+    let gone = before.snapshot.safety.iter().filter(|rule| !kept(rule));
+    let rules = after.snapshot.safety.iter().map(|rule| (rule, Side::After));
+    for (rule, side) in rules.chain(gone.map(|rule| (rule, Side::Before))) {
+        for (plans, alike) in alike(rule, side, records, before, after) {
+            let broken = judge.broken(rule, side, plans)?;
+            let record = Arc::clone(&after.snapshot.record(alike[0].after).id);
             found.extend(broken.into_iter().map(|message| Violation {
                 rule: Arc::clone(&rule.name),
                 record: Arc::clone(&record),
@@ -75,6 +73,13 @@ pub fn violations(
     Ok(found)
 }
 
+/// Whose records a rule names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
 /// Clients were counted for other files than those in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("files were loaded meanwhile")]
@@ -83,14 +88,20 @@ pub struct Uncounted;
 /// The `records` that a rule is about, together where they are steered alike before and after.
 fn alike(
     rule: &SafetyRule,
-    records: &[RecordId],
+    side: Side,
+    records: &[Pair],
     before: &Standpoint,
     after: &Standpoint,
-) -> BTreeMap<(PlanId, PlanId), Vec<RecordId>> {
-    let mut alike: BTreeMap<(PlanId, PlanId), Vec<RecordId>> = BTreeMap::new();
-    for &id in records.iter().filter(|id| rule.records.binary_search(id).is_ok()) {
-        let plans = (before.snapshot.record(id).plan, after.snapshot.record(id).plan);
-        alike.entry(plans).or_default().push(id);
+) -> BTreeMap<(PlanId, PlanId), Vec<Pair>> {
+    let mut alike: BTreeMap<(PlanId, PlanId), Vec<Pair>> = BTreeMap::new();
+    for &pair in records {
+        let id = if side == Side::Before { pair.before } else { pair.after };
+        if rule.records.binary_search(&id).is_err() {
+            continue;
+        }
+        let plans =
+            (before.snapshot.record(pair.before).plan, after.snapshot.record(pair.after).plan);
+        alike.entry(plans).or_default().push(pair);
     }
     alike
 }
@@ -107,6 +118,7 @@ impl<'w> Judge<'w> {
     fn broken(
         &mut self,
         rule: &SafetyRule,
+        side: Side,
         (before, after): (PlanId, PlanId),
     ) -> Result<Vec<String>, Uncounted> {
         let mut broken = Vec::new();
@@ -125,7 +137,7 @@ impl<'w> Judge<'w> {
             }
         }
         if rule.respect_capacity {
-            broken.extend(self.over_capacity(before, after)?);
+            broken.extend(self.over_capacity(side, before, after)?);
         }
         Ok(broken)
     }
@@ -133,22 +145,27 @@ impl<'w> Judge<'w> {
     fn regions(&mut self, plan: PlanId, is_after: bool) -> &BTreeSet<String> {
         let world = if is_after { self.after } else { self.before };
         self.regions.entry((plan, is_after)).or_insert_with(|| {
-            let snapshot = &world.snapshot;
-            let regions = shares::active_regions(snapshot.plan(plan), world).into_iter();
-            let name = |id| match id {
-                Some(id) => snapshot.region_name(id).to_owned(),
-                None => "no region".to_owned(),
-            };
+            let plan = world.snapshot.plan(plan);
+            let regions = shares::active_regions(plan, world).into_iter();
+            let name = |region: Option<&str>| region.unwrap_or("no region").to_owned();
             regions.map(name).collect()
         })
     }
 
-    fn over_capacity(&self, before: PlanId, after: PlanId) -> Result<Vec<String>, Uncounted> {
-        let snapshot = &self.after.snapshot;
-        let plan: &Plan = snapshot.plan(after);
-        let cells = self.clients.of(snapshot, plan.map).ok_or(Uncounted)?;
-        let had = shares::of_pools(self.before.snapshot.plan(before), self.before, &cells);
-        let gets = shares::of_pools(plan, self.after, &cells);
+    fn over_capacity(
+        &self,
+        side: Side,
+        before: PlanId,
+        after: PlanId,
+    ) -> Result<Vec<String>, Uncounted> {
+        let (old, new) = (&self.before.snapshot, &self.after.snapshot);
+        let (old_plan, new_plan) = (old.plan(before), new.plan(after));
+        let crowds = self.clients.of((old, old_plan.map), (new, new_plan.map)).ok_or(Uncounted)?;
+        // Caps are of all clients; IPv6, which is weighed apart, follows the same policies.
+        let Some(crowd) = crowds.first() else { return Ok(Vec::new()) };
+        let had = shares::of_pools(old_plan, self.before, crowd, 0);
+        let gets = shares::of_pools(new_plan, self.after, crowd, 1);
+        let snapshot = if side == Side::Before { old } else { new };
         let over = snapshot.capacities.iter().filter_map(|capacity| {
             let limit = f64::from(capacity.millionths) / 1e6;
             let share = *gets.get(&*capacity.pool)?;

@@ -4,11 +4,11 @@
 use super::{
     Hand, Refusal, Stage,
     drain::{DrainStage, KeptBy},
-    shares::of_class,
     testkit::{Bench, SERVER, ZONE, at, compiled, snapshot},
 };
 use crate::{
     clock::Moment,
+    forecast::shares::given,
     ids::{Class, PlanId, SlotId},
     units::Share,
     verdict::Standing,
@@ -280,7 +280,7 @@ fn a_failover_that_is_approved_while_a_drain_runs_follows_its_ramp() {
     let preview = bench.control.waiting().remove(0).after.unwrap();
     let done = bench.tell("approve record:g.example/app --dry-run").unwrap();
     for after in [preview, done.after] {
-        let (shares, _) = of_class(after.snapshot.plan(PlanId(0)), Class(0), &after);
+        let shares = given(after.snapshot.plan(PlanId(0)), Class(0), &after).spots;
         let pools: Vec<&str> = shares.keys().map(|spot| spot.pool).collect();
         assert_eq!(pools, ["g.example/dub"], "what will come of it");
     }

@@ -208,6 +208,11 @@ impl Target {
         }
     }
 
+    /// Whether it can stand for slots.
+    pub fn has_slots(&self) -> bool {
+        !matches!(self.kind, Kind::Record | Kind::Policy)
+    }
+
     /// The slots it stands for; none for records and policies.
     pub fn slots(&self, snapshot: &Snapshot) -> Vec<SlotId> {
         let is = |slot: &Slot| match self.kind {

@@ -1,7 +1,9 @@
 //! What commands come to, in words: for whoever typed them, and for the journal.
 
-use super::{Action, Command, Done, Effect, Override, command::Planned, shares::Standpoint, words};
-use crate::{control::event::EventKind, failover, ids::FailoverId, snapshot::Snapshot};
+use super::{Action, Command, Done, Effect, Override, command::Planned, words};
+use crate::{
+    control::event::EventKind, failover, forecast::Standpoint, ids::FailoverId, snapshot::Snapshot,
+};
 
 /// What a plan comes to, in words.
 pub(super) fn sentence(planned: &Planned, effect: &Effect, snapshot: &Snapshot) -> String {

@@ -1,15 +1,16 @@
 //! Files compiled as a server would, and commands as they are typed, for this room's tests.
 
-use super::{Command, Done, Hand, Now, Refusal, Wish, clients::Clients, command::Planned};
+use super::{Command, Done, Hand, Now, Refusal, Wish, command::Planned};
 use crate::{
     clock::{Clock, Moment},
     compile::{CounterName, Input, Memory, compile},
     config::{Progress, Sources},
     control::publish::Control,
+    forecast::Clients,
     ids::CounterSlot,
     place::LazyTable,
     snapshot::Snapshot,
-    units::Weight,
+    units::{Share, Weight},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -137,6 +138,7 @@ pub(super) fn command(text: &str) -> Command {
         break_glass,
         dry_run,
         even_if_unknown,
+        instead_of: None,
     }
 }
 
@@ -158,6 +160,10 @@ fn wish(words: &[&str], over: Option<Duration>, to: Option<&str>) -> Wish {
                 Some((member, weight)) => (Some(member.into()), weight),
                 None => (None, words[2]),
             };
+            if let Some(percent) = weight.strip_suffix('%') {
+                let share = Share::from_fraction(percent.parse::<f64>().unwrap() / 100.0);
+                return Wish::Share { target: target(), member: member.unwrap(), share };
+            }
             let weight = weight.parse().ok().map(|weight| Weight::new(weight).unwrap());
             Wish::Weight { target: target(), member, weight }
         }
@@ -210,7 +216,7 @@ impl Bench {
         let mut control = Control::new(Arc::clone(&clock) as Arc<dyn Clock>);
         control.install(Arc::clone(snapshot), 1);
         control.warm();
-        let clients = Clients::count(snapshot, &LazyTable::embedded(), &Clients::default());
+        let clients = Clients::of_files(snapshot, &LazyTable::embedded(), &Clients::default());
         Bench { control, clock, clients }
     }
 

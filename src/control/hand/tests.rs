@@ -4,16 +4,14 @@
 
 use super::{
     Action, ForceTo, Hand, Refusal, SlotIs, Target, TargetError,
-    clients::Clients,
     kept::Restored,
-    preview::preview,
-    shares::Standpoint,
     testkit::{Bench, SERVER, ZONE, at, command, compiled, snapshot},
     weights::patched,
     words,
 };
 use crate::{
     clock::Moment,
+    forecast::{Clients, Pair, Standpoint, preview},
     ids::{Class, PlanId, RecordId},
     place::{Continent, Country, LazyTable, embedded},
     snapshot::Snapshot,
@@ -209,7 +207,6 @@ fn what_cannot_be_done_is_refused_before_anything_is() {
             "weight record:g.example/www dub=3",
             "has no member `dub`; its members are canary, stable",
         ),
-        ("weight record:g.example/www canary=0", "`canary` would never be answered"),
         ("weight pool:stable 3", "weight does not take pool"),
         ("failover record:g.example/www --to dub", "`record:g.example/www` is no failover"),
         ("failover record:g.example/app --to dubb", "its members are dub, stable"),
@@ -610,60 +607,70 @@ fn a_rule_may_want_time_between_changes_but_not_before_an_undo() {
 #[test]
 fn a_preview_counts_clients_by_address_space() {
     let table = embedded::table();
-    let clients = Clients::count(&FILES, &LazyTable::embedded(), &Clients::default());
+    let clients = Clients::of_files(&FILES, &LazyTable::embedded(), &Clients::default());
     let bench = Bench::over(&FILES);
     let before = Standpoint::from(&*bench.control.world());
     let after_of = |text: &str| {
         let mut bench = Bench::over(&FILES);
         bench.tell(text).unwrap().after
     };
-    let record = |name: &str| {
-        let id = format!("g.example/{name}");
-        RecordId::at(FILES.records.iter().position(|record| *record.id == *id).unwrap())
+    let records = |names: &[&str]| {
+        let id = |name: &&str| {
+            let id = format!("g.example/{name}");
+            RecordId::at(FILES.records.iter().position(|record| *record.id == *id).unwrap())
+        };
+        Pair::same(&names.iter().map(id).collect::<Vec<_>>())
     };
     // 90/10 becomes 50/50: four tenths of everybody, from one pool to the other.
     let after = after_of("weight record:g.example/www canary=90");
-    let moves = preview(&before, &after, &[record("www")], &clients).unwrap();
-    assert!((moves.moved - 0.4).abs() < 1e-9, "{moves:?}");
+    let whole = preview(&before, &after, &records(&["www"]), &clients).unwrap();
+    let moves = &whole.crowds[0];
+    assert_eq!((moves.crowd, whole.crowds[1].crowd), ("IPv4", "IPv6"));
+    assert!(whole.crowds.iter().all(|crowd| (crowd.moved - 0.4).abs() < 1e-9), "{whole:?}");
     assert_eq!(moves.flows.len(), 1);
     assert_eq!(
         (&*moves.flows[0].from.pool, &*moves.flows[0].to.pool),
         ("g.example/stable", "g.example/canary")
     );
+    // The canary has no IPv6: what goes there gets no AAAA.
+    assert!((moves.ends.no_v6.after - 0.5).abs() < 1e-9, "{:?}", moves.ends);
+    assert!((moves.ends.no_v6.before - 0.1).abs() < 1e-9);
+    // Both are in one region: nobody has it further.
+    let latency = moves.latency.unwrap();
+    assert_eq!(latency.ms.before, latency.ms.after);
     // The countries are those with the most addresses, each moving by the same part.
-    let us = moves.countries.iter().find(|(c, _)| *c == Country::parse("US")).unwrap().1;
-    let cells = crate::place::space(None, &table);
-    let all: u64 = cells.iter().map(|cell| cell.addresses).sum();
-    let of_us: u64 =
-        cells.iter().filter(|c| c.country == Country::parse("US")).map(|c| c.addresses).sum();
-    assert!((us - 0.4 * of_us as f64 / all as f64).abs() < 1e-9);
-    assert_eq!(moves.countries.len(), 10);
+    let us = Country::parse("US");
+    let found = moves.countries.iter().find(|line| line.country == us).unwrap().moved;
+    let space = crate::place::space([None, None], crate::place::SpaceOf::V4, &table, &[]);
+    let all: f64 = space.cells.iter().map(|cell| cell.size).sum();
+    let home = |cell: &crate::place::SpaceCell| &space.homes[cell.home as usize];
+    let of_us = space.cells.iter().filter(|cell| home(cell).country() == us);
+    let of_us: f64 = of_us.map(|cell| cell.size).sum();
+    assert!((found - 0.4 * of_us / all).abs() < 1e-9);
+    assert_eq!(moves.countries.len(), 11);
+    let named: f64 = moves.countries.iter().map(|line| line.clients).sum();
+    assert!((named - 1.0).abs() < 1e-9 && moves.countries[10].is_rest, "{named}");
     // Europe's quarter that goes to dub under `split` comes to stable, and nobody else moves; the
     // rest of the world leaves dub for stable as a whole.
     let after = after_of("drain pool:dub");
-    let moves = preview(&before, &after, &[record("*.cdn")], &clients).unwrap();
-    let european: u64 = cells
-        .iter()
-        .filter(|cell| {
-            let mut known = table.databases().iter().flat_map(|database| database.locations());
-            let at = known.find(|l| l.country == cell.country);
-            at.is_some_and(|l| l.continent == Some(Continent::Europe))
-        })
-        .map(|cell| cell.addresses)
-        .sum();
-    let europe = european as f64 / all as f64;
-    assert!(
-        (moves.moved - (0.25 * europe + 1.0 - europe)).abs() < 0.002,
-        "{} {europe}",
-        moves.moved
-    );
+    let moves = preview(&before, &after, &records(&["*.cdn"]), &clients).unwrap().first();
+    let european = space.cells.iter().filter(|cell| {
+        home(cell).location.is_some_and(|at| at.continent == Some(Continent::Europe))
+    });
+    let europe = european.map(|cell| cell.size).sum::<f64>() / all;
+    let moved = moves.moved;
+    assert!((moved - (0.25 * europe + 1.0 - europe)).abs() < 0.002, "{moved} {europe}");
+    // Europeans have it further to us, the rest of the world as a whole nearer.
+    let of_germany = moves.countries.iter().find(|line| line.country == Country::parse("DE"));
+    let longer = of_germany.unwrap().latency.unwrap().ms;
+    assert!(longer.after > longer.before, "{longer:?}");
     // Two records, one of which does not move.
-    let both = [record("www"), record("app")];
+    let both = records(&["www", "app"]);
     let after = after_of("weight record:g.example/www canary=90");
-    let moves = preview(&before, &after, &both, &clients).unwrap();
-    assert!((moves.moved - 0.2).abs() < 1e-9);
-    assert_eq!(moves.by_record.len(), 1);
-    let nobody = preview(&before, &before, &both, &clients).unwrap();
+    let whole = preview(&before, &after, &both, &clients).unwrap();
+    assert!((whole.first().moved - 0.2).abs() < 1e-9);
+    assert_eq!(whole.by_record.len(), 1);
+    let nobody = preview(&before, &before, &both, &clients).unwrap().first();
     assert_eq!((nobody.moved, nobody.flows.len()), (0.0, 0));
     assert!(preview(&before, &before, &both, &Clients::default()).is_none());
 }

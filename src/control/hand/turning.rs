@@ -1,10 +1,11 @@
 //! What the passing of time does to overrides: they begin, if no safety rule forbids it by then,
 //! and end.
 
-use super::{Effect, Hand, Now, clients::Clients, safety, shares::Standpoint, tell, words};
+use super::{Effect, Hand, Now, safety, tell, words};
 use crate::{
     clock::Moment,
-    control::{event::EventKind, publish::Control},
+    control::{audit::Origin, event::EventKind, publish::Control},
+    forecast::{Clients, Pair},
     ids::RecordId,
 };
 
@@ -56,7 +57,7 @@ impl Control {
         }
         self.keep_hand(&hand);
         self.operator.take(hand);
-        self.follow_hand(events, Vec::new());
+        self.follow_and_audit(events, &Origin::itself("time"));
     }
 
     /// What the override `id` does now, and what it hides.
@@ -83,12 +84,12 @@ impl Control {
             return None;
         }
         let clients: Clients = self.operator.clients().clone();
-        let files = &self.operator.files;
-        let world = Standpoint::from(&*self.world());
-        let before = self.supposed(&world, &from.effect(files, now), &[]).ok()?.after;
-        let after = self.supposed(&world, &to.effect(files, now), &[]).ok()?.after;
+        let (outlook, files) = (self.outlook(), &self.operator.files);
+        let world = outlook.standpoint();
+        let before = outlook.supposed(&world, &from.effect(files, now), &[]).ok()?.after;
+        let after = outlook.supposed(&world, &to.effect(files, now), &[]).ok()?.after;
         // They were counted for these files just now.
-        let broke = safety::violations(&before, &after, &records, &clients).ok()?;
+        let broke = safety::violations(&before, &after, &Pair::same(&records), &clients).ok()?;
         let words: Vec<String> = broke.iter().map(ToString::to_string).collect();
         (!words.is_empty()).then(|| words.join("; "))
     }

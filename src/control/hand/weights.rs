@@ -9,7 +9,7 @@ use crate::{
     ids::{PlanId, RecordId, SlotId},
     policy::tree::{Endpoint, Kind, Multivalue, NodeIx, Pool, Tree, WeightedMember},
     snapshot::{Plan, Snapshot},
-    units::Weight,
+    units::{Share, Weight},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -62,11 +62,15 @@ pub enum WeightError {
         /// The members it has.
         members: Vec<String>,
     },
-    /// The member would never be answered.
-    #[error("`{member}` would never be answered: weight 0 and `absorb = false`")]
-    Nothing {
+    /// It cannot be given a share of all clients.
+    #[error("`{member}` of `{target}` cannot be given a share: {reason}")]
+    NoShare {
+        /// As typed.
+        target: String,
         /// The member.
         member: Arc<str>,
+        /// Why.
+        reason: &'static str,
     },
     /// Pools that give several answers cannot divide by weight.
     #[error(
@@ -136,11 +140,7 @@ pub fn check(
             continue;
         };
         known.extend(all.iter().map(|m| tree.node(m.node).name.to_string()));
-        let Some(place) = find(tree, all, member) else { continue };
-        if weight.is_reserve() && !all[place].absorb {
-            return Err(WeightError::Nothing { member: Arc::clone(member) });
-        }
-        found = true;
+        found |= find(tree, all, member).is_some();
     }
     let target = target.to_string();
     match (found, known.is_empty()) {
@@ -151,6 +151,115 @@ pub fn check(
             Err(WeightError::NoMember { target, member: Arc::clone(member), members })
         }
     }
+}
+
+/// Whether `member` may be given a share of all clients there.
+///
+/// # Errors
+/// When there is no such member, or nobody beside it to divide the rest.
+pub fn check_share(
+    target: &Target,
+    member: &Arc<str>,
+    snapshot: &Snapshot,
+) -> Result<(), WeightError> {
+    check(target, Some(member), Weight::ONE, snapshot)?;
+    for (record, node) in target.nodes(snapshot) {
+        let tree = &snapshot.plan(snapshot.record(record).plan).tree;
+        let Some(all) = members(tree, node) else { continue };
+        let alone = |reason| {
+            let (target, member) = (target.to_string(), Arc::clone(member));
+            Err(WeightError::NoShare { target, member, reason })
+        };
+        let mut others = all.iter().filter(|one| *tree.node(one.node).name != **member);
+        if !matches!(tree.node(node).kind, Kind::Weighted(_)) {
+            return alone("only the members of a weighted policy have a share of all clients");
+        }
+        if others.clone().any(|other| !other.absorb) {
+            return alone("another member has an exact share");
+        }
+        if !others.any(|other| !other.weight.is_reserve()) {
+            return alone("no other member has a weight");
+        }
+    }
+    Ok(())
+}
+
+/// The share that the weights of `member` of a weighted `node` come to, as configured; nothing if
+/// there is no such member.
+pub fn share_of(tree: &Tree, node: NodeIx, member: &str) -> Option<f64> {
+    let all = members(tree, node)?;
+    let own = all[find(tree, all, member)?].weight.get();
+    let sum: u64 = all.iter().map(|one| u64::from(one.weight.get())).sum();
+    Some(if sum == 0 { 0.0 } else { f64::from(own) / sum as f64 })
+}
+
+/// The weights of all members of a policy that give `member` exactly `share` and divide the rest
+/// as the files do, at every record of `target` that has such a member.
+pub fn divided(
+    target: &Target,
+    member: &Arc<str>,
+    share: Share,
+    snapshot: &Snapshot,
+) -> Vec<(WeightPlace, Weight)> {
+    type Members = Vec<(Arc<str>, Weight)>;
+    let mut alike: BTreeMap<Members, Vec<(RecordId, NodeIx)>> = BTreeMap::new();
+    for (record, node) in target.nodes(snapshot) {
+        let tree = &snapshot.plan(snapshot.record(record).plan).tree;
+        let Some(all) = members(tree, node) else { continue };
+        if find(tree, all, member).is_none() {
+            continue;
+        }
+        let key = all.iter().map(|one| (Arc::clone(&tree.node(one.node).name), one.weight));
+        alike.entry(key.collect()).or_default().push((record, node));
+    }
+    let mut found = Vec::new();
+    for (all, at) in alike {
+        let own = all.iter().position(|(name, _)| name == member).unwrap_or_default();
+        let weights: Vec<Weight> = all.iter().map(|(_, weight)| *weight).collect();
+        let weights = with_share(&weights, own, share);
+        let place = |member| WeightPlace::Member { at: at.clone(), member };
+        found.extend(all.into_iter().zip(weights).map(|((name, _), weight)| (place(name), weight)));
+    }
+    found
+}
+
+/// `weights`, the one at `own` changed so that it is exactly `share` of their sum. The others keep
+/// their ratios, so that no sticky client moves between them; with all of it they are reserves.
+pub(crate) fn with_share(weights: &[Weight], own: usize, share: Share) -> Vec<Weight> {
+    let (part, rest) = (share.as_millionths(), share.rest().as_millionths());
+    let others = || weights.iter().enumerate().filter(|(at, _)| *at != own).map(|(_, w)| w.get());
+    let common = others().fold(0, |common, weight| gcd(common, u64::from(weight))).max(1);
+    let sum: u64 = others().map(u64::from).sum::<u64>() / common;
+    // own / (own + times × sum) = share, in the smallest whole numbers.
+    let (own_weight, times) = match (part, rest) {
+        (_, 0) => (1, 0),
+        (0, _) => (0, common),
+        _ => {
+            let (part, rest) = (u64::from(part), u64::from(rest));
+            let times = rest / gcd(sum * part, rest);
+            (times * sum * part / rest, times)
+        }
+    };
+    let weights = weights.iter().enumerate().map(|(at, weight)| match at == own {
+        true => own_weight,
+        false => u64::from(weight.get()) / common * times,
+    });
+    let weights: Vec<u64> = weights.collect();
+    // Only odd numbers above ten thousand come to more; then to one in a million.
+    let largest = weights.iter().copied().max().unwrap_or_default();
+    let max = u64::from(Weight::MAX);
+    let scaled = weights.into_iter().map(|weight| match (weight, largest > max) {
+        (0, _) | (_, false) => weight,
+        _ => ((u128::from(weight) * u128::from(max) / u128::from(largest)) as u64).max(1),
+    });
+    scaled.map(|weight| Weight::new(weight as u32).unwrap_or(Weight::ONE)).collect()
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 /// Pools (merged ones too) that give several answers, but not all, need equal weights.
@@ -359,5 +468,97 @@ fn set(tree: &mut Tree, node: NodeIx, member: &str, weight: Weight) {
     };
     if let Some(place) = found {
         members[place].weight = weight;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Hand, testkit},
+        *,
+    };
+    use proptest::prelude::*;
+
+    fn shares(weights: &[u32], own: usize, percent: f64) -> Vec<u32> {
+        let weights: Vec<Weight> = weights.iter().map(|w| Weight::new(*w).unwrap()).collect();
+        let share = Share::from_fraction(percent / 100.0);
+        with_share(&weights, own, share).into_iter().map(Weight::get).collect()
+    }
+
+    /// The share of `member` of www after the commands `texts`, one after the other.
+    fn after(texts: &[&str], member: &str) -> f64 {
+        let (files, mut hand) = (testkit::snapshot(), Hand::default());
+        for text in texts {
+            hand.told(text, &files, testkit::at(0));
+        }
+        let effect = hand.effect(&files, testkit::at(0).at);
+        let files = patched(&files, &effect.weights);
+        let record = files.records.iter().find(|record| &*record.id == "g.example/www").unwrap();
+        let tree = &files.plan(record.plan).tree;
+        share_of(tree, tree.root, member).unwrap()
+    }
+
+    #[test]
+    fn of_shares_and_weights_the_last_one_counts_beside_what_the_files_say() {
+        const SHARE: &str = "weight record:g.example/www canary=25%";
+        assert_eq!(after(&[SHARE], "canary"), 0.25);
+        assert_eq!(after(&[SHARE, "weight record:g.example/www canary=40%"], "canary"), 0.4);
+        // A weight is beside the ninety of the files, not beside what the share made of them.
+        let weight = "weight record:g.example/www canary=60";
+        assert_eq!(after(&[SHARE, weight], "canary"), 0.4);
+        assert_eq!(after(&[weight, SHARE], "canary"), 0.25);
+        assert_eq!(after(&[SHARE, "weight record:g.example/www canary=reset"], "canary"), 0.1);
+    }
+
+    #[test]
+    fn a_share_is_given_only_where_the_others_can_divide_the_rest() {
+        let (files, hand) = (testkit::snapshot(), Hand::default());
+        for (text, why) in [
+            ("weight record:g.example/near dub=20%", "only the members of a weighted policy"),
+            ("weight record:g.example/www stable=20%", "another member has an exact share"),
+            ("weight record:g.example/www dub=20%", "has no member `dub`"),
+        ] {
+            let refused = hand.planned(&testkit::command(text), &files, testkit::at(0));
+            let said = refused.unwrap_err().to_string();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_exact_and_the_others_keep_their_ratio() {
+        for (weights, percent, wanted) in [
+            (&[90, 10][..], 1.0, &[99, 1][..]),
+            (&[90, 10], 10.0, &[9, 1]),
+            (&[90, 10], 50.0, &[1, 1]),
+            (&[90, 10], 100.0, &[0, 1]),
+            (&[90, 10], 0.0, &[90, 0]),
+            (&[90, 10], 0.5, &[199, 1]),
+            (&[30, 10, 60], 20.0, &[3, 1, 1]),
+            (&[0, 10, 60], 50.0, &[0, 1, 1]),
+        ] {
+            let own = if weights.len() == 2 { 1 } else { 2 };
+            let (weights, own) = match weights {
+                [0, ..] => (weights, 1),
+                _ => (weights, own),
+            };
+            assert_eq!(shares(weights, own, percent), wanted, "{weights:?} {percent}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_weights_the_share_holds(
+            others in prop::collection::vec(1..=Weight::MAX, 1..64),
+            millionths in 1..1_000_000_u32,
+        ) {
+            let weights: Vec<Weight> = others.iter().map(|w| Weight::new(*w).unwrap()).collect();
+            let with = with_share(&weights, 0, Share::from_millionths(millionths));
+            let sum: u64 = with.iter().map(|w| u64::from(w.get())).sum();
+            let share = f64::from(with[0].get()) / sum as f64;
+            let wanted = f64::from(millionths) / 1e6;
+            if others.len() > 1 {
+                prop_assert!((share - wanted).abs() < 1e-4, "{share} {wanted}");
+            }
+        }
     }
 }

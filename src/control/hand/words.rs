@@ -1,7 +1,7 @@
 //! What an override does, in a sentence, and the command line that undoes it.
 
 use super::{Action, Effect, Hand, Override, target::Kind};
-use crate::{clock::Moment, ids::SlotId, snapshot::Snapshot};
+use crate::{clock::Moment, ids::SlotId, snapshot::Snapshot, units::Share};
 use std::{collections::BTreeSet, time::Duration};
 
 /// The command line that takes `made` away again, and nothing else of `hand`.
@@ -17,10 +17,10 @@ pub fn undo(made: &Override, hand: &Hand) -> String {
     match &made.action {
         Action::Drain { .. } => format!("tradewind undrain {target}"),
         Action::Force(_) => format!("tradewind force {target} auto"),
-        Action::Weight { member: Some(member), .. } if is_alone => {
+        Action::Weight { member: Some(member), .. } | Action::Share { member, .. } if is_alone => {
             format!("tradewind weight {target} {}", quoted(&format!("{member}=reset")))
         }
-        Action::Weight { .. } => format!("tradewind weight {target} reset"),
+        Action::Weight { .. } | Action::Share { .. } => format!("tradewind weight {target} reset"),
         Action::Failover { .. } => format!("tradewind failback {target}"),
         Action::Hold => format!("tradewind unhold {target}"),
         Action::Pin if is_alone => "tradewind unpin".into(),
@@ -31,7 +31,10 @@ pub fn undo(made: &Override, hand: &Hand) -> String {
 /// Whether what takes `one` away by its target takes `other` away as well.
 fn is_taken_with(one: &Action, other: &Action) -> bool {
     match (one, other) {
-        (Action::Weight { member, .. }, Action::Weight { member: other, .. }) => member == other,
+        (
+            Action::Weight { .. } | Action::Share { .. },
+            Action::Weight { .. } | Action::Share { .. },
+        ) => one.member() == other.member(),
         _ => std::mem::discriminant(one) == std::mem::discriminant(other),
     }
 }
@@ -50,6 +53,7 @@ pub fn redo(taken: &Override, now: Moment) -> String {
         Action::Weight { member: Some(member), weight } => {
             add(&quoted(&format!("{member}={}", weight.get())));
         }
+        Action::Share { member, share } => add(&quoted(&format!("{member}={}", percent(*share)))),
         Action::Weight { member: None, weight } => add(&weight.get().to_string()),
         Action::Failover { to } => add(&format!("--to={}", quoted(to))),
         Action::Drain { over: None } | Action::Hold | Action::Pin => {}
@@ -72,7 +76,7 @@ pub fn verb(action: &Action) -> &'static str {
     match action {
         Action::Drain { .. } => "drain",
         Action::Force(_) => "force",
-        Action::Weight { .. } => "weight",
+        Action::Weight { .. } | Action::Share { .. } => "weight",
         Action::Failover { .. } => "failover",
         Action::Hold => "hold",
         Action::Pin => "pin",
@@ -122,6 +126,12 @@ pub fn does(one: &Override, effect: &Effect, snapshot: &Snapshot) -> String {
                 }
             }
         }
+        Action::Share { member, share } => {
+            if !effect.weights.iter().any(|change| change.by == one.id) {
+                return nothing();
+            }
+            format!("gives `{member}` {share} of the clients")
+        }
         Action::Failover { to } => {
             let own = effect
                 .failovers
@@ -142,6 +152,11 @@ pub fn does(one: &Override, effect: &Effect, snapshot: &Snapshot) -> String {
         Action::Pin => return nothing(),
     };
     format!("{what}; {}", count(records, "record"))
+}
+
+/// A share as it is typed: `2.5%`.
+fn percent(share: Share) -> String {
+    share.to_string().replace(' ', "")
 }
 
 /// The distinct endpoints of `slots`, by name.

@@ -6,10 +6,14 @@
 //! never written over: it is put aside.
 
 use super::{
-    Batch, EVENTS_KEPT, Store, StoreError,
+    AUDIT_KEPT, Batch, EVENTS_KEPT, Store, StoreError,
+    audit::{self, Ends},
     rows::{self, Rows, Shelf},
 };
-use crate::{clock::Clock, control::event::Event};
+use crate::{
+    clock::Clock,
+    control::{audit::chain::Link, event::Event},
+};
 use arc_swap::ArcSwapOption;
 use redb::{
     Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable,
@@ -43,7 +47,7 @@ pub(super) struct Format {
     pub migrations: &'static [Migration],
 }
 
-const FORMAT: Format = Format { major: 1, minor: 0, migrations: &[] };
+const FORMAT: Format = Format { major: 1, minor: 1, migrations: &[] };
 
 /// One redb file.
 pub struct RedbStore {
@@ -54,6 +58,7 @@ pub struct RedbStore {
     /// Why what stands in the file is to be put aside rather than written to, if it is.
     distrusted: Mutex<Option<String>>,
     pub(super) events_kept: u64,
+    pub(super) audit_kept: u64,
 }
 
 /// An open database, which does not take us with it when closing it panics.
@@ -80,6 +85,8 @@ pub(super) struct Found {
     pub rows: Rows,
     /// Number of the newest event.
     pub newest: u64,
+    /// The end of the audit.
+    pub head: Link,
     /// Whether a newer version wrote it, whose fields are to be left alone.
     pub is_newer: bool,
 }
@@ -116,6 +123,7 @@ impl RedbStore {
             database: ArcSwapOption::empty(),
             distrusted: Mutex::new(Some(unread)),
             events_kept: EVENTS_KEPT,
+            audit_kept: AUDIT_KEPT,
         }
     }
 
@@ -197,6 +205,7 @@ impl RedbStore {
             Err(TableError::TableDoesNotExist(_)) => {}
             table => found.newest = table?.last()?.map_or(0, |(seq, _)| seq.value()),
         }
+        found.head = audit::ends(from)?.head;
         Ok(found)
     }
 
@@ -260,6 +269,13 @@ impl RedbStore {
         Ok(Some(lost(&problem, &aside)))
     }
 
+    /// The database, for those who read.
+    fn opened(&self) -> Result<Arc<Open>, StoreError> {
+        let why = || "it is not open".to_owned();
+        let open = self.database.load_full();
+        open.ok_or_else(|| StoreError::Failed { path: self.path.clone(), why: why() })
+    }
+
     fn write(&self, database: &Database, batch: &Batch<'_>) -> Result<(), redb::Error> {
         let mut transaction = database.begin_write()?;
         // Costs a second fsync, and saves reading the whole file after a crash.
@@ -289,6 +305,7 @@ impl RedbStore {
                 table.pop_first()?;
             }
         }
+        audit::write(&transaction, batch.audit, self.audit_kept)?;
         Ok(transaction.commit()?)
     }
 
@@ -346,10 +363,7 @@ impl Store for RedbStore {
     }
 
     fn events(&self, since: u64, visit: &mut dyn FnMut(Event) -> bool) -> Result<(), StoreError> {
-        let Some(database) = self.database.load_full() else {
-            let why = "it is not open".to_owned();
-            return Err(StoreError::Failed { path: self.path.clone(), why });
-        };
+        let database = self.opened()?;
         self.guarded(|| {
             let transaction = database.begin_read()?;
             let table = match transaction.open_table(EVENTS) {
@@ -366,6 +380,15 @@ impl Store for RedbStore {
             }
             Ok(())
         })
+    }
+
+    fn audit(
+        &self,
+        since: u64,
+        visit: &mut dyn FnMut(u64, &str) -> bool,
+    ) -> Result<Ends, StoreError> {
+        let database = self.opened()?;
+        self.guarded(|| audit::read(&database.begin_read()?, since, visit))
     }
 }
 

@@ -7,8 +7,9 @@
 
 use super::{
     Batch, RedbStore, Saved, Store, StoreError, Write,
+    audit::{self, Ends, SharedTrail},
     database::{self, Found},
-    rows::{self, Rows, Shelf},
+    rows::{self, Happened, Rows, Shelf},
 };
 use crate::{
     clock::{Clock, Moment},
@@ -29,7 +30,7 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 /// The state database's name in the state folder.
-const FILE: &str = "state.redb";
+pub const FILE: &str = "state.redb";
 /// After a crash, numbers of events go on at the next multiple of this: those that were given
 /// out, and seen, but not yet kept are not given out again. More than one commit ever holds.
 pub(in crate::control) const LEAP: u64 = 100_000;
@@ -86,6 +87,7 @@ pub struct Keeper {
     jobs: Sender<Job>,
     health: watch::Receiver<StoreHealth>,
     store: Arc<dyn Store>,
+    trail: SharedTrail,
 }
 
 type Reply = oneshot::Sender<Result<(), StoreError>>;
@@ -132,6 +134,7 @@ impl Keeper {
         let mut desk = Desk::new(Arc::new(store), clock, pace, watch::Sender::new(health));
         (desk.whole, desk.keeps_unknown) = (is_unread, found.is_newer);
         desk.rows = found.rows;
+        audit::lock(&desk.trail).resume(found.head);
         desk.set(server("boot"), Some(saved.boot.to_string()));
         desk.set(server("clean"), Some("false".to_owned()));
         desk.dirty.insert(server("schema"));
@@ -201,6 +204,19 @@ impl Keeper {
     ) -> Result<(), StoreError> {
         self.store.events(since, visit)
     }
+
+    /// Shows the entries of the audit after number `since` as they are kept, or will be, oldest
+    /// first, for as long as `visit` wants more; and says where they begin and end.
+    ///
+    /// # Errors
+    /// When those on disk cannot be read.
+    pub fn audit(
+        &self,
+        since: u64,
+        visit: &mut dyn FnMut(u64, &str) -> bool,
+    ) -> Result<Ends, StoreError> {
+        audit::with_held(&*self.store, &self.trail, since, visit)
+    }
 }
 
 impl std::fmt::Debug for Keeper {
@@ -247,6 +263,8 @@ pub(super) struct Desk {
     dirty: BTreeSet<(Shelf, String)>,
     /// Not kept yet.
     events: Vec<Event>,
+    /// The end of the audit.
+    trail: SharedTrail,
     /// Whether nothing is known of what stands in the store.
     whole: bool,
     /// Whether a newer version's fields are to be left alone.
@@ -270,6 +288,7 @@ impl Desk {
             rows: Rows::new(),
             dirty: BTreeSet::new(),
             events: Vec::new(),
+            trail: SharedTrail::default(),
             whole: false,
             keeps_unknown: false,
             due: None,
@@ -280,6 +299,7 @@ impl Desk {
     pub(super) fn start(self) -> Result<Keeper, StoreError> {
         let (jobs, taken) = channel();
         let (health, store) = (self.told.subscribe(), Arc::clone(&self.store));
+        let trail = Arc::clone(&self.trail);
         let thread = thread::Builder::new().name("state".to_owned());
         let started = thread.spawn(move || self.run(&taken));
         let failed = |error: io::Error| StoreError::Failed {
@@ -287,7 +307,7 @@ impl Desk {
             why: error.to_string(),
         };
         started.map_err(failed)?;
-        Ok(Keeper { jobs, health, store })
+        Ok(Keeper { jobs, health, store, trail })
     }
 
     fn run(mut self, jobs: &Receiver<Job>) {
@@ -319,7 +339,8 @@ impl Desk {
         for write in writes {
             match rows::row(write) {
                 Ok((shelf, key, value)) => self.set((shelf, key), value),
-                Err(events) => self.happened(events),
+                Err(Happened::Events(events)) => self.happened(events),
+                Err(Happened::Audit(entry)) => audit::lock(&self.trail).add(&entry, HELD_MAX),
             }
         }
         if self.due.is_none() && !self.is_done() {
@@ -356,7 +377,8 @@ impl Desk {
     }
 
     fn is_done(&self) -> bool {
-        self.dirty.is_empty() && self.events.is_empty() && !self.whole
+        let is_told = self.events.is_empty() && audit::lock(&self.trail).is_kept();
+        self.dirty.is_empty() && is_told && !self.whole
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
@@ -370,13 +392,15 @@ impl Desk {
                 self.dirty.iter().map(|at| (at.0, &*at.1, value(at))).collect()
             }
         };
-        let batch = Batch { rows, events: &self.events, whole: self.whole };
+        let audit = audit::lock(&self.trail).held(self.clock.wall());
+        let batch = Batch { rows, events: &self.events, audit: &audit, whole: self.whole };
         let committed = self.store.commit(&batch);
         self.tell(&committed);
         match &committed {
             Ok(_) => {
                 self.dirty.clear();
                 self.events.clear();
+                audit::lock(&self.trail).kept(audit.len());
                 (self.whole, self.due) = (false, None);
             }
             Err(_) => {

@@ -15,6 +15,8 @@
 //! | `overrides` | number | a change of the operator's |
 //! | `notes` | name | whatever else is to be remembered |
 //! | `events` | number | an [`Event`], the newest [`EVENTS_KEPT`] of them |
+//! | `audit` | number | an [`Entry`] behind its hash, the newest [`AUDIT_KEPT`] of them |
+//! | `audit_ends` | `anchor`, `head` | where the chain of these begins and ends |
 //!
 //! # Versions
 //!
@@ -28,17 +30,19 @@
 //! - An **older major** is migrated in one transaction, after a copy was kept as
 //!   `state.redb.schemaMAJOR`: to downgrade over a major, put that copy back.
 
+mod audit;
 mod database;
 mod keeper;
 mod rows;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{Ends, read_file};
 pub use database::RedbStore;
 pub(super) use keeper::LEAP;
-pub use keeper::{Keeper, StoreHealth};
+pub use keeper::{FILE, Keeper, StoreHealth};
 
-use super::{event::Event, spelled};
+use super::{audit::Entry, event::Event, spelled};
 use crate::{
     clock::{Moment, Since},
     verdict::{Damped, Standing},
@@ -54,6 +58,10 @@ use std::{
 
 /// Events in the database: weeks of an ordinary server, about 50 MB at the most.
 pub const EVENTS_KEPT: u64 = 100_000;
+
+/// Entries of the audit in the database: at a hundred changes a day some years, at 600 bytes each
+/// about 60 MB. Of those that were there before, the hash of the last one is kept.
+pub const AUDIT_KEPT: u64 = 100_000;
 
 /// What the run before left behind.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -183,6 +191,8 @@ pub enum Write {
     },
     /// What happened.
     Events(Vec<Event>),
+    /// Who changed what.
+    Audit(Box<Entry>),
 }
 
 /// Why nothing could be kept.
@@ -233,6 +243,8 @@ pub struct Batch<'a> {
     rows: Vec<(rows::Shelf, &'a str, Option<&'a str>)>,
     /// What happened, oldest first.
     events: &'a [Event],
+    /// Who changed what, oldest first.
+    audit: &'a [audit::Row],
     /// Whether `rows` is all there is to be: others go.
     whole: bool,
 }
@@ -251,6 +263,17 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When they cannot be read.
     fn events(&self, since: u64, visit: &mut dyn FnMut(Event) -> bool) -> Result<(), StoreError>;
+
+    /// Shows the entries of the audit after number `since` as they are kept, oldest first, for as
+    /// long as `visit` wants more, and says where they begin and end.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn audit(
+        &self,
+        since: u64,
+        visit: &mut dyn FnMut(u64, &str) -> bool,
+    ) -> Result<Ends, StoreError>;
 
     /// Lets go of it, for whoever comes next.
     fn close(&self);

@@ -7,6 +7,7 @@ use super::{Saved, SavedSlot, SavedTarget, Write};
 use crate::{
     clock::Moment,
     control::{
+        audit::Entry,
         event::{Event, EventKind},
         spelled,
     },
@@ -55,8 +56,8 @@ pub(super) type Rows = BTreeMap<(Shelf, String), String>;
 /// Where one row stands, and what is to stand there.
 pub(super) type Row = (Shelf, String, Option<String>);
 
-/// The row that `write` sets; events are none.
-pub(super) fn row(write: Write) -> Result<Row, Vec<Event>> {
+/// The row that `write` sets; what happened is none.
+pub(super) fn row(write: Write) -> Result<Row, Happened> {
     Ok(match write {
         Write::Target { key, value } => (Shelf::Targets, key.to_string(), value.as_ref().map(text)),
         Write::Slot { name, address, value } => {
@@ -66,15 +67,22 @@ pub(super) fn row(write: Write) -> Result<Row, Vec<Event>> {
         // With its zeros, so that the order of keys is that of numbers.
         Write::Override { id, value } => (Shelf::Overrides, format!("{id:020}"), json(value)),
         Write::Note { name, value } => (Shelf::Notes, name.to_string(), json(value)),
-        Write::Events(events) => return Err(events),
+        Write::Events(events) => return Err(Happened::Events(events)),
+        Write::Audit(entry) => return Err(Happened::Audit(entry)),
     })
+}
+
+/// What is added to what stands there, rather than set.
+pub(super) enum Happened {
+    Events(Vec<Event>),
+    Audit(Box<Entry>),
 }
 
 fn json(value: Option<Value>) -> Option<String> {
     value.map(|value| value.to_string())
 }
 
-fn text(value: &impl Serialize) -> String {
+pub(super) fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain structures with named fields become JSON")
 }
 

@@ -246,8 +246,9 @@ async fn an_override_of_a_newer_version_costs_no_other_and_stays() {
         break_glass: false,
         dry_run: false,
         even_if_unknown: false,
+        instead_of: None,
     };
-    control.command(&command, &crate::control::hand::clients::Clients::default()).unwrap();
+    control.command(&command, &crate::forecast::Clients::default()).unwrap();
     assert_eq!(ids(&control), [3, 5]);
     keeper.close().await.unwrap();
     drop(control);

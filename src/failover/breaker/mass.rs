@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use std::sync::Arc;
 
 /// Fewer groups than this have no majority to speak of: losing one, or one of two, is an outage.
-const GROUPS_MIN: usize = 3;
+pub const GROUPS_MIN: usize = 3;
 
 impl Breaker {
     /// Whether taking `key` down would be one group too many.

@@ -4,34 +4,44 @@
 //! says nothing about checks and endpoints to who has none. It needs no guard against DNS
 //! rebinding: a browser that was tricked into asking here does not know the token.
 
-use super::{
-    schema::health::{Heartbeat, HeartbeatStatus},
-    server::{Context, Refused},
+use crate::{
+    admin::{
+        context::Context,
+        door::{bearer, challenge},
+        refused::Refused,
+        schema::health::{Heartbeat, HeartbeatStatus},
+    },
+    health::{Beat, HeartbeatError},
 };
-use crate::health::{Beat, HeartbeatError};
 use axum::{
-    Router,
     body::Bytes,
     extract::{DefaultBodyLimit, FromRequest, Path, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
-    routing::post,
 };
 use std::{sync::Arc, time::Duration};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// `{"status": "degraded"}` with much white space.
 const BODY_MAX: usize = 1_024;
 /// The rest of a heartbeat is here by then: it fits the packet that its head came in.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The route, for either door.
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/v1/push/{check}", post(beat_gate))
-        .route("/v1/push/{check}/{*endpoint}", post(beat_endpoint))
+/// The routes, for either door.
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new()
+        .routes(routes!(beat_gate))
+        .routes(routes!(beat_endpoint))
         .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
+/// A heartbeat for the gate of a check: it is up unless the body says otherwise.
+#[utoipa::path(
+    post, path = "/v1/push/{check}", security(("heartbeat" = [])), tag = "push",
+    params(("check" = String, Path, description = "Its name")),
+    request_body(content = inline(Option<Heartbeat>)),
+    responses((status = 204, description = "Taken")),
+)]
 async fn beat_gate(
     State(context): State<Arc<Context>>,
     Path(check): Path<String>,
@@ -40,6 +50,16 @@ async fn beat_gate(
     beat(&context, &check, "", request).await
 }
 
+/// A heartbeat for an endpoint: it is up unless the body says otherwise.
+#[utoipa::path(
+    post, path = "/v1/push/{check}/{*endpoint}", security(("heartbeat" = [])), tag = "push",
+    params(
+        ("check" = String, Path, description = "Its name"),
+        ("endpoint" = String, Path, description = "`zone/pool/endpoint`"),
+    ),
+    request_body(content = inline(Option<Heartbeat>)),
+    responses((status = 204, description = "Taken")),
+)]
 async fn beat_endpoint(
     State(context): State<Arc<Context>>,
     Path((check, endpoint)): Path<(String, String)>,
@@ -54,25 +74,19 @@ async fn beat(
     endpoint: &str,
     request: Request,
 ) -> Result<StatusCode, Response> {
-    let token = bearer(request.headers()).ok_or_else(|| refuse(HeartbeatError::Unauthorized))?;
+    let token = bearer(request.headers()).map(<[u8]>::to_vec);
+    let token = token.ok_or_else(|| refuse(HeartbeatError::Unauthorized))?;
     let body = body(request).await.map_err(IntoResponse::into_response)?;
-    let said =
-        said(&body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error).into_response())?;
-    context.running().heartbeat(check, endpoint, &token, said).map_err(refuse)?;
+    let said = said(&body).map_err(|error| Refused::bad(error).into_response())?;
+    context.running.heartbeat(check, endpoint, &token, said).map_err(refuse)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The token of `Authorization: Bearer TOKEN`; the scheme's case does not count (RFC 9110 §11.1).
-fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii().to_vec())
 }
 
 async fn body(request: Request) -> Result<Bytes, Refused> {
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) => Err(Refused(rejection.status(), rejection.body_text())),
-        Err(_) => Err(Refused(StatusCode::REQUEST_TIMEOUT, "the body did not come".to_owned())),
+        Ok(Err(rejection)) => Err(Refused::new(rejection.status(), rejection.body_text())),
+        Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the body did not come")),
     }
 }
 
@@ -89,16 +103,11 @@ fn said(body: &[u8]) -> Result<Beat, String> {
 }
 
 fn refuse(error: HeartbeatError) -> Response {
-    match error {
-        HeartbeatError::Unauthorized => {
-            let refused = Refused(StatusCode::UNAUTHORIZED, error.to_string());
-            // RFC 9110 §15.5.2 demands a challenge.
-            ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response()
-        }
-        HeartbeatError::Unknown => {
-            Refused(StatusCode::NOT_FOUND, error.to_string()).into_response()
-        }
-    }
+    let refused = match error {
+        HeartbeatError::Unauthorized => challenge(&error.to_string()),
+        HeartbeatError::Unknown => Refused::new(StatusCode::NOT_FOUND, error.to_string()),
+    };
+    refused.into_response()
 }
 
 #[cfg(test)]
@@ -119,18 +128,5 @@ mod tests {
         for body in ["up", "{}", r#"{"status":"DOWN"}"#, r#"{"status":"up","x":1}"#, "[]"] {
             assert!(said(body.as_bytes()).is_err(), "{body}");
         }
-    }
-
-    #[test]
-    fn a_token_comes_as_a_bearer_only() {
-        let token = |value: &'static str| {
-            bearer(&HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]))
-        };
-        assert_eq!(token("Bearer abc").as_deref(), Some(&b"abc"[..]));
-        assert_eq!(token("bEARER  abc ").as_deref(), Some(&b"abc"[..]));
-        for other in ["", "Bearer", "Basic abc", "abc"] {
-            assert_eq!(token(other), None, "{other}");
-        }
-        assert_eq!(bearer(&HeaderMap::new()), None);
     }
 }

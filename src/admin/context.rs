@@ -1,0 +1,197 @@
+//! What the doors show and change: the running server as routes see it.
+
+use super::{
+    Running,
+    events::Events,
+    hand::Hands,
+    metrics,
+    refused::Refused,
+    schema::{Status, health::TargetLine, plan::WeightsLine},
+    status::{self, Seen},
+};
+use crate::{
+    clock::Clock,
+    compile::Entry,
+    control::{
+        Change, Handle, Report,
+        hand::foresee::Outlook,
+        journal::SharedJournal,
+        overview::SharedOverview,
+        plan::{Ask, Plan, Wanted},
+        residual::Moves,
+    },
+    forecast::Weights,
+    place::LazyTable,
+    telemetry::{Metrics, Telemetry},
+    world::Viewer,
+};
+use arc_swap::ArcSwap;
+use axum::http::StatusCode;
+use std::{
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
+use tokio::sync::{mpsc::UnboundedSender, oneshot, watch::Receiver};
+
+/// Everything the doors show and change.
+pub struct Context {
+    pub(super) viewer: Viewer,
+    pub(super) events: Arc<Events>,
+    pub(super) locations: Arc<ArcSwap<LazyTable>>,
+    pub(super) hands: Arc<Hands>,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entry: Arc<ArcSwap<Entry>>,
+    pub(super) running: Arc<dyn Running>,
+    pub(super) journal: SharedJournal,
+    changes: UnboundedSender<Change>,
+    report: Receiver<Arc<Report>>,
+    moves: Moves,
+    overview: SharedOverview,
+    telemetry: Arc<Telemetry>,
+    started: SystemTime,
+}
+
+impl Context {
+    /// A context around `handle`; the gauges of `running` are added to `metrics`.
+    pub fn new(
+        handle: Handle,
+        mut metrics: Metrics,
+        clock: Arc<dyn Clock>,
+        running: Arc<dyn Running>,
+    ) -> Arc<Context> {
+        let Handle { changes, reader, journal, report, locations, moves, overview, hand, entry } =
+            handle;
+        let viewer = reader.viewer();
+        metrics::add(&mut metrics, &viewer, &report, &running);
+        metrics::unsettled(&mut metrics, &overview, &hand);
+        metrics::old_answers(&mut metrics, &moves, &clock);
+        let started = clock.wall();
+        let telemetry = metrics.telemetry();
+        let hands = Arc::new(Hands {
+            viewer: viewer.clone(),
+            shown: hand,
+            locations: Arc::clone(&locations),
+            clock: Arc::clone(&clock),
+            clients: Mutex::default(),
+        });
+        let events = Arc::new(Events::new(journal.clone(), Arc::clone(&clock)));
+        Arc::new(Context {
+            viewer,
+            events,
+            locations,
+            hands,
+            metrics,
+            clock,
+            entry,
+            running,
+            changes,
+            journal,
+            report,
+            moves,
+            overview,
+            telemetry,
+            started,
+        })
+    }
+
+    /// How targets stand.
+    pub(super) fn targets(&self) -> Vec<TargetLine> {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        self.running.targets().iter().map(|target| TargetLine::new(target, now, wall)).collect()
+    }
+
+    /// How the server stands.
+    pub(super) fn status(&self) -> Status {
+        let mut status = status::status(&Seen {
+            world: &self.viewer.world(),
+            report: &self.report(),
+            running: &*self.running,
+            journal: &self.journal,
+            overview: &self.overview.load(),
+            hand: &self.hands.shown.load(),
+            left: self.moves.left(&self.telemetry, self.clock.now()),
+            clock: &*self.clock,
+            started: self.started,
+        });
+        status.not_ready.extend(self.unminded());
+        status
+    }
+
+    /// Why `/readyz` says no, if it does.
+    pub(super) fn not_ready(&self) -> Vec<String> {
+        let mut reasons = status::not_ready(&self.viewer.world(), &self.report());
+        reasons.extend(self.unminded());
+        reasons
+    }
+
+    /// Sends a wish and waits for what becomes of it.
+    pub(super) async fn change<T>(
+        &self,
+        wish: impl FnOnce(oneshot::Sender<T>) -> Change,
+    ) -> Result<T, Refused> {
+        let (reply, outcome) = oneshot::channel();
+        let stopping = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        self.changes.send(wish(reply)).map_err(|_| stopping())?;
+        outcome.await.map_err(|_| stopping())
+    }
+
+    /// What is served and stands behind it, for whoever looks ahead.
+    pub(super) async fn outlook(&self) -> Result<Box<Outlook>, Refused> {
+        self.change(|reply| Change::Outlook { reply }).await
+    }
+
+    /// What clients are weighed by, as `line` says.
+    pub(super) fn weights(&self, line: &WeightsLine) -> Result<Weights, Refused> {
+        let observed = || Err("no queries are sampled".to_owned());
+        line.read(observed).map_err(Refused::bad)
+    }
+
+    /// What would follow if the files that are `wanted` were loaded.
+    pub(super) async fn plan(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        weights: Weights,
+    ) -> Result<Plan, Refused> {
+        let outlook = self.outlook().await?;
+        let context = Arc::clone(self);
+        let plan = aside(move || {
+            let planner = context.running.planner();
+            context.looking_ahead(&outlook, &weights, |ask| planner.plan(&wanted, ask))
+        });
+        plan.await?.map_err(|error| Refused::from(&error))
+    }
+
+    /// Has `work` look ahead from `outlook`. It may take seconds.
+    pub(super) fn looking_ahead<T>(
+        &self,
+        outlook: &Outlook,
+        weights: &Weights,
+        work: impl FnOnce(&Ask<'_>) -> T,
+    ) -> T {
+        let (locations, known) = (self.locations.load_full(), self.hands.counted());
+        work(&Ask { outlook, weights, locations: &locations, known: &known })
+    }
+
+    fn report(&self) -> Arc<Report> {
+        Arc::clone(&self.report.borrow())
+    }
+
+    /// That nobody takes changes any more, if so: answers then stay as they are, whatever health
+    /// finds out.
+    fn unminded(&self) -> Option<String> {
+        let why = "control has ended: answers change no more until the server is restarted";
+        self.changes.is_closed().then(|| why.to_owned())
+    }
+}
+
+/// Runs what takes more than a moment away from the threads that probe and accept.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refused> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| {
+        let why = "this could not be worked out; the log says more";
+        Refused::new(StatusCode::INTERNAL_SERVER_ERROR, why)
+    })
+}

@@ -1,0 +1,379 @@
+//! What is asked of every request before its route sees it: that it comes not too often, from no
+//! page of somebody else's, and from somebody who may.
+//!
+//! | asked | why |
+//! |---|---|
+//! | rate | whoever guesses tokens, or runs wild, takes no time from others |
+//! | Host | a page elsewhere can make a browser send requests here under a name of its own that it lets point to us (DNS rebinding); it cannot choose the Host header. Over TLS the browser asks the certificate |
+//! | Origin, Sec-Fetch-Site, `application/json` | a page elsewhere can make a browser send a form here (CSRF); it cannot choose these |
+//! | token | which role a route needs is written where the route is declared, and read from there |
+//!
+//! The control socket is its owner's: there only the body's size is looked at. Heartbeats come from
+//! many programs under any name, with a token that no browser has: nothing is asked of them here.
+
+use super::{
+    context::Context,
+    limiter::Limiter,
+    peer::{Caller, Peer},
+    refused::Refused,
+};
+use crate::{clock::Clock, compile::Entry, grant::Role};
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+/// The largest wish: a supposition in TOML over a thousand targets.
+const BODY_MAX: usize = 1 << 20;
+/// A body is here by then.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest text of somebody else's that is told as the detail of a refusal.
+const DETAIL_MAX: usize = 4_096;
+
+/// What a route asks of whoever uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing.
+    Nothing,
+    /// A token that the route looks at itself.
+    Own,
+    /// A role.
+    Role(Role),
+}
+
+/// What each route asks, by its path and method, as it is described.
+#[derive(Debug, Default)]
+pub(super) struct Needs(HashMap<String, HashMap<Method, Need>>);
+
+impl Needs {
+    /// What is described. A route that does not say what it asks is the administrator's.
+    pub fn of(api: &OpenApi) -> Needs {
+        // As JSON, in which the parts of a requirement are public.
+        let described = serde_json::to_value(&api.paths).unwrap_or_default();
+        let paths = described.as_object().into_iter().flatten();
+        let paths = paths.map(|(path, item)| {
+            let operations = item.as_object().into_iter().flatten();
+            let needs = operations.filter_map(|(method, operation)| {
+                let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok()?;
+                Some((
+                    method,
+                    Need::said(&operation["security"]).unwrap_or(Need::Role(Role::Admin)),
+                ))
+            });
+            (path.clone(), needs.collect())
+        });
+        Needs(paths.collect())
+    }
+
+    /// What `path` asks of `method`; the methods it has, if that is none of them.
+    fn find(&self, path: &str, method: &Method) -> Result<Need, Refused> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let Some(needs) = self.0.get(path) else { return Ok(Need::Role(Role::Admin)) };
+        needs.get(method).copied().ok_or_else(|| {
+            let mut methods: Vec<&str> = needs.keys().map(Method::as_str).collect();
+            methods.sort_unstable();
+            let methods = methods.join(", ");
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, format!("this takes {methods}"))
+                .with(header::ALLOW, &methods)
+        })
+    }
+}
+
+impl Need {
+    /// What `security` of an operation says.
+    fn said(security: &serde_json::Value) -> Option<Need> {
+        let requirement = security.as_array()?.first()?.as_object()?;
+        match requirement.iter().next() {
+            None => Some(Need::Nothing),
+            Some((scheme, _)) if scheme == "heartbeat" => Some(Need::Own),
+            Some((_, roles)) => Some(Need::Role(roles.get(0)?.as_str()?.parse().ok()?)),
+        }
+    }
+}
+
+/// What looks at requests.
+pub(super) struct Door {
+    needs: Needs,
+    limiter: Limiter,
+    entry: Arc<ArcSwap<Entry>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Door {
+    /// `routes` of `context` behind a door.
+    pub fn before(routes: OpenApiRouter<Arc<Context>>, context: &Arc<Context>) -> Router {
+        let (router, api) = routes.split_for_parts();
+        let door = Door {
+            needs: Needs::of(&api),
+            limiter: Limiter::default(),
+            entry: Arc::clone(&context.entry),
+            clock: Arc::clone(&context.clock),
+        };
+        router
+            .fallback(|| async { Refused::new(StatusCode::NOT_FOUND, "there is nothing here") })
+            .layer(middleware::from_fn(explained))
+            .layer(middleware::from_fn_with_state(Arc::new(door), admit))
+            .layer(middleware::from_fn(armoured))
+            .with_state(Arc::clone(context))
+    }
+
+    /// Lets a request in, as of whoever it is, or says why not.
+    async fn check(&self, mut request: Request) -> Result<Request, Refused> {
+        let caller = request.extensions().get::<Caller>().cloned().ok_or_else(nobody)?;
+        let need = match request.extensions().get::<MatchedPath>() {
+            Some(path) => self.needs.find(path.as_str(), request.method())?,
+            None => Need::Nothing,
+        };
+        let Caller { mut peer, is_encrypted } = caller;
+        if let Peer::Stranger { from } = peer
+            && need != Need::Own
+        {
+            self.pace(from)?;
+            check_origin(request.method(), request.headers(), is_encrypted)?;
+            peer = self.known(from, request.headers())?;
+            if !is_safe(request.method()) {
+                check_kind(request.headers())?;
+            }
+        }
+        if let Need::Role(role) = need {
+            peer.check(role, is_here(&peer, request.headers()))?;
+        }
+        request.extensions_mut().insert(peer);
+        match need == Need::Own || is_safe(request.method()) {
+            true => Ok(request),
+            false => whole(request).await,
+        }
+    }
+
+    fn pace(&self, from: SocketAddr) -> Result<(), Refused> {
+        let Err(wait) = self.limiter.take(from.ip(), self.clock.now()) else { return Ok(()) };
+        let seconds = wait.as_secs() + 1;
+        let why = format!("too many requests from {}; try again in {seconds} s", from.ip());
+        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, why);
+        Err(refused.with(header::RETRY_AFTER, &seconds.to_string()))
+    }
+
+    /// Whose token `headers` carry.
+    fn known(&self, from: SocketAddr, headers: &HeaderMap) -> Result<Peer, Refused> {
+        if !headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Peer::Stranger { from });
+        }
+        let token =
+            bearer(headers).ok_or_else(|| challenge("write `Authorization: Bearer TOKEN`"))?;
+        let entry = self.entry.load();
+        let found = entry.grants.find(token, self.clock.wall());
+        let grant = found.map_err(|useless| challenge(&useless.to_string()))?;
+        Ok(Peer::Token { name: Arc::clone(&grant.name), role: grant.role, from })
+    }
+}
+
+/// The token of `Authorization: Bearer TOKEN`; the scheme's case does not count (RFC 9110 §11.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// A refusal for want of a token; RFC 9110 §15.5.2 demands a challenge.
+pub(super) fn challenge(why: &str) -> Refused {
+    Refused::new(StatusCode::UNAUTHORIZED, why).with(header::WWW_AUTHENTICATE, "Bearer")
+}
+
+/// Whether `peer` itself is on this machine: what a proxy here passes on is somebody else's.
+fn is_here(peer: &Peer, headers: &HeaderMap) -> bool {
+    let passed_on = [header::FORWARDED, HeaderName::from_static("x-forwarded-for")];
+    let is_passed_on = passed_on.iter().any(|name| headers.contains_key(name));
+    !is_passed_on && peer.address().is_none_or(|at| at.ip().to_canonical().is_loopback())
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn nobody() -> Refused {
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "it is not known who asks")
+}
+
+/// Refuses what a page of somebody else's makes a browser send.
+fn check_origin(method: &Method, headers: &HeaderMap, is_encrypted: bool) -> Result<(), Refused> {
+    let forbidden = |why: &str| Err(Refused::new(StatusCode::FORBIDDEN, why));
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let is_ours = host.is_none_or(|host| std::str::from_utf8(host).is_ok_and(is_ours));
+    if !is_encrypted && !is_ours {
+        return forbidden("ask by address or as localhost: other Host headers are refused");
+    }
+    if is_safe(method) {
+        return Ok(());
+    }
+    let site = headers.get(HeaderName::from_static("sec-fetch-site")).map(HeaderValue::as_bytes);
+    if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
+        return forbidden("a page of another site asks for this");
+    }
+    // The scheme is ours: a browser sends what it used.
+    let scheme = if is_encrypted { "https" } else { "http" };
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    let own = host.map(|host| [scheme.as_bytes(), b"://", host].concat());
+    if origin.is_some() && origin != own.as_deref() {
+        return forbidden("a page of another origin asks for this");
+    }
+    Ok(())
+}
+
+/// Refuses bodies that a form could have sent.
+fn check_kind(headers: &HeaderMap) -> Result<(), Refused> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let why = "write `Content-Type: application/json`, with a body or without";
+    Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
+}
+
+/// The request with all of its body, which may not dawdle.
+async fn whole(request: Request) -> Result<Request, Refused> {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_MAX)).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(parts, Body::from(body))),
+        Ok(Err(_)) => {
+            let why = format!("the body broke off, or is larger than {BODY_MAX} bytes");
+            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why))
+        }
+        Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the body did not come")),
+    }
+}
+
+/// Whether `host`, with or without a port, is an address or `localhost`.
+fn is_ours(host: &str) -> bool {
+    let bare = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or(v6),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+}
+
+async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    match door.check(request).await {
+        Ok(request) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// Makes a problem (RFC 9457) of what the framework says of a request that it cannot read.
+async fn explained(uri: Uri, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_text = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !response.status().is_client_error() || !is_text {
+        return response;
+    }
+    let status = response.status();
+    let text = to_bytes(response.into_body(), DETAIL_MAX).await.unwrap_or_default();
+    let text = match text.is_empty() {
+        true => format!("{} cannot be answered", uri.path()),
+        false => String::from_utf8_lossy(&text).trim().to_owned(),
+    };
+    Refused::new(status, text).into_response()
+}
+
+/// Headers that keep browsers from making anything of a reply but what it is.
+async fn armoured(request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, &str); 6] = [
+        (header::CACHE_CONTROL, "private, no-cache"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_and_localhost_are_our_hosts() {
+        for host in ["127.0.0.1", "127.0.0.1:8053", "[::1]:8053", "[::1]", "LocalHost:1"] {
+            assert!(is_ours(host), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8053", "127.0.0.1.evil.example", "", "[x]"] {
+            assert!(!is_ours(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_a_page_elsewhere_has_a_browser_send_is_refused() {
+        let check = |method: Method, encrypted: bool, headers: &[(&'static str, &str)]| {
+            let pairs = headers.iter().map(|(name, value)| {
+                (HeaderName::from_static(name), value.parse::<HeaderValue>().unwrap())
+            });
+            check_origin(&method, &pairs.collect(), encrypted).is_ok()
+        };
+        let host = ("host", "127.0.0.1:8053");
+        let page = ("origin", "https://evil.example");
+        for (method, encrypted, headers, is_let_in) in [
+            (Method::POST, false, vec![host], true),
+            (Method::POST, false, vec![host, ("origin", "http://127.0.0.1:8053")], true),
+            (Method::POST, false, vec![host, ("origin", "https://127.0.0.1:8053")], false),
+            (Method::POST, false, vec![host, ("origin", "http://127.0.0.1:3000")], false),
+            (Method::POST, false, vec![host, ("origin", "null")], false),
+            (Method::POST, false, vec![host, page], false),
+            (Method::POST, false, vec![host, ("sec-fetch-site", "cross-site")], false),
+            (Method::POST, false, vec![host, ("sec-fetch-site", "same-site")], false),
+            (Method::POST, false, vec![host, ("sec-fetch-site", "same-origin")], true),
+            (Method::DELETE, true, vec![("host", "ns1.example"), page], false),
+            (Method::POST, true, vec![("host", "ns1.example:8053")], true),
+            (Method::GET, true, vec![("host", "ns1.example:8053"), page], true),
+            (Method::GET, false, vec![("host", "evil.example")], false),
+            (Method::GET, false, vec![], true),
+        ] {
+            let seen = check(method.clone(), encrypted, &headers);
+            assert_eq!(seen, is_let_in, "{method} {encrypted} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_comes_as_a_bearer_only() {
+        let token = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+            bearer(&headers).map(<[u8]>::to_vec)
+        };
+        assert_eq!(token("Bearer abc").as_deref(), Some(&b"abc"[..]));
+        assert_eq!(token("bEARER  abc ").as_deref(), Some(&b"abc"[..]));
+        for other in ["", "Bearer", "Basic abc", "abc"] {
+            assert_eq!(token(other), None, "{other}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn what_a_proxy_on_this_machine_passes_on_is_not_from_here() {
+        let from: SocketAddr = "127.0.0.1:40000".parse().unwrap();
+        let peer = Peer::Stranger { from };
+        assert!(is_here(&peer, &HeaderMap::new()));
+        for header in ["forwarded", "x-forwarded-for"] {
+            let headers = [(HeaderName::from_static(header), HeaderValue::from_static("x"))];
+            assert!(!is_here(&peer, &HeaderMap::from_iter(headers)));
+        }
+        let far = Peer::Stranger { from: "192.0.2.1:1".parse().unwrap() };
+        assert!(!is_here(&far, &HeaderMap::new()));
+    }
+}

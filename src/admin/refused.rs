@@ -1,0 +1,101 @@
+//! Why a request was not done, as RFC 9457 has it: `application/problem+json`.
+
+use super::schema::Refusal;
+use crate::control::{
+    hand::{Refusal as HandRefusal, TargetError},
+    plan::PlanError,
+};
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(super) struct Refused(Box<Refusal>, StatusCode, HeaderMap);
+
+impl Refused {
+    /// Refuses with `status`; `detail` says what is wrong, for people.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Refused {
+        let refusal = Refusal {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Refused").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            ..Refusal::default()
+        };
+        Refused(Box::new(refusal), status, HeaderMap::new())
+    }
+
+    /// With a header beside it.
+    pub fn with(mut self, name: HeaderName, value: &str) -> Refused {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.2.insert(name, value);
+        }
+        self
+    }
+
+    /// Says how to get out of it as well.
+    pub fn hint(mut self, hint: &str) -> Refused {
+        self.0.hint = Some(hint.to_owned());
+        self
+    }
+
+    /// The request itself is wrong.
+    pub fn bad(detail: impl Into<String>) -> Refused {
+        Refused::new(StatusCode::BAD_REQUEST, detail)
+    }
+}
+
+impl From<&HandRefusal> for Refused {
+    fn from(refusal: &HandRefusal) -> Refused {
+        let mut refused = Refused::new(status(refusal), refusal.to_string());
+        refused.0.hint = refusal.hint().map(str::to_owned);
+        if let HandRefusal::Unsafe(violations) = refusal {
+            refused.0.violations = violations.iter().map(Into::into).collect();
+        }
+        refused
+    }
+}
+
+impl From<&PlanError> for Refused {
+    fn from(error: &PlanError) -> Refused {
+        match error {
+            PlanError::Refused(refusal) => Refused::from(refusal),
+            PlanError::Moved => Refused::new(StatusCode::CONFLICT, error.to_string()),
+            PlanError::Unreadable(_) | PlanError::Broken(_) => {
+                Refused::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
+        }
+    }
+}
+
+/// The command line makes its exit codes of these.
+fn status(refusal: &HandRefusal) -> StatusCode {
+    match refusal {
+        HandRefusal::Target(TargetError::NoMatch { .. } | TargetError::Ambiguous { .. })
+        | HandRefusal::Weight(_)
+        | HandRefusal::NoMember { .. }
+        | HandRefusal::NoFailover(_)
+        | HandRefusal::Nothing(_)
+        | HandRefusal::Full => StatusCode::NOT_FOUND,
+        HandRefusal::Target(_)
+        | HandRefusal::Unfit { .. }
+        | HandRefusal::NeedsReason
+        | HandRefusal::Past(_)
+        | HandRefusal::Once(_) => StatusCode::BAD_REQUEST,
+        HandRefusal::NothingWaits(_) | HandRefusal::NotYet | HandRefusal::Conflict(_) => {
+            StatusCode::CONFLICT
+        }
+        HandRefusal::SamePerson { .. } | HandRefusal::Unsafe(_) => StatusCode::FORBIDDEN,
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        const KIND: HeaderValue = HeaderValue::from_static("application/problem+json");
+        let Refused(refusal, status, headers) = self;
+        (status, headers, [(header::CONTENT_TYPE, KIND)], Json(refusal)).into_response()
+    }
+}

@@ -1,0 +1,89 @@
+//! What may be asked for: a file a subject. Each declares its routes with `#[utoipa::path]`, so
+//! that the description of the API comes from the very routes that serve it.
+//!
+//! | file | its part |
+//! |---|---|
+//! | `watch` | `/healthz`, `/readyz`, `/metrics`: for load balancers and scrapers |
+//! | `status` | `/v1/status`, `/v1/targets` |
+//! | `events` | `/v1/events` |
+//! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
+//! | `explain` | `/v1/explain` |
+//! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
+//! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
+//! | `plan` | `/v1/plan`, `/v1/apply`: what other files would change, and loading them |
+//! | `simulate` | `/v1/simulate`: what would come of a failure, a drain, other weights |
+//! | `push` | `/v1/push`: heartbeats of targets |
+//! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
+//!
+//! A route says in `security` who may use it: `security(("token" = ["read"]))` a holder of that
+//! [`Role`](crate::grant::Role) at least, `security(())` anybody. The names of the functions are
+//! the operations' ids, so no two are alike.
+
+mod audit;
+mod demo;
+mod events;
+mod explain;
+mod files;
+mod hand;
+mod plan;
+mod push;
+mod simulate;
+mod status;
+mod watch;
+
+use super::context::Context;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Everything.
+pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
+    [
+        watch::routes(),
+        status::routes(),
+        events::routes(),
+        audit::routes(),
+        explain::routes(),
+        files::routes(),
+        hand::routes(),
+        plan::routes(),
+        simulate::routes(),
+        push::routes(),
+        demo::routes(),
+    ]
+    .into_iter()
+    .fold(OpenApiRouter::default(), OpenApiRouter::merge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::Role;
+    use std::collections::BTreeSet;
+
+    /// As JSON, in which the parts of an operation are public.
+    fn operations() -> Vec<(String, serde_json::Value)> {
+        let described = serde_json::to_value(all().into_openapi()).unwrap();
+        let paths = described["paths"].as_object().unwrap();
+        let operations = paths.iter().flat_map(|(path, item)| {
+            let item = item.as_object().unwrap().iter();
+            item.map(move |(method, operation)| (format!("{method} {path}"), operation.clone()))
+        });
+        operations.collect()
+    }
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own_and_says_who_may_use_it() {
+        let mut ids = BTreeSet::new();
+        for (route, operation) in operations() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{route}: another operation is called {id}");
+            let said = operation["security"].as_array().unwrap_or_else(|| panic!("{route}"));
+            let [said] = &said[..] else { panic!("{route} says it once") };
+            if let Some(roles) = said.get("token") {
+                let [role] = &roles.as_array().unwrap()[..] else { panic!("{route}: one role") };
+                assert!(role.as_str().unwrap().parse::<Role>().is_ok(), "{route}: {role}");
+            }
+            assert!(operation["summary"].is_string(), "{route} says what it is for");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a machine sees: read off the files in force, the World, and the operator's hand.
+
+use super::machine::{Seen, Served};
+use crate::{
+    clock::Moment,
+    config::rollouts::RolloutDef,
+    control::hand::{Action, Hand, Override, weights::share_of, words},
+    forecast::shares::pools_below,
+    health::TargetState,
+    ids::RecordId,
+    policy::{
+        available,
+        tree::{Kind, NodeIx, Tree},
+    },
+    snapshot::Snapshot,
+    units::Share,
+    world::World,
+};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+/// Endpoints that are named of those that are down.
+const NAMED: usize = 5;
+
+/// What there is to look at.
+pub(super) struct Around<'a> {
+    /// The files in force, with their own weights.
+    pub files: &'a Snapshot,
+    pub world: &'a World,
+    pub hand: &'a Hand,
+    pub frozen: bool,
+    pub now: Moment,
+}
+
+/// The name under which a rollout's overrides are made.
+pub(super) fn maker(name: &str) -> String {
+    format!("rollout {name}")
+}
+
+/// The target of its overrides, as typed.
+pub(super) fn target(def: &RolloutDef) -> String {
+    format!("record:{}", def.record)
+}
+
+/// The override that `def` has made, or somebody confirmed.
+pub(super) fn own<'h>(def: &RolloutDef, hand: &'h Hand) -> Option<&'h Override> {
+    let (maker, target) = (maker(def.name.get_ref()), target(def));
+    let is_own = |one: &&Override| {
+        let rest = one.who.strip_prefix(&*maker);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", confirmed by"))
+            && one.target.as_ref().is_some_and(|own| own.to_string() == target)
+            && one.action.member().is_some_and(|member| **member == **def.member.get_ref())
+    };
+    hand.overrides().iter().rev().find(is_own)
+}
+
+impl Around<'_> {
+    pub(super) fn seen(&self, def: &RolloutDef) -> Seen {
+        let filed = place(def, self.files).and_then(|(tree, ..)| {
+            share_of(tree, tree.root, def.member.get_ref()).map(Share::from_fraction)
+        });
+        let answered = place(def, &self.world.snapshot);
+        let (member_up, others_up) = match answered {
+            Some((tree, member, _)) => self.up(tree, member),
+            None => (false, false),
+        };
+        let ttl = answered.map_or(Duration::ZERO, |(.., record)| {
+            let plan = self.world.snapshot.plan(self.world.snapshot.record(record).plan);
+            Duration::from_secs(plan.ttl.max.as_secs().into())
+        });
+        Seen {
+            now: self.now,
+            settle: ttl * 2,
+            frozen: self.frozen,
+            served: self.served(def),
+            filed,
+            member_up,
+            others_up,
+        }
+    }
+
+    fn up(&self, tree: &Tree, member: NodeIx) -> (bool, bool) {
+        let moved = self.world.state.moved();
+        let is_up = |node| available(tree, node, moved.standings, &moved.directives);
+        let Kind::Weighted(weighted) = &tree.node(tree.root).kind else { return (false, false) };
+        let others = weighted.members.iter().map(|one| one.node).filter(|node| *node != member);
+        let mut others = others;
+        (is_up(member), others.any(is_up))
+    }
+
+    fn served(&self, def: &RolloutDef) -> Served {
+        let own = own(def, self.hand).filter(|own| own.is_active(self.now));
+        let Some(Override { id, action: Action::Share { share, .. }, .. }) = own else {
+            return Served::Nothing;
+        };
+        let effect = self.hand.effect(self.files, self.now);
+        match effect.hiding(*id).first().and_then(|by| self.hand.find(*by)) {
+            Some(by) => {
+                let does = words::does(by, &effect, self.files);
+                Served::Hidden(format!("#{} of {} {does}", by.id, by.who).into())
+            }
+            None => Served::Share(*share),
+        }
+    }
+}
+
+/// Where the record of `def` and its member are in `snapshot`.
+pub(super) fn place<'s>(
+    def: &RolloutDef,
+    snapshot: &'s Snapshot,
+) -> Option<(&'s Arc<Tree>, NodeIx, RecordId)> {
+    let wanted = def.record.get_ref().as_str();
+    let index = snapshot.records.iter().position(|record| *record.id == *wanted)?;
+    let tree = &snapshot.plan(snapshot.records[index].plan).tree;
+    let Kind::Weighted(weighted) = &tree.node(tree.root).kind else { return None };
+    let is_it = |node: NodeIx| *tree.node(node).name == **def.member.get_ref();
+    let member = weighted.members.iter().map(|one| one.node).find(|node| is_it(*node))?;
+    Some((tree, member, RecordId::at(index)))
+}
+
+/// Those of `targets` that probe the endpoints of the member.
+pub(super) fn of_member<'t>(
+    def: &RolloutDef,
+    snapshot: &Snapshot,
+    targets: &'t [TargetState],
+) -> Vec<&'t TargetState> {
+    let Some((tree, member, _)) = place(def, snapshot) else { return Vec::new() };
+    let endpoints = pools_below(tree, member).into_iter().flat_map(|pool| &pool.endpoints);
+    let slots = endpoints.flat_map(|endpoint| endpoint.target.slots());
+    let keys: HashSet<&Arc<str>> =
+        slots.filter_map(|slot| snapshot.slots[slot.index()].target.as_ref()).collect();
+    targets.iter().filter(|target| keys.contains(&target.key)).collect()
+}
+
+/// What speaks against moving clients of the record of `def` now, in words.
+pub fn degraded(def: &RolloutDef, world: &World, pinned: bool) -> Vec<String> {
+    let snapshot = &world.snapshot;
+    let mut found = Vec::new();
+    if pinned {
+        found.push("all automation is pinned".to_owned());
+    }
+    let Some((_, _, record)) = place(def, snapshot) else {
+        found.push(format!("{} is not answered by weight", def.record));
+        return found;
+    };
+    if world.warming {
+        found.push("the first results of health checks are awaited".to_owned());
+        return found;
+    }
+    let plan = snapshot.plan(snapshot.record(record).plan);
+    let standings = world.state.moved().standings;
+    let down = plan.slots.iter().filter(|slot| !standings.of(**slot).standing.is_up());
+    let down = down.map(|slot| {
+        let (slot, standing) = (&snapshot.slots[slot.index()], standings.of(*slot).standing);
+        format!("{} ({}) is {}", slot.name, slot.address, standing.word())
+    });
+    let down: Vec<String> = down.collect();
+    let more = down.len().saturating_sub(NAMED);
+    found.extend(down.into_iter().take(NAMED));
+    if more > 0 {
+        found.push(format!("and {more} more"));
+    }
+    found
+}

@@ -1,0 +1,799 @@
+//! The state machine of one rollout: what it sees, what figures say and what operators order goes
+//! in; what is to be done comes out. Pure: no clock, no socket, no World.
+//!
+//! ```text
+//! Setting → Baking → Waiting → Setting of the next step … → Succeeded
+//!     └────────┴─────────┴──→ Reversing → Reversed, Aborted     Undoing → Undone
+//! ```
+//!
+//! A weight that is asked for counts as served once the hand shows it, so that a machine which
+//! is taken up again after a crash neither skips a step nor takes one twice: it asks again for
+//! what is not there, and goes on with what is. While it is *halted* its clocks stand still and
+//! weights stay as they are; only people end that.
+
+use super::analysis::{Tally, Verdict};
+use crate::{
+    clock::{Moment, Since},
+    config::rollouts::{OnFail, Pause, RolloutDef, StepDef},
+    measure::Measured,
+    units::Share,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What a machine sees around it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// The time.
+    pub now: Moment,
+    /// No step is judged before it has been served for so long: twice the record's TTL.
+    pub settle: Duration,
+    /// Whether all automation stands still.
+    pub frozen: bool,
+    /// What the rollout's own override gives the member.
+    pub served: Served,
+    /// The member's share as the files say; nothing where there is no such record or member.
+    pub filed: Option<Share>,
+    /// Whether the member can be answered.
+    pub member_up: bool,
+    /// Whether any other member can.
+    pub others_up: bool,
+}
+
+/// What the rollout's own override gives the member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// There is none.
+    Nothing,
+    /// This.
+    Share(Share),
+    /// It is not what counts: somebody spoke after it. What they said.
+    Hidden(Arc<str>),
+}
+
+/// What a rollout is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It has asked for the weight of its step.
+    Setting,
+    /// Caches turn over, the step is looked at.
+    Baking,
+    /// The step is through, and time or somebody has to pass before the next one.
+    Waiting,
+    /// It takes the member's clients back.
+    Reversing {
+        /// What that will have been.
+        outcome: Outcome,
+    },
+    /// It takes its override away.
+    Undoing,
+    /// It is over.
+    Done {
+        /// How it ended.
+        outcome: Outcome,
+        /// Whether the weights are those of the files again, by whichever way.
+        closed: bool,
+    },
+}
+
+/// How a rollout ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every step is through.
+    Succeeded,
+    /// An analysis failed, and the member gets nobody any more.
+    Reversed,
+    /// Somebody ended it, and the member gets nobody any more.
+    Aborted,
+    /// Somebody had it undone: what the files say is served.
+    Undone,
+}
+
+impl Outcome {
+    /// As shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Reversed => "reversed",
+            Outcome::Aborted => "aborted",
+            Outcome::Undone => "undone",
+        }
+    }
+}
+
+/// Why a rollout stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// What sort of reason it is.
+    pub kind: HaltKind,
+    /// In words.
+    pub why: Arc<str>,
+}
+
+/// The sorts of reasons for a rollout to stand still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HaltKind {
+    /// Somebody paused it.
+    Paused,
+    /// Somebody else changed the weight.
+    Edited,
+    /// Figures do not tell.
+    Inconclusive,
+    /// Figures are bad, and `on_fail` is `hold`.
+    Failed,
+    /// The change was refused.
+    Refused,
+}
+
+impl HaltKind {
+    /// As shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            HaltKind::Paused => "paused",
+            HaltKind::Edited => "edited",
+            HaltKind::Inconclusive => "inconclusive",
+            HaltKind::Failed => "failed",
+            HaltKind::Refused => "refused",
+        }
+    }
+}
+
+/// What people order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// On to the next step; with `full` at once to the last one, and through.
+    Promote {
+        /// All the way.
+        full: bool,
+    },
+    /// Stand still.
+    Pause,
+    /// Go on from where it stands.
+    Resume,
+    /// The member gets nobody any more.
+    Abort,
+    /// The step once more; after the end, all of it.
+    Retry,
+    /// What the files say.
+    Undo,
+}
+
+impl Order {
+    /// As typed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Order::Promote { .. } => "promote",
+            Order::Pause => "pause",
+            Order::Resume => "resume",
+            Order::Abort => "abort",
+            Order::Retry => "retry",
+            Order::Undo => "undo",
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Give the member this share.
+    Give {
+        /// Its share.
+        share: Share,
+        /// Over safety rules: it takes clients back from what fails.
+        urgent: bool,
+        /// Why, for the hand.
+        why: String,
+    },
+    /// Take the override away.
+    TakeAway,
+    /// Look at the figure of this analysis.
+    Measure {
+        /// Which.
+        analysis: usize,
+    },
+    /// Write this down.
+    Tell(News),
+    /// Begin what comes after.
+    Follow,
+}
+
+/// What happened to a rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// In one word.
+    pub what: &'static str,
+    /// In words.
+    pub said: String,
+    /// Whether someone should look.
+    pub alarm: bool,
+}
+
+/// What came of asking for a weight, or for the override to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// It was done; the hand shows it.
+    Done,
+    /// It waits for a second person, as the proposal of this number.
+    Proposed(u64),
+    /// It was refused: why.
+    Refused(Arc<str>),
+}
+
+/// One rollout that was begun.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    pub(super) def: Arc<RolloutDef>,
+    pub(super) stage: Stage,
+    /// Which step, from 0.
+    pub(super) step: usize,
+    pub(super) halt: Option<Halt>,
+    /// All the way, once the weight is served.
+    pub(super) full: bool,
+    /// How long the step has been under way.
+    pub(super) step_clock: Since,
+    /// How long the stage has lasted; of a step that bakes, how long it has been served.
+    pub(super) clock: Since,
+    /// How each analysis goes.
+    pub(super) tallies: Vec<Tally>,
+    /// What the files said when it was begun or taken up again.
+    pub(super) filed: Option<Share>,
+    /// The proposal that its weight waits in.
+    pub(super) proposed: Option<u64>,
+    /// What is under way and not to be asked for again; forgotten by a restart.
+    pub(super) asked: bool,
+    pub(super) measuring: Vec<bool>,
+}
+
+impl Machine {
+    /// A rollout by `def` that begins.
+    pub fn begin(def: Arc<RolloutDef>, seen: &Seen) -> (Machine, Vec<Effect>) {
+        let mut machine = Machine {
+            stage: Stage::Setting,
+            step: 0,
+            halt: None,
+            full: false,
+            step_clock: Since::starting(seen.now),
+            clock: Since::starting(seen.now),
+            tallies: Vec::new(),
+            filed: seen.filed,
+            proposed: None,
+            asked: false,
+            measuring: Vec::new(),
+            def,
+        };
+        machine.set(0, seen);
+        let begun = format!(
+            "{} steps for {} of {}",
+            machine.def.steps.len(),
+            machine.def.member,
+            machine.def.record
+        );
+        let mut effects = vec![tell("started", begun, false)];
+        effects.extend(machine.step(seen));
+        (machine, effects)
+    }
+
+    /// What it is by.
+    pub fn def(&self) -> &Arc<RolloutDef> {
+        &self.def
+    }
+
+    /// What it is doing.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Which step it is at, from 0.
+    pub fn at(&self) -> usize {
+        self.step
+    }
+
+    /// Why it stands still, if it does.
+    pub fn halt(&self) -> Option<&Halt> {
+        self.halt.as_ref()
+    }
+
+    /// The proposal that its weight waits in.
+    pub fn proposed(&self) -> Option<u64> {
+        self.proposed
+    }
+
+    /// How each analysis of the step goes.
+    pub fn tallies(&self) -> &[Tally] {
+        &self.tallies
+    }
+
+    /// How long the stage has lasted.
+    pub fn elapsed(&self, now: Moment) -> Duration {
+        self.clock.elapsed(now)
+    }
+
+    /// Whether it is over.
+    pub fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done { .. })
+    }
+
+    /// Whether nothing is left of it: the files are served.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Done { closed: true, .. })
+    }
+
+    /// The share that the member is to have now; nothing where the files say it.
+    pub fn intended(&self) -> Option<Share> {
+        match &self.stage {
+            Stage::Setting | Stage::Baking | Stage::Waiting => Some(self.share()),
+            Stage::Reversing { .. } => Some(Share::NONE),
+            Stage::Undoing | Stage::Done { closed: true, .. } => None,
+            Stage::Done { outcome: Outcome::Succeeded, .. } => Some(self.def.last()),
+            Stage::Done { .. } => Some(Share::NONE),
+        }
+    }
+
+    /// In one word: the stage, or why it stands still.
+    pub fn word(&self) -> &'static str {
+        match (&self.halt, &self.stage) {
+            (Some(halt), _) => halt.kind.word(),
+            (None, Stage::Setting) => "setting",
+            (None, Stage::Baking) => "baking",
+            (None, Stage::Waiting) => "waiting",
+            (None, Stage::Reversing { .. }) => "reversing",
+            (None, Stage::Undoing) => "undoing",
+            (None, Stage::Done { outcome, .. }) => outcome.word(),
+        }
+    }
+
+    /// When the step is judged at the earliest, and when it can be through: both from when its
+    /// weight was served.
+    pub fn times(&self, seen: &Seen) -> (Duration, Duration) {
+        (seen.settle, self.current().bake.max(seen.settle))
+    }
+
+    fn current(&self) -> &StepDef {
+        // A rollout has at least one step, and `step` never passes the last.
+        &self.def.steps[self.step.min(self.def.steps.len() - 1)]
+    }
+
+    fn share(&self) -> Share {
+        *self.current().weight.get_ref()
+    }
+
+    /// `2/4 (10 %)`.
+    fn place(&self) -> String {
+        format!("step {}/{} ({})", self.step + 1, self.def.steps.len(), self.share())
+    }
+
+    /// Enters step number `step`.
+    fn set(&mut self, step: usize, seen: &Seen) {
+        self.step = step;
+        self.stage = Stage::Setting;
+        (self.asked, self.proposed) = (false, None);
+        self.tallies = vec![Tally::default(); self.def.analysis.len()];
+        self.measuring = vec![false; self.def.analysis.len()];
+        self.clock = Since::starting(seen.now);
+        self.step_clock = Since::starting(seen.now);
+    }
+
+    /// Looks around, and says what is to be done.
+    pub fn step(&mut self, seen: &Seen) -> Vec<Effect> {
+        let is_urgent =
+            matches!(self.stage, Stage::Reversing { .. } | Stage::Undoing | Stage::Done { .. });
+        self.freeze((seen.frozen && !is_urgent) || self.halt.is_some(), seen.now);
+        if (seen.frozen && !is_urgent) || self.halt.is_some() {
+            return Vec::new();
+        }
+        if let Some(edited) = self.edited(seen) {
+            return self.stop(HaltKind::Edited, edited, seen);
+        }
+        match self.stage.clone() {
+            Stage::Setting => self.setting(seen),
+            Stage::Baking => self.baking(seen),
+            Stage::Waiting => self.waiting(seen),
+            Stage::Reversing { outcome } => self.reversing(outcome, seen),
+            Stage::Undoing => match seen.served {
+                Served::Nothing => self.end(Outcome::Undone, true, "the files' weights are served"),
+                _ => self.ask(Effect::TakeAway),
+            },
+            Stage::Done { closed: true, .. } => Vec::new(),
+            Stage::Done { outcome, closed: false } => self.done(outcome, seen),
+        }
+    }
+
+    fn freeze(&mut self, is_frozen: bool, now: Moment) {
+        for clock in [&mut self.clock, &mut self.step_clock] {
+            if clock.is_paused() != is_frozen {
+                *clock = match is_frozen {
+                    true => clock.paused(now),
+                    false => Since::resumed(clock.elapsed(now), now),
+                };
+            }
+        }
+    }
+
+    /// What somebody else did to the weight, if they did.
+    fn edited(&self, seen: &Seen) -> Option<String> {
+        if !matches!(self.stage, Stage::Setting | Stage::Baking | Stage::Waiting) {
+            return None;
+        }
+        let (record, member) = (&self.def.record, &self.def.member);
+        if seen.filed != self.filed {
+            return Some(match seen.filed {
+                Some(filed) => format!("the files say {filed} for `{member}` now"),
+                None => format!("the files have no `{member}` at {record} any more"),
+            });
+        }
+        match &seen.served {
+            Served::Hidden(said) => Some(format!("somebody else changed it: {said}")),
+            Served::Nothing if self.stage != Stage::Setting => {
+                Some("somebody took the rollout's override away".into())
+            }
+            // The step before is still served while the next one is asked for.
+            Served::Share(share) if self.stage != Stage::Setting && *share != self.share() => {
+                Some(format!("{share} are served"))
+            }
+            _ => None,
+        }
+    }
+
+    fn setting(&mut self, seen: &Seen) -> Vec<Effect> {
+        let share = self.share();
+        if seen.served == Served::Share(share) {
+            self.stage = Stage::Baking;
+            self.clock = Since::starting(seen.now);
+            (self.asked, self.proposed) = (false, None);
+            let said = format!("{} is served", self.place());
+            let mut effects = vec![tell("step", said, false)];
+            effects.extend(self.baking(seen));
+            return effects;
+        }
+        if let Some(overdue) = self.overdue(seen) {
+            return self.fail(overdue, seen);
+        }
+        let why = format!("rollout {}, {}", self.def.name, self.place());
+        self.ask(Effect::Give { share, urgent: false, why })
+    }
+
+    fn baking(&mut self, seen: &Seen) -> Vec<Effect> {
+        if self.full {
+            return self.succeed();
+        }
+        let served = self.clock.elapsed(seen.now);
+        let (settled, through) = self.times(seen);
+        let mut effects = Vec::new();
+        for (index, def) in self.def.analysis.iter().enumerate() {
+            let tally = &mut self.tallies[index];
+            let due = *tally.due.get_or_insert(settled.max(def.initial_delay));
+            if served >= due && tally.wants_more(def) && !self.measuring[index] {
+                self.measuring[index] = true;
+                effects.push(Effect::Measure { analysis: index });
+            }
+        }
+        if let Some(overdue) = self.overdue(seen) {
+            effects.extend(self.fail(overdue, seen));
+            return effects;
+        }
+        let all = self.def.analysis.iter().zip(&self.tallies);
+        let is_good = |(def, tally): (_, &Tally)| tally.verdict(def) == Some(Verdict::Successful);
+        if served >= through && seen.member_up && all.clone().all(is_good) {
+            effects.extend(self.through(seen));
+        }
+        effects
+    }
+
+    /// What figures say against the step.
+    fn judged(&mut self, seen: &Seen) -> Vec<Effect> {
+        let verdicts = |wanted: &[Verdict]| {
+            let all = self.def.analysis.iter().zip(&self.tallies);
+            let mut found = all.filter(|(def, tally)| {
+                tally.verdict(def).is_some_and(|verdict| wanted.contains(&verdict))
+            });
+            found.next().map(|(def, tally)| tally.said(def))
+        };
+        if let Some(said) = verdicts(&[Verdict::Failed]) {
+            return self.fail(said, seen);
+        }
+        match verdicts(&[Verdict::Inconclusive, Verdict::Error]) {
+            Some(said) => self.stop(HaltKind::Inconclusive, said, seen),
+            None => Vec::new(),
+        }
+    }
+
+    fn overdue(&self, seen: &Seen) -> Option<String> {
+        let deadline = *self.def.progress_deadline.as_ref()?.get_ref();
+        (self.step_clock.elapsed(seen.now) >= deadline)
+            .then(|| format!("{} is not through after {deadline:?}", self.place()))
+    }
+
+    fn through(&mut self, seen: &Seen) -> Vec<Effect> {
+        match self.current().pause {
+            Pause::None => self.next(seen),
+            Pause::For(_) | Pause::Promote => {
+                let until = match self.current().pause {
+                    Pause::For(time) => format!("goes on in {time:?}"),
+                    _ => "waits for `promote`".to_owned(),
+                };
+                self.stage = Stage::Waiting;
+                self.clock = Since::starting(seen.now);
+                vec![tell("waiting", format!("{} is through; {until}", self.place()), false)]
+            }
+        }
+    }
+
+    fn waiting(&mut self, seen: &Seen) -> Vec<Effect> {
+        match self.current().pause {
+            Pause::For(time) if self.clock.elapsed(seen.now) >= time && seen.member_up => {
+                self.next(seen)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn next(&mut self, seen: &Seen) -> Vec<Effect> {
+        if self.step + 1 >= self.def.steps.len() {
+            return self.succeed();
+        }
+        self.set(self.step + 1, seen);
+        self.setting(seen)
+    }
+
+    fn succeed(&mut self) -> Vec<Effect> {
+        let said = format!("{} of {} has {}", self.def.member, self.def.record, self.def.last());
+        let mut effects = self.end(Outcome::Succeeded, false, &said);
+        effects.push(Effect::Follow);
+        effects
+    }
+
+    /// Something is bad: back, or hold.
+    fn fail(&mut self, why: String, seen: &Seen) -> Vec<Effect> {
+        if self.def.on_fail == OnFail::Hold {
+            return self.stop(HaltKind::Failed, why, seen);
+        }
+        if !seen.others_up {
+            let why = format!("{why}; no other member can be answered, so it is not reversed");
+            return self.stop(HaltKind::Failed, why, seen);
+        }
+        self.reverse(Outcome::Reversed, why, seen)
+    }
+
+    fn reverse(&mut self, outcome: Outcome, why: String, seen: &Seen) -> Vec<Effect> {
+        self.stage = Stage::Reversing { outcome };
+        (self.asked, self.halt, self.proposed, self.full) = (false, None, None, false);
+        self.clock = Since::starting(seen.now);
+        let mut effects = vec![tell("reversing", why, true)];
+        effects.extend(self.reversing(outcome, seen));
+        effects
+    }
+
+    fn reversing(&mut self, outcome: Outcome, seen: &Seen) -> Vec<Effect> {
+        // Of a record that is gone nobody gets anything.
+        if seen.served == Served::Share(Share::NONE) || seen.filed.is_none() {
+            let said = format!("{} of {} gets nobody any more", self.def.member, self.def.record);
+            return self.end(outcome, false, &said);
+        }
+        let why = format!("rollout {}, {}", self.def.name, outcome.word());
+        self.ask(Effect::Give { share: Share::NONE, urgent: true, why })
+    }
+
+    /// Over, but the weights are not those of the files: until they say the same, or somebody
+    /// takes the override away.
+    fn done(&mut self, outcome: Outcome, seen: &Seen) -> Vec<Effect> {
+        let same = match (&seen.served, seen.filed) {
+            (Served::Share(share), Some(filed)) => *share == filed,
+            (Served::Share(_), None) => self.intended() == Some(Share::NONE),
+            _ => false,
+        };
+        match &seen.served {
+            Served::Nothing => {
+                self.stage = Stage::Done { outcome, closed: true };
+                vec![tell("finished", "the files are served".to_owned(), false)]
+            }
+            _ if same => self.ask(Effect::TakeAway),
+            _ => Vec::new(),
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome, closed: bool, said: &str) -> Vec<Effect> {
+        self.stage = Stage::Done { outcome, closed };
+        (self.asked, self.halt, self.full) = (false, None, false);
+        vec![tell(outcome.word(), said.to_owned(), outcome == Outcome::Reversed)]
+    }
+
+    /// Stands still from here on.
+    fn stop(&mut self, kind: HaltKind, why: String, seen: &Seen) -> Vec<Effect> {
+        self.freeze(true, seen.now);
+        let said = format!("{} at {}: {why}", kind.word(), self.place());
+        self.halt = Some(Halt { kind, why: why.into() });
+        (self.asked, self.proposed) = (false, None);
+        vec![tell("paused", said, kind != HaltKind::Paused)]
+    }
+
+    /// `effect`, unless it was asked for and nothing was heard since.
+    fn ask(&mut self, effect: Effect) -> Vec<Effect> {
+        if self.asked || self.proposed.is_some() {
+            return Vec::new();
+        }
+        self.asked = true;
+        vec![effect]
+    }
+
+    /// What came of what it asked for.
+    pub fn given(&mut self, given: Given, seen: &Seen) -> Vec<Effect> {
+        let is_setting = self.stage == Stage::Setting && self.halt.is_none();
+        self.asked = false;
+        match given {
+            Given::Done => {}
+            Given::Proposed(id) if is_setting => {
+                self.proposed = Some(id);
+                let said =
+                    format!("{} waits for a second person: tradewind confirm {id}", self.place());
+                return vec![tell("proposed", said, true)];
+            }
+            Given::Refused(why) if is_setting => {
+                return self.stop(HaltKind::Refused, why.to_string(), seen);
+            }
+            // What is over tries again at the next look.
+            Given::Proposed(_) | Given::Refused(_) => return Vec::new(),
+        }
+        self.step(seen)
+    }
+
+    /// The proposal it waits in is no more, and was not confirmed.
+    pub fn proposal_gone(&mut self, seen: &Seen) -> Vec<Effect> {
+        match self.proposed.take() {
+            Some(id) => {
+                let why = format!("proposal #{id} was rejected or has expired");
+                self.stop(HaltKind::Refused, why, seen)
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// A figure was looked at. One that comes late says nothing.
+    pub fn measured(
+        &mut self,
+        step: usize,
+        analysis: usize,
+        measured: Measured,
+        seen: &Seen,
+    ) -> Vec<Effect> {
+        let is_current = self.step == step && self.stage == Stage::Baking;
+        if let Some(under_way) = self.measuring.get_mut(analysis).filter(|_| self.step == step) {
+            *under_way = false;
+        }
+        let def = Arc::clone(&self.def);
+        let Some(def) = def.analysis.get(analysis) else { return Vec::new() };
+        if !is_current || self.halt.is_some() || seen.frozen {
+            return Vec::new();
+        }
+        let tally = &mut self.tallies[analysis];
+        tally.take(def, measured);
+        let due = tally.due.unwrap_or_default();
+        // Looks that were missed are not made up for.
+        tally.due = Some((due + def.interval).max(self.clock.elapsed(seen.now)));
+        let effects = self.judged(seen);
+        if !effects.is_empty() {
+            return effects;
+        }
+        self.step(seen)
+    }
+
+    /// Does what somebody orders.
+    ///
+    /// # Errors
+    /// Why it cannot be done now.
+    pub fn order(&mut self, order: Order, who: &str, seen: &Seen) -> Result<Vec<Effect>, String> {
+        let by = |what: &str| format!("{what} by {who}");
+        if self.is_closed() && order != Order::Retry {
+            return Err(format!("it is over: {}", self.word()));
+        }
+        let is_ending = matches!(self.stage, Stage::Reversing { .. } | Stage::Undoing);
+        match order {
+            Order::Undo => {
+                self.stage = Stage::Undoing;
+                (self.halt, self.asked, self.proposed) = (None, false, None);
+                let mut effects = vec![tell("undoing", by("undone"), false)];
+                effects.extend(self.step(seen));
+                return Ok(effects);
+            }
+            _ if is_ending => return Err(format!("it is {}", self.word())),
+            Order::Abort if !self.is_done() || self.stage_is(Outcome::Succeeded) => {
+                return Ok(self.reverse(Outcome::Aborted, by("aborted"), seen));
+            }
+            Order::Retry if self.is_done() => {
+                if self.stage_is(Outcome::Succeeded) {
+                    return Err("it succeeded: nothing to retry".into());
+                }
+                (self.filed, self.full) = (seen.filed, false);
+                self.set(0, seen);
+                return Ok(self.go_on("retried", by("begun again"), seen));
+            }
+            _ if self.is_done() => return Err(format!("it is over: {}", self.word())),
+            _ => {}
+        }
+        match order {
+            Order::Pause if self.halt.is_some() => Err(format!("it is {} already", self.word())),
+            Order::Pause => Ok(self.stop(HaltKind::Paused, by("paused"), seen)),
+            Order::Resume if self.halt.is_none() => Err("it is not paused".into()),
+            Order::Resume => {
+                let halt = self.halt.take();
+                if halt.is_some_and(|halt| halt.kind != HaltKind::Paused) {
+                    self.tallies = vec![Tally::default(); self.def.analysis.len()];
+                }
+                Ok(self.taken_up("resumed", by("resumed"), seen))
+            }
+            Order::Retry => {
+                self.set(self.step, seen);
+                Ok(self.taken_up("retried", by("the step is retried"), seen))
+            }
+            Order::Promote { full } => {
+                let is_served = seen.served == Served::Share(self.share());
+                if self.stage == Stage::Setting && !is_served && self.halt.is_none() && !full {
+                    return Err("the weight of this step is not in force yet".into());
+                }
+                let said = by(if full { "promoted to the end" } else { "promoted" });
+                let last = self.def.steps.len() - 1;
+                self.filed = seen.filed;
+                if self.step == last && is_served {
+                    let mut effects = vec![tell("promoted", said, false)];
+                    effects.extend(self.succeed());
+                    return Ok(effects);
+                }
+                self.full = full || self.step == last;
+                self.set(if full { last } else { last.min(self.step + 1) }, seen);
+                Ok(self.go_on("promoted", said, seen))
+            }
+            Order::Abort | Order::Undo => Err(format!("it is {}", self.word())),
+        }
+    }
+
+    fn stage_is(&self, wanted: Outcome) -> bool {
+        matches!(self.stage, Stage::Done { outcome, .. } if outcome == wanted)
+    }
+
+    /// Goes on at the same step; its weight is asked for again where it is not served.
+    fn taken_up(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
+        self.filed = seen.filed;
+        if seen.served != Served::Share(self.share()) {
+            self.stage = Stage::Setting;
+        }
+        self.go_on(what, said, seen)
+    }
+
+    fn go_on(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
+        (self.halt, self.asked, self.proposed) = (None, false, None);
+        self.freeze(seen.frozen, seen.now);
+        let mut effects = vec![tell(what, said, false)];
+        effects.extend(self.step(seen));
+        effects
+    }
+
+    /// When time alone changes something, next.
+    pub fn wake(&self, seen: &Seen) -> Option<Moment> {
+        if self.halt.is_some() || seen.frozen {
+            return None;
+        }
+        let at = |elapsed| self.clock.reaches(elapsed);
+        let deadline =
+            self.def.progress_deadline.as_ref().map(|at| self.step_clock.reaches(*at.get_ref()));
+        match self.stage {
+            Stage::Baking => {
+                let (_, through) = self.times(seen);
+                let looks = self.def.analysis.iter().zip(&self.tallies).zip(&self.measuring);
+                let looks =
+                    looks.filter(|((def, tally), under_way)| tally.wants_more(def) && !**under_way);
+                let looks = looks.filter_map(|((_, tally), _)| tally.due.map(at));
+                // What only waits for figures or health is told of those.
+                let through = Some(at(through)).filter(|at| *at > seen.now);
+                looks.chain(through).chain(deadline).min()
+            }
+            Stage::Waiting => match self.current().pause {
+                Pause::For(time) => Some(at(time)),
+                _ => None,
+            },
+            Stage::Setting => deadline,
+            _ => None,
+        }
+    }
+}
+
+fn tell(what: &'static str, said: String, alarm: bool) -> Effect {
+    Effect::Tell(News { what, said, alarm })
+}

@@ -1,0 +1,212 @@
+//! Who changed what is written down, bound to what was written before, and found again: after a
+//! crash, without a server, and by whoever suspects that it was tampered with.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use redb::{Database, ReadableDatabase, TableDefinition};
+use serde_json::Value;
+use std::{path::Path, process::Output};
+use support::{
+    scratch::Scratch,
+    server::{Server, cli},
+};
+
+const SERVER: &str = r#"
+[server]
+listen = ["127.0.0.1:0"]
+[regions.us]
+cloud = "aws:us-east-1"
+[regions.eu]
+cloud = "aws:eu-west-1"
+[[safety]]
+name = "two-regions"
+records = ["gtm.example/app"]
+min_active_regions = 2
+"#;
+
+const ZONE: &str = r#"
+zone   = "gtm.example"
+ns     = ["ns1.gtm.example"]
+ttl    = "20s"
+static = "ns1 60 IN A 127.0.0.53"
+[pools.iad]
+region = "us"
+endpoints = [{ name = "iad-1", ipv4 = "192.0.2.1" }]
+[pools.dub]
+region = "eu"
+endpoints = [{ name = "dub-1", ipv4 = "198.51.100.1" }]
+[records.www]
+policy  = "weighted"
+members = [{ pool = "iad", weight = 90 }, { pool = "dub", weight = 10 }]
+[records.app]
+policy  = "weighted"
+members = [{ pool = "iad", weight = 50 }, { pool = "dub", weight = 50 }]
+"#;
+
+const ENTRIES: TableDefinition<'static, u64, &str> = TableDefinition::new("audit");
+
+fn serve() -> Server {
+    Server::start(Scratch::with(&[("tradewind.toml", SERVER), ("zones/gtm.example.toml", ZONE)]))
+}
+
+#[track_caller]
+fn exits(output: &Output, code: i32) -> String {
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said.into_owned()
+}
+
+fn verify(dir: &Path, args: &[&str], code: i32) -> Value {
+    let mut all = vec!["audit", "verify", "--json", "-C", dir.to_str().unwrap()];
+    all.extend(args);
+    let output = cli(&all);
+    exits(&output, code);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn entries(server: &Server, args: &[&str]) -> Vec<Value> {
+    let mut all = vec!["--json"];
+    all.extend(args);
+    let output = server.cli("audit", &all);
+    exits(&output, 0);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["schema_version"], 1);
+    serde_json::from_value(said["entries"].clone()).unwrap()
+}
+
+fn words(entries: &[Value], field: &str) -> Vec<String> {
+    entries.iter().map(|entry| entry[field].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// A server that was told a few things: six entries.
+fn told() -> Server {
+    let server = serve();
+    let weight = ["record:gtm.example/www", "dub=20", "--reason", "INC 42", "--as", "ana"];
+    exits(&server.cli("weight", &weight), 0);
+    exits(&server.cli("weight", &["record:gtm.example/www", "dub=30", "--dry-run"]), 0);
+    exits(&server.cli("drain", &["pool:gtm.example/iad"]), 6);
+    exits(&server.cli("drain", &["pool:gtm.example/none"]), 1);
+    exits(&server.cli("weight", &["record:gtm.example/www", "dub=reset"]), 0);
+    server.folder.write("zones/gtm.example.toml", &ZONE.replace("\"20s\"", "\"10s\""));
+    let said = exits(&server.cli("reload", &["--reason", "shorter TTLs"]), 0);
+    assert!(said.contains("resolvers follow within 20s"), "{said}");
+    assert!(said.contains("undo: tradewind rollback 1"), "{said}");
+    server
+}
+
+#[test]
+fn every_change_is_written_down_with_who_where_why_and_what_came_of_it() {
+    let server = told();
+    let all = entries(&server, &[]);
+    assert_eq!(
+        words(&all, "what"),
+        [
+            "start",
+            "weight record:gtm.example/www dub=20",
+            "drain pool:gtm.example/iad",
+            "drain pool:gtm.example/none",
+            "weight record:gtm.example/www dub=reset",
+            "tradewind reload",
+        ],
+        "in order, no dry run among them"
+    );
+    assert_eq!(words(&all, "outcome"), ["done", "done", "refused", "refused", "done", "done"]);
+    let [start, made, refused, unknown, taken, reload] = &all[..] else { panic!() };
+    assert_eq!(start["who"], "tradewind");
+    assert!(made["who"].as_str().unwrap().starts_with("ana ("), "{made}");
+    assert!(made["from"].as_str().unwrap().starts_with("control socket"), "{made}");
+    assert_eq!(
+        (&made["reason"], &made["target"]),
+        (&"INC 42".into(), &"record:gtm.example/www".into())
+    );
+    let state = made["after"]["state"][0].as_str().unwrap();
+    assert!(state.starts_with("#1 weight record:gtm.example/www dub=20"), "{made}");
+    assert_eq!(
+        made["after"]["swap"].as_u64().unwrap(),
+        made["before"]["swap"].as_u64().unwrap() + 1
+    );
+    assert_eq!(refused["rules"][0], "two-regions");
+    assert_eq!(refused["before"]["swap"], refused["after"]["swap"]);
+    assert!(unknown["said"].as_str().unwrap().contains("none"), "{unknown}");
+    assert_eq!(taken["before"]["state"][0], made["after"]["state"][0]);
+    assert_eq!(
+        (&reload["reason"], &reload["after"]["revision"]),
+        (&"shorter TTLs".into(), &2.into())
+    );
+
+    assert_eq!(words(&entries(&server, &["--who", "ana"]), "seq").len(), 1);
+    assert_eq!(entries(&server, &["--target", "/iad"]).len(), 1);
+    assert_eq!(entries(&server, &["--since", "1h"]).len(), 6);
+    let table = exits(&server.cli("audit", &[]), 0);
+    assert!(table.contains("refused by two-regions: "), "{table}");
+    // The log has each hash.
+    assert!(server.log().contains(made["hash"].as_str().unwrap()), "{}", server.log());
+}
+
+#[test]
+fn after_a_crash_the_chain_is_whole_with_and_without_a_server() {
+    let server = told();
+    let last = entries(&server, &[]).pop().unwrap();
+    let alive = verify(server.folder.path(), &[], 0);
+    assert_eq!(
+        (&alive["whole"], &alive["last"], &alive["hash"]),
+        (&true.into(), &6.into(), &last["hash"])
+    );
+    let folder = server.kill();
+    assert_eq!(verify(folder.path(), &[], 0), alive, "by the file of the dead");
+    let server = Server::start(folder);
+    exits(&server.cli("pin", &[]), 0);
+    let after = verify(server.folder.path(), &["--contains", last["hash"].as_str().unwrap()], 0);
+    assert_eq!((&after["last"], &after["contains"]), (&7.into(), &6.into()));
+    verify(server.folder.path(), &["--contains", &"0f".repeat(32)], 1);
+    let file = server.folder.path().join("state/state.redb");
+    let held = cli(&["audit", "verify", "--file", file.to_str().unwrap()]);
+    assert!(exits(&held, 5).contains("in use by another server"));
+}
+
+#[test]
+fn tampering_is_seen_and_the_entry_named() {
+    let folder = told().kill();
+    let file = folder.path().join("state/state.redb");
+    let change = |work: &dyn Fn(&mut redb::Table<'_, u64, &str>)| {
+        let database = Database::open(&file).unwrap();
+        let transaction = database.begin_write().unwrap();
+        work(&mut transaction.open_table(ENTRIES).unwrap());
+        transaction.commit().unwrap();
+    };
+    let row = |seq: u64| {
+        let database = Database::open(&file).unwrap();
+        let reading = database.begin_read().unwrap();
+        let table = reading.open_table(ENTRIES).unwrap();
+        table.get(seq).unwrap().unwrap().value().to_owned()
+    };
+    let second = row(2);
+    let forged = second.replace("INC 42", "INC 43");
+    assert_ne!(second, forged);
+    change(&|table| drop(table.insert(2, &*forged).unwrap()));
+    let verdict = verify(folder.path(), &[], 1);
+    assert!(verdict["broken"].as_str().unwrap().contains("entry 2 was altered"), "{verdict}");
+    assert_eq!((&verdict["whole"], &verdict["last"]), (&false.into(), &1.into()));
+
+    change(&|table| drop(table.insert(2, &*second).unwrap()));
+    verify(folder.path(), &[], 0);
+    let fourth = row(4);
+    change(&|table| drop(table.remove(4).unwrap()));
+    let verdict = verify(folder.path(), &[], 1);
+    assert!(verdict["broken"].as_str().unwrap().contains("entry 4 is missing"), "{verdict}");
+    change(&|table| drop(table.insert(4, &*fourth).unwrap()));
+    change(&|table| drop(table.remove(6).unwrap()));
+    let verdict = verify(folder.path(), &[], 1);
+    assert!(
+        verdict["broken"].as_str().unwrap().contains("entries 6 to 6 are missing"),
+        "{verdict}"
+    );
+
+    // A server that runs on goes on behind what was written last, and says the same.
+    let server = Server::start(folder);
+    exits(&server.cli("pin", &[]), 0);
+    let verdict = verify(server.folder.path(), &[], 1);
+    assert!(verdict["broken"].as_str().unwrap().contains("entry 6 is missing"), "{verdict}");
+}
