@@ -501,7 +501,6 @@ fn copy_each(mut out: &mut [u8], head: [u8; HEAD_LEN], mut framed: &[u8]) {
 /// Records of one length, `N` with their rdlength and `WHOLE` with their head: every copy is of
 /// constant size.
 #[inline(always)]
-#[expect(clippy::indexing_slicing, reason = "HEAD_LEN is less than `WHOLE`")]
 fn copy_equal<const N: usize, const WHOLE: usize>(
     mut out: &mut [u8],
     head: [u8; HEAD_LEN],
