@@ -14,6 +14,7 @@
 //! | `simulate` | `/v1/simulate`: what would come of a failure, a drain, other weights |
 //! | `push` | `/v1/push`: heartbeats of targets |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
+//! | `drill` | `/v1/drills`: game days |
 //!
 //! A route says in `security` who may use it: `security(("token" = ["read"]))` a holder of that
 //! [`Role`](crate::grant::Role) at least, `security(())` anybody. The names of the functions are
@@ -21,6 +22,7 @@
 
 mod audit;
 mod demo;
+mod drill;
 mod events;
 mod explain;
 mod files;
@@ -49,6 +51,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         simulate::routes(),
         push::routes(),
         demo::routes(),
+        drill::routes(),
     ]
     .into_iter()
     .fold(OpenApiRouter::default(), OpenApiRouter::merge)
