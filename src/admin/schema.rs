@@ -5,9 +5,12 @@
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
 pub mod audit;
+pub mod drill;
 pub mod forecast;
 pub mod hand;
 pub mod health;
+pub mod names;
+pub mod node;
 pub mod plan;
 pub mod rollout;
 
@@ -77,6 +80,9 @@ pub struct Status {
     pub overrides: usize,
     /// Changes that wait for a second person.
     pub proposals: usize,
+    /// The drill that runs: what is told of failures may be its doing.
+    #[serde(default)]
+    pub drill: Option<drill::RunningLine>,
     /// Hooks and how they go.
     pub hooks: Vec<HookLine>,
     /// Regions whose answers go elsewhere because something is down.
@@ -90,6 +96,9 @@ pub struct Status {
     pub rollouts: Vec<rollout::RolloutLine>,
     /// Changes whose old answers may still be kept by resolvers, newest first.
     pub old_answers: Vec<OldAnswers>,
+    /// The other servers for the same zones, and where they differ.
+    #[serde(default)]
+    pub peers: Vec<node::PeerLine>,
     /// The newest load of files was refused; what was in force before still is.
     pub refused: bool,
     /// What is wrong with the files as they were last loaded.

@@ -74,6 +74,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         now: time(clock.wall()),
         revision: world.revision,
         content_hash: seen.report.hash.to_string(),
+        peers: Vec::new(),
         revision_since: time(revision_since(seen)),
         swap: world.swap,
         warming: world.warming,
@@ -84,6 +85,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         held: held(seen),
         pinned: seen.overview.pinned,
         overrides: seen.hand.hand.overrides().len(),
+        drill: running.drills().and_then(|drills| drills.current()).map(|one| one.as_ref().into()),
         hooks: running.hooks(),
         proposals: seen.hand.hand.proposals().len(),
         elsewhere: elsewhere(world),
@@ -97,6 +99,9 @@ pub fn status(seen: &Seen<'_>) -> Status {
         problems: problems(report),
     };
     status.sentence = sentence(&status);
+    if let Some(drill) = &status.drill {
+        status.sentence = format!("DRILL {}: {}", drill.drill, status.sentence);
+    }
     status
 }
 

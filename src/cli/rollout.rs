@@ -252,7 +252,7 @@ fn all(lines: &[RolloutLine], none: &str, out: &mut Out) -> Exit {
     if out.wants_json() {
         match lines {
             [one] => out.schema(one),
-            _ => out.schema(&lines),
+            _ => out.list("rollouts", &lines),
         }
     } else if lines.is_empty() {
         out.line(none);
@@ -368,7 +368,7 @@ fn list(args: &ListArgs, out: &mut Out) -> Exit {
         Err(error) => return refused(&error, out),
     };
     if out.wants_json() {
-        out.schema(&lines);
+        out.list("rollouts", &lines);
         return Exit::Well;
     }
     if lines.is_empty() {

@@ -6,7 +6,7 @@ use super::{
     found::Looked,
     hand::{Command, Done, Refusal, apply::Waiting, foresee::Outlook, pin::PinFile},
     publish::TargetVerdict,
-    reload::{Agreed, Report},
+    reload::{Agreed, Rehearsal, Report},
 };
 use crate::{forecast::Clients, wire::Name};
 use std::sync::Arc;
@@ -44,6 +44,15 @@ pub enum Change {
         /// Where the outcome goes.
         reply: Option<oneshot::Sender<Report>>,
     },
+    /// Load the files in force as if something were wrong with them: a rehearsal.
+    Rehearse {
+        /// What is to be wrong; nothing ends a rehearsal.
+        what: Option<Rehearsal>,
+        /// Who asks: `drill broken-reload`.
+        cause: Arc<str>,
+        /// Where the outcome goes.
+        reply: Option<oneshot::Sender<Report>>,
+    },
     /// An operator wishes something.
     Hand {
         /// What, and who.
@@ -70,6 +79,17 @@ pub enum Change {
         by: Origin,
         /// Where the outcome goes.
         reply: oneshot::Sender<Report>,
+    },
+    /// Somebody's wish was refused before it became a change: that is written down.
+    Forbidden {
+        /// Who asked.
+        by: Origin,
+        /// For what.
+        what: Arc<str>,
+        /// Why not.
+        said: Arc<str>,
+        /// The safety rules that forbid it.
+        rules: Vec<Arc<str>>,
     },
     /// Somebody asks which failovers wait, and what would come of approving them.
     Waiting {

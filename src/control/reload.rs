@@ -14,7 +14,9 @@ use crate::{
     clock::Clock,
     compile::{Compiled, CounterName, Entry, Input, Memory, compile},
     config::{
-        ContentHash, Problem, Problems, Progress, Severity,
+        Content, ContentHash, Problem, Problems, Progress, Severity,
+        drill::DrillDef,
+        peers::PeerDef,
         render::ProblemJson,
         rollouts::RolloutDef,
         server::ServerSection,
@@ -52,6 +54,8 @@ pub struct Report {
     pub swap: u64,
     /// The longest that resolvers keep steered answers of before.
     pub ttl: Ttl,
+    /// When files were accepted last; absent before they were.
+    pub accepted_at: Option<SystemTime>,
     /// The files are the ones already in force; nothing was done.
     pub unchanged: bool,
     /// What was planned cannot be applied any more, and why.
@@ -79,6 +83,7 @@ impl Default for Report {
             before: 0,
             swap: 0,
             ttl: Ttl::from_secs(0),
+            accepted_at: None,
             unchanged: false,
             moved: None,
             held: Vec::new(),
@@ -120,8 +125,22 @@ pub enum Wish {
     Places,
     /// A kept revision.
     Rollback(u64),
+    /// The files in force, with something wrong with them; as they are, without.
+    Rehearse(Option<Rehearsal>),
     /// The operator's files, if they are what was planned and compile as a whole.
     Apply(Agreed),
+}
+
+/// What is wrong with files that are loaded to see what comes of it. The operator's own are
+/// neither read nor touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rehearsal {
+    /// A zone, by its apex, whose file does not compile.
+    BrokenZone(Arc<str>),
+    /// A location database that is damaged.
+    BadPlaces,
+    /// No location databases but the embedded one, older than any the operator has.
+    StalePlaces,
 }
 
 /// What somebody planned to load, over what.
@@ -150,9 +169,14 @@ pub struct Prepared {
     pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
     pub found: Vec<Found>,
+    /// The drills that can be run.
+    pub drills: Vec<Arc<DrillDef>>,
     /// What to tell whoever asked.
     pub report: Report,
 }
+
+/// What a damaged file holds: neither a zone nor a database.
+const BROKEN: &str = "[zone\nthis file was broken by a drill\n";
 
 /// What is about to be in force.
 struct Accepted {
@@ -169,12 +193,16 @@ pub struct Loader {
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
     locations: Locations,
+    /// Whether only the embedded database counts, for a rehearsal.
+    is_stale: bool,
     progress: Arc<Progress>,
     memory: Memory,
     /// The set in force.
     accepted: Option<Sources>,
     revision: u64,
     hash: Arc<str>,
+    /// When files were accepted last.
+    accepted_at: Option<SystemTime>,
     /// What the set in force was loaded for and when it was accepted, until it is kept.
     unkept: Option<(Arc<str>, SystemTime)>,
     /// How this process runs: what its first load said.
@@ -197,11 +225,13 @@ impl Loader {
             clock,
             telemetry,
             locations: Locations::new(&dir.join("geoip")),
+            is_stale: false,
             progress: Arc::default(),
             memory: Memory::default(),
             accepted: None,
             revision: 0,
             hash: "".into(),
+            accepted_at: None,
             unkept: None,
             running: None,
             serials: HashMap::new(),
@@ -221,7 +251,11 @@ impl Loader {
     pub fn load(&mut self, wish: &Wish, cause: &str) -> Result<Prepared, Box<Report>> {
         let mut alarms = Problems::default();
         let sources = self.sources(wish)?;
-        self.locations.refresh();
+        // A rehearsal is about the files in force: what lies in geoip/ meanwhile waits.
+        if !matches!(wish, Wish::Rehearse(_)) {
+            self.locations.refresh();
+        }
+        self.is_stale = *wish == Wish::Rehearse(Some(Rehearsal::StalePlaces));
         let mut last_good = self.accepted.as_ref().map(|a| a.zones.clone()).unwrap_or_default();
         let mut kept = None;
         if *wish == Wish::Start {
@@ -244,7 +278,8 @@ impl Loader {
                 Err(self.refused(&compiled.problems, &sources))
             }
             Ok(compiled) => {
-                let found = self.locations.news(&mut alarms);
+                let mut found = self.locations.news(&mut alarms);
+                found.extend(self.rehearsed(wish, &mut alarms));
                 let server = sources.server.clone();
                 self.accept(wish, cause, &sources, Accepted { server, compiled, found }, alarms)
             }
@@ -297,6 +332,20 @@ impl Loader {
             (Wish::Rollback(revision), _) => {
                 self.revisions.restore(*revision).map_err(|e| self.cannot(&e.to_string()))
             }
+            (Wish::Rehearse(what), Some(accepted)) => {
+                let mut sources = accepted.clone();
+                if let Some(Rehearsal::BrokenZone(zone)) = what {
+                    let is = |path: &&Arc<Path>| *zone_of(path) == **zone;
+                    let main = sources.zones.keys().find(is).cloned();
+                    let file =
+                        main.and_then(|main| sources.zones.get_mut(&main)?.files.0.get_mut(&main));
+                    let Some(file) = file else {
+                        return Err(self.cannot(&format!("there is no zone `{zone}` to break")));
+                    };
+                    file.content = Ok(Content::held(BROKEN));
+                }
+                Ok(sources)
+            }
             (Wish::Places, Some(accepted)) => {
                 let now = self.read()?;
                 let mut sources = accepted.clone();
@@ -329,6 +378,23 @@ impl Loader {
             .map_err(|problem| self.cannot(&problem.to_string()))
     }
 
+    /// Where clients are, or were when the embedded database was made.
+    fn table(&self) -> Arc<LazyTable> {
+        match self.is_stale {
+            true => Arc::new(LazyTable::embedded()),
+            false => self.locations.table(),
+        }
+    }
+
+    /// What comes of a damaged database: it is read as any other, and refused.
+    fn rehearsed(&self, wish: &Wish, alarms: &mut Problems) -> Option<Found> {
+        if *wish != Wish::Rehearse(Some(Rehearsal::BadPlaces)) {
+            return None;
+        }
+        let found = self.locations.damaged(BROKEN.as_bytes(), alarms);
+        Some(found)
+    }
+
     fn compile(
         &mut self,
         sources: &Sources,
@@ -343,7 +409,7 @@ impl Loader {
                 pool: name.pool.into(),
             })
         };
-        let locations = self.locations.table();
+        let locations = self.table();
         let input = Input {
             sources,
             last_good,
@@ -396,10 +462,12 @@ impl Loader {
         self.names = names;
         let (errors, _) = problems.counts();
         self.hash = accepted.shared_hash().to_string().into();
+        self.accepted_at = Some(self.clock.wall());
         let report = Report {
             accepted: true,
             revision: self.revision,
             hash: Arc::clone(&self.hash),
+            accepted_at: self.accepted_at,
             // The same texts under another location database are another set of answers.
             moved: None,
             unchanged: unchanged && !found.iter().any(|found| found.taken),
@@ -418,8 +486,9 @@ impl Loader {
             server: compiled.server,
             entry: compiled.entry,
             rollouts: compiled.rollouts,
-            locations: self.locations.table(),
+            locations: self.table(),
             found,
+            drills: compiled.drills,
             report,
         })
     }
@@ -439,6 +508,7 @@ impl Loader {
         Box::new(Report {
             revision: self.revision,
             hash: Arc::clone(&self.hash),
+            accepted_at: self.accepted_at,
             before: self.revision,
             problems: problems.to_json(sources),
             errors: problems.counts().0,
@@ -476,6 +546,7 @@ fn for_the_next_start(running: &ServerSection, now: &ServerSection) -> Option<Pr
         ("tcp", running.tcp != now.tcp),
         ("proxy", running.proxies != now.proxies),
         ("watch", running.watch != now.watch),
+        ("peers", peers(running) != peers(now)),
     ];
     let changed: Vec<&str> = keys.iter().filter(|key| key.1).map(|key| key.0).collect();
     if changed.is_empty() {
@@ -487,6 +558,12 @@ fn for_the_next_start(running: &ServerSection, now: &ServerSection) -> Option<Pr
         Problem::of_file(&file, message).help("this takes effect at the next start of the server");
     problem.severity = Severity::Warning;
     Some(problem)
+}
+
+/// Whom `server` compares itself with, wherever that is written.
+fn peers(server: &ServerSection) -> Vec<(&str, &str)> {
+    let peers = server.peers.iter();
+    peers.map(|PeerDef { name, admin, .. }| (name.get_ref().as_str(), admin.as_str())).collect()
 }
 
 /// A zone as people call it, from its main file.

@@ -17,7 +17,7 @@ use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
     compile::Entry,
-    config::{hooks::HookDef, querylog::QueryLogDef, rollouts::RolloutDef},
+    config::{drill::DrillDef, hooks::HookDef, rollouts::RolloutDef, server::ServerSection},
     failover::breaker,
     place::LazyTable,
     snapshot::{Alias, Snapshot},
@@ -56,8 +56,8 @@ pub struct Hooks {
     pub heard: Arc<tokio::sync::Notify>,
     /// Takes the hooks of the operator's that are to be told what happens.
     pub notify: Notify,
-    /// Takes who is shown answers, after every load.
-    pub querylog: ShowAnswers,
+    /// Takes what is measured and who is shown it, after every load.
+    pub telemetry: Measure,
     /// Takes the names whose addresses are to be looked up.
     pub flatten: Flatten,
     /// Takes what operators can have rolled out.
@@ -75,8 +75,9 @@ pub type Offer = Box<dyn Fn(&[Arc<RolloutDef>], &Arc<Snapshot>) + Send>;
 /// Takes the hooks that are to be told from now on.
 pub type Notify = Box<dyn Fn(&[HookDef]) + Send>;
 
-/// Takes how many answers are looked at and who is shown them; files are opened anew.
-pub type ShowAnswers = Box<dyn Fn(&QueryLogDef) + Send>;
+/// Takes which answers are looked at and who is shown them, and which records have series of their
+/// own; files are opened anew.
+pub type Measure = Box<dyn Fn(&ServerSection) + Send>;
 
 /// Starts (`true`) or stops the backend of a region; says why it cannot.
 pub type DemoSwitch = Box<dyn Fn(&str, bool) -> Result<(), String> + Send>;
@@ -87,9 +88,14 @@ pub struct Shown {
     pub report: watch::Sender<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// The drills that can be run.
+    pub drills: SharedDrills,
     /// Who may use the admin API from another machine.
     pub entry: Arc<ArcSwap<Entry>>,
 }
+
+/// Drills as they are shared with those who run them.
+pub type SharedDrills = Arc<ArcSwap<Vec<Arc<DrillDef>>>>;
 
 /// The loop's own state.
 pub struct Loop {
@@ -222,6 +228,10 @@ impl Loop {
                 let cause = format!("rollback to {revision}").into();
                 self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, by, reply });
             }
+            Change::Rehearse { what, cause, reply } => {
+                let by = Origin::itself(&cause);
+                self.queue.push_back(Load { wish: Wish::Rehearse(what), cause, by, reply });
+            }
             Change::Hand { command, from, clients, reply } => {
                 let before = self.control.standing();
                 let done = self.control.command(&command, &clients);
@@ -236,6 +246,11 @@ impl Loop {
             Change::Outlook { reply } => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(Box::new(self.control.outlook()));
+            }
+            Change::Forbidden { by, what, said, rules } => {
+                let world = self.control.world();
+                let entry = self.control.standing().forbidden(&by, &what, said, rules, &world);
+                self.control.audit(Some(entry));
             }
             Change::Waiting { reply } => {
                 // Whoever asked may have gone away.
@@ -347,6 +362,7 @@ impl Loop {
         report.ttl = longest(&old.snapshot);
         self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
+        self.shown.drills.store(Arc::new(prepared.drills));
         self.shown.entry.store(Arc::new(prepared.entry));
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(Arc::clone(&prepared.snapshot), report.revision);
@@ -355,7 +371,7 @@ impl Loop {
             self.control.record(EventKind::Geoip { what, taken });
         }
         (self.hooks.notify)(&prepared.server.hooks);
-        (self.hooks.querylog)(&prepared.server.querylog);
+        (self.hooks.telemetry)(&prepared.server);
         let snapshot = &self.control.world().snapshot;
         (self.hooks.flatten)(&snapshot.aliases, &prepared.server.resolvers);
         self.hooks.vantage.update(&prepared.plan, &|key| self.control.stood(key));
@@ -507,7 +523,7 @@ mod tests {
             vantage: Arc::new(Nobody),
             heard: Arc::default(),
             notify: Box::new(|_| {}),
-            querylog: Box::new(|_| {}),
+            telemetry: Box::new(|_| {}),
             flatten: Box::new(|_, _| {}),
             rollouts: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),
@@ -517,7 +533,7 @@ mod tests {
             loader,
             clock,
             hooks,
-            Shown { report, locations, entry: Arc::default() },
+            Shown { report, locations, entry: Arc::default(), drills: Arc::default() },
         );
         main.begin(prepared, "start");
         (main, reports)

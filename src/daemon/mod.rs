@@ -15,7 +15,11 @@ mod signals;
 mod watch;
 
 use crate::{
-    admin::{self, ControlSocket, Running, schema::HookLine},
+    admin::{
+        self, ControlSocket, Running,
+        peers::{self, PeerDoor},
+        schema::HookLine,
+    },
     checkplan::CheckPlan,
     cli::{Exit, loading},
     clock::{Clock, Moment, SystemClock, Timekeeper, mix},
@@ -32,6 +36,7 @@ use crate::{
         store::{Keeper, Saved},
         vantage::Vantage,
     },
+    drill::{self, Drills},
     engine::Desk,
     failover::breaker::Proof,
     flatten::{self, Flattener},
@@ -56,8 +61,9 @@ use signals::Signals;
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
@@ -216,6 +222,24 @@ async fn start(
         overview: control.overview(),
         hand: control.hand(),
     };
+    let drill_files: run::SharedDrills = Arc::default();
+    let drills = Drills::new(drill::Ground {
+        changes: changes.clone(),
+        viewer: control.reader().viewer(),
+        journal: control.journal(),
+        clock: Arc::clone(&clock),
+        checker: Arc::clone(&checker),
+        keeper: keeper.clone(),
+        hand: control.hand(),
+        overview: control.overview(),
+        report: handle.report.clone(),
+        locations: Arc::clone(&locations),
+        drills: Arc::clone(&drill_files),
+        server: asked_at(&addresses)?,
+        dir: options.dir.clone(),
+        state: state.clone(),
+        counted: Mutex::default(),
+    });
     let states = Arc::clone(&checker);
     let rollouts = Rollouts::start(
         rollout::Settings {
@@ -251,6 +275,7 @@ async fn start(
         heard,
         hooks: Arc::clone(&told),
         query_log: Arc::clone(&query_log),
+        telemetry: Arc::clone(&telemetry),
         flattener: Arc::clone(&flattener),
         rollouts: rollouts.clone(),
         backends,
@@ -260,7 +285,7 @@ async fn start(
         loader,
         Arc::clone(&clock),
         callbacks(served),
-        Shown { report, locations, entry },
+        Shown { report, locations, entry, drills: Arc::clone(&drill_files) },
     );
     main_loop.begin(prepared, "start");
     let seeds = RandomState::new();
@@ -297,8 +322,18 @@ async fn start(
         warmed.await
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
-    let running = Arc::new(Watched { checker, planner, revisions, hooks: told, rollouts });
+    drills.mind().context("cannot start the drills' thread")?;
+    let running = Arc::new(Watched {
+        checker,
+        planner,
+        revisions,
+        hooks: told,
+        drills: Arc::clone(&drills),
+        rollouts,
+    });
     let context = admin::Context::new(handle, metrics, clock, running);
+    let peers = server.peers.iter().map(|def| PeerDoor::new(&options.dir, def)).collect();
+    let following = tokio::spawn(peers::follow(Arc::clone(&context), peers));
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
     let pins = PinWatch::start(state, pin, Arc::clone(&hangup), changes.clone());
@@ -321,6 +356,9 @@ async fn start(
     }
     tracing::info!("stopping");
     drop((watcher, pins));
+    following.abort();
+    // While control still takes changes.
+    let _ = tokio::task::spawn_blocking(move || drills.stop()).await;
     doors.close().await;
     tokio::task::spawn_blocking(move || {
         udp.stop();
@@ -342,6 +380,17 @@ async fn start(
         Err(_) => tracing::warn!("the state database does not close; the last changes may be lost"),
     }
     Ok(Exit::Well)
+}
+
+/// Where drills ask: as clients do, but from here.
+fn asked_at(addresses: &[SocketAddr]) -> anyhow::Result<SocketAddr> {
+    let first = addresses.first().context("nothing is listened on")?;
+    let ip = match first.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Ok(SocketAddr::new(ip, first.port()))
 }
 
 /// Writes down when the state database fails, and when it works again.
@@ -407,6 +456,7 @@ struct Watched {
     revisions: Revisions,
     hooks: Arc<Hooks>,
     rollouts: Rollouts,
+    drills: Arc<Drills>,
 }
 
 impl Running for Watched {
@@ -439,6 +489,9 @@ impl Running for Watched {
     }
     fn revisions(&self) -> Vec<Manifest> {
         self.revisions.list()
+    }
+    fn drills(&self) -> Option<&Arc<Drills>> {
+        Some(&self.drills)
     }
 }
 
@@ -545,17 +598,23 @@ struct Served {
     heard: Arc<Notify>,
     hooks: Arc<Hooks>,
     query_log: Arc<QueryLog>,
+    telemetry: Arc<Telemetry>,
     flattener: Arc<Flattener>,
     rollouts: Rollouts,
     backends: Option<Backends>,
 }
 
 fn callbacks(served: Served) -> run::Hooks {
-    let Served { checker, heard, hooks, query_log, flattener, rollouts, backends } = served;
+    let Served { checker, heard, hooks, query_log, telemetry, flattener, rollouts, backends } =
+        served;
     run::Hooks {
         heard,
         notify: Box::new(move |defs| hooks.update(defs)),
-        querylog: Box::new(move |def| query_log.show(def)),
+        telemetry: Box::new(move |server| {
+            query_log.show(&server.querylog);
+            let metrics = server.metrics.clone();
+            telemetry.detail().choose(Some(Box::new(move |id| metrics.wants(id))));
+        }),
         flatten: Box::new(move |aliases, resolvers| {
             flattener.update(aliases.iter().map(|alias| alias.name.clone()), resolvers);
         }),

@@ -7,7 +7,7 @@
 use super::{
     damping::Damping,
     judge::Change,
-    ledger::{Entry, Standpoint},
+    ledger::{Entry, Standpoint, Times},
     probe::Outcome,
     schedule::Shared,
 };
@@ -215,6 +215,11 @@ impl Pushed {
         Pushed { heartbeats, beaten: Notify::new(), entry, shared }
     }
 
+    /// Its target's key.
+    pub(super) fn key(&self) -> Arc<str> {
+        self.entry.key()
+    }
+
     /// Takes a heartbeat.
     pub(super) fn beat(&self, beat: Beat) {
         let outcome = match beat {
@@ -271,7 +276,8 @@ impl Pushed {
         let at = self.shared.clock.now();
         let change = decide(&mut heartbeats, at, self.shared.pulse.awake(at));
         let standpoint = heartbeats.standpoint(at);
-        if let Some(report) = self.entry.record(outcome, (at, at), standpoint, change) {
+        let times = Times { due: at, started: at, finished: at };
+        if let Some(report) = self.entry.record(outcome, times, standpoint, change) {
             (self.shared.sink)(report);
         }
         at

@@ -190,7 +190,19 @@ impl Work {
         Shown { sample, at, answer, bytes }
     }
 
+    /// Counts what is seen of a sample by itself.
+    fn measure(&self, sample: &Sample) {
+        let (figures, via) = (self.parts.telemetry.figures(), sample.via);
+        figures.query_bytes.of(via).note(sample.query_len() as f64);
+        if sample.reply_len() > 0 {
+            figures.reply_bytes.of(via).note(sample.reply_len() as f64);
+            figures.answer_seconds.of(via).note_time(sample.took);
+            figures.note_qtype(line::qtype(sample.query()));
+        }
+    }
+
     fn hand_on(&mut self, shown: &Shown, now: Moment) {
+        self.measure(&shown.sample);
         let Sample { at, from, subnet, .. } = shown.sample;
         if let Some(answer) = &shown.answer {
             let answer = Arc::clone(answer);
@@ -223,8 +235,12 @@ mod tests {
     #[test]
     fn clients_are_remembered_by_record_with_addresses_cut() {
         let telemetry = Arc::new(Telemetry::default());
-        let name =
-            AnswerName { zone: "z".into(), record: "www.z".into(), region: "eu-west-1".into(), pool: "z/eu".into() };
+        let name = AnswerName {
+            zone: "z".into(),
+            record: "www.z".into(),
+            region: "eu-west-1".into(),
+            pool: "z/eu".into(),
+        };
         let slot = telemetry.slot(name.clone());
         let (sampling, samples) = Sampling::new();
         let mut sampler = sampling.sampler(7, telemetry.thread());

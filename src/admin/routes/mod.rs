@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `watch` | `/healthz`, `/readyz`, `/metrics`: for load balancers and scrapers |
 //! | `status` | `/v1/status`, `/v1/targets` |
+//! | `node` | `/v1/node`: what servers for the same zones compare |
+//! | `names` | `/v1/names`: for shells that complete |
 //! | `events` | `/v1/events` |
 //! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
 //! | `explain` | `/v1/explain` |
@@ -15,6 +17,7 @@
 //! | `push` | `/v1/push`: heartbeats of targets |
 //! | `rollout` | `/v1/rollouts`: how they stand, and what is ordered of them |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
+//! | `drill` | `/v1/drills`: game days |
 //!
 //! A route says in `security` who may use it: `security(("token" = ["read"]))` a holder of that
 //! [`Role`](crate::grant::Role) at least, `security(())` anybody. The names of the functions are
@@ -22,10 +25,13 @@
 
 mod audit;
 mod demo;
+mod drill;
 mod events;
 mod explain;
 mod files;
 mod hand;
+mod names;
+mod node;
 mod plan;
 mod push;
 mod rollout;
@@ -42,6 +48,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
     [
         watch::routes(),
         status::routes(),
+        names::routes(),
+        node::routes(),
         events::routes(),
         audit::routes(),
         explain::routes(),
@@ -52,6 +60,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         push::routes(),
         rollout::routes(),
         demo::routes(),
+        drill::routes(),
     ]
     .into_iter()
     .fold(OpenApiRouter::default(), OpenApiRouter::merge)
