@@ -1,7 +1,7 @@
 //! What the doors show and change: the running server as routes see it.
 
 use super::{
-    Running,
+    Running, ahead,
     events::Events,
     hand::Hands,
     metrics,
@@ -68,12 +68,16 @@ impl Context {
         let Handle { changes, reader, journal, report, locations, moves, overview, hand, entry } =
             handle;
         let viewer = reader.viewer();
+        let started = clock.wall();
         metrics::add(&mut metrics, &viewer, &report, &running);
         metrics::unsettled(&mut metrics, &overview, &hand);
         metrics::old_answers(&mut metrics, &moves, &clock);
         let peers = SharedPeers::default();
         metrics::peers(&mut metrics, &peers);
         let started = clock.wall();
+        metrics::kept(&mut metrics, &journal);
+        metrics::ages(&mut metrics, &locations, &clock);
+        metrics::revision_age(&mut metrics, &viewer, &journal, &clock);
         let telemetry = metrics.telemetry();
         let hands = Arc::new(Hands {
             viewer: viewer.clone(),
@@ -82,6 +86,7 @@ impl Context {
             clock: Arc::clone(&clock),
             clients: Mutex::default(),
         });
+        metrics::intended(&mut metrics, &hands);
         let events = Arc::new(Events::new(journal.clone(), Arc::clone(&clock)));
         Arc::new(Context {
             viewer,
@@ -158,7 +163,7 @@ impl Context {
 
     /// What clients are weighed by, as `line` says.
     pub(super) fn weights(&self, line: &WeightsLine) -> Result<Weights, Refused> {
-        let observed = || Err("no queries are sampled".to_owned());
+        let observed = || ahead::observed(&self.telemetry.observed().of(|_| true));
         line.read(observed).map_err(Refused::bad)
     }
 

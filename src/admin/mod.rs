@@ -12,6 +12,7 @@
 //! | `events` | what happened, in pages, and for those who wait |
 //! | `in_step`, `peers` | the other servers for the same zones: where they differ, how they are asked |
 //! | `metrics` | gauges for Prometheus |
+//! | `split` | the shares regions are meant to get, for `metrics` |
 //! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
 //! | `door`, `limiter` | who may come in, and how often |
 //! | `server`, `socket` | where they listen |
@@ -35,6 +36,7 @@ mod routes;
 pub mod schema;
 pub mod server;
 pub mod socket;
+mod split;
 pub mod status;
 pub mod suppose;
 #[cfg(test)]

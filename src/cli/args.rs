@@ -218,6 +218,7 @@ mod tests {
     fn commands_read_as_the_manual_writes_them() {
         for line in [
             "serve -C /etc/tradewind --ready-file /run/ready",
+            "serve --log-format json",
             "demo",
             "demo kill us-east-1 -C /tmp/x",
             "check --json",

@@ -17,6 +17,7 @@ pub mod drill;
 pub mod guard;
 pub mod hooks;
 pub mod metric;
+pub mod metrics;
 mod nearest;
 mod pattern;
 pub mod peers;

@@ -4,6 +4,7 @@ use super::{
     Problem, Problems, Spanned,
     guard::{self, AccessDef, CookiesDef, IdentityDef, RrlDef, networks},
     hooks::{self, HookDef},
+    metrics::{self, MetricsDef},
     peers::{self, PeerDef},
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
@@ -105,6 +106,8 @@ pub struct ServerSection {
     pub querylog: QueryLogDef,
     /// The other servers for the same zones.
     pub peers: Vec<PeerDef>,
+    /// Which records have series of their own: `[metrics]`.
+    pub metrics: MetricsDef,
 }
 
 /// `tokens_file` and `tls` of `[server]`: who may use the admin API, and by what it is known.
@@ -215,6 +218,7 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         hooks: hooks::read(reader, root),
         querylog: querylog::read(reader, root),
         peers: Vec::new(),
+        metrics: metrics::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;

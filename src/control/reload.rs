@@ -54,6 +54,8 @@ pub struct Report {
     pub swap: u64,
     /// The longest that resolvers keep steered answers of before.
     pub ttl: Ttl,
+    /// When files were accepted last; absent before they were.
+    pub accepted_at: Option<SystemTime>,
     /// The files are the ones already in force; nothing was done.
     pub unchanged: bool,
     /// What was planned cannot be applied any more, and why.
@@ -81,6 +83,7 @@ impl Default for Report {
             before: 0,
             swap: 0,
             ttl: Ttl::from_secs(0),
+            accepted_at: None,
             unchanged: false,
             moved: None,
             held: Vec::new(),
@@ -198,6 +201,8 @@ pub struct Loader {
     accepted: Option<Sources>,
     revision: u64,
     hash: Arc<str>,
+    /// When files were accepted last.
+    accepted_at: Option<SystemTime>,
     /// What the set in force was loaded for and when it was accepted, until it is kept.
     unkept: Option<(Arc<str>, SystemTime)>,
     /// How this process runs: what its first load said.
@@ -226,6 +231,7 @@ impl Loader {
             accepted: None,
             revision: 0,
             hash: "".into(),
+            accepted_at: None,
             unkept: None,
             running: None,
             serials: HashMap::new(),
@@ -455,10 +461,12 @@ impl Loader {
         self.names = names;
         let (errors, _) = problems.counts();
         self.hash = accepted.shared_hash().to_string().into();
+        self.accepted_at = Some(self.clock.wall());
         let report = Report {
             accepted: true,
             revision: self.revision,
             hash: Arc::clone(&self.hash),
+            accepted_at: self.accepted_at,
             // The same texts under another location database are another set of answers.
             moved: None,
             unchanged: unchanged && !found.iter().any(|found| found.taken),
@@ -499,6 +507,7 @@ impl Loader {
         Box::new(Report {
             revision: self.revision,
             hash: Arc::clone(&self.hash),
+            accepted_at: self.accepted_at,
             before: self.revision,
             problems: problems.to_json(sources),
             errors: problems.counts().0,

@@ -236,6 +236,7 @@ async fn start(
         locations: Arc::clone(&locations),
         drills: Arc::clone(&drill_files),
         server: asked_at(&addresses)?,
+        dir: options.dir.clone(),
         state: state.clone(),
         counted: Mutex::default(),
     });
@@ -273,6 +274,7 @@ async fn start(
         heard,
         hooks: Arc::clone(&told),
         query_log: Arc::clone(&query_log),
+        telemetry: Arc::clone(&telemetry),
         flattener: Arc::clone(&flattener),
         rollouts: rollouts.clone(),
         backends,
@@ -585,17 +587,23 @@ struct Served {
     heard: Arc<Notify>,
     hooks: Arc<Hooks>,
     query_log: Arc<QueryLog>,
+    telemetry: Arc<Telemetry>,
     flattener: Arc<Flattener>,
     rollouts: Rollouts,
     backends: Option<Backends>,
 }
 
 fn callbacks(served: Served) -> run::Hooks {
-    let Served { checker, heard, hooks, query_log, flattener, rollouts, backends } = served;
+    let Served { checker, heard, hooks, query_log, telemetry, flattener, rollouts, backends } =
+        served;
     run::Hooks {
         heard,
         notify: Box::new(move |defs| hooks.update(defs)),
-        querylog: Box::new(move |def| query_log.show(def)),
+        telemetry: Box::new(move |server| {
+            query_log.show(&server.querylog);
+            let metrics = server.metrics.clone();
+            telemetry.detail().choose(Some(Box::new(move |id| metrics.wants(id))));
+        }),
         flatten: Box::new(move |aliases, resolvers| {
             flattener.update(aliases.iter().map(|alias| alias.name.clone()), resolvers);
         }),
