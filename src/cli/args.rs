@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are, and what `--help` teaches first.
 
 use super::{
+    api::ApiArgs,
     apply::ApplyArgs,
     audit::AuditArgs,
     check::CheckArgs,
@@ -8,6 +9,7 @@ use super::{
     events::EventsArgs,
     explain::ExplainArgs,
     geoip::GeoipArgs,
+    get::GetArgs,
     hand::{
         confirm::ConfirmArgs,
         drain::{DrainArgs, UndrainArgs},
@@ -86,6 +88,8 @@ pub(super) enum Command {
     Unpin(UnpinArgs),
     Confirm(ConfirmArgs),
     Overrides(OverridesArgs),
+    Get(GetArgs),
+    Api(ApiArgs),
     Token(TokenArgs),
 }
 
@@ -147,6 +151,9 @@ mod tests {
             "confirm 7",
             "confirm --falls",
             "overrides --json",
+            "get records",
+            "get endpoints a/* --json -C x",
+            "api openapi",
             "token new ci --role operate --for 90d",
             "token new ci --role admin --forever --json",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",

@@ -1,4 +1,5 @@
-//! The command line's side of the control socket: one request, one reply, no retries.
+//! The command line's side of the admin API, at the control socket or from afar: one request, one
+//! reply, no retries.
 
 use super::{Exit, output::Out};
 use crate::{
@@ -8,19 +9,29 @@ use crate::{
         server::{self as server_file, ServerSection},
         sources::SERVER_FILE,
     },
+    health::client_config,
 };
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::handshake};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::handshake, header};
 use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt::Write,
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::TlsConnector;
 
 /// Longer than the server takes for anything.
 const TIMEOUT: Duration = Duration::from_secs(130);
@@ -28,18 +39,42 @@ const TIMEOUT: Duration = Duration::from_secs(130);
 const REPLY_BYTES_MAX: usize = 256 << 20;
 
 /// A running server, as far as the command line knows it.
-pub struct Server {
-    socket: PathBuf,
+pub struct Server(Place);
+
+/// Where it is asked.
+enum Place {
+    /// At its control socket.
+    Socket(PathBuf),
+    /// At its `[server] admin`.
+    Far {
+        /// `ns1.example:8053`: where to connect to, and the Host.
+        host: String,
+        /// The name its certificate is for; nothing is encrypted without.
+        tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
+        /// Sent with every request.
+        token: Option<String>,
+    },
+}
+
+/// A server that is asked at its `[server] admin`.
+#[derive(Clone, Copy, Debug)]
+pub struct Remote<'a> {
+    /// `https://ns1.example:8053`; `http://` only for this machine.
+    pub url: &'a str,
+    /// The file with the token, if it takes one.
+    pub token_file: Option<&'a Path>,
+    /// The file with the authority of its certificate (PEM), beside those of this machine.
+    pub ca: Option<&'a Path>,
 }
 
 /// Why it did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// Nobody answers.
-    #[error("no server answers on {socket}: {cause}")]
+    #[error("no server answers on {place}: {cause}")]
     NotReachable {
-        /// The socket.
-        socket: PathBuf,
+        /// Where it was asked.
+        place: String,
         /// What the system says.
         cause: io::Error,
     },
@@ -90,7 +125,46 @@ impl Server {
     /// when the file cannot be read.
     pub fn of(dir: &Path) -> Server {
         let control = section(dir).map_or_else(|| DEFAULT.into(), |section| section.control);
-        Server { socket: dir.join(control) }
+        Server(Place::Socket(dir.join(control)))
+    }
+
+    /// The server at an address.
+    ///
+    /// # Errors
+    /// Says what is wrong with the address, or with a file that it takes.
+    pub fn remote(remote: &Remote<'_>) -> Result<Server, String> {
+        let (host, encrypted) = match remote.url.split_once("://") {
+            Some(("https", host)) => (host, true),
+            Some(("http", host)) => (host, false),
+            _ => return Err(format!("`{}` is not https://HOST:PORT", remote.url)),
+        };
+        let host = host.trim_end_matches('/');
+        let (name, _) =
+            host.rsplit_once(':').ok_or("the address has no port: write https://HOST:PORT")?;
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let here = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if !encrypted && !here {
+            return Err("a token that is not encrypted is everybody's: write https://".into());
+        }
+        let read = |path: &Path| {
+            let text = std::fs::read_to_string(path);
+            text.map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let tls = match encrypted {
+            false => None,
+            true => {
+                let pem = remote.ca.map(read).transpose()?.unwrap_or_default();
+                let extra: Result<Vec<_>, _> =
+                    CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+                let extra = extra.map_err(|error| format!("the authority: {error}"))?;
+                let config = client_config(&extra).map_err(|error| error.to_string())?;
+                let name = ServerName::try_from(name.to_owned());
+                Some((name.map_err(|error| error.to_string())?, config))
+            }
+        };
+        let token = remote.token_file.map(read).transpose()?;
+        let token = token.map(|token| token.trim().to_owned());
+        Ok(Server(Place::Far { host: host.to_owned(), tls, token }))
     }
 
     /// Asks for what is at `path`.
@@ -146,15 +220,45 @@ impl Server {
         path: &str,
         body: Bytes,
     ) -> Result<Bytes, ServerError> {
-        let stream = UnixStream::connect(&self.socket).await;
-        let stream = stream.map_err(|cause| self.not_reachable(cause))?;
+        let failed = |cause| self.not_reachable(cause);
+        match &self.0 {
+            Place::Socket(socket) => {
+                let stream = UnixStream::connect(socket).await.map_err(failed)?;
+                self.converse(stream, "localhost", None, method, path, body).await
+            }
+            Place::Far { host, tls, token } => {
+                let stream = TcpStream::connect(host).await.map_err(failed)?;
+                let token = token.as_deref();
+                let Some((name, config)) = tls else {
+                    return self.converse(stream, host, token, method, path, body).await;
+                };
+                let connector = TlsConnector::from(Arc::clone(config));
+                let stream = connector.connect(name.clone(), stream).await.map_err(failed)?;
+                self.converse(stream, host, token, method, path, body).await
+            }
+        }
+    }
+
+    async fn converse(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        host: &str,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, ServerError> {
         let broken = |error: hyper::Error| self.not_reachable(io::Error::other(error));
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(hyper::header::HOST, "localhost")
-            .header(hyper::header::CONTENT_TYPE, "application/json")
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request
             .body(Full::new(body))
             .map_err(|error| ServerError::Garbled(error.to_string()))?;
         let reply = async {
@@ -176,7 +280,11 @@ impl Server {
     }
 
     fn not_reachable(&self, cause: io::Error) -> ServerError {
-        ServerError::NotReachable { socket: self.socket.clone(), cause }
+        let place = match &self.0 {
+            Place::Socket(socket) => socket.display().to_string(),
+            Place::Far { host, .. } => host.clone(),
+        };
+        ServerError::NotReachable { place, cause }
     }
 }
 
@@ -245,6 +353,7 @@ mod tests {
     fn the_socket_is_where_the_server_file_says() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(SERVER_FILE), "[server]\ncontrol = \"/x/y\"\n").unwrap();
-        assert_eq!(Server::of(dir.path()).socket, Path::new("/x/y"));
+        let Place::Socket(socket) = Server::of(dir.path()).0 else { panic!("a socket") };
+        assert_eq!(socket, Path::new("/x/y"));
     }
 }

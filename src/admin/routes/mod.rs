@@ -5,13 +5,15 @@
 //! |---|---|
 //! | `watch` | `/healthz`, `/readyz`, `/metrics`: for load balancers and scrapers |
 //! | `status` | `/v1/status`, `/v1/targets` |
-//! | `events` | `/v1/events` |
+//! | `events` | `/v1/events`, `/v1/events/stream` |
 //! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
 //! | `explain` | `/v1/explain` |
 //! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
 //! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
 //! | `plan` | `/v1/plan`, `/v1/apply`: what other files would change, and loading them |
 //! | `simulate` | `/v1/simulate`: what would come of a failure, a drain, other weights |
+//! | `things` | zones, records, pools and the like, in pages; `/v1/geo` |
+//! | `api` | `/v1/openapi.json`: all of this, described by itself |
 //! | `push` | `/v1/push`: heartbeats of targets |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
 //!
@@ -19,6 +21,7 @@
 //! [`Role`](crate::grant::Role) at least, `security(())` anybody. The names of the functions are
 //! the operations' ids, so no two are alike.
 
+mod api;
 mod audit;
 mod demo;
 mod events;
@@ -29,7 +32,11 @@ mod plan;
 mod push;
 mod simulate;
 mod status;
+mod things;
 mod watch;
+
+/// The description of all routes.
+pub use api::text as openapi;
 
 use super::context::Context;
 use std::sync::Arc;
@@ -49,6 +56,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         simulate::routes(),
         push::routes(),
         demo::routes(),
+        things::routes(),
+        api::routes(),
     ]
     .into_iter()
     .fold(OpenApiRouter::default(), OpenApiRouter::merge)
