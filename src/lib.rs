@@ -50,6 +50,8 @@ pub mod rollout;
 pub mod flatten;
 pub mod forecast;
 
+pub mod drill;
+
 pub mod admin;
 
 pub mod cli;

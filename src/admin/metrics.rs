@@ -63,6 +63,12 @@ pub fn add(
         samples.put(&[], flag(report.accepted && report.held.is_empty()));
     });
     let runs = Arc::clone(running);
+    let help = "Whether a drill runs: what fails meanwhile may be its doing";
+    metrics.add(Kind::Gauge, "drill_active", help, move |samples| {
+        let drill = runs.drills().and_then(|drills| drills.current());
+        samples.put(&[], flag(drill.is_some()));
+    });
+    let runs = Arc::clone(running);
     let help = "Targets whose last probe proved nothing, for reasons of our own";
     metrics.add(Kind::Gauge, "checker_impaired_targets", help, move |samples| {
         samples.put(&[], runs.impairment().map_or(0.0, |impaired| impaired.targets as f64));

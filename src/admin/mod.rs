@@ -47,6 +47,7 @@ pub use socket::ControlSocket;
 
 use crate::{
     control::{plan::Planner, revisions::Manifest},
+    drill::Drills,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
 };
 use std::sync::Arc;
@@ -76,4 +77,6 @@ pub trait Running: Send + Sync {
     fn planner(&self) -> &Planner;
     /// The kept revisions, oldest first.
     fn revisions(&self) -> Vec<Manifest>;
+    /// Drills; nothing where none can be run.
+    fn drills(&self) -> Option<&Arc<Drills>>;
 }

@@ -1,9 +1,12 @@
 //! Why a request was not done, as RFC 9457 has it: `application/problem+json`.
 
 use super::schema::{Refusal, hand::HandList};
-use crate::control::{
-    hand::{Refusal as HandRefusal, TargetError},
-    plan::PlanError,
+use crate::{
+    control::{
+        hand::{Refusal as HandRefusal, TargetError},
+        plan::PlanError,
+    },
+    drill::Refusal as DrillRefusal,
 };
 use axum::{
     Json,
@@ -96,6 +99,24 @@ fn status(refusal: &HandRefusal) -> StatusCode {
         }
         HandRefusal::Stale => StatusCode::PRECONDITION_FAILED,
         HandRefusal::SamePerson { .. } | HandRefusal::Unsafe(_) => StatusCode::FORBIDDEN,
+    }
+}
+
+impl From<&DrillRefusal> for Refused {
+    fn from(refusal: &DrillRefusal) -> Refused {
+        let status = match refusal {
+            DrillRefusal::Unknown { .. } => StatusCode::NOT_FOUND,
+            DrillRefusal::NotAcknowledged(_) => StatusCode::BAD_REQUEST,
+            DrillRefusal::Busy(_) => StatusCode::CONFLICT,
+            DrillRefusal::Step { .. } | DrillRefusal::Cannot(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            DrillRefusal::Window(_)
+            | DrillRefusal::Degraded(_)
+            | DrillRefusal::Unsafe(_)
+            | DrillRefusal::TooFew { .. } => StatusCode::FORBIDDEN,
+        };
+        let mut refused = Refused::new(status, refusal.to_string());
+        refused.0.hint = refusal.hint().map(str::to_owned);
+        refused
     }
 }
 

@@ -5,6 +5,7 @@
 //! in UTC, durations end in their unit, shares are 0..=1. Past 500 lines: a flat list of types.
 
 pub mod audit;
+pub mod drill;
 pub mod forecast;
 pub mod hand;
 pub mod health;
@@ -77,6 +78,9 @@ pub struct Status {
     pub overrides: usize,
     /// Changes that wait for a second person.
     pub proposals: usize,
+    /// The drill that runs: what is told of failures may be its doing.
+    #[serde(default)]
+    pub drill: Option<drill::RunningLine>,
     /// Hooks and how they go.
     pub hooks: Vec<HookLine>,
     /// Regions whose answers go elsewhere because something is down.

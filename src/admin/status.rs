@@ -84,6 +84,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         held: held(seen),
         pinned: seen.overview.pinned,
         overrides: seen.hand.hand.overrides().len(),
+        drill: running.drills().and_then(|drills| drills.current()).map(|one| one.as_ref().into()),
         hooks: running.hooks(),
         proposals: seen.hand.hand.proposals().len(),
         elsewhere: elsewhere(world),
@@ -96,6 +97,9 @@ pub fn status(seen: &Seen<'_>) -> Status {
         problems: problems(report),
     };
     status.sentence = sentence(&status);
+    if let Some(drill) = &status.drill {
+        status.sentence = format!("DRILL {}: {}", drill.drill, status.sentence);
+    }
     status
 }
 

@@ -8,6 +8,7 @@ use crate::{
     compile::{CounterName, Input, Memory, compile},
     config::{Progress, Sources},
     control::{plan::Planner, revisions::Manifest},
+    drill::Drills,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
     ids::CounterSlot,
     place::LazyTable,
@@ -132,5 +133,8 @@ impl Running for Quiet {
     }
     fn revisions(&self) -> Vec<Manifest> {
         Vec::new()
+    }
+    fn drills(&self) -> Option<&Arc<Drills>> {
+        None
     }
 }

@@ -6,6 +6,7 @@ use super::{
     audit::AuditArgs,
     check::CheckArgs,
     delegation::DelegationArgs,
+    drill::DrillArgs,
     events::EventsArgs,
     explain::ExplainArgs,
     geoip::GeoipArgs,
@@ -43,7 +44,7 @@ First steps:
 Every command that prints data takes --json. `tradewind COMMAND --help` has examples.
 
 Exit codes: 0 well · 1 failed or degraded · 2 usage · 3 files invalid · 4 conflict ·
-5 server not reachable · 6 refused by a safety rule · 10 changes pending";
+5 server not reachable · 6 refused by a safety rule · 10 changes pending · 20 drill FAIL · 21 ABORTED";
 
 /// A self-hosted global traffic manager: authoritative DNS that steers clients over regions by
 /// latency, geography, weight and health.
@@ -90,6 +91,7 @@ pub(super) enum Command {
     Overrides(OverridesArgs),
     Get(GetArgs),
     Api(ApiArgs),
+    Drill(DrillArgs),
     Token(TokenArgs),
 }
 
@@ -154,6 +156,14 @@ mod tests {
             "get records",
             "get endpoints a/* --json -C x",
             "api openapi",
+            "drill list",
+            "drill plan region-loss --json",
+            "drill run region-loss --yes --mode shadow -C x",
+            "drill watch",
+            "drill abort -C x",
+            "drill report region-loss --run 20261128T161449Z",
+            "drill report --verify x.jsonl",
+            "drill history region-loss",
             "token new ci --role operate --for 90d",
             "token new ci --role admin --forever --json",
             "geoip build --source x --version 1 --licence CC0 --out . a.mmdb b.mmdb",

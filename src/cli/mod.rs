@@ -11,6 +11,7 @@ mod args;
 pub mod audit;
 pub mod check;
 pub mod delegation;
+pub mod drill;
 pub mod events;
 pub mod explain;
 pub mod files;
@@ -94,6 +95,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Api(args) => api::run(args, &mut out),
         Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Drill(args) => drill::run(args, &mut out),
     };
     out.finish(exit)
 }

@@ -6,12 +6,13 @@
 //! leaves nothing behind and an unchanged one need not be drafted again ([`Memory`]). [`link`]
 //! gives out the ids of the whole and cannot fail. Inside a zone [`names`] resolves words,
 //! [`pools`] (and [`extra`]), [`policies`], [`trees`] and [`records`] make trees, [`maps`] finds the classes of clients,
-//! [`checks`] says what is probed, [`guard`] and [`entry`] who may ask, [`rollouts`] what is rolled out, [`lint`] warns, and [`report`] is what `tradewind check`
+//! [`checks`] says what is probed, [`guard`] and [`entry`] who may ask, [`rollouts`] what is rolled out, [`drills`] what is rehearsed, [`lint`] warns, and [`report`] is what `tradewind check`
 //! prints.
 //!
 //! Must not know verdicts, clocks or sockets, and opens no file but through the [`crate::config::Content`] it is given.
 
 mod checks;
+mod drills;
 mod entry;
 mod extra;
 mod guard;
@@ -39,7 +40,7 @@ pub use report::{CheckReport, MapFacts, StickyFacts, ZoneFacts};
 use crate::{
     checkplan::CheckPlan,
     config::{
-        ContentHash, Problem, Problems, Progress, Severity, Sources, ZoneSources,
+        ContentHash, Problem, Problems, Progress, Severity, Sources, ZoneSources, drill::DrillDef,
         rollouts::RolloutDef, server::ServerSection,
     },
     ids::CounterSlot,
@@ -102,6 +103,8 @@ pub struct Compiled {
     pub plan: CheckPlan,
     /// How the process runs.
     pub server: ServerSection,
+    /// The drills that can be run, by name.
+    pub drills: Vec<Arc<DrillDef>>,
     /// Who may use the admin API from another machine.
     pub entry: Entry,
     /// The rollouts that can be run, by name.
@@ -238,6 +241,7 @@ pub fn compile_biased(
     };
     let signed = served.iter().filter_map(expiry).collect();
     let linked = link::link(&server, &served, &mut input.counter);
+    let drills = drills::compile(input.sources, &linked.snapshot, &mut problems);
     let rollouts = rollouts::compile(input.sources, &linked.snapshot, &mut problems);
     problems.sort();
     Ok(Compiled {
@@ -245,6 +249,7 @@ pub fn compile_biased(
         snapshot: linked.snapshot,
         plan: linked.plan,
         server: server.section(),
+        drills,
         entry: server.entry.clone(),
         rollouts,
         problems,

@@ -26,6 +26,7 @@ pub const EVENT_WORDS: &[&str] = &[
     "store",
     "hook",
     "old_answers",
+    "drill",
     "rollout",
 ];
 

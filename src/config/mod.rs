@@ -8,11 +8,12 @@
 //!
 //! [`sources`] holds the files (their texts as [`Content`]), [`server`], [`checks`], [`zone`] (with [`policy`] and
 //! [`pool`]) and [`rollouts`] (with [`metric`]) read them through [`reader`] and [`scalar`], and [`problem`] and [`render`] say
-//! what is wrong with them.
+//! what is wrong with them. [`drill`] (with [`stop`] and [`window`]) reads game days.
 
 pub mod checks;
 mod content;
 mod discover;
+pub mod drill;
 pub mod guard;
 pub mod hooks;
 pub mod metric;
@@ -31,8 +32,10 @@ mod scalar;
 pub mod server;
 pub mod settings;
 pub mod sources;
+pub mod stop;
 #[cfg(test)]
 mod tests;
+pub mod window;
 pub mod zone;
 
 pub use content::Content;

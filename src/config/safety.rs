@@ -68,7 +68,8 @@ fn rule<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<SafetyDef> 
     })
 }
 
-fn pattern<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Pattern> {
+/// Records: `gtm.example.com/*`.
+pub(super) fn pattern<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Pattern> {
     let span = value.span();
     let text = scalar::string(reader, value)?;
     if !text.contains('/') {

@@ -45,7 +45,7 @@ pub struct Sources {
     /// `tradewind.toml`, `healthchecks/*.toml` and `geoip/*.csv`: an error in them holds
     /// everything back.
     pub server: Files,
-    /// `rollouts/*.toml`: what operators do with it all. An error in one holds back that one.
+    /// `drills/*.toml`, `rollouts/*.toml`: what operators do with it all. An error in one holds back that one.
     pub operations: Files,
     /// The zones, each by its main file: `zones/*.toml` or `zones/*.zone`.
     pub zones: BTreeMap<Arc<Path>, ZoneSources>,
@@ -128,6 +128,7 @@ impl Sources {
         server.add(folder, "healthchecks", "toml")?;
         server.add(folder, "geoip", "csv")?;
         let mut operations = Files::default();
+        operations.add(folder, "drills", "toml")?;
         operations.add(folder, "rollouts", "toml")?;
         let mains = discover::listed(folder, "zones", &["toml", "zone"])?;
         let zones = spread::map(&mains, |main| discover::zone(folder, main));

@@ -6,7 +6,7 @@ use super::{
     found::Looked,
     hand::{Command, Done, Refusal, apply::Waiting, foresee::Outlook, pin::PinFile},
     publish::TargetVerdict,
-    reload::{Agreed, Report},
+    reload::{Agreed, Rehearsal, Report},
 };
 use crate::{forecast::Clients, wire::Name};
 use std::sync::Arc;
@@ -41,6 +41,15 @@ pub enum Change {
         revision: u64,
         /// Who asks.
         by: Origin,
+        /// Where the outcome goes.
+        reply: Option<oneshot::Sender<Report>>,
+    },
+    /// Load the files in force as if something were wrong with them: a rehearsal.
+    Rehearse {
+        /// What is to be wrong; nothing ends a rehearsal.
+        what: Option<Rehearsal>,
+        /// Who asks: `drill broken-reload`.
+        cause: Arc<str>,
         /// Where the outcome goes.
         reply: Option<oneshot::Sender<Report>>,
     },

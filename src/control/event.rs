@@ -229,6 +229,17 @@ pub enum EventKind {
         /// The same by the queries that came since, where enough did.
         observed: Option<f64>,
     },
+    /// A drill began, went on, or ended.
+    Drill {
+        /// Its name.
+        drill: Arc<str>,
+        /// Which run of it.
+        run: Arc<str>,
+        /// What happened.
+        what: Arc<str>,
+        /// Whether someone should look: it failed, was aborted, or had crashed.
+        alarm: bool,
+    },
     /// A rollout went on, stood still or ended.
     Rollout {
         /// Its name.
@@ -313,6 +324,7 @@ impl EventKind {
             EventKind::Store { .. } => "store",
             EventKind::Hook { .. } => "hook",
             EventKind::OldAnswers { .. } => "old_answers",
+            EventKind::Drill { .. } => "drill",
             EventKind::Rollout { .. } => "rollout",
             EventKind::Foreign { word, .. } => word,
         }
@@ -328,7 +340,9 @@ impl EventKind {
             EventKind::Basis { basis, .. } => basis != "healthy",
             EventKind::Breaker { news } => !matches!(news, News::Reconnected | News::Recovered),
             EventKind::Geoip { taken, .. } => !taken,
-            EventKind::Hand { alarm, .. } | EventKind::Rollout { alarm, .. } => *alarm,
+            EventKind::Hand { alarm, .. }
+            | EventKind::Drill { alarm, .. }
+            | EventKind::Rollout { alarm, .. } => *alarm,
             EventKind::Phase { phase, .. } => phase == Phase::FailingOver.word(),
             EventKind::Store { well, .. }
             | EventKind::Hook { well, .. }
@@ -394,6 +408,9 @@ impl EventKind {
             },
             EventKind::OldAnswers { change, .. } => {
                 Facts { subject: Some(change), ..Facts::default() }
+            }
+            EventKind::Drill { drill, what, .. } => {
+                Facts { subject: Some(drill), cause: Some(what), ..Facts::default() }
             }
             EventKind::Breaker { .. }
             | EventKind::Published { .. }
@@ -487,6 +504,7 @@ impl fmt::Display for EventKind {
                     None => Ok(()),
                 }
             }
+            EventKind::Drill { drill, what, .. } => write!(f, "DRILL {drill}: {what}"),
             EventKind::Foreign { text, .. } => f.write_str(text),
         }
     }

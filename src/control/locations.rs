@@ -113,6 +113,18 @@ impl Locations {
         self.is_told = false;
     }
 
+    /// What becomes of a file that holds `bytes`, which are no database; a rehearsal.
+    pub(super) fn damaged(&self, bytes: &[u8], problems: &mut Problems) -> Found {
+        let path = self.dir.join("damaged.mmdb");
+        let why = match mmdb::parse(bytes.to_vec()) {
+            Ok(_) => "is sound after all".to_owned(),
+            Err(bad) => bad.to_string(),
+        };
+        let said = format!("cannot be used: {why}; the old location data stay in force");
+        problems.push(warning(&path, said));
+        Found { what: format!("damaged.mmdb {why}").into(), taken: false }
+    }
+
     /// What became of new files since it was last told, if they were read; what is wrong with any
     /// goes into `problems`.
     pub fn news(&mut self, problems: &mut Problems) -> Vec<Found> {

@@ -14,7 +14,8 @@ use crate::{
     clock::Clock,
     compile::{Compiled, CounterName, Entry, Input, Memory, compile},
     config::{
-        ContentHash, Problem, Problems, Progress, Severity,
+        Content, ContentHash, Problem, Problems, Progress, Severity,
+        drill::DrillDef,
         render::ProblemJson,
         rollouts::RolloutDef,
         server::ServerSection,
@@ -120,8 +121,22 @@ pub enum Wish {
     Places,
     /// A kept revision.
     Rollback(u64),
+    /// The files in force, with something wrong with them; as they are, without.
+    Rehearse(Option<Rehearsal>),
     /// The operator's files, if they are what was planned and compile as a whole.
     Apply(Agreed),
+}
+
+/// What is wrong with files that are loaded to see what comes of it. The operator's own are
+/// neither read nor touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rehearsal {
+    /// A zone, by its apex, whose file does not compile.
+    BrokenZone(Arc<str>),
+    /// A location database that is damaged.
+    BadPlaces,
+    /// No location databases but the embedded one, older than any the operator has.
+    StalePlaces,
 }
 
 /// What somebody planned to load, over what.
@@ -150,9 +165,14 @@ pub struct Prepared {
     pub locations: Arc<LazyTable>,
     /// What `geoip/` held that was not there before, or is broken.
     pub found: Vec<Found>,
+    /// The drills that can be run.
+    pub drills: Vec<Arc<DrillDef>>,
     /// What to tell whoever asked.
     pub report: Report,
 }
+
+/// What a damaged file holds: neither a zone nor a database.
+const BROKEN: &str = "[zone\nthis file was broken by a drill\n";
 
 /// What is about to be in force.
 struct Accepted {
@@ -169,6 +189,8 @@ pub struct Loader {
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
     locations: Locations,
+    /// Whether only the embedded database counts, for a rehearsal.
+    is_stale: bool,
     progress: Arc<Progress>,
     memory: Memory,
     /// The set in force.
@@ -197,6 +219,7 @@ impl Loader {
             clock,
             telemetry,
             locations: Locations::new(&dir.join("geoip")),
+            is_stale: false,
             progress: Arc::default(),
             memory: Memory::default(),
             accepted: None,
@@ -221,7 +244,11 @@ impl Loader {
     pub fn load(&mut self, wish: &Wish, cause: &str) -> Result<Prepared, Box<Report>> {
         let mut alarms = Problems::default();
         let sources = self.sources(wish)?;
-        self.locations.refresh();
+        // A rehearsal is about the files in force: what lies in geoip/ meanwhile waits.
+        if !matches!(wish, Wish::Rehearse(_)) {
+            self.locations.refresh();
+        }
+        self.is_stale = *wish == Wish::Rehearse(Some(Rehearsal::StalePlaces));
         let mut last_good = self.accepted.as_ref().map(|a| a.zones.clone()).unwrap_or_default();
         let mut kept = None;
         if *wish == Wish::Start {
@@ -244,7 +271,8 @@ impl Loader {
                 Err(self.refused(&compiled.problems, &sources))
             }
             Ok(compiled) => {
-                let found = self.locations.news(&mut alarms);
+                let mut found = self.locations.news(&mut alarms);
+                found.extend(self.rehearsed(wish, &mut alarms));
                 let server = sources.server.clone();
                 self.accept(wish, cause, &sources, Accepted { server, compiled, found }, alarms)
             }
@@ -297,6 +325,20 @@ impl Loader {
             (Wish::Rollback(revision), _) => {
                 self.revisions.restore(*revision).map_err(|e| self.cannot(&e.to_string()))
             }
+            (Wish::Rehearse(what), Some(accepted)) => {
+                let mut sources = accepted.clone();
+                if let Some(Rehearsal::BrokenZone(zone)) = what {
+                    let is = |path: &&Arc<Path>| *zone_of(path) == **zone;
+                    let main = sources.zones.keys().find(is).cloned();
+                    let file =
+                        main.and_then(|main| sources.zones.get_mut(&main)?.files.0.get_mut(&main));
+                    let Some(file) = file else {
+                        return Err(self.cannot(&format!("there is no zone `{zone}` to break")));
+                    };
+                    file.content = Ok(Content::held(BROKEN));
+                }
+                Ok(sources)
+            }
             (Wish::Places, Some(accepted)) => {
                 let now = self.read()?;
                 let mut sources = accepted.clone();
@@ -329,6 +371,23 @@ impl Loader {
             .map_err(|problem| self.cannot(&problem.to_string()))
     }
 
+    /// Where clients are, or were when the embedded database was made.
+    fn table(&self) -> Arc<LazyTable> {
+        match self.is_stale {
+            true => Arc::new(LazyTable::embedded()),
+            false => self.locations.table(),
+        }
+    }
+
+    /// What comes of a damaged database: it is read as any other, and refused.
+    fn rehearsed(&self, wish: &Wish, alarms: &mut Problems) -> Option<Found> {
+        if *wish != Wish::Rehearse(Some(Rehearsal::BadPlaces)) {
+            return None;
+        }
+        let found = self.locations.damaged(BROKEN.as_bytes(), alarms);
+        Some(found)
+    }
+
     fn compile(
         &mut self,
         sources: &Sources,
@@ -342,7 +401,7 @@ impl Loader {
                 region: name.region.into(),
             })
         };
-        let locations = self.locations.table();
+        let locations = self.table();
         let input = Input {
             sources,
             last_good,
@@ -417,8 +476,9 @@ impl Loader {
             server: compiled.server,
             entry: compiled.entry,
             rollouts: compiled.rollouts,
-            locations: self.locations.table(),
+            locations: self.table(),
             found,
+            drills: compiled.drills,
             report,
         })
     }

@@ -17,7 +17,7 @@ use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
     compile::Entry,
-    config::{hooks::HookDef, querylog::QueryLogDef, rollouts::RolloutDef},
+    config::{drill::DrillDef, hooks::HookDef, querylog::QueryLogDef, rollouts::RolloutDef},
     failover::breaker,
     place::LazyTable,
     snapshot::{Alias, Snapshot},
@@ -87,9 +87,14 @@ pub struct Shown {
     pub report: watch::Sender<Arc<Report>>,
     /// Where clients are.
     pub locations: Arc<ArcSwap<LazyTable>>,
+    /// The drills that can be run.
+    pub drills: SharedDrills,
     /// Who may use the admin API from another machine.
     pub entry: Arc<ArcSwap<Entry>>,
 }
+
+/// Drills as they are shared with those who run them.
+pub type SharedDrills = Arc<ArcSwap<Vec<Arc<DrillDef>>>>;
 
 /// The loop's own state.
 pub struct Loop {
@@ -222,6 +227,10 @@ impl Loop {
                 let cause = format!("rollback to {revision}").into();
                 self.queue.push_back(Load { wish: Wish::Rollback(revision), cause, by, reply });
             }
+            Change::Rehearse { what, cause, reply } => {
+                let by = Origin::itself(&cause);
+                self.queue.push_back(Load { wish: Wish::Rehearse(what), cause, by, reply });
+            }
             Change::Hand { command, from, clients, reply } => {
                 let before = self.control.standing();
                 let done = self.control.command(&command, &clients);
@@ -347,6 +356,7 @@ impl Loop {
         report.ttl = longest(&old.snapshot);
         self.control.weigh_by(Arc::clone(&prepared.locations));
         self.shown.locations.store(prepared.locations);
+        self.shown.drills.store(Arc::new(prepared.drills));
         self.shown.entry.store(Arc::new(prepared.entry));
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
         self.control.install(Arc::clone(&prepared.snapshot), report.revision);
@@ -517,7 +527,7 @@ mod tests {
             loader,
             clock,
             hooks,
-            Shown { report, locations, entry: Arc::default() },
+            Shown { report, locations, entry: Arc::default(), drills: Arc::default() },
         );
         main.begin(prepared, "start");
         (main, reports)

@@ -11,7 +11,13 @@ use std::{
 };
 
 /// The example files, as they are in the repository.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 11] = [
+    ("drills/all-down.toml", include_str!("../../drills/all-down.toml")),
+    ("drills/broken-reload.toml", include_str!("../../drills/broken-reload.toml")),
+    ("drills/checker-cut-off.toml", include_str!("../../drills/checker-cut-off.toml")),
+    ("drills/flap.toml", include_str!("../../drills/flap.toml")),
+    ("drills/hang.toml", include_str!("../../drills/hang.toml")),
+    ("drills/region-loss.toml", include_str!("../../drills/region-loss.toml")),
     ("tradewind.toml", include_str!("../../tradewind.toml")),
     ("healthchecks/web.toml", include_str!("../../healthchecks/web.toml")),
     ("rollouts/www.toml", include_str!("../../rollouts/www.toml")),
@@ -34,6 +40,10 @@ const TOUR: &str = "  The nearest region, for clients on three continents (ECS):
 
   Who answers `app` now, and once its region is lost (below):
     dig @127.0.0.1 -p 5300 app.gtm.example.com +short
+
+  A game day: lose a region on purpose, with a verdict at the end:
+    $T drill list
+    $T drill run region-loss --yes
 
 ";
 

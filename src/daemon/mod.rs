@@ -32,6 +32,7 @@ use crate::{
         store::{Keeper, Saved},
         vantage::Vantage,
     },
+    drill::{self, Drills},
     engine::Desk,
     failover::breaker::Proof,
     flatten::{self, Flattener},
@@ -56,8 +57,9 @@ use signals::Signals;
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
@@ -216,6 +218,23 @@ async fn start(
         overview: control.overview(),
         hand: control.hand(),
     };
+    let drill_files: run::SharedDrills = Arc::default();
+    let drills = Drills::new(drill::Ground {
+        changes: changes.clone(),
+        viewer: control.reader().viewer(),
+        journal: control.journal(),
+        clock: Arc::clone(&clock),
+        checker: Arc::clone(&checker),
+        keeper: keeper.clone(),
+        hand: control.hand(),
+        overview: control.overview(),
+        report: handle.report.clone(),
+        locations: Arc::clone(&locations),
+        drills: Arc::clone(&drill_files),
+        server: asked_at(&addresses)?,
+        state: state.clone(),
+        counted: Mutex::default(),
+    });
     let states = Arc::clone(&checker);
     let rollouts = Rollouts::start(
         rollout::Settings {
@@ -259,7 +278,7 @@ async fn start(
         loader,
         Arc::clone(&clock),
         callbacks(served),
-        Shown { report, locations, entry },
+        Shown { report, locations, entry, drills: Arc::clone(&drill_files) },
     );
     main_loop.begin(prepared, "start");
     let seeds = RandomState::new();
@@ -296,7 +315,9 @@ async fn start(
         warmed.await
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
-    let running = Arc::new(Watched { checker, planner, revisions, hooks: told });
+    drills.mind().context("cannot start the drills' thread")?;
+    let running =
+        Arc::new(Watched { checker, planner, revisions, hooks: told, drills: Arc::clone(&drills) });
     let context = admin::Context::new(handle, metrics, clock, running);
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
@@ -320,6 +341,8 @@ async fn start(
     }
     tracing::info!("stopping");
     drop((watcher, pins));
+    // While control still takes changes.
+    let _ = tokio::task::spawn_blocking(move || drills.stop()).await;
     doors.close().await;
     tokio::task::spawn_blocking(move || {
         udp.stop();
@@ -341,6 +364,17 @@ async fn start(
         Err(_) => tracing::warn!("the state database does not close; the last changes may be lost"),
     }
     Ok(Exit::Well)
+}
+
+/// Where drills ask: as clients do, but from here.
+fn asked_at(addresses: &[SocketAddr]) -> anyhow::Result<SocketAddr> {
+    let first = addresses.first().context("nothing is listened on")?;
+    let ip = match first.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Ok(SocketAddr::new(ip, first.port()))
 }
 
 /// Writes down when the state database fails, and when it works again.
@@ -405,6 +439,7 @@ struct Watched {
     planner: Planner,
     revisions: Revisions,
     hooks: Arc<Hooks>,
+    drills: Arc<Drills>,
 }
 
 impl Running for Watched {
@@ -434,6 +469,9 @@ impl Running for Watched {
     }
     fn revisions(&self) -> Vec<Manifest> {
         self.revisions.list()
+    }
+    fn drills(&self) -> Option<&Arc<Drills>> {
+        Some(&self.drills)
     }
 }
 

@@ -89,6 +89,7 @@ fn look_at(watcher: &mut RecommendedWatcher, dir: &Path) {
         (dir.join("healthchecks"), RecursiveMode::NonRecursive),
         (dir.join("rollouts"), RecursiveMode::NonRecursive),
         (dir.join("geoip"), RecursiveMode::NonRecursive),
+        (dir.join("drills"), RecursiveMode::NonRecursive),
     ];
     for (folder, mode) in folders {
         if folder.is_dir()
@@ -130,7 +131,9 @@ fn cause(dir: &Path, touched: &[PathBuf], everything: bool) -> Option<&'static s
     let mut places = false;
     for room in rooms {
         match room.to_str() {
-            Some("tradewind.toml" | "zones" | "healthchecks" | "rollouts") if everything => {
+            Some("tradewind.toml" | "zones" | "healthchecks" | "drills" | "rollouts")
+                if everything =>
+            {
                 return Some(EVERYTHING);
             }
             Some("geoip") => places = true,

@@ -108,6 +108,14 @@ struct Tally {
 }
 
 impl Judge {
+    /// The same target judged anew at `now`: nothing that it did counts any more. One that is up
+    /// stays so; of any other its next result alone decides.
+    pub fn forgiven(&self, hash: u64, now: Moment) -> Judge {
+        let up = Stood { standing: Standing::Up, damped: None };
+        let saved = (self.level == Level::Up).then_some(up);
+        Judge::new(Arc::clone(&self.check), hash, now, saved)
+    }
+
     /// A judge that knows nothing yet, or only how its target stood when that was `saved`: then
     /// results count as they would have then. The first probe is due at `first`; regular ones
     /// follow at the phase which `hash` (see [`stable_hash`]) gives over the interval.

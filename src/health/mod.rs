@@ -7,6 +7,7 @@
 //! | `damping` | how long a target that fell is held down; pure |
 //! | `push`, `pulse` | heartbeats instead of probes; our own pauses |
 //! | `probe` | asking once: tcp, http, https; whose fault an error is |
+//! | `faults` | what drills inject in place of that |
 //! | `lanes` | how many probes are in flight, and that hung ones stand aside |
 //! | `latency` | how long answers take |
 //! | `ledger` | what is known of each target, for steering and for people |
@@ -20,6 +21,7 @@
 //! against a target: such results are void, and [`Checker::impairment`] says so.
 
 mod damping;
+mod faults;
 mod judge;
 mod lanes;
 mod latency;
@@ -35,6 +37,7 @@ mod testkit;
 mod tests;
 mod witness;
 
+pub use faults::{Fault, FaultKind};
 pub use lanes::Limits;
 pub use latency::{Histogram, ProbeDurations};
 pub use ledger::{HealthReport, Impairment, LastProbe, SeenError, TargetState};

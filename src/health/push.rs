@@ -215,6 +215,11 @@ impl Pushed {
         Pushed { heartbeats, beaten: Notify::new(), entry, shared }
     }
 
+    /// Its target's key.
+    pub(super) fn key(&self) -> Arc<str> {
+        self.entry.key()
+    }
+
     /// Takes a heartbeat.
     pub(super) fn beat(&self, beat: Beat) {
         let outcome = match beat {

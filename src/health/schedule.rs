@@ -5,6 +5,7 @@
 //! all, whoever left is aborted, whoever came is probed at once.
 
 use super::{
+    faults::{Fault, Faults},
     judge::stable_hash,
     lanes::{Lanes, Limits},
     latency::{ProbeDurations, Sums},
@@ -16,7 +17,7 @@ use super::{
     witness::{Heard, Witnesses},
 };
 use crate::{
-    checkplan::{CheckPlan, ProbeAddress, Target, Token},
+    checkplan::{Check, CheckPlan, ProbeAddress, Target, Token},
     clock::{Clock, Moment},
     verdict::{Standing, Stood},
 };
@@ -75,6 +76,7 @@ pub(super) struct Shared {
     pub witnesses: Arc<Witnesses>,
     pub sums: Sums,
     pub pulse: Pulse,
+    pub faults: Faults,
 }
 
 impl fmt::Debug for Shared {
@@ -97,6 +99,7 @@ struct Watched {
 
 /// A target being watched.
 struct Live {
+    check: Arc<Check>,
     entry: Arc<Entry>,
     way: Way,
     _task: Aborted,
@@ -160,6 +163,7 @@ impl Checker {
                 deny: ArcSwap::default(),
                 witnesses: Arc::new(Witnesses::new(settings.heard)),
                 sums: Sums::default(),
+                faults: Faults::default(),
             }),
             runtime: Handle::current(),
             watched: Mutex::default(),
@@ -204,6 +208,11 @@ impl Checker {
     /// it is not in the plan or nothing is known of it yet.
     pub fn current(&self, key: &str) -> Option<HealthReport> {
         self.lock().targets.get(key)?.entry.last()
+    }
+
+    /// What is asked of a target: `None` if it is not in the plan.
+    pub fn check(&self, key: &str) -> Option<Arc<Check>> {
+        Some(Arc::clone(&self.lock().targets.get(key)?.check))
     }
 
     /// How every target stands, in order of their labels.
@@ -262,7 +271,10 @@ impl Checker {
                 _ => return Err(HeartbeatError::Unknown),
             }
         };
-        pushed.beat(beat);
+        // While a drill has a fault on it, a heartbeat is lost on the way.
+        if self.shared.faults.on(&pushed.key(), self.shared.clock.now()).is_none() {
+            pushed.beat(beat);
+        }
         Ok(())
     }
 
@@ -298,11 +310,35 @@ impl Checker {
         }
     }
 
+    /// Lets probes meet `fault` from now on, until [`Self::clear`] or its time.
+    pub fn inject(&self, fault: Arc<Fault>) {
+        self.shared.faults.add(fault);
+    }
+
+    /// Takes a fault away.
+    pub fn clear(&self, fault: &Arc<Fault>) {
+        self.shared.faults.remove(fault);
+    }
+
+    /// Has targets that fell by a fault judged anew, by their next result alone, and probed at
+    /// once: what was made up is no reason to stay down. Whoever is down in earnest falls at it.
+    pub fn pardon<'k>(&self, keys: impl IntoIterator<Item = &'k Arc<str>>) {
+        let watched = self.lock();
+        for key in keys {
+            if let Some(Way::Probed(nudge)) = watched.targets.get(key).map(|live| &live.way) {
+                nudge.pardon();
+            }
+        }
+    }
+
     /// [Hastens](Self::hasten) these targets and asks every `isolation_guard`, for somebody to
     /// say that we are not cut off.
     pub fn call_witnesses(&self, keys: &[Arc<str>]) {
         self.hasten(keys);
-        let guards = self.lock().guards.clone();
+        let guards = match self.shared.faults.is_isolated(self.shared.clock.now()) {
+            true => Vec::new(),
+            false => self.lock().guards.clone(),
+        };
         self.shared.witnesses.ask(&guards, &self.shared.clock, &self.runtime);
     }
 
@@ -325,7 +361,8 @@ impl Checker {
                 (Way::Probed(nudge), self.runtime.spawn(task.run(unsettled)))
             }
         };
-        Live { entry, way, _task: Aborted(task.abort_handle()) }
+        let check = Arc::clone(&target.check);
+        Live { check, entry, way, _task: Aborted(task.abort_handle()) }
     }
 
     /// Starts to count our own pauses.

@@ -5,6 +5,7 @@
 //! [`super::lanes`].
 
 use super::{
+    faults::Met,
     judge::Judge,
     latency::Durations,
     ledger::Entry,
@@ -12,23 +13,27 @@ use super::{
     schedule::{Shared, Unsettled},
 };
 use crate::{
-    checkplan::Target,
+    checkplan::{Check, Target},
     clock::{Dice, Moment},
     verdict::Stood,
 };
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 /// Asks a task to probe soon.
 #[derive(Debug, Default)]
 pub(super) struct Nudge {
     at: AtomicU64,
+    is_pardoned: AtomicBool,
     changed: Notify,
 }
 
@@ -39,16 +44,27 @@ impl Nudge {
         self.changed.notify_one();
     }
 
-    /// What was asked for, once something is.
-    async fn felt(&self) -> Moment {
+    /// Asks for the target to be judged anew, by its next result alone, at once.
+    pub(super) fn pardon(&self) {
+        self.is_pardoned.store(true, Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// What was asked for, once something is: nothing for a pardon.
+    async fn felt(&self) -> Option<Moment> {
         self.changed.notified().await;
-        Moment(self.at.load(Relaxed))
+        match self.is_pardoned.swap(false, Relaxed) {
+            true => None,
+            false => Some(Moment(self.at.load(Relaxed))),
+        }
     }
 }
 
 /// One target's life.
 pub(super) struct Task {
     judge: Judge,
+    check: Arc<Check>,
+    hash: u64,
     dice: Dice,
     prober: Prober,
     entry: Arc<Entry>,
@@ -73,6 +89,8 @@ impl Task {
         Task {
             judge: Judge::new(Arc::clone(&target.check), hash, first, saved),
             dice: Dice::seeded(shared.seed ^ hash),
+            check: Arc::clone(&target.check),
+            hash,
             prober: Prober::new(target, &shared.tls),
             entry,
             nudge,
@@ -123,7 +141,13 @@ impl Task {
             let left = self.judge.due().since(self.shared.clock.now());
             tokio::select! {
                 biased;
-                at = self.nudge.felt() => self.judge.hasten(at),
+                felt = self.nudge.felt() => match felt {
+                    Some(at) => self.judge.hasten(at),
+                    None => {
+                        let now = self.shared.clock.now();
+                        self.judge = self.judge.forgiven(self.hash, now);
+                    }
+                },
                 () = sleep(left) => return,
             }
         }
@@ -132,11 +156,23 @@ impl Task {
     /// The outcome of a probe and when it started: after the lookup of a host's address, which
     /// is not the target's work.
     async fn ask(&mut self) -> (Outcome, Moment) {
-        let Shared { clock, lookups, deny, .. } = &*self.shared;
+        let Shared { clock, lookups, deny, faults, .. } = &*self.shared;
         let woken = clock.now();
         if let Some(void) = self.judge.lateness(woken) {
             // Nothing is sent: after a pause everybody is late, and it would prove nothing.
             return (void, woken);
+        }
+        let key = self.entry.key();
+        if let Some(fault) = faults.on(&key, woken) {
+            match fault.meet(&key, self.check.timeout) {
+                Some(Met::Instead(outcome, after)) => {
+                    sleep(after).await;
+                    fault.failed(clock.now());
+                    return (outcome, woken);
+                }
+                Some(Met::Later(after)) => return self.ask_later(after, woken).await,
+                None => {}
+            }
         }
         let deny = deny.load_full();
         match self.prober.address(lookups, &deny, &**clock).await {
@@ -150,6 +186,22 @@ impl Task {
             }
             Err(NoAddress::Lookup(why)) => (self.unresolved(why, woken), woken),
         }
+    }
+
+    /// The same, so much later: as if the way there were long.
+    async fn ask_later(&mut self, after: Duration, woken: Moment) -> (Outcome, Moment) {
+        let Shared { clock, lookups, deny, .. } = &*self.shared;
+        let deny = deny.load_full();
+        let Ok(address) = self.prober.address(lookups, &deny, &**clock).await else {
+            return (Outcome::void("lookup failed while a drill made it slow"), woken);
+        };
+        sleep(after).await;
+        let left = self.check.timeout.saturating_sub(after);
+        let outcome = match timeout(left, self.prober.probe(address)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::failed(format_args!("timeout after {:?}", self.check.timeout)),
+        };
+        (outcome, woken)
     }
 
     /// A name that cannot be looked up may be alive, so that is void at first; after three

@@ -16,6 +16,7 @@
 //! | `api` | `/v1/openapi.json`: all of this, described by itself |
 //! | `push` | `/v1/push`: heartbeats of targets |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
+//! | `drill` | `/v1/drills`: game days |
 //!
 //! A route says in `security` who may use it: `security(("token" = ["read"]))` a holder of that
 //! [`Role`](crate::grant::Role) at least, `security(())` anybody. The names of the functions are
@@ -24,6 +25,7 @@
 mod api;
 mod audit;
 mod demo;
+mod drill;
 mod events;
 mod explain;
 mod files;
@@ -58,6 +60,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         demo::routes(),
         things::routes(),
         api::routes(),
+        drill::routes(),
     ]
     .into_iter()
     .fold(OpenApiRouter::default(), OpenApiRouter::merge)

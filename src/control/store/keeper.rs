@@ -95,6 +95,7 @@ type Reply = oneshot::Sender<Result<(), StoreError>>;
 enum Job {
     Write(Vec<Write>),
     Flush(Reply),
+    Lose(Option<Moment>),
     Close(Reply),
 }
 
@@ -154,6 +155,13 @@ impl Keeper {
     pub fn write(&self, writes: Vec<Write>) {
         // Fails only while the server stops.
         let _ = self.jobs.send(Job::Write(writes));
+    }
+
+    /// Behaves as if the database were lost until that moment, or (`None`) no more: a rehearsal.
+    /// What is written meanwhile is held in memory, as ever when it cannot be kept.
+    pub fn lose(&self, until: Option<Moment>) {
+        // Fails only while the server stops.
+        let _ = self.jobs.send(Job::Lose(until));
     }
 
     /// Waits until everything written before is durable.
@@ -271,6 +279,8 @@ pub(super) struct Desk {
     keeps_unknown: bool,
     /// When the next commit is due.
     due: Option<Moment>,
+    /// Until when a rehearsal has it lost.
+    lost_until: Option<Moment>,
 }
 
 impl Desk {
@@ -292,6 +302,7 @@ impl Desk {
             whole: false,
             keeps_unknown: false,
             due: None,
+            lost_until: None,
         }
     }
 
@@ -316,6 +327,12 @@ impl Desk {
             match self.next(jobs) {
                 Ok(Job::Write(writes)) => self.take(writes),
                 Ok(Job::Flush(reply)) => drop(reply.send(self.commit())),
+                Ok(Job::Lose(until)) => {
+                    self.lost_until = until;
+                    // It shows at once, and so does that it is over.
+                    self.whole = true;
+                    drop(self.commit());
+                }
                 Ok(Job::Close(reply)) => return drop(reply.send(self.close())),
                 Err(RecvTimeoutError::Timeout) => drop(self.commit()),
                 Err(RecvTimeoutError::Disconnected) => return drop(self.close()),
@@ -394,7 +411,12 @@ impl Desk {
         };
         let audit = audit::lock(&self.trail).held(self.clock.wall());
         let batch = Batch { rows, events: &self.events, audit: &audit, whole: self.whole };
-        let committed = self.store.commit(&batch);
+        let now = self.clock.now();
+        let lost_until = self.lost_until.filter(|until| now < *until);
+        let committed = match lost_until {
+            Some(_) => Err(rehearsed()),
+            None => self.store.commit(&batch),
+        };
         self.tell(&committed);
         match &committed {
             Ok(_) => {
@@ -405,7 +427,8 @@ impl Desk {
             }
             Err(_) => {
                 self.whole = true;
-                self.due = Some(self.clock.now().after(self.pace.retry));
+                let retry = now.after(self.pace.retry);
+                self.due = Some(lost_until.map_or(retry, |until| until.min(retry)));
             }
         }
         committed.map(drop)
@@ -430,4 +453,9 @@ impl Desk {
         self.store.close();
         committed
     }
+}
+
+/// What a rehearsal says in place of the system.
+fn rehearsed() -> StoreError {
+    StoreError::Failed { path: FILE.into(), why: "lost by a drill".into() }
 }

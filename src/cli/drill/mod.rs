@@ -1,0 +1,321 @@
+//! `tradewind drill`: game days: what there is, what one would do, running it, and its report.
+//!
+//! The server runs drills; here one is asked for, watched and shown. `report --verify` asks
+//! nobody: it computes a verdict again from a journal.
+
+mod follow;
+mod show;
+
+use super::{
+    Exit,
+    folder::FolderArgs,
+    output::{Out, Paint},
+    server::{Server, ServerError, encoded, state_folder},
+};
+use crate::{
+    admin::schema::drill::{DrillLine, DrillPlan, DrillRequest, RunLine, RunningLine},
+    drill::{
+        archive::Archive,
+        html, journal, markdown,
+        report::{Report, verify},
+    },
+};
+use clap::{Args, Subcommand};
+use hyper::StatusCode;
+use std::{
+    fs,
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  tradewind drill list
+      The drills of drills/*.toml, and how each went last.
+  tradewind drill plan region-loss
+      What it would do now: who would move, from where to where, what would keep it from beginning.
+  tradewind drill run region-loss
+      Runs it: asks for its name to be typed, shows what happens, ends with the verdict. It goes on
+      in the server if this command is ended; `drill abort` ends it.
+  tradewind drill run region-loss --yes --json
+      The same for CI: the report on stdout, the verdict as the exit code.
+  tradewind drill report region-loss --html /tmp/region-loss.html
+      The newest run as a page: time line, answers by region, budgets. --markdown for a ticket.
+  tradewind drill report --verify state/drills/region-loss/20261128T161449Z.jsonl
+      Computes the verdict again from the journal.
+
+GAMEDAY.md says how to prepare, run and read a game day.
+
+Exit codes: 0 PASS, or done · 1 no such drill or run · 2 usage · 4 another one runs · 5 no server
+answers · 6 refused: safety rules, degraded already, not the time · 20 FAIL · 21 ABORTED";
+
+/// Rehearse a failure, measure what follows, be back by itself.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct DrillArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What can be done with drills.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Verb {
+    /// The drills there are, and how each went last
+    List(FolderArgs),
+    /// What a drill would do now, and what would keep it from beginning
+    Plan(NameArgs),
+    /// Run one, and show what happens
+    Run(RunArgs),
+    /// Show the one that runs
+    Watch(FolderArgs),
+    /// End the one that runs: everything it did is taken back at once
+    Abort(FolderArgs),
+    /// What a run came to
+    Report(ReportArgs),
+    /// The runs of a drill, with their figures
+    History(NameArgs),
+}
+
+/// A drill.
+#[derive(Args, Clone, Debug)]
+pub struct NameArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// The drill
+    pub name: String,
+}
+
+/// A run to be.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// The drill
+    pub name: String,
+    /// Acknowledged: do not ask for its name to be typed
+    #[arg(long)]
+    pub yes: bool,
+    /// Do less than its file says: simulate, shadow or canary
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// Begin although something is degraded already
+    #[arg(long)]
+    pub even_if_degraded: bool,
+    /// Say that it has begun, and leave it to the server
+    #[arg(long)]
+    pub detach: bool,
+    /// Who you are, where several share one user
+    #[arg(long = "as", value_name = "NAME")]
+    pub who: Option<String>,
+}
+
+/// A report.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// The drill
+    #[arg(required_unless_present = "verify")]
+    pub name: Option<String>,
+    /// Which run [default: the newest]
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+    /// As Markdown
+    #[arg(long, conflicts_with = "html")]
+    pub markdown: bool,
+    /// As one HTML file that needs nothing else, written there
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Compute the verdict of this journal again, and say whether it is the one written there
+    #[arg(long, value_name = "FILE")]
+    pub verify: Option<PathBuf>,
+}
+
+/// Does what `args` say.
+pub fn run(args: &DrillArgs, out: &mut Out) -> Exit {
+    match &args.verb {
+        Verb::List(folder) => list(folder, out),
+        Verb::Plan(args) => plan(args, out),
+        Verb::Run(args) => begin(args, out),
+        Verb::Watch(folder) => watch(folder, out),
+        Verb::Abort(folder) => abort(folder, out),
+        Verb::Report(args) => report(args, out),
+        Verb::History(args) => history(args, out),
+    }
+}
+
+fn list(folder: &FolderArgs, out: &mut Out) -> Exit {
+    match Server::of(folder.path()).get::<Vec<DrillLine>>("/v1/drills") {
+        Ok(lines) => {
+            show::list(&lines, out);
+            Exit::Well
+        }
+        Err(error) => refused(&error, out),
+    }
+}
+
+fn plan(args: &NameArgs, out: &mut Out) -> Exit {
+    let path = format!("/v1/drills/{}/plan", encoded(&args.name));
+    match Server::of(args.folder.path()).get::<DrillPlan>(&path) {
+        Ok(plan) => {
+            show::plan(&plan, out);
+            if plan.refused.is_empty() { Exit::Well } else { Exit::Refused }
+        }
+        Err(error) => refused(&error, out),
+    }
+}
+
+fn begin(args: &RunArgs, out: &mut Out) -> Exit {
+    let server = Server::of(args.folder.path());
+    let path = format!("/v1/drills/{}/run", encoded(&args.name));
+    let mut request = DrillRequest {
+        yes: args.yes,
+        mode: args.mode.clone(),
+        even_if_degraded: args.even_if_degraded,
+        who: args.who.clone(),
+        ..DrillRequest::default()
+    };
+    let mut begun = server.send::<RunningLine>(&path, &request);
+    let wants_name = |error: &ServerError| {
+        matches!(error, ServerError::Refused(_, StatusCode::BAD_REQUEST)) && !args.yes
+    };
+    if begun.as_ref().is_err_and(wants_name) && io::stdin().is_terminal() {
+        request.ack = typed(&args.name);
+        begun = server.send(&path, &request);
+    }
+    let running = match begun {
+        Ok(running) => running,
+        Err(error) => return refused(&error, out),
+    };
+    if args.detach {
+        if out.wants_json() {
+            out.schema(&running);
+        } else {
+            out.line(format_args!(
+                "{} {} has begun; `tradewind drill watch`",
+                running.drill, running.run
+            ));
+        }
+        return Exit::Well;
+    }
+    follow::to_the_end(&server, &running, out)
+}
+
+/// What somebody types who means it.
+fn typed(name: &str) -> Option<String> {
+    let mut prompt = io::stderr();
+    // Without a prompt it can be typed as well.
+    let _ = write!(prompt, "This drill does what its file says. Type its name to begin ({name}): ");
+    let _ = prompt.flush();
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).ok()?;
+    Some(line.trim().to_owned())
+}
+
+fn watch(folder: &FolderArgs, out: &mut Out) -> Exit {
+    let server = Server::of(folder.path());
+    match server.get::<Option<RunningLine>>("/v1/drills/running") {
+        Ok(Some(running)) => follow::to_the_end(&server, &running, out),
+        Ok(None) => {
+            out.line("no drill runs");
+            Exit::Well
+        }
+        Err(error) => refused(&error, out),
+    }
+}
+
+/// When the server cannot be reached a file tells the runner, which looks for it ten times a second
+/// whatever else hangs.
+fn abort(folder: &FolderArgs, out: &mut Out) -> Exit {
+    let file = Archive::new(&state_folder(folder.path())).abort_file();
+    match Server::of(folder.path()).post::<Option<RunningLine>>("/v1/drills/abort") {
+        Ok(Some(running)) => {
+            out.line(format_args!(
+                "{} {} is ended; what it did is taken back",
+                running.drill, running.run
+            ));
+            Exit::Well
+        }
+        Ok(None) => {
+            out.line("no drill runs");
+            Exit::Well
+        }
+        Err(error @ ServerError::NotReachable { .. }) => {
+            let made = file.parent().map_or(Ok(()), fs::create_dir_all);
+            match made.and_then(|()| fs::write(&file, "")) {
+                Ok(()) => {
+                    let file = file.display();
+                    out.error(&error, None);
+                    out.line(format_args!("{file} was made: a drill that runs there ends at once"));
+                    Exit::NotReachable
+                }
+                Err(_) => refused(&error, out),
+            }
+        }
+        Err(error) => refused(&error, out),
+    }
+}
+
+fn report(args: &ReportArgs, out: &mut Out) -> Exit {
+    if let Some(file) = &args.verify {
+        return match journal::read(file).and_then(|entries| verify(&entries)) {
+            Ok((verdict, sentence)) => {
+                let line = out.paint(Paint::Good, format_args!("{verdict}: {sentence}"));
+                out.line(line);
+                out.line("the journal comes to the verdict that is written in it");
+                Exit::Well
+            }
+            Err(why) => {
+                out.error(why, None);
+                Exit::Failed
+            }
+        };
+    }
+    let name = args.name.as_deref().unwrap_or_default();
+    let run = args.run.as_ref().map_or_else(String::new, |run| format!("?run={}", encoded(run)));
+    let path = format!("/v1/drills/{}/report{run}", encoded(name));
+    match Server::of(args.folder.path()).get::<Report>(&path) {
+        Ok(report) => {
+            if let Some(file) = &args.html {
+                if let Err(error) = fs::write(file, html::page(&report)) {
+                    out.error(format_args!("cannot write {}: {error}", file.display()), None);
+                    return Exit::Failed;
+                }
+                let (verdict, sentence, file) = (report.verdict, &report.sentence, file.display());
+                out.line(format_args!("{verdict}: {sentence}\nwritten to {file}"));
+            } else if args.markdown {
+                out.line(markdown::page(&report).trim_end());
+            } else {
+                show::report(&report, out);
+            }
+            follow::exit_of(report.verdict)
+        }
+        Err(error) => refused(&error, out),
+    }
+}
+
+fn history(args: &NameArgs, out: &mut Out) -> Exit {
+    let path = format!("/v1/drills/{}/history", encoded(&args.name));
+    match Server::of(args.folder.path()).get::<Vec<RunLine>>(&path) {
+        Ok(runs) => {
+            show::history(&runs, out);
+            Exit::Well
+        }
+        Err(error) => refused(&error, out),
+    }
+}
+
+/// Tells why the server said no.
+fn refused(error: &ServerError, out: &mut Out) -> Exit {
+    let exit = error.tell(out);
+    match error {
+        ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,
+        ServerError::Refused(_, StatusCode::CONFLICT) => Exit::Conflict,
+        ServerError::Refused(_, StatusCode::FORBIDDEN) => Exit::Refused,
+        _ => exit,
+    }
+}

@@ -1,0 +1,104 @@
+//! What answers say, second by second.
+
+use super::*;
+use toml::Spanned;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn book() -> Book {
+    let region = |address: &str, region: &str| (address.to_owned(), Arc::from(region));
+    Book {
+        regions: [region("us", "us-east-1"), region("eu", "eu-west-1"), region("ap", "ap")].into(),
+        hit: [String::from("us")].into(),
+    }
+}
+
+/// Two lanes, one of which is answered from the region that is hit.
+fn answers() -> Answers {
+    let steady = SteadyDef {
+        name: Spanned::new(0..0, "s".into()),
+        qname: Spanned::new(0..0, "a.example".into()),
+        aaaa: false,
+        clients: Vec::new(),
+        rate: Spanned::new(0..0, 10),
+        rcode: "NOERROR".into(),
+        region: None,
+        min_records: 1,
+    };
+    let lane =
+        |label: &str, usual: &str| Lane::new(0, label.into(), [vec![usual.to_owned()]].into());
+    Answers::new(vec![steady], vec![lane("hit", "us"), lane("other", "eu")], book(), Moment(0))
+}
+
+fn answered(lane: usize, at_ms: u64, record: &str) -> Heard {
+    let records = if record.is_empty() { Vec::new() } else { vec![record.to_owned()] };
+    let answer = Answer { rcode: "NOERROR".into(), records, ttl: 30 };
+    let at = Moment(at_ms * 1_000_000);
+    Heard { lane, asked: at, at, answer: Some(answer) }
+}
+
+#[test]
+fn the_first_changed_and_the_last_old_answer_are_found() {
+    let mut answers = answers();
+    assert_eq!(answers.deviates().as_deref(), Some("hit was not answered"));
+    answers.take(&answered(0, 100, "us"));
+    answers.take(&answered(1, 100, "eu"));
+    assert_eq!(answers.deviates(), None);
+    answers.injected();
+    for (at, record) in [(1_100, "us"), (1_200, "eu"), (2_050, "eu"), (3_000, "us")] {
+        answers.take(&answered(0, at, record));
+        assert_eq!(answers.is_back(), record == "us", "{at}");
+    }
+    let rows = answers.rows(Moment(5 * SECOND), false);
+    let told: Vec<_> = rows.iter().map(|r| (r.second, r.asked, r.old, r.off)).collect();
+    assert_eq!(told, [(0, 2, 1, 0), (1, 2, 1, 1), (2, 1, 0, 1), (3, 1, 1, 0)]);
+    assert_eq!((rows[1].first_off_ms, rows[1].last_old_ms), (Some(1_200.0), Some(1_100.0)));
+    assert_eq!((rows[2].last_off_ms, rows[1].old_ttl_s), (Some(2_050.0), 30));
+    assert_eq!(rows.iter().map(|row| row.spurious).sum::<u64>(), 0);
+    assert_eq!(answers.samples().len(), 2, "away and back");
+}
+
+#[test]
+fn who_was_not_hit_may_not_move_and_nobody_to_and_fro() {
+    let mut answers = answers();
+    answers.take(&answered(0, 1, "us"));
+    answers.take(&answered(1, 1, "eu"));
+    answers.injected();
+    for (lane, record, spurious) in
+        [(0, "eu", 0), (0, "us", 0), (0, "eu", 1), (1, "eu", 1), (1, "ap", 2), (1, "ap", 2)]
+    {
+        answers.take(&answered(lane, 10, record));
+        let row = &answers.rows[&0];
+        assert_eq!(row.spurious, spurious, "{lane} {record}");
+    }
+}
+
+#[test]
+fn empty_wrong_and_lost_are_counted_apart() {
+    let mut answers = answers();
+    answers.take(&answered(0, 1, ""));
+    answers.take(&answered(0, 2, "nobody"));
+    let mut refused = answered(0, 3, "us");
+    refused.answer.as_mut().unwrap().rcode = "REFUSED".into();
+    answers.take(&refused);
+    answers.take(&Heard { answer: None, ..answered(0, 4, "us") });
+    assert_eq!(answers.counts(), Counts { empty: 1, wrong: 2, lost: 1 });
+    answers.take(&answered(1, 5, "eu"));
+    assert_eq!(answers.deviates().as_deref(), Some("hit: no reply"));
+    let row = &answers.rows(Moment(0), true)[0];
+    assert_eq!((row.asked, row.answered, row.lost), (5, 4, 1));
+    assert_eq!(
+        row.regions.keys().collect::<Vec<_>>(),
+        ["(empty)", "(unknown)", "eu-west-1", "us-east-1"]
+    );
+}
+
+#[test]
+fn a_region_that_was_promised_must_answer() {
+    let mut answers = answers();
+    answers.steady[0].region = Some(Spanned::new(0..0, "us-east-1".into()));
+    answers.take(&answered(0, 1, "us"));
+    answers.take(&answered(1, 1, "eu"));
+    let why = "other: answered from eu-west-1, not from us-east-1";
+    assert_eq!(answers.deviates().as_deref(), Some(why));
+}

@@ -1,0 +1,446 @@
+//! What the doors and the daemon hold: which drills there are, the one that runs, those that ran.
+
+pub use super::runner::Running;
+use super::{
+    admission::{Plan, Refusal},
+    archive::Archive,
+    ground::{Ground, WHO},
+    journal::{Entry, What, Writer, head},
+    report::{Report, Trend, Verdict, report, trend},
+    runner::{How, Runner},
+};
+use crate::{
+    config::{
+        drill::{DrillDef, Mode},
+        nearest,
+    },
+    control::{
+        hand::{Action, Wish},
+        store::Write,
+    },
+};
+use serde_json::json;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Runs before one that its report compares with.
+const TREND: usize = 10;
+/// What is due by `schedule` is looked for so often.
+const LOOK: Duration = Duration::from_secs(1);
+/// The note in the state database while a drill runs.
+const LEASE: &str = "drill";
+
+/// How somebody wants a drill run.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Which.
+    pub name: String,
+    /// Who wants it.
+    pub who: String,
+    /// What was typed to acknowledge it.
+    pub ack: Option<String>,
+    /// Acknowledged without typing, for scripts.
+    pub yes: bool,
+    /// Another mode than the file's; only one that does less.
+    pub mode: Option<Mode>,
+    /// Although something is degraded already.
+    pub even_if_degraded: bool,
+}
+
+/// A drill there is, and how it went last.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// It.
+    pub def: Arc<DrillDef>,
+    /// Its newest run.
+    pub last: Option<Trend>,
+}
+
+/// All drills of this server.
+pub struct Drills {
+    ground: Arc<Ground>,
+    archive: Archive,
+    current: Mutex<Current>,
+    /// The last minute in which each drill began by its schedule.
+    begun: Mutex<HashMap<String, u64>>,
+}
+
+/// At most one.
+#[derive(Default)]
+enum Current {
+    #[default]
+    Nothing,
+    /// Somebody is being told whether it may begin.
+    Admitting(String),
+    Running(Arc<Running>),
+}
+
+impl fmt::Debug for Drills {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drills").field("archive", &self.archive).finish_non_exhaustive()
+    }
+}
+
+impl Drills {
+    /// The drills on `ground`: nothing runs yet.
+    pub fn new(ground: Ground) -> Arc<Drills> {
+        let archive = Archive::new(&ground.state);
+        Arc::new(Drills {
+            ground: Arc::new(ground),
+            archive,
+            current: Mutex::default(),
+            begun: Mutex::default(),
+        })
+    }
+
+    /// Cleans up after a process that is gone, then starts what is due by its schedule, until the
+    /// process ends. Once control takes changes.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn mind(self: &Arc<Self>) -> std::io::Result<()> {
+        let this = Arc::downgrade(self);
+        let thread = thread::Builder::new().name("drills".to_owned());
+        thread.spawn(move || {
+            if let Some(this) = this.upgrade() {
+                this.clean_up();
+            }
+            // Ends with the last of those who hold it.
+            while let Some(this) = this.upgrade() {
+                this.start_due();
+                drop(this);
+                thread::sleep(LOOK);
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Every drill there is, by name.
+    pub fn list(&self) -> Vec<Listed> {
+        let defs = self.ground.drills.load_full();
+        let listed = |def: &Arc<DrillDef>| Listed {
+            def: Arc::clone(def),
+            last: self.archive.journal(def.name.get_ref(), None).ok().as_deref().and_then(trend),
+        };
+        defs.iter().map(listed).collect()
+    }
+
+    /// What `name` would do now, and why it would not begin.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn plan(&self, name: &str) -> Result<Plan, Refusal> {
+        Ok(self.ground.plan(&self.find(name)?))
+    }
+
+    /// The one that runs.
+    pub fn current(&self) -> Option<Arc<Running>> {
+        match &*self.lock() {
+            Current::Running(running) => Some(Arc::clone(running)),
+            _ => None,
+        }
+    }
+
+    /// Begins a drill. Waits until it has begun, not until it is over.
+    ///
+    /// # Errors
+    /// Says why it does not begin.
+    pub fn run(self: &Arc<Self>, order: &Order) -> Result<Arc<Running>, Refusal> {
+        let mut def = self.find(&order.name)?;
+        if let Some(mode) = order.mode {
+            def = with_mode(&def, mode)?;
+        }
+        let is_acknowledged = order.yes || order.ack.as_deref() == Some(def.name.get_ref());
+        if def.needs_ack && def.mode.get_ref().is_real() && !is_acknowledged {
+            return Err(Refusal::NotAcknowledged(def.name.get_ref().clone()));
+        }
+        self.reserve(def.name.get_ref())?;
+        let begun = self.begin(&def, order);
+        let mut current = self.lock();
+        match &begun {
+            Ok(running) => {
+                // A short one may be over by now.
+                if matches!(*current, Current::Admitting(_)) {
+                    *current = Current::Running(Arc::clone(running));
+                }
+            }
+            Err(_) => *current = Current::Nothing,
+        }
+        begun
+    }
+
+    fn reserve(&self, name: &str) -> Result<(), Refusal> {
+        let mut current = self.lock();
+        match &*current {
+            Current::Nothing => {}
+            Current::Admitting(other) => return Err(Refusal::Busy(other.clone())),
+            Current::Running(other) => return Err(Refusal::Busy(other.drill.clone())),
+        }
+        *current = Current::Admitting(name.to_owned());
+        Ok(())
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        def: &Arc<DrillDef>,
+        order: &Order,
+    ) -> Result<Arc<Running>, Refusal> {
+        let plan = self.ground.plan(def);
+        let mut degraded = Vec::new();
+        for refusal in &plan.refusals {
+            match refusal {
+                Refusal::Degraded(why) if order.even_if_degraded => degraded.clone_from(why),
+                // What does nothing may be run at any time.
+                Refusal::Degraded(why) if !def.mode.get_ref().is_real() => degraded.clone_from(why),
+                other => return Err(other.clone()),
+            }
+        }
+        let ack = match (&order.ack, order.yes) {
+            (Some(typed), _) => format!("typed `{typed}`"),
+            (None, true) => "--yes".to_owned(),
+            (None, false) => "not asked for".to_owned(),
+        };
+        let cannot =
+            |error: &dyn fmt::Display| Refusal::Cannot(format!("it cannot begin: {error}"));
+        let name = def.name.get_ref().clone();
+        let started = self.ground.clock.wall();
+        let running = Arc::new(Running {
+            run: self.name_of_run(&name, started),
+            drill: name,
+            mode: *def.mode.get_ref(),
+            who: order.who.clone(),
+            started,
+            until: started + *def.max_duration.get_ref(),
+            entries: Mutex::default(),
+            abort: Mutex::default(),
+            stage: Mutex::new(super::machine::Stage::Before),
+        });
+        // What somebody asked to be ended is over.
+        let _ = std::fs::remove_file(self.archive.abort_file());
+        let how = How { ack, degraded };
+        let runner = Runner::new(&self.ground, &self.archive, plan, &running, how);
+        let runner = runner.map_err(|error| cannot(&error))?;
+        self.lease(Some(&running));
+        *self.lock() = Current::Running(Arc::clone(&running));
+        let this = Arc::clone(self);
+        let thread = thread::Builder::new().name("drill".to_owned());
+        let spawned = thread.spawn(move || {
+            // A fault of ours must not leave the lease taken; what was done is taken back as the
+            // runner goes.
+            let run = std::panic::AssertUnwindSafe(|| runner.run());
+            let _ = std::panic::catch_unwind(run);
+            this.lease(None);
+            *this.lock() = Current::Nothing;
+        });
+        match spawned {
+            Ok(_) => Ok(running),
+            Err(error) => {
+                self.lease(None);
+                Err(cannot(&error))
+            }
+        }
+    }
+
+    /// A time, so that names sort by it: `20261128T161449Z`.
+    fn name_of_run(&self, drill: &str, at: SystemTime) -> String {
+        let at = jiff::Timestamp::try_from(at).unwrap_or_default();
+        let name = at.strftime("%Y%m%dT%H%M%SZ").to_string();
+        let runs = self.archive.runs(drill);
+        let mut names = (1..).map(|count| match count {
+            1 => name.clone(),
+            count => format!("{name}-{count}"),
+        });
+        names.find(|name| !runs.contains(name)).unwrap_or_else(|| name.clone())
+    }
+
+    /// Writes down that a drill runs, and until when at the latest; or that none does.
+    fn lease(&self, running: Option<&Running>) {
+        let value = running.map(|running| {
+            let until = running.until.duration_since(UNIX_EPOCH).unwrap_or_default();
+            json!({ "drill": running.drill, "run": running.run, "until_ms": until.as_millis() as u64 })
+        });
+        self.ground.keeper.write(vec![Write::Note { name: LEASE.into(), value }]);
+    }
+
+    /// Ends the one that runs; which it was.
+    pub fn abort(&self, who: &str) -> Option<String> {
+        let running = self.current()?;
+        running.abort(format!("aborted by {who}"));
+        Some(running.drill.clone())
+    }
+
+    /// Ends the one that runs, because the server stops; waits until what it did is taken back, or
+    /// a moment has passed. Its end is written down by the next process.
+    pub fn stop(&self) {
+        const WITHIN: Duration = Duration::from_secs(2);
+        let Some(running) = self.current() else { return };
+        running.abort("the server was stopped".into());
+        let until = self.ground.clock.now().after(WITHIN);
+        let is_back = || {
+            let entries = running.entries(0);
+            entries.iter().any(|entry| matches!(entry.what, What::Aborted { .. }))
+        };
+        while !is_back() && self.ground.clock.now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The runs of a drill, oldest first, as far as they are kept.
+    pub fn history(&self, name: &str) -> Vec<Trend> {
+        let runs = self.archive.runs(name);
+        let of = |run: &String| trend(&self.archive.journal(name, Some(run)).ok()?);
+        runs.iter().filter_map(of).collect()
+    }
+
+    /// The journal of a run, from entry number `from` on; of the newest one, without `run`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn journal(
+        &self,
+        name: &str,
+        run: Option<&str>,
+        from: usize,
+    ) -> Result<Vec<Entry>, String> {
+        if let Some(running) = self.current()
+            && running.drill == name
+            && run.is_none_or(|run| run == running.run)
+        {
+            return Ok(running.entries(from));
+        }
+        let entries = self.archive.journal(name, run)?;
+        Ok(entries.get(from..).unwrap_or_default().to_vec())
+    }
+
+    /// The report of a run, with the runs before it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn report(&self, name: &str, run: Option<&str>) -> Result<Report, String> {
+        let entries = self.journal(name, run, 0)?;
+        let mut report = report(&entries).ok_or("its journal is lost")?;
+        let mut before = self.history(name);
+        before.retain(|one| one.run < report.head.run);
+        report.trend = before.split_off(before.len().saturating_sub(TREND));
+        Ok(report)
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<DrillDef>, Refusal> {
+        let defs = self.ground.drills.load_full();
+        let found = defs.iter().find(|def| def.name.get_ref() == name);
+        found.cloned().ok_or_else(|| {
+            let names = defs.iter().map(|def| def.name.get_ref().as_str());
+            let meant = nearest(name, names).map(str::to_owned);
+            Refusal::Unknown { name: name.to_owned(), meant }
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes back what a process that is gone left behind, as far as it has not ended by itself.
+    fn clean_up(&self) {
+        let mut cleaned = Vec::new();
+        let hand = self.ground.hand.load_full();
+        let left = hand.hand.overrides().iter().filter(|one| one.who.starts_with(WHO));
+        for one in left {
+            let target = format!("id:{}", one.id);
+            let wish = match one.action {
+                Action::Drain { .. } => Wish::Undrain { target },
+                _ => Wish::Force { target, to: None },
+            };
+            let command = self.ground.command(wish, "drill:clean-up", "its process is gone");
+            let done = self.ground.told(command, Duration::from_secs(10), &|| false);
+            let became = if matches!(done, Some(Ok(_))) { "taken away" } else { "had ended" };
+            cleaned.push(format!("override #{} {became}", one.id));
+        }
+        for (drill, run, entries) in self.archive.unfinished() {
+            self.bury(&drill, &run, entries, cleaned.clone());
+        }
+        self.lease(None);
+    }
+
+    /// Writes the end of a run whose process is gone.
+    fn bury(&self, drill: &str, run: &str, mut entries: Vec<Entry>, mut cleaned: Vec<String>) {
+        let keys: Vec<Arc<str>> = entries
+            .iter()
+            .filter_map(|entry| match &entry.what {
+                What::Injected { keys, .. } => Some(keys),
+                _ => None,
+            })
+            .flatten()
+            .map(|key| Arc::from(key.as_str()))
+            .collect();
+        if !keys.is_empty() {
+            self.ground.checker.pardon(&keys);
+            cleaned.push(format!("{} targets are judged anew", keys.len()));
+        }
+        if head(&entries).is_none() {
+            return;
+        }
+        let ms = entries.last().map_or(0.0, |entry| entry.ms);
+        let Ok(mut writer) = Writer::reopen(&self.archive.path(drill, run)) else { return };
+        let mut add = |what| {
+            let entry = Entry { ms, what };
+            writer.add(&entry);
+            entries.push(entry);
+        };
+        add(What::Crashed { cleaned: cleaned.clone() });
+        let sentence = report(&entries).map(|report| report.sentence).unwrap_or_default();
+        let verdict = Verdict::Aborted.to_string();
+        let ended = Entry { ms, what: What::Ended { verdict, sentence: sentence.clone() } };
+        writer.add(&ended);
+        let what = match cleaned.is_empty() {
+            true => format!("ABORTED: {sentence}"),
+            false => format!("ABORTED: {sentence} ({})", cleaned.join("; ")),
+        };
+        self.ground.note(drill, run, what, true);
+    }
+
+    /// Begins what is due by its schedule.
+    fn start_due(self: &Arc<Self>) {
+        let wall = self.ground.clock.wall();
+        let minute = wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60;
+        for def in self.ground.drills.load_full().iter() {
+            if !def.schedule.iter().any(|slot| slot.get_ref().is(wall)) {
+                continue;
+            }
+            let name = def.name.get_ref();
+            {
+                let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+                if begun.insert(name.clone(), minute) == Some(minute) {
+                    continue;
+                }
+            }
+            let order = Order { name: name.clone(), who: "schedule".into(), ..Order::default() };
+            if let Err(refusal) = self.run(&order) {
+                self.ground.note(
+                    name,
+                    "",
+                    format!("did not begin by its schedule: {refusal}"),
+                    true,
+                );
+            }
+        }
+    }
+}
+
+/// `def` under another mode: one that does less than what its owner wrote.
+fn with_mode(def: &Arc<DrillDef>, mode: Mode) -> Result<Arc<DrillDef>, Refusal> {
+    let rank = |mode: Mode| Mode::WORDS.iter().position(|(_, known)| *known == mode);
+    if rank(mode) > rank(*def.mode.get_ref()) {
+        let (word, written) = (mode.word(), def.mode.get_ref().word());
+        let why =
+            format!("its file says mode = \"{written}\": --mode {word} would do more than that");
+        return Err(Refusal::Cannot(why));
+    }
+    let mut def = DrillDef::clone(def);
+    def.mode = toml::Spanned::new(def.mode.span(), mode);
+    Ok(Arc::new(def))
+}

@@ -1,0 +1,362 @@
+//! What happened in one run: a file of JSON lines in `state/drills/NAME/RUN.jsonl`, only ever
+//! added to. Everything a report says follows from it, so that a verdict can be computed again by
+//! whoever doubts it.
+//!
+//! These types are a promise to those who read journals: fields are added freely, none renamed.
+//! Times are milliseconds since the drill began, on a clock that never jumps. A run is bounded by
+//! `max_duration` (an hour), its seconds by that and its events by [`EVENTS_MAX`]: some two
+//! megabytes at the most.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
+    path::Path,
+};
+
+/// The version of this format.
+pub const SCHEMA: u32 = 1;
+/// Events of the server written down beside a run: more than any failover of a region makes, and
+/// no more than a disk can take while everything flaps.
+pub const EVENTS_MAX: usize = 2_000;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When, since the drill began.
+    pub ms: f64,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum What {
+    /// The drill began.
+    Began(Box<Head>),
+    /// A stage of it began: `before`, `steps`, `after`, `done`.
+    Stage {
+        /// Which.
+        stage: String,
+    },
+    /// What the drill would do or did not do, computed.
+    Foreseen {
+        /// Of which step.
+        step: String,
+        /// The share of all clients that would move.
+        moved: f64,
+        /// From where to where, with shares: `us-east-1 -> eu-west-1`.
+        flows: Vec<(String, f64)>,
+        /// How long it would take until an endpoint counts as down.
+        detect_ms: Option<f64>,
+        /// The longest that resolvers would keep old answers.
+        ttl_s: u32,
+    },
+    /// A step began.
+    Injected {
+        /// Its id.
+        step: String,
+        /// What it does: `probe.fault`.
+        action: String,
+        /// To what.
+        target: Option<String>,
+        /// The same in words.
+        said: String,
+        /// When it is over by itself, whatever happens to us.
+        until_ms: f64,
+        /// The overrides made for it.
+        overrides: Vec<u64>,
+        /// The targets whose probes fail, by key.
+        keys: Vec<String>,
+        /// Whether somebody may be moved by it.
+        disrupts: bool,
+    },
+    /// A step was taken back.
+    Over {
+        /// Its id.
+        step: String,
+    },
+    /// A step could not be done.
+    Refused {
+        /// Its id.
+        step: String,
+        /// Why.
+        why: String,
+    },
+    /// The first probe that failed by a step.
+    FirstFailedProbe {
+        /// Its id.
+        step: String,
+    },
+    /// The server wrote something down.
+    Event(Seen),
+    /// A second of answers.
+    Second(Row),
+    /// Raw answers around a change.
+    Samples {
+        /// The answers.
+        answers: Vec<Sample>,
+    },
+    /// What stop conditions looked at, in their order.
+    Stops {
+        /// The values.
+        values: Vec<f64>,
+    },
+    /// A stop condition fired.
+    Fired {
+        /// As written.
+        when: String,
+        /// What it saw.
+        value: f64,
+    },
+    /// Everything ends at once.
+    Aborted {
+        /// Why.
+        why: String,
+    },
+    /// All that steps did was taken back.
+    RolledBack {
+        /// How long that took.
+        took_ms: f64,
+        /// What was done beside that: `failback record:gtm.example.com/app`.
+        besides: Vec<String>,
+    },
+    /// All is answered as before.
+    Back {
+        /// When the last answer came that was not.
+        last_off_ms: Option<f64>,
+        /// Why the steady state is not what is expected, if it is not.
+        deviates: Option<String>,
+    },
+    /// The process ended in the middle of it; told by the next one.
+    Crashed {
+        /// What was found and cleaned up.
+        cleaned: Vec<String>,
+    },
+    /// It is over.
+    Ended {
+        /// `PASS`, `FAIL`, `ABORTED`.
+        verdict: String,
+        /// Why, in one sentence.
+        sentence: String,
+    },
+}
+
+/// What is known of a run at its start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// [`SCHEMA`].
+    pub schema_version: u32,
+    /// The drill.
+    pub drill: String,
+    /// Which run of it.
+    pub run: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whose it is.
+    pub owner: Option<String>,
+    /// `simulate`, `shadow`, `canary`, `live`.
+    pub mode: String,
+    /// Who started it.
+    pub who: String,
+    /// How it was acknowledged: the typed name, `--yes`, `schedule`.
+    pub ack: String,
+    /// The time of day, RFC 3339.
+    pub started: String,
+    /// The server's version.
+    pub server_version: String,
+    /// The files in force.
+    pub revision: u64,
+    /// The drill's file.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Its text.
+    pub text: String,
+    /// Budgets: milliseconds, or a count.
+    pub budgets: BTreeMap<String, f64>,
+    /// Stop conditions as written.
+    pub stops: Vec<String>,
+    /// What is asked, for whom.
+    pub lanes: Vec<String>,
+    /// Where the questions go.
+    pub server: String,
+    /// What was degraded already, and was gone over by `--even-if-degraded`.
+    pub degraded: Vec<String>,
+    /// After so long it ends by itself.
+    pub max_duration_ms: f64,
+}
+
+/// An event of the server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its number.
+    pub seq: u64,
+    /// Its kind.
+    pub kind: String,
+    /// Its log line.
+    pub text: String,
+    /// Whether someone should look.
+    pub alarm: bool,
+    /// Of a verdict: whether an endpoint that the drill hits went down (`true`) or came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down: Option<bool>,
+    /// Of a publish: how long it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<f64>,
+    /// Who was behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+}
+
+/// A second of answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Which, since the drill began.
+    pub second: u32,
+    /// Questions of that second of which it is known what came of them.
+    pub asked: u64,
+    /// Answered ones.
+    pub answered: u64,
+    /// Those without a reply.
+    pub lost: u64,
+    /// Without records.
+    pub empty: u64,
+    /// With another rcode, too few records, or nobody's address.
+    pub wrong: u64,
+    /// With an address that the drill hits.
+    pub old: u64,
+    /// The longest TTL of those, in seconds.
+    pub old_ttl_s: u32,
+    /// When the last of those came.
+    pub last_old_ms: Option<f64>,
+    /// Not among what was answered before.
+    pub off: u64,
+    /// When the first of those came.
+    pub first_off_ms: Option<f64>,
+    /// When the last of those came.
+    pub last_off_ms: Option<f64>,
+    /// Changes that had nothing to do with the drill, or went to and fro.
+    pub spurious: u64,
+    /// Answers by region.
+    pub regions: BTreeMap<String, u64>,
+    /// Under `mode = "shadow"`: the shares of would-be answers by region.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub would_be: BTreeMap<String, f64>,
+}
+
+/// A raw answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// When it came.
+    pub at_ms: f64,
+    /// What was asked, for whom.
+    pub asked: String,
+    /// Its rcode.
+    pub rcode: String,
+    /// Its records.
+    pub records: Vec<String>,
+    /// Its TTL.
+    pub ttl_s: u32,
+    /// The region of its first record.
+    pub region: String,
+}
+
+/// A journal being written.
+#[derive(Debug)]
+pub(super) struct Writer(Option<File>);
+
+impl Writer {
+    /// A new file at `path`; it must not be there.
+    pub(super) fn create(path: &Path) -> io::Result<Writer> {
+        OpenOptions::new().create_new(true).append(true).open(path).map(|file| Writer(Some(file)))
+    }
+
+    /// The file at `path`, to go on with.
+    pub(super) fn reopen(path: &Path) -> io::Result<Writer> {
+        OpenOptions::new().append(true).open(path).map(|file| Writer(Some(file)))
+    }
+
+    /// Adds an entry; one that changes what a crash would leave behind is on disk when this
+    /// returns. A disk that fails ends the writing, not the drill: what it does must be taken back
+    /// whatever becomes of its journal.
+    pub(super) fn add(&mut self, entry: &Entry) {
+        let is_vital = !matches!(entry.what, What::Second(_) | What::Stops { .. } | What::Event(_));
+        let written = match (&mut self.0, serde_json::to_vec(entry)) {
+            (Some(file), Ok(mut line)) => {
+                line.push(b'\n');
+                let written = file.write_all(&line);
+                written.and_then(|()| if is_vital { file.sync_data() } else { Ok(()) })
+            }
+            _ => return,
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "the drill's journal can no longer be written");
+            self.0 = None;
+        }
+    }
+}
+
+/// The entries of the journal at `path`. A last line that a crash cut short is left out.
+///
+/// # Errors
+/// When it cannot be read, or a line before the last is no entry.
+pub fn read(path: &Path) -> Result<Vec<Entry>, String> {
+    let shown = path.display();
+    let file = File::open(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let mut entries = Vec::new();
+    let mut bad: Option<String> = None;
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.map_err(|error| format!("cannot read {shown}: {error}"))?;
+        if let Some(bad) = bad {
+            return Err(bad);
+        }
+        match serde_json::from_str(&line) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => bad = Some(format!("{shown}:{}: {error}", number + 1)),
+        }
+    }
+    Ok(entries)
+}
+
+/// The head of a journal.
+pub fn head(entries: &[Entry]) -> Option<&Head> {
+    entries.iter().find_map(|entry| match &entry.what {
+        What::Began(head) => Some(&**head),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_but_for_a_line_that_was_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.jsonl");
+        let entries = [
+            Entry {
+                ms: 0.0,
+                what: What::Began(Box::new(Head { drill: "x".into(), ..Head::default() })),
+            },
+            Entry { ms: 1000.25, what: What::Second(Row { asked: 7, ..Row::default() }) },
+            Entry {
+                ms: 1001.5,
+                what: What::Event(Seen { seq: 3, down: Some(true), ..Seen::default() }),
+            },
+        ];
+        let mut writer = Writer::create(&path).unwrap();
+        entries.iter().for_each(|entry| writer.add(entry));
+        assert!(Writer::create(&path).is_err(), "no journal is written over");
+        assert_eq!(read(&path).unwrap(), entries);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}{{\"ms\":2")).unwrap();
+        assert_eq!(read(&path).unwrap(), entries);
+        std::fs::write(&path, format!("nonsense\n{text}")).unwrap();
+        assert!(read(&path).unwrap_err().contains("run.jsonl:1: "));
+    }
+}

@@ -1,0 +1,643 @@
+//! The thread of one run: looks, lets the machine decide, does what it orders, writes it down.
+//!
+//! Nothing here waits for anything without a bound, and an operator's abort is looked for in every
+//! wait. When the run ends, in whatever way, what it did is taken back.
+
+use super::{
+    admission::{Plan, words},
+    answers::{Answers, Book, Lane, ms},
+    archive::Archive,
+    asker::{Asker, Asking},
+    effects::Effects,
+    ground::{self, Asked, Ground},
+    journal::{EVENTS_MAX, Entry, Head, SCHEMA, Seen as SeenEvent, What, Writer},
+    machine::{Machine, Order, Seen, Stage},
+    report::{Verdict, report},
+};
+use crate::{
+    clock::Moment,
+    config::{
+        drill::{DrillDef, Mode, RollbackAction},
+        stop::{StopDef, Watched},
+    },
+    control::event::{Event, EventKind},
+    forecast::{preview::Place, shares::given},
+    ids::SlotId,
+};
+use ring::digest;
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    time::{Duration, SystemTime},
+};
+
+/// The longest pause between two looks: what a stop condition sees is acted on within that.
+const TICK: Duration = Duration::from_millis(5);
+/// How often the file is looked for that ends a drill when nobody can be reached.
+const ABORT_FILE: Duration = Duration::from_millis(100);
+/// All must be answered as before for so long to count as back: every lane was asked by then.
+const BACK_FOR: Duration = Duration::from_secs(1);
+/// After an abort failovers are told to go back again this often, until they do.
+const FAIL_BACK: Duration = Duration::from_millis(100);
+
+/// A run as it is seen by others.
+#[derive(Debug)]
+pub struct Running {
+    /// The drill.
+    pub drill: String,
+    /// Which run of it.
+    pub run: String,
+    /// What it does to answers.
+    pub mode: Mode,
+    /// Who started it.
+    pub who: String,
+    /// When.
+    pub started: SystemTime,
+    /// When it ends at the latest.
+    pub until: SystemTime,
+    pub(super) entries: Mutex<Vec<Entry>>,
+    pub(super) abort: Mutex<Option<String>>,
+    pub(super) stage: Mutex<Stage>,
+}
+
+impl Running {
+    /// What happened so far, from entry number `from` on.
+    pub fn entries(&self, from: usize) -> Vec<Entry> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(from..).unwrap_or_default().to_vec()
+    }
+
+    /// Where it stands: `before`, `steps`, `after`.
+    pub fn stage(&self) -> &'static str {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).word()
+    }
+
+    /// Ends it at once.
+    pub(super) fn abort(&self, why: String) {
+        let mut abort = self.abort.lock().unwrap_or_else(PoisonError::into_inner);
+        abort.get_or_insert(why);
+    }
+
+    fn aborted(&self) -> Option<String> {
+        self.abort.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How a run was asked for.
+pub(super) struct How {
+    pub ack: String,
+    pub degraded: Vec<String>,
+}
+
+/// One run.
+pub(super) struct Runner {
+    ground: Arc<Ground>,
+    archive: Archive,
+    plan: Plan,
+    shared: Arc<Running>,
+    began: Moment,
+    writer: Writer,
+    machine: Machine,
+    answers: Answers,
+    asked: Vec<Asked>,
+    heard: Receiver<super::answers::Heard>,
+    asker: Option<Asker>,
+    effects: Effects,
+    /// Addresses that are hit, as events name them.
+    hit: HashSet<String>,
+    /// The newest event that was written down, and how many were.
+    seq: u64,
+    events: usize,
+    /// Steps whose first failed probe is still awaited.
+    awaited: Vec<usize>,
+    /// Steps that are on, for what would be answered.
+    on: Vec<usize>,
+    /// Since when each stop condition holds.
+    holding: Vec<Option<Moment>>,
+    /// The next whole second whose values are written down.
+    second: u32,
+    looked_for_file: Moment,
+    aborted_at: Option<Moment>,
+    failed_back: Option<Moment>,
+    besides: Vec<String>,
+    is_rolled_back: bool,
+    deviated: bool,
+}
+
+impl Runner {
+    /// Writes the head of the journal and starts to ask. Nothing was done yet.
+    ///
+    /// # Errors
+    /// When the journal cannot be written or nothing can be asked.
+    pub(super) fn new(
+        ground: &Arc<Ground>,
+        archive: &Archive,
+        plan: Plan,
+        shared: &Arc<Running>,
+        how: How,
+    ) -> io::Result<Runner> {
+        let def = Arc::clone(&plan.def);
+        archive.prepare(&shared.drill)?;
+        let mut writer = Writer::create(&archive.path(&shared.drill, &shared.run))?;
+        let world = ground.viewer.world();
+        let asked = match *def.mode.get_ref() {
+            Mode::Simulate => Vec::new(),
+            _ => ground.asked(&def, &world).map_err(io::Error::other)?,
+        };
+        let began = ground.clock.now();
+        let head = head(ground, &def, shared, &asked, how, world.revision);
+        let first = Entry { ms: 0.0, what: What::Began(Box::new(head)) };
+        writer.add(&first);
+        shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+        let slots: HashSet<SlotId> =
+            plan.steps.iter().flat_map(|step| step.hit.slots.iter().copied()).collect();
+        let hit = ground::addresses(&world.snapshot, &slots);
+        let regions = ground::regions_of(&world.snapshot);
+        let book = Book { regions, hit: hit.clone() };
+        let lanes = asked
+            .iter()
+            .map(|asked| Lane::new(asked.steady, Arc::clone(&asked.label), asked.base.clone()));
+        let answers = Answers::new(def.steady.clone(), lanes.collect(), book, began);
+        let (tell, heard) = mpsc::channel();
+        let asker = match asked.is_empty() {
+            true => None,
+            false => Some(Asker::start(Asking {
+                server: ground.server,
+                lanes: asked.iter().map(|one| (one.question.clone(), one.rate)).collect(),
+                clock: Arc::clone(&ground.clock),
+                tell,
+            })?),
+        };
+        let until = began.after(*def.max_duration.get_ref());
+        let names = (&*shared.drill, &*shared.run, &*shared.who);
+        let effects = Effects::new(ground, names, until, *def.mode.get_ref());
+        let seq = ground.journal.lock().newest();
+        Ok(Runner {
+            ground: Arc::clone(ground),
+            archive: archive.clone(),
+            machine: Machine::new(&def, began),
+            shared: Arc::clone(shared),
+            holding: vec![None; def.stops.len()],
+            plan,
+            began,
+            writer,
+            answers,
+            asked,
+            heard,
+            asker,
+            effects,
+            hit,
+            seq,
+            events: 0,
+            awaited: Vec::new(),
+            on: Vec::new(),
+            second: 0,
+            looked_for_file: began,
+            aborted_at: None,
+            failed_back: None,
+            besides: Vec::new(),
+            is_rolled_back: false,
+            deviated: false,
+        })
+    }
+
+    /// Runs to the end; how it went.
+    pub(super) fn run(mut self) -> (Verdict, String) {
+        let started = format!("{} begins ({})", self.def().mode.get_ref().word(), self.shared.who);
+        self.note(started, false);
+        self.stage(Stage::Before);
+        while self.machine.stage() != Stage::Done {
+            self.listen();
+            let now = self.ground.clock.now();
+            self.watch_events();
+            self.watch_probes();
+            self.tell_seconds(now, false);
+            let abort = self.why_abort(now);
+            let deviates = self.answers.deviates();
+            let is_back = self.is_back(now);
+            let seen = Seen { deviates: deviates.as_deref(), abort: abort.as_deref(), is_back };
+            for order in self.machine.advance(now, seen) {
+                self.obey(order);
+            }
+            self.after_abort(now);
+        }
+        self.finish()
+    }
+
+    fn def(&self) -> Arc<DrillDef> {
+        Arc::clone(&self.plan.def)
+    }
+
+    fn add(&mut self, what: What) {
+        let now = self.ground.clock.now();
+        self.add_at(now, what);
+    }
+
+    fn add_at(&mut self, at: Moment, what: What) {
+        let entry = Entry { ms: ms(at, self.began), what };
+        self.writer.add(&entry);
+        let mut entries = self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.push(entry);
+    }
+
+    fn note(&self, what: String, alarm: bool) {
+        self.ground.note(&self.shared.drill, &self.shared.run, what, alarm);
+    }
+
+    fn stage(&mut self, stage: Stage) {
+        *self.shared.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.add(What::Stage { stage: stage.word().to_owned() });
+    }
+
+    /// Takes what was answered; waits a moment for more.
+    fn listen(&mut self) {
+        match self.heard.recv_timeout(TICK) {
+            Ok(heard) => {
+                self.answers.take(&heard);
+                while let Ok(heard) = self.heard.try_recv() {
+                    self.answers.take(&heard);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            // Nobody asks: time goes on all the same.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+        }
+        let answers = self.answers.samples();
+        if !answers.is_empty() {
+            self.add(What::Samples { answers });
+        }
+    }
+
+    fn watch_events(&mut self) {
+        let events: Vec<Event> = {
+            let journal = self.ground.journal.lock();
+            match journal.newest() == self.seq {
+                true => return,
+                false => journal.since(self.seq).cloned().collect(),
+            }
+        };
+        for event in events {
+            self.seq = event.seq;
+            if self.events < EVENTS_MAX && event.kind.word() != "drill" {
+                self.events += 1;
+                let seen = self.seen(&event);
+                self.add_at(event.at, What::Event(seen));
+            }
+        }
+    }
+
+    fn seen(&self, event: &Event) -> SeenEvent {
+        let (down, took) = match &event.kind {
+            EventKind::Verdict { address, to, .. } => {
+                let address = address.trim_end_matches('.').to_ascii_lowercase();
+                (self.hit.contains(&address).then_some(!to.is_up()), None)
+            }
+            EventKind::Published { took, .. } => (None, Some(took.as_secs_f64() * 1e3)),
+            _ => (None, None),
+        };
+        SeenEvent {
+            seq: event.seq,
+            kind: event.kind.word().to_owned(),
+            text: event.kind.to_string(),
+            alarm: event.kind.is_alarm(),
+            down,
+            took_ms: took,
+            who: event.who.as_deref().map(str::to_owned),
+        }
+    }
+
+    fn watch_probes(&mut self) {
+        let found: Vec<(usize, Moment)> = self
+            .awaited
+            .iter()
+            .filter_map(|step| Some((*step, self.effects.first_failed(*step)?)))
+            .collect();
+        for (step, at) in found {
+            self.awaited.retain(|other| *other != step);
+            let step = self.plan.def.steps[step].id.get_ref().clone();
+            self.add_at(at, What::FirstFailedProbe { step });
+        }
+    }
+
+    fn tell_seconds(&mut self, now: Moment, is_end: bool) {
+        let would_be = self.would_be();
+        for mut row in self.answers.rows(now, is_end) {
+            row.would_be.clone_from(&would_be);
+            self.add(What::Second(row));
+        }
+        let second = now.since(self.began).as_secs() as u32;
+        if second >= self.second && !self.plan.def.stops.is_empty() {
+            self.second = second + 1;
+            let values = self.plan.def.stops.iter().map(|stop| self.value(stop.get_ref()));
+            let values = values.collect();
+            self.add(What::Stops { values });
+        }
+    }
+
+    /// Under `mode = "shadow"`: what would be answered while these steps are on, by region.
+    fn would_be(&self) -> BTreeMap<String, f64> {
+        let mut shares: BTreeMap<String, f64> = BTreeMap::new();
+        if *self.plan.def.mode.get_ref() != Mode::Shadow {
+            return shares;
+        }
+        let step = self.on.last().and_then(|on| self.plan.steps.iter().find(|s| s.index == *on));
+        let Some(done) = step.and_then(|step| step.done.as_ref()) else { return shares };
+        let all: f64 = self.asked.iter().map(|asked| asked.rate).sum();
+        for asked in &self.asked {
+            let snapshot = &done.after.snapshot;
+            let Some(record) = snapshot.records.get(asked.record.index()) else { continue };
+            let given = given(snapshot.plan(record.plan), asked.class, &done.after);
+            for (spot, share) in given.spots {
+                let region = spot.region.unwrap_or("(no region)");
+                *shares.entry(region.to_owned()).or_default() += share * asked.rate / all;
+            }
+        }
+        shares
+    }
+
+    fn value(&self, stop: &StopDef) -> f64 {
+        let counts = self.answers.counts();
+        let world = || self.ground.viewer.world();
+        match stop.what {
+            Watched::Empty => counts.empty as f64,
+            Watched::Wrong => counts.wrong as f64,
+            Watched::Lost => counts.lost as f64,
+            Watched::RegionsUp => ground::regions_up(&world(), &HashSet::new()) as f64,
+            Watched::EndpointsDown => ground::endpoints_down(&world()) as f64,
+            Watched::FailOpen => ground::fail_open(&world()) as f64,
+        }
+    }
+
+    /// Why everything has to end, if it does: somebody says so, or a stop condition holds.
+    fn why_abort(&mut self, now: Moment) -> Option<String> {
+        if self.aborted_at.is_some() {
+            return None;
+        }
+        if now.since(self.looked_for_file) >= ABORT_FILE {
+            self.looked_for_file = now;
+            if self.archive.abort_file().exists() {
+                // Whoever made it wants this run ended, not the next one.
+                let _ = std::fs::remove_file(self.archive.abort_file());
+                self.shared.abort("aborted by the file state/drills/ABORT".into());
+            }
+        }
+        if let Some(why) = self.shared.aborted() {
+            return Some(why);
+        }
+        for (place, stop) in self.def().stops.iter().enumerate() {
+            let stop = stop.get_ref();
+            let value = self.value(stop);
+            let since = self.holding[place].filter(|_| stop.is_past(value));
+            self.holding[place] = stop.is_past(value).then(|| since.unwrap_or(now));
+            if self.holding[place].is_some_and(|since| now.since(since) >= stop.lasts) {
+                self.add(What::Fired { when: stop.text.clone(), value });
+                let at = super::report::time(ms(now, self.began));
+                return Some(format!("stopped by `{stop}` after {at} (it was {value})"));
+            }
+        }
+        None
+    }
+
+    /// Whether all is answered as before: long enough, with nothing hit still down.
+    fn is_back(&self, now: Moment) -> bool {
+        if *self.plan.def.mode.get_ref() == Mode::Simulate {
+            return true;
+        }
+        if !self.is_rolled_back || !self.answers.is_back() {
+            return false;
+        }
+        let since = self.answers.last_off().map_or(Duration::MAX, |off| now.since(off));
+        let world = self.ground.viewer.world();
+        let slots = self.plan.steps.iter().flat_map(|step| &step.hit.slots);
+        let mut up = slots.map(|slot| world.state.standings.of(*slot).standing.is_up());
+        since >= BACK_FOR && up.all(|up| up)
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Enter(Stage::After) => {
+                if self.aborted_at.is_none() {
+                    self.roll_back();
+                }
+                self.stage(Stage::After);
+            }
+            Order::Enter(stage) => self.stage(stage),
+            Order::Begin(index) => self.begin(index),
+            Order::End(index) => {
+                self.effects.end(index);
+                self.on.retain(|on| *on != index);
+                let step = self.plan.def.steps[index].id.get_ref().clone();
+                self.note(format!("step {step} is over"), false);
+                self.add(What::Over { step });
+            }
+            Order::Abort(why) => {
+                self.aborted_at = Some(self.ground.clock.now());
+                self.deviated = true;
+                // First what hurts, then the words.
+                self.effects.take_back_all();
+                self.effects.pardon();
+                self.note(format!("aborted: {why}"), true);
+                self.add(What::Aborted { why });
+            }
+        }
+    }
+
+    fn begin(&mut self, index: usize) {
+        let def = self.def();
+        let step = &def.steps[index];
+        let Some(place) = self.plan.steps.iter().position(|planned| planned.index == index) else {
+            return;
+        };
+        let id = step.id.get_ref().clone();
+        let planned = self.plan.steps[place].clone();
+        self.foresee(&id, place);
+        let is_real = def.mode.get_ref().is_real();
+        let said = match is_real {
+            true => words(step),
+            false => format!("{} (not done: {})", words(step), def.mode.get_ref().word()),
+        };
+        // Before it is done: the first answer may change at once.
+        self.answers.injected();
+        let at = self.ground.clock.now();
+        let lasts = step.lasts.as_ref().map_or(Duration::ZERO, |lasts| *lasts.get_ref());
+        let shared = Arc::clone(&self.shared);
+        let is_enough = move || shared.aborted().is_some();
+        let drill = self.shared.drill.clone();
+        self.on.push(index);
+        let begun = self.effects.begin((index, step, &planned), &drill, &is_enough);
+        match begun {
+            Ok(begun) => {
+                if !begun.keys.is_empty() {
+                    self.awaited.push(index);
+                }
+                self.note(format!("step {id}: {said}"), false);
+                self.add_at(
+                    at,
+                    What::Injected {
+                        step: id,
+                        action: step.action.get_ref().word().to_owned(),
+                        target: step.target.as_ref().map(|target| target.get_ref().clone()),
+                        said,
+                        until_ms: ms(at.after(lasts), self.began),
+                        overrides: begun.overrides,
+                        keys: begun.keys,
+                        disrupts: planned.disrupts(),
+                    },
+                );
+            }
+            Err(why) => {
+                self.add(What::Refused { step: id.clone(), why: why.clone() });
+                self.shared.abort(format!("step {id} could not be done: {why}"));
+            }
+        }
+    }
+
+    /// Writes down what would come of a step.
+    fn foresee(&mut self, id: &str, place: usize) {
+        let planned = &self.plan.steps[place];
+        let Some(preview) = &planned.preview else { return };
+        let name = |place: &Place| match &place.region {
+            Some(region) => region.to_string(),
+            None => place.pool.to_string(),
+        };
+        let moves = preview.first();
+        let flows = moves
+            .flows
+            .iter()
+            .take(20)
+            .map(|flow| (format!("{} -> {}", name(&flow.from), name(&flow.to)), flow.share));
+        // What was measured counts; this is for what nothing was done for.
+        let is_real = self.plan.def.mode.get_ref().is_real();
+        let detect = planned.detect.filter(|_| !is_real).map(|time| time.as_secs_f64() * 1e3);
+        let what = What::Foreseen {
+            step: id.to_owned(),
+            moved: moves.moved,
+            flows: flows.collect(),
+            detect_ms: detect,
+            ttl_s: planned.ttl_s,
+        };
+        self.add(what);
+    }
+
+    /// Takes back what is left, and does what the file wants done at the end besides.
+    fn roll_back(&mut self) {
+        let at = self.ground.clock.now();
+        self.effects.take_back_all();
+        let def = self.def();
+        for rollback in &def.rollbacks {
+            if *rollback.action.get_ref() != RollbackAction::Failback
+                || (rollback.only_deviated && !self.deviated)
+                || !def.mode.get_ref().is_real()
+            {
+                continue;
+            }
+            let target = rollback.target.get_ref();
+            let said = match self.effects.fail_back_one(target) {
+                Ok(()) => format!("failback {target}"),
+                Err(refusal) => format!("failback {target}: {refusal}"),
+            };
+            self.besides.push(said);
+        }
+        self.rolled_back(at);
+    }
+
+    fn rolled_back(&mut self, since: Moment) {
+        let now = self.ground.clock.now();
+        self.is_rolled_back = true;
+        let took_ms = ms(now, since);
+        let besides = std::mem::take(&mut self.besides);
+        self.add_at(now, What::RolledBack { took_ms, besides });
+    }
+
+    /// After an abort: lets failovers go back as soon as they can, and sees when that is done.
+    fn after_abort(&mut self, now: Moment) {
+        let Some(since) = self.aborted_at.filter(|_| !self.is_rolled_back) else { return };
+        let is_due = self.failed_back.is_none_or(|at| now.since(at) >= FAIL_BACK);
+        if !is_due {
+            return;
+        }
+        self.failed_back = Some(now);
+        let world = self.ground.viewer.world();
+        let mut slots = self.plan.steps.iter().flat_map(|step| &step.hit.slots);
+        let is_up = slots.all(|slot| world.state.standings.of(*slot).standing.is_up());
+        let asked = self.effects.fail_back();
+        let is_settled = asked.is_empty() && is_up;
+        self.besides.extend(asked);
+        // What is down in earnest is not ours to wait for.
+        if is_settled || now.since(since) >= Duration::from_secs(5) {
+            self.besides.dedup();
+            self.rolled_back(since);
+        }
+    }
+
+    fn finish(mut self) -> (Verdict, String) {
+        let is_back = self.is_back(self.ground.clock.now());
+        let deviates = self.answers.deviates();
+        if !self.is_rolled_back {
+            let at = self.ground.clock.now();
+            self.effects.take_back_all();
+            self.rolled_back(at);
+        }
+        if let Some(asker) = self.asker.take() {
+            asker.stop();
+        }
+        while let Ok(heard) = self.heard.try_recv() {
+            self.answers.take(&heard);
+        }
+        // What was made up is no reason to hold anybody down for longer the next time.
+        self.effects.pardon();
+        let now = self.ground.clock.now();
+        self.watch_events();
+        self.tell_seconds(now, true);
+        if is_back {
+            let last_off_ms = self.answers.last_off().map(|at| ms(at, self.began));
+            self.add(What::Back { last_off_ms, deviates });
+        }
+        let entries = self.shared.entries(0);
+        let (verdict, sentence) = match report(&entries) {
+            Some(report) => (report.verdict, report.sentence),
+            None => (Verdict::Aborted, "its journal is lost".to_owned()),
+        };
+        self.add(What::Ended { verdict: verdict.to_string(), sentence: sentence.clone() });
+        self.note(format!("{verdict}: {sentence}"), verdict != Verdict::Pass);
+        (verdict, sentence)
+    }
+}
+
+fn head(
+    ground: &Ground,
+    def: &DrillDef,
+    shared: &Running,
+    asked: &[Asked],
+    how: How,
+    revision: u64,
+) -> Head {
+    let sum = digest::digest(&digest::SHA256, def.text.as_bytes());
+    let started = jiff::Timestamp::try_from(shared.started).unwrap_or_default();
+    Head {
+        schema_version: SCHEMA,
+        drill: shared.drill.clone(),
+        run: shared.run.clone(),
+        description: def.description.clone(),
+        owner: def.owner.clone(),
+        mode: def.mode.get_ref().word().to_owned(),
+        who: shared.who.clone(),
+        ack: how.ack,
+        started: format!("{started:.6}"),
+        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision,
+        file: def.file.display().to_string(),
+        sha256: sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        text: def.text.to_string(),
+        budgets: def.budgets(),
+        stops: def.stops.iter().map(|stop| stop.get_ref().text.clone()).collect(),
+        lanes: asked.iter().map(|asked| asked.label.to_string()).collect(),
+        server: ground.server.to_string(),
+        degraded: how.degraded,
+        max_duration_ms: def.max_duration.get_ref().as_secs_f64() * 1e3,
+    }
+}

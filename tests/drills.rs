@@ -1,0 +1,509 @@
+//! Game days, end to end: the real server, real backends, drills over the command line, and an
+//! observer of our own beside them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use serde_json::Value;
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    process::{Command, Output},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use support::{
+    await_some,
+    backend::Backend,
+    figure,
+    load::{Ask, Exchange, Stream},
+    scratch::Scratch,
+    server::{BINARY, Server},
+};
+use tradewind::clock::{Clock, Moment, SystemClock};
+
+/// The files of `tradewind demo`.
+const FILES: [(&str, &str); 4] = [
+    ("tradewind.toml", include_str!("../tradewind.toml")),
+    ("healthchecks/web.toml", include_str!("../healthchecks/web.toml")),
+    ("zones/gtm.example.com.toml", include_str!("../zones/gtm.example.com.toml")),
+    ("zones/static.example.com.zone", include_str!("../zones/static.example.com.zone")),
+];
+
+/// The ready drills.
+const READY: [(&str, &str); 6] = [
+    ("region-loss", include_str!("../drills/region-loss.toml")),
+    ("hang", include_str!("../drills/hang.toml")),
+    ("flap", include_str!("../drills/flap.toml")),
+    ("all-down", include_str!("../drills/all-down.toml")),
+    ("checker-cut-off", include_str!("../drills/checker-cut-off.toml")),
+    ("broken-reload", include_str!("../drills/broken-reload.toml")),
+];
+
+/// One at a time: each measures milliseconds on all the processors there are.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The demo's server on ports of its own, with its three regions.
+struct Demo {
+    server: Server,
+    _regions: [Backend; 3],
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Demo {
+    /// With the ready drills, and `more`.
+    fn start(host: u8, more: &[(&str, &str)]) -> Demo {
+        let turn = turn();
+        let regions = [0, 1, 2].map(|place| Backend::start(host + place));
+        let folder = Scratch::new();
+        for (path, text) in FILES {
+            let mut text = text
+                .replace("127.0.0.1:5300", "127.0.0.1:0")
+                .replace("127.0.0.1:8053", "127.0.0.1:0")
+                .replace("watch  = true", "watch  = false");
+            for (region, backend) in ["11", "12", "13"].iter().zip(&regions) {
+                let written = format!("127.0.0.{region}:8080");
+                text = text.replace(&written, &backend.address().to_string());
+            }
+            folder.write(path, &text);
+        }
+        for (name, text) in READY.iter().chain(more) {
+            folder.write(&format!("drills/{name}.toml"), text);
+        }
+        let server = Server::start(folder);
+        let demo = Demo { server, _regions: regions, _turn: turn };
+        demo.await_calm();
+        demo
+    }
+
+    /// Waits until nothing is degraded.
+    fn await_calm(&self) {
+        await_some("all up", || {
+            let status = self.server.control_request("GET", "/v1/status").1;
+            let endpoints = status["endpoints"].as_array()?.clone();
+            let is_up = |one: &Value| one["verdict"] == "up" && one["failing"] == false;
+            (!endpoints.is_empty() && endpoints.iter().all(is_up)).then_some(())
+        });
+    }
+
+    fn folder(&self) -> String {
+        self.server.folder.path().to_str().unwrap().to_owned()
+    }
+
+    fn drill(&self, args: &[&str]) -> Output {
+        let folder = self.folder();
+        let mut all = vec!["drill", args[0], "-C", &folder];
+        all.extend(&args[1..]);
+        Command::new(BINARY).args(all).output().unwrap()
+    }
+
+    /// Runs a drill to its end: its report, and how the command ended.
+    fn run(&self, name: &str, args: &[&str]) -> (Value, i32) {
+        let done = self.drill(&[&["run", name, "--yes", "--json"], args].concat());
+        let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+        let report = serde_json::from_slice(&done.stdout)
+            .unwrap_or_else(|_| panic!("{name}: {errors}\n{}", self.server.log()));
+        (report, done.status.code().unwrap())
+    }
+
+    /// Starts a drill and leaves it to the server.
+    fn begin(&self, name: &str) {
+        let done = self.drill(&["run", name, "--yes", "--detach"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    fn running(&self) -> Value {
+        self.server.control_request("GET", "/v1/drills/running").1
+    }
+
+    fn report(&self, name: &str) -> Value {
+        self.server.control_request("GET", &format!("/v1/drills/{name}/report")).1
+    }
+
+    /// The journal of the newest run, as it stands on disk.
+    fn journal(&self, name: &str) -> std::path::PathBuf {
+        let folder = self.server.folder.path().join("state/drills").join(name);
+        let runs = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        runs.max().unwrap()
+    }
+
+    /// Kills the server with SIGKILL and starts it again on what it left behind.
+    fn crash(self) -> Demo {
+        let Demo { server, _regions, _turn } = self;
+        let server = Server::start(server.kill());
+        Demo { server, _regions, _turn }
+    }
+
+    fn await_stage(&self, stage: &str) {
+        await_some(stage, || (self.running()["stage"] == stage).then_some(()));
+    }
+
+    fn await_end(&self) {
+        await_some("the end of the drill", || self.running().is_null().then_some(()));
+    }
+
+    fn down(&self) -> usize {
+        let status = self.server.control_request("GET", "/v1/status").1;
+        let endpoints = status["endpoints"].as_array().cloned().unwrap_or_default();
+        endpoints.iter().filter(|endpoint| endpoint["verdict"] != "up").count()
+    }
+
+    fn overrides(&self) -> usize {
+        let hand = self.server.control_request("GET", "/v1/hand").1;
+        hand["overrides"].as_array().map_or(0, Vec::len)
+    }
+}
+
+/// A point of a report in milliseconds since the drill began.
+fn point(report: &Value, name: &str) -> Option<f64> {
+    let points = report["timeline"].as_array().unwrap();
+    points.iter().find(|point| point["name"] == name).unwrap()["ms"].as_f64()
+}
+
+fn measured(report: &Value, name: &str) -> Option<f64> {
+    let budgets = report["budgets"].as_array().unwrap();
+    budgets.iter().find(|line| line["name"] == name).unwrap()["measured"].as_f64()
+}
+
+/// Questions a second beside a drill: what the promise is made for, and what a build without
+/// optimisation answers on two cores beside its observer.
+fn load() -> u32 {
+    if cfg!(debug_assertions) { 500 } else { 5_000 }
+}
+
+/// `app` over and over: who gets it, and when that changed.
+fn observer(server: SocketAddr, clock: SystemClock) -> Stream {
+    Stream::start(server, clock, vec![Ask::a("app.gtm.example.com")], 1_000)
+}
+
+fn is_of(exchange: &Exchange, address: &str) -> bool {
+    exchange.answer.addresses == [address.parse::<IpAddr>().unwrap()]
+}
+
+/// The moment `ms` after the drill began, on the clock of this process.
+fn moment(report: &Value, ms: f64, clock: &SystemClock) -> Moment {
+    let started: jiff::Timestamp = report["head"]["started"].as_str().unwrap().parse().unwrap();
+    let ago = clock.wall().duration_since(started.into()).unwrap();
+    Moment(clock.now().0 - ago.as_nanos() as u64 + (ms * 1e6) as u64)
+}
+
+#[test]
+fn a_lost_region_is_measured_as_an_observer_beside_it_measures_it() {
+    let demo = Demo::start(101, &[]);
+    let clock = SystemClock::default();
+    let others = ["18.7.22.0/24", "193.0.6.0/24", "133.11.0.0/24"];
+    let others = others
+        .map(|client| Ask::new("api.gtm.example.com", hickory_proto::rr::RecordType::A, client));
+    let load = Stream::start(demo.server.udp(), clock, others.to_vec(), load());
+    let observer = observer(demo.server.udp(), clock);
+    let (report, code) = demo.run("region-loss", &[]);
+    assert_eq!((&report["verdict"], code), (&"PASS".into(), 0), "{}", report["sentence"]);
+    let seen = observer.stop();
+    let load = load.stop();
+    assert!(load.iter().all(|exchange| !exchange.answer.addresses.is_empty()), "an empty answer");
+    for name in ["lost_queries", "empty_answers", "wrong_answers", "spurious_changes"] {
+        assert_eq!(measured(&report, name), Some(0.0), "{name}");
+    }
+    let changed = seen.iter().find(|exchange| is_of(exchange, "198.51.100.10")).unwrap();
+    let last_old = seen
+        .iter()
+        .rev()
+        .filter(|e| e.answered < changed.answered.after(Duration::from_secs(2)))
+        .find(|exchange| is_of(exchange, "192.0.2.30"))
+        .unwrap();
+    let back = seen.iter().rev().find(|exchange| is_of(exchange, "198.51.100.10")).unwrap();
+    for (name, theirs) in [
+        ("first changed answer", changed.answered),
+        ("last old answer", last_old.answered),
+        ("recovered", back.answered),
+    ] {
+        let ours = moment(&report, point(&report, name).unwrap(), &clock);
+        let apart = Duration::from_nanos(ours.0.abs_diff(theirs.0));
+        figure(&format!("{name}: apart from the observer"), format!("{apart:?}"));
+        // What kept our own thread from running is no fault of the report.
+        assert!(
+            apart < Duration::from_millis(50) + demo.server.kept_waiting() / 20,
+            "{name}: {apart:?}"
+        );
+    }
+    let journal = demo.journal("region-loss");
+    let verified = demo.drill(&["report", "--verify", journal.to_str().unwrap()]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let text = fs::read_to_string(&journal).unwrap();
+    fs::write(&journal, text.replace("\"verdict\":\"PASS\"", "\"verdict\":\"FAIL\"")).unwrap();
+    let forged = demo.drill(&["report", "--verify", journal.to_str().unwrap()]);
+    assert_eq!(forged.status.code(), Some(1));
+}
+
+/// A short drill: `more` is added to its head and steps.
+fn short(name: &str, head: &str, more: &str) -> String {
+    format!(
+        "[drill]\nname = \"{name}\"\nmode = \"live\"\nmax_duration = \"1m\"\nbefore = \"1s\"\n{head}\n\
+         [[steady]]\nname = \"app\"\nquery = {{ name = \"app.gtm.example.com\", rate = \"200/s\" }}\n\
+         {more}\n"
+    )
+}
+
+fn force(target: &str, lasts: &str) -> String {
+    format!(
+        "[[step]]\nid = \"force\"\naction = \"health.force\"\ntarget = \"{target}\"\n\
+         params = {{ state = \"down\" }}\nfor = \"{lasts}\"\n"
+    )
+}
+
+fn refuse(target: &str, lasts: &str) -> String {
+    format!(
+        "[[step]]\nid = \"refuse\"\naction = \"probe.fault\"\ntarget = \"{target}\"\n\
+         params = {{ kind = \"refuse\" }}\nfor = \"{lasts}\"\n"
+    )
+}
+
+#[test]
+fn the_other_ready_drills_pass_one_after_another() {
+    let demo = Demo::start(105, &[]);
+    for name in ["hang", "flap", "all-down", "checker-cut-off", "broken-reload"] {
+        demo.await_calm();
+        let (report, code) = demo.run(name, &[]);
+        figure(name, format!("{}: {}", report["verdict"], report["sentence"]));
+        assert_eq!((&report["verdict"], code), (&"PASS".into(), 0), "{name}: {report:#}");
+        let expected: u64 = if matches!(name, "hang" | "all-down") { 1 } else { 0 };
+        let changed = point(&report, "first changed answer").map_or(0, |_| 1);
+        assert_eq!(changed, expected, "{name}: whether anybody was moved");
+    }
+    assert_eq!(demo.overrides(), 0);
+    let events = demo.server.events(0);
+    let told = |kind: &str, text: &str| {
+        let is = |event: &&Value| {
+            event["event"] == kind && event["text"].as_str().unwrap().contains(text)
+        };
+        events.iter().any(|event| is(&event))
+    };
+    assert!(told("breaker", "mass failure"), "all-down trips the breaker");
+    assert!(told("breaker", "cut off"), "the checker notices that it is");
+    assert!(told("loaded", "gtm.example.com"), "the broken zone is held back");
+    assert!(told("geoip", "damaged.mmdb"), "the damaged database is refused");
+}
+
+#[test]
+fn a_budget_that_is_too_small_fails_and_what_was_forced_comes_back() {
+    let more = force("region:us-east-1", "2s")
+        + "[[rollback]]\naction = \"failback\"\ntarget = \"record:gtm.example.com/app\"\n\
+           [expect]\nfirst_change = \"1us\"\nlost_queries = 0\n";
+    let demo = Demo::start(110, &[("tight", &short("tight", "", &more))]);
+    let (report, code) = demo.run("tight", &[]);
+    assert_eq!((&report["verdict"], code), (&"FAIL".into(), 20), "{}", report["sentence"]);
+    let sentence = report["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("first_change came to "), "{sentence}");
+    assert_eq!((demo.overrides(), demo.down()), (0, 0));
+    assert!(measured(&report, "recover").unwrap() < 2_000.0, "failback was asked for: {report:#}");
+    let again = demo.drill(&["report", "tight"]);
+    assert_eq!(again.status.code(), Some(20));
+    let history: Value =
+        serde_json::from_slice(&demo.drill(&["history", "tight", "--json"]).stdout).unwrap();
+    assert_eq!(history[0]["verdict"], "FAIL");
+}
+
+#[test]
+fn a_stop_condition_ends_it_and_all_is_back_within_a_second() {
+    let more = refuse("region:us-east-1", "40s")
+        + "[[stop]]\nwhen = \"endpoints.down > 0\"\n[expect]\nlost_queries = 0\n";
+    let demo = Demo::start(115, &[("stopped", &short("stopped", "", &more))]);
+    let clock = SystemClock::default();
+    let observer = observer(demo.server.udp(), clock);
+    let (report, code) = demo.run("stopped", &[]);
+    let seen = observer.stop();
+    assert_eq!((&report["verdict"], code), (&"ABORTED".into(), 21), "{}", report["sentence"]);
+    let sentence = report["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("stopped by `endpoints.down > 0` after "), "{sentence}");
+    let is_away = |exchange: &&Exchange| is_of(exchange, "198.51.100.10");
+    let fired = report["stops"][0]["fired_ms"].as_f64().unwrap();
+    if let Some(last) = seen.iter().rev().find(is_away) {
+        let after = last.answered.since(moment(&report, fired, &clock));
+        figure("back after the stop condition fired", format!("{after:?}"));
+        let busy = demo.server.kept_waiting() / 20;
+        assert!(after < Duration::from_secs(1) + busy, "{after:?}");
+    }
+    assert_eq!((demo.overrides(), demo.down()), (0, 0));
+}
+
+#[test]
+fn somebody_can_end_it_by_command_and_by_a_file() {
+    let more = force("region:eu-west-1", "40s");
+    let demo = Demo::start(120, &[("long", &short("long", "", &more))]);
+    demo.begin("long");
+    demo.await_stage("steps");
+    assert_eq!(demo.server.metric("tradewind_drill_active"), 1.0);
+    let status = demo.server.control_request("GET", "/v1/status").1;
+    assert!(status["sentence"].as_str().unwrap().starts_with("DRILL long: "), "{status}");
+    let second = demo.drill(&["run", "long", "--yes"]);
+    assert_eq!(second.status.code(), Some(4), "one at a time");
+    await_some("the override", || (demo.overrides() == 1).then_some(()));
+    assert!(demo.drill(&["abort"]).status.success());
+    demo.await_end();
+    assert_eq!((demo.overrides(), demo.down()), (0, 0));
+    assert_eq!(demo.report("long")["verdict"], "ABORTED");
+
+    demo.begin("long");
+    demo.await_stage("steps");
+    demo.server.folder.write("state/drills/ABORT", "");
+    demo.await_end();
+    let report = demo.report("long");
+    assert!(
+        report["sentence"].as_str().unwrap().contains("state/drills/ABORT"),
+        "{}",
+        report["sentence"]
+    );
+    assert_eq!(demo.overrides(), 0);
+    assert_eq!(demo.server.metric("tradewind_drill_active"), 0.0);
+}
+
+#[test]
+fn what_a_killed_server_left_behind_is_taken_back_by_the_next_one() {
+    let head = "min_regions = 0\nafter = \"40s\"";
+    let more = force("region:ap-northeast-1", "8s") + &refuse("region:us-east-1", "8s");
+    let mut demo = Demo::start(125, &[("killed", &short("killed", head, &more))]);
+    for stage in ["before", "steps", "after"] {
+        demo.await_calm();
+        demo.begin("killed");
+        demo.await_stage(stage);
+        if stage == "steps" {
+            // What is forced is kept, and so is that probes failed.
+            await_some("both effects", || (demo.overrides() == 1 && demo.down() > 2).then_some(()));
+        }
+        let journal = demo.journal("killed");
+        demo = demo.crash();
+        await_some("the end of the drill in its journal", || {
+            let text = fs::read_to_string(&journal).ok()?;
+            text.contains("\"entry\":\"ended\"").then_some(())
+        });
+        let report = demo.report("killed");
+        assert_eq!(report["verdict"], "ABORTED", "{stage}");
+        let sentence = report["sentence"].as_str().unwrap();
+        assert!(
+            sentence.starts_with("the server ended in the middle of it"),
+            "{stage}: {sentence}"
+        );
+        await_some("no override is left", || (demo.overrides() == 0).then_some(()));
+        await_some("all up", || (demo.down() == 0).then_some(()));
+        assert!(demo.running().is_null(), "{stage}");
+    }
+    demo.await_calm();
+    let events = demo.server.events(0);
+    assert!(events.iter().any(|event| event["event"] == "drill" && event["alarm"] == true));
+}
+
+#[test]
+fn it_does_not_begin_when_it_should_not() {
+    let more = force("region:eu-west-1", "2s");
+    let closed = "windows = { deny = [\"2000-01-01..2200-01-01\"] }";
+    let two = force("region:*", "2s");
+    let drills = [
+        ("plain", short("plain", "", &more)),
+        ("closed", short("closed", closed, &more)),
+        ("total", short("total", "", &two)),
+    ];
+    let drills: Vec<(&str, &str)> =
+        drills.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let demo = Demo::start(130, &drills);
+    let refused = |args: &[&str], code: i32, why: &str| {
+        let done = demo.drill(args);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned()
+            + &String::from_utf8_lossy(&done.stdout);
+        assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains(why), "{args:?}: {said}");
+    };
+    refused(&["run", "plane", "--yes"], 1, "did you mean `plain`?");
+    refused(&["run", "plain"], 2, "type its name");
+    refused(&["run", "closed", "--yes"], 6, "may not run today");
+    refused(&["run", "total", "--yes"], 6, "at least 2 are asked for");
+    refused(&["plan", "total"], 6, "would not begin now");
+    refused(&["run", "plain", "--yes", "--mode", "lives"], 2, "`lives` is no mode");
+    demo.server.folder.write("tradewind.toml", &format!(
+        "{}\n[[safety]]\nname = \"three\"\nrecords = [\"gtm.example.com/api\"]\nmin_active_regions = 3\n",
+        demo.server.folder.read("tradewind.toml")
+    ));
+    assert_eq!(demo.server.reload()["accepted"], true);
+    refused(
+        &["run", "plain", "--yes"],
+        6,
+        "three: gtm.example.com/api would answer from 2 regions",
+    );
+    let drained =
+        demo.server.cli("drain", &["region:ap-northeast-1", "--break-glass", "--reason", "x"]);
+    assert!(drained.status.success(), "{}", String::from_utf8_lossy(&drained.stderr));
+    refused(&["plan", "plain"], 6, "something is degraded already");
+    assert_eq!(demo.overrides(), 1, "nothing was done");
+}
+
+#[test]
+fn what_only_computes_moves_nobody() {
+    let demo = Demo::start(135, &[]);
+    let clock = SystemClock::default();
+    let observer = observer(demo.server.udp(), clock);
+    let since = demo.server.last_event();
+    let (simulated, code) = demo.run("region-loss", &["--mode", "simulate"]);
+    assert_eq!((&simulated["verdict"], code), (&"PASS".into(), 0), "{}", simulated["sentence"]);
+    assert_eq!(simulated["foreseen"][0]["step"], "cut");
+    assert!(simulated["foreseen"][0]["moved"].as_f64().unwrap() > 0.1);
+    assert!(measured(&simulated, "detect").unwrap() >= 3_000.0, "by the check's own arithmetic");
+    let (shadow, code) = demo.run("region-loss", &["--mode", "shadow"]);
+    assert_eq!((&shadow["verdict"], code), (&"PASS".into(), 0), "{}", shadow["sentence"]);
+    let seconds = shadow["seconds"].as_array().unwrap();
+    let would_be =
+        seconds.iter().find(|row| row["would_be"].is_object()).expect("would-be answers");
+    assert!(would_be["would_be"].get("us-east-1").is_none(), "{would_be}");
+    assert!(would_be["regions"].get("us-east-1").is_some(), "really it is answered: {would_be}");
+    let seen = observer.stop();
+    assert!(seen.iter().all(|exchange| is_of(exchange, "192.0.2.30")), "somebody was moved");
+    let events = demo.server.events(since);
+    assert!(events.iter().all(|event| event["event"] != "verdict" && event["event"] != "hand"));
+}
+
+#[test]
+fn a_canary_feels_it_and_nobody_else() {
+    let head = "canaries = [\"gtm.example.com/www\", \"gtm.example.com/beta\"]";
+    let more =
+        "[[steady]]\nname = \"www\"\nquery = { name = \"www.gtm.example.com\", rate = \"100/s\" }\n"
+            .to_owned()
+            + &force("pool:gtm.example.com/stable", "3s")
+            + "[expect]\nspurious_changes = 0\nlost_queries = 0\n";
+    let some = short("some", head, &more).replace("\"live\"", "\"canary\"");
+    let all =
+        short("all", head, &refuse("region:us-east-1", "3s")).replace("\"live\"", "\"canary\"");
+    let demo = Demo::start(140, &[("some", &some), ("all", &all)]);
+    let since = demo.server.last_event();
+    let (report, code) = demo.run("some", &[]);
+    assert_eq!((&report["verdict"], code), (&"PASS".into(), 0), "{report:#}");
+    let events = demo.server.events(since);
+    let fell = events.iter().filter(|event| event["event"] == "verdict");
+    let fell: Vec<&str> = fell.map(|event| event["subject"].as_str().unwrap_or_default()).collect();
+    assert!(!fell.is_empty() && fell.iter().all(|name| name.contains("/stable/")), "{fell:?}");
+    // All of that region's endpoints are judged by one target: no probe is the canaries' alone.
+    let shared = demo.drill(&["run", "all", "--yes"]);
+    let code = shared.status.code();
+    assert!(
+        code == Some(21) || code == Some(1),
+        "{code:?}: {}",
+        String::from_utf8_lossy(&shared.stderr)
+    );
+    assert_eq!(demo.down(), 0);
+}
+
+#[test]
+fn a_lost_state_database_and_old_places_are_survived() {
+    let more = "[[step]]\nid = \"state\"\naction = \"state.lost\"\nfor = \"3s\"\n\
+        [[step]]\nid = \"geo\"\naction = \"geo.stale\"\nfor = \"3s\"\n\
+        [expect]\nspurious_changes = 0\nlost_queries = 0\n";
+    let demo = Demo::start(145, &[("lost", &short("lost", "", more))]);
+    let since = demo.server.last_event();
+    let (report, code) = demo.run("lost", &[]);
+    assert_eq!((&report["verdict"], code), (&"PASS".into(), 0), "{}", report["sentence"]);
+    let events = demo.server.events(since);
+    let store: Vec<_> = events.iter().filter(|event| event["event"] == "store").collect();
+    assert_eq!(store.len(), 2, "lost, and back: {store:?}");
+    assert!(store[0]["text"].as_str().unwrap().contains("lost by a drill"));
+}
