@@ -10,6 +10,8 @@ pub mod apply;
 mod args;
 pub mod audit;
 pub mod check;
+pub mod completions;
+pub mod debug;
 pub mod delegation;
 pub mod drill;
 pub mod events;
@@ -20,7 +22,9 @@ mod forecast;
 pub mod geoip;
 pub mod get;
 pub mod hand;
+pub mod health;
 pub mod loading;
+pub mod man;
 mod nodes;
 pub mod output;
 mod parse;
@@ -35,6 +39,7 @@ pub mod status;
 mod table;
 mod tally;
 pub mod token;
+pub mod watch;
 pub mod weights;
 pub mod why;
 
@@ -48,6 +53,10 @@ use std::{ffi::OsString, process::ExitCode};
 
 /// Does what `args` say, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(exit) = completions::answer(&args) {
+        return exit;
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(said) => {
@@ -69,6 +78,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Simulate(args) => simulate::run(args, &mut out),
         Command::Rollback(args) => reload::rollback(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
+        Command::Health(args) => health::run(args, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Events(args) => events::run(args, &mut out),
         Command::Audit(args) => audit::run(args, &mut out),
@@ -95,6 +105,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Api(args) => api::run(args, &mut out),
         Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Debug(args) => debug::run(args, &mut out),
+        Command::Man(args) => man::run(args, &mut out),
+        Command::Completions(args) => completions::run(args, &mut out),
         Command::Drill(args) => drill::run(args, &mut out),
     };
     out.finish(exit)

@@ -1,37 +1,27 @@
-//! The command line's side of the admin API, at the control socket or from afar: one request, one
-//! reply, no retries.
+//! The command line's side of the control socket, and of the doors of other servers: one request,
+//! one reply, no retries.
 
 use super::{Exit, output::Out};
 use crate::{
-    admin::schema::Refusal,
+    admin::{peers::PeerDoor, schema::Refusal},
     config::{
         Problems,
         server::{self as server_file, ServerSection},
         sources::SERVER_FILE,
     },
-    health::client_config,
 };
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::handshake, header};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt::Write,
     io,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-};
-use tokio_rustls::TlsConnector;
+use tokio::net::UnixStream;
 
 /// Longer than the server takes for anything.
 const TIMEOUT: Duration = Duration::from_secs(130);
@@ -39,32 +29,20 @@ const TIMEOUT: Duration = Duration::from_secs(130);
 const REPLY_BYTES_MAX: usize = 256 << 20;
 
 /// A running server, as far as the command line knows it.
-pub struct Server(Place);
-
-/// Where it is asked.
-enum Place {
-    /// At its control socket.
-    Socket(PathBuf),
-    /// At its `[server] admin`.
-    Far {
-        /// `ns1.example:8053`: where to connect to, and the Host.
-        host: String,
-        /// The name its certificate is for; nothing is encrypted without.
-        tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
-        /// Sent with every request.
-        token: Option<String>,
-    },
+#[derive(Clone, Debug)]
+pub struct Server {
+    door: Door,
+    /// How long it may take.
+    within: Duration,
 }
 
-/// A server that is asked at its `[server] admin`.
-#[derive(Clone, Copy, Debug)]
-pub struct Remote<'a> {
-    /// `https://ns1.example:8053`; `http://` only for this machine.
-    pub url: &'a str,
-    /// The file with the token, if it takes one.
-    pub token_file: Option<&'a Path>,
-    /// The file with the authority of its certificate (PEM), beside those of this machine.
-    pub ca: Option<&'a Path>,
+/// Where a server is asked.
+#[derive(Clone, Debug)]
+enum Door {
+    /// At its control socket.
+    Socket(PathBuf),
+    /// Over the network.
+    Peer(PeerDoor),
 }
 
 /// Why it did not do what was asked.
@@ -73,7 +51,7 @@ pub enum ServerError {
     /// Nobody answers.
     #[error("no server answers on {place}: {cause}")]
     NotReachable {
-        /// Where it was asked.
+        /// Its socket, or its address.
         place: String,
         /// What the system says.
         cause: io::Error,
@@ -125,46 +103,17 @@ impl Server {
     /// when the file cannot be read.
     pub fn of(dir: &Path) -> Server {
         let control = section(dir).map_or_else(|| DEFAULT.into(), |section| section.control);
-        Server(Place::Socket(dir.join(control)))
+        Server { door: Door::Socket(dir.join(control)), within: TIMEOUT }
     }
 
-    /// The server at an address.
-    ///
-    /// # Errors
-    /// Says what is wrong with the address, or with a file that it takes.
-    pub fn remote(remote: &Remote<'_>) -> Result<Server, String> {
-        let (host, encrypted) = match remote.url.split_once("://") {
-            Some(("https", host)) => (host, true),
-            Some(("http", host)) => (host, false),
-            _ => return Err(format!("`{}` is not https://HOST:PORT", remote.url)),
-        };
-        let host = host.trim_end_matches('/');
-        let (name, _) =
-            host.rsplit_once(':').ok_or("the address has no port: write https://HOST:PORT")?;
-        let name = name.trim_start_matches('[').trim_end_matches(']');
-        let here = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !encrypted && !here {
-            return Err("a token that is not encrypted is everybody's: write https://".into());
-        }
-        let read = |path: &Path| {
-            let text = std::fs::read_to_string(path);
-            text.map_err(|error| format!("{}: {error}", path.display()))
-        };
-        let tls = match encrypted {
-            false => None,
-            true => {
-                let pem = remote.ca.map(read).transpose()?.unwrap_or_default();
-                let extra: Result<Vec<_>, _> =
-                    CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-                let extra = extra.map_err(|error| format!("the authority: {error}"))?;
-                let config = client_config(&extra).map_err(|error| error.to_string())?;
-                let name = ServerName::try_from(name.to_owned());
-                Some((name.map_err(|error| error.to_string())?, config))
-            }
-        };
-        let token = remote.token_file.map(read).transpose()?;
-        let token = token.map(|token| token.trim().to_owned());
-        Ok(Server(Place::Far { host: host.to_owned(), tls, token }))
+    /// Another server for the same zones.
+    pub(super) fn peer(door: PeerDoor) -> Server {
+        Server { door: Door::Peer(door), within: TIMEOUT }
+    }
+
+    /// The same for those who wait no longer than `time`.
+    pub fn within(self, time: Duration) -> Server {
+        Server { within: time, ..self }
     }
 
     /// Asks for what is at `path`.
@@ -197,6 +146,22 @@ impl Server {
         self.read(&self.ask(Method::POST, path, body.into())?)
     }
 
+    /// What is at `path`, as it is.
+    ///
+    /// # Errors
+    /// When it does not answer, or says no.
+    pub fn text(&self, path: &str) -> Result<String, ServerError> {
+        let body = self.ask(Method::GET, path, Bytes::new())?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The number of its process, if it answers at a socket of this machine.
+    pub fn process(&self) -> Option<i32> {
+        let Door::Socket(socket) = &self.door else { return None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(async { UnixStream::connect(socket).await.ok()?.peer_cred().ok()?.pid() })
+    }
+
     fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ServerError> {
         // A reply without content is `null` to those who expect none.
         let body = if body.is_empty() { b"null" } else { body };
@@ -207,7 +172,16 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| self.not_reachable(cause))?;
         runtime.block_on(async {
-            match tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await {
+            let socket = match &self.door {
+                Door::Socket(socket) => socket,
+                Door::Peer(door) => {
+                    let reply = door.ask(method, path, body.to_vec(), self.within).await;
+                    let reply = reply.map_err(|why| self.not_reachable(io::Error::other(why)));
+                    return reply.and_then(|(status, body)| read_status(status, body.into()));
+                }
+            };
+            match tokio::time::timeout(self.within, self.exchange(socket, method, path, body)).await
+            {
                 Ok(reply) => reply,
                 Err(_) => Err(self.not_reachable(io::ErrorKind::TimedOut.into())),
             }
@@ -216,49 +190,20 @@ impl Server {
 
     async fn exchange(
         &self,
+        socket: &Path,
         method: Method,
         path: &str,
         body: Bytes,
     ) -> Result<Bytes, ServerError> {
-        let failed = |cause| self.not_reachable(cause);
-        match &self.0 {
-            Place::Socket(socket) => {
-                let stream = UnixStream::connect(socket).await.map_err(failed)?;
-                self.converse(stream, "localhost", None, method, path, body).await
-            }
-            Place::Far { host, tls, token } => {
-                let stream = TcpStream::connect(host).await.map_err(failed)?;
-                let token = token.as_deref();
-                let Some((name, config)) = tls else {
-                    return self.converse(stream, host, token, method, path, body).await;
-                };
-                let connector = TlsConnector::from(Arc::clone(config));
-                let stream = connector.connect(name.clone(), stream).await.map_err(failed)?;
-                self.converse(stream, host, token, method, path, body).await
-            }
-        }
-    }
-
-    async fn converse(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        host: &str,
-        token: Option<&str>,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<Bytes, ServerError> {
+        let stream = UnixStream::connect(socket).await;
+        let stream = stream.map_err(|cause| self.not_reachable(cause))?;
         let broken = |error: hyper::Error| self.not_reachable(io::Error::other(error));
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let mut request = Request::builder()
+        let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, host)
-            .header(header::CONTENT_TYPE, "application/json");
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let request = request
+            .header(hyper::header::HOST, "localhost")
+            .header(hyper::header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| ServerError::Garbled(error.to_string()))?;
         let reply = async {
@@ -280,9 +225,9 @@ impl Server {
     }
 
     fn not_reachable(&self, cause: io::Error) -> ServerError {
-        let place = match &self.0 {
-            Place::Socket(socket) => socket.display().to_string(),
-            Place::Far { host, .. } => host.clone(),
+        let place = match &self.door {
+            Door::Socket(socket) => socket.display().to_string(),
+            Door::Peer(door) => door.url.to_string(),
         };
         ServerError::NotReachable { place, cause }
     }
@@ -293,7 +238,8 @@ pub fn state_folder(dir: &Path) -> PathBuf {
     dir.join(section(dir).map_or_else(|| "state".into(), |section| section.state))
 }
 
-fn section(dir: &Path) -> Option<ServerSection> {
+/// `[server]` of the files in `dir`; nothing if they cannot be read.
+pub(super) fn section(dir: &Path) -> Option<ServerSection> {
     let text = std::fs::read_to_string(dir.join(SERVER_FILE)).unwrap_or_default();
     let file: Arc<Path> = Path::new(SERVER_FILE).into();
     let written = server_file::read(&file, &text, &mut Problems::default());
@@ -353,7 +299,7 @@ mod tests {
     fn the_socket_is_where_the_server_file_says() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(SERVER_FILE), "[server]\ncontrol = \"/x/y\"\n").unwrap();
-        let Place::Socket(socket) = Server::of(dir.path()).0 else { panic!("a socket") };
+        let Door::Socket(socket) = Server::of(dir.path()).door else { panic!() };
         assert_eq!(socket, Path::new("/x/y"));
     }
 }

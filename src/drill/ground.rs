@@ -71,6 +71,8 @@ pub struct Ground {
     pub drills: SharedDrills,
     /// Where questions are answered.
     pub server: SocketAddr,
+    /// The operator's folder.
+    pub dir: PathBuf,
     /// The state folder.
     pub state: PathBuf,
     /// Clients as they were last counted.

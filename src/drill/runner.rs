@@ -9,6 +9,7 @@ use super::{
     archive::Archive,
     asker::{Asker, Asking},
     effects::Effects,
+    figures::Figures,
     ground::{self, Asked, Ground},
     journal::{EVENTS_MAX, Entry, Head, SCHEMA, Seen as SeenEvent, What, Writer},
     machine::{Machine, Order, Seen, Stage},
@@ -116,6 +117,7 @@ pub(super) struct Runner {
     awaited: Vec<usize>,
     /// Steps that are on, for what would be answered.
     on: Vec<usize>,
+    figures: Figures,
     /// Since when each stop condition holds.
     holding: Vec<Option<Moment>>,
     /// The next whole second whose values are written down.
@@ -148,8 +150,11 @@ impl Runner {
             Mode::Simulate => Vec::new(),
             _ => ground.asked(&def, &world).map_err(io::Error::other)?,
         };
-        let began = ground.clock.now();
-        let head = head(ground, &def, shared, &asked, how, world.revision);
+        // Both at one moment: what others measured is compared by the time of day.
+        let (began, started) = (ground.clock.now(), ground.clock.wall());
+        let mut head = head(ground, &def, shared, &asked, how, world.revision);
+        let started = jiff::Timestamp::try_from(started).unwrap_or_default();
+        head.started = format!("{started:.6}");
         let first = Entry { ms: 0.0, what: What::Began(Box::new(head)) };
         writer.add(&first);
         shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(first);
@@ -181,6 +186,7 @@ impl Runner {
             archive: archive.clone(),
             machine: Machine::new(&def, began),
             shared: Arc::clone(shared),
+            figures: Figures::start(&def, &ground.dir)?,
             holding: vec![None; def.stops.len()],
             plan,
             began,
@@ -332,8 +338,8 @@ impl Runner {
         let second = now.since(self.began).as_secs() as u32;
         if second >= self.second && !self.plan.def.stops.is_empty() {
             self.second = second + 1;
-            let values = self.plan.def.stops.iter().map(|stop| self.value(stop.get_ref()));
-            let values = values.collect();
+            let stops = self.plan.def.stops.iter().enumerate();
+            let values = stops.map(|(place, stop)| self.value(place, stop.get_ref())).collect();
             self.add(What::Stops { values });
         }
     }
@@ -359,17 +365,19 @@ impl Runner {
         shares
     }
 
-    fn value(&self, stop: &StopDef) -> f64 {
+    /// What the stop condition at `place` sees; nothing if nobody can say.
+    fn value(&self, place: usize, stop: &StopDef) -> Option<f64> {
         let counts = self.answers.counts();
         let world = || self.ground.viewer.world();
-        match stop.what {
+        Some(match stop.what {
             Watched::Empty => counts.empty as f64,
             Watched::Wrong => counts.wrong as f64,
             Watched::Lost => counts.lost as f64,
             Watched::RegionsUp => ground::regions_up(&world(), &HashSet::new()) as f64,
             Watched::EndpointsDown => ground::endpoints_down(&world()) as f64,
             Watched::FailOpen => ground::fail_open(&world()) as f64,
-        }
+            Watched::Figure(_) => return self.figures.of(place),
+        })
     }
 
     /// Why everything has to end, if it does: somebody says so, or a stop condition holds.
@@ -390,10 +398,10 @@ impl Runner {
         }
         for (place, stop) in self.def().stops.iter().enumerate() {
             let stop = stop.get_ref();
-            let value = self.value(stop);
-            let since = self.holding[place].filter(|_| stop.is_past(value));
-            self.holding[place] = stop.is_past(value).then(|| since.unwrap_or(now));
-            if self.holding[place].is_some_and(|since| now.since(since) >= stop.lasts) {
+            let value = self.value(place, stop).filter(|value| stop.is_past(*value));
+            let since = self.holding[place].unwrap_or(now);
+            self.holding[place] = value.map(|_| since);
+            if let Some(value) = value.filter(|_| now.since(since) >= stop.lasts) {
                 self.add(What::Fired { when: stop.text.clone(), value });
                 let at = super::report::time(ms(now, self.began));
                 return Some(format!("stopped by `{stop}` after {at} (it was {value})"));
@@ -617,7 +625,6 @@ fn head(
     revision: u64,
 ) -> Head {
     let sum = digest::digest(&digest::SHA256, def.text.as_bytes());
-    let started = jiff::Timestamp::try_from(shared.started).unwrap_or_default();
     Head {
         schema_version: SCHEMA,
         drill: shared.drill.clone(),
@@ -627,7 +634,7 @@ fn head(
         mode: def.mode.get_ref().word().to_owned(),
         who: shared.who.clone(),
         ack: how.ack,
-        started: format!("{started:.6}"),
+        started: String::new(),
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         revision,
         file: def.file.display().to_string(),

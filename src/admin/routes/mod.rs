@@ -6,6 +6,8 @@
 //! | `watch` | `/healthz`, `/readyz`, `/metrics`: for load balancers and scrapers |
 //! | `status` | `/v1/status`, `/v1/targets` |
 //! | `events` | `/v1/events`, `/v1/events/stream` |
+//! | `node` | `/v1/node`: what servers for the same zones compare |
+//! | `names` | `/v1/names`: for shells that complete |
 //! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
 //! | `explain` | `/v1/explain` |
 //! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
@@ -30,6 +32,8 @@ mod events;
 mod explain;
 mod files;
 mod hand;
+mod names;
+mod node;
 mod plan;
 mod push;
 mod simulate;
@@ -49,6 +53,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
     [
         watch::routes(),
         status::routes(),
+        names::routes(),
+        node::routes(),
         events::routes(),
         audit::routes(),
         explain::routes(),
