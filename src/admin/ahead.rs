@@ -7,12 +7,13 @@ use super::schema::plan::{
 use crate::{
     config::{Content, ContentHash, SourceFile, Sources},
     control::{
-        hand::Wish,
+        hand::{Wish, words::short},
         plan::Wanted,
         reload::Agreed,
         simulate::{Supposition, Suppositions},
     },
     forecast::{Sample, Weights},
+    telemetry::observed::ObservedClient,
     units::{TenthMs, Weight},
     verdict::Standing,
 };
@@ -28,6 +29,8 @@ use std::{
 const FILES_MAX: usize = 100_000;
 /// Networks that clients are weighed by: some for every /16 there is. Each is looked up twice.
 const NETWORKS_MAX: usize = 1_000_000;
+/// With fewer clients seen, a share of one half is not known to three percent.
+const OBSERVED_MIN: usize = 1_000;
 /// Things supposed at once.
 const SUPPOSED_MAX: usize = 100;
 
@@ -72,6 +75,34 @@ impl WeightsLine {
             WeightsLine::Networks(line) => Ok(Weights::Sample(Arc::new(line.read()?))),
         }
     }
+}
+
+/// The `clients` seen lately as what others are weighed by.
+///
+/// # Errors
+/// When there are too few of them.
+pub(super) fn observed(clients: &[ObservedClient]) -> Result<Sample, String> {
+    if clients.len() < OBSERVED_MIN {
+        return Err(format!(
+            "only {} queries of clients were sampled so far; {OBSERVED_MIN} are needed (a share is \
+             not known from less), or weigh them by --weights space or a file",
+            clients.len()
+        ));
+    }
+    let net = |client: &ObservedClient| {
+        let whole = if client.from.is_ipv4() { 32 } else { 128 };
+        let (ip, length) = client.subnet.unwrap_or((client.from, whole));
+        IpNet::new(ip, length).ok().map(|net| net.trunc())
+    };
+    let mut counted: BTreeMap<IpNet, f64> = BTreeMap::new();
+    for net in clients.iter().filter_map(net) {
+        *counted.entry(net).or_default() += 1.0;
+    }
+    let ends = clients.first().zip(clients.last());
+    let over = ends.map_or(Duration::ZERO, |(first, last)| last.at.since(first.at));
+    let over = short(Duration::from_secs(over.as_secs()));
+    let said = format!("{} sampled queries of {over}", clients.len());
+    Ok(Sample { said, networks: counted.into_iter().collect() })
 }
 
 impl SampleLine {
@@ -192,6 +223,7 @@ const BIAS_MS_MAX: f64 = 10_000.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Moment;
 
     #[test]
     fn what_is_supposed_is_read_as_it_is_typed() {
@@ -221,6 +253,29 @@ mod tests {
         ] {
             assert!(wrong.suppositions().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn clients_seen_are_weighed_by_how_often_they_were() {
+        let answer = crate::telemetry::AnswerName {
+            zone: "z".into(),
+            record: "www".into(),
+            region: "eu".into(),
+        };
+        let answer = Arc::new(answer);
+        let client = |n: u64| ObservedClient {
+            at: Moment(n * 1_000_000_000),
+            from: [192, 0, 2, 1].into(),
+            subnet: (n % 4 == 0).then(|| ([203, 0, 113, 0].into(), 24)),
+            answer: Arc::clone(&answer),
+        };
+        let clients: Vec<ObservedClient> = (0..1_201).map(client).collect();
+        let sample = observed(&clients).unwrap();
+        assert_eq!(sample.said, "1201 sampled queries of 20m");
+        let nets: Vec<IpNet> =
+            ["192.0.2.1/32", "203.0.113.0/24"].map(|n| n.parse().unwrap()).into();
+        assert_eq!(sample.networks, [(nets[0], 900.0), (nets[1], 301.0)]);
+        assert!(observed(&clients[..999]).unwrap_err().contains("only 999"));
     }
 
     #[test]

@@ -10,7 +10,9 @@
 //! | `ahead` | what plans and simulations are asked for |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
 //! | `events` | what happened, in pages, and for those who wait |
+//! | `in_step`, `peers` | the other servers for the same zones: where they differ, how they are asked |
 //! | `metrics` | gauges for Prometheus |
+//! | `split` | the shares regions are meant to get, for `metrics` |
 //! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
 //! | `door`, `limiter` | who may come in, and how often |
 //! | `server`, `socket` | where they listen |
@@ -24,14 +26,17 @@ mod door;
 mod events;
 pub mod explain;
 mod hand;
+pub mod in_step;
 mod limiter;
 pub mod metrics;
 pub mod peer;
+pub mod peers;
 mod refused;
 mod routes;
 pub mod schema;
 pub mod server;
 pub mod socket;
+mod split;
 pub mod status;
 pub mod suppose;
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub mod drill;
 pub mod forecast;
 pub mod hand;
 pub mod health;
+pub mod names;
+pub mod node;
 pub mod plan;
 
 use self::health::TargetFacts;
@@ -90,6 +92,9 @@ pub struct Status {
     pub checker_impaired: Option<Impaired>,
     /// Changes whose old answers may still be kept by resolvers, newest first.
     pub old_answers: Vec<OldAnswers>,
+    /// The other servers for the same zones, and where they differ.
+    #[serde(default)]
+    pub peers: Vec<node::PeerLine>,
     /// The newest load of files was refused; what was in force before still is.
     pub refused: bool,
     /// What is wrong with the files as they were last loaded.

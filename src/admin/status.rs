@@ -74,6 +74,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         now: time(clock.wall()),
         revision: world.revision,
         content_hash: seen.report.hash.to_string(),
+        peers: Vec::new(),
         revision_since: time(revision_since(seen)),
         swap: world.swap,
         warming: world.warming,

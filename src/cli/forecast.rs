@@ -26,10 +26,14 @@ pub(super) fn preview(preview: &PreviewLine, out: &mut Out) {
         return;
     };
     out.line(format_args!(
-        "{} of the clients of {} would move (by {by}, not by traffic{}):",
+        "{} of the clients of {} would move (by {by}{}):",
         percent(first.moved),
         count(*records, "record"),
-        if first.crowd == "clients" { String::new() } else { format!("; {}", first.crowd) },
+        // Address space is not traffic: whoever reads this must not take it for that.
+        match &*first.crowd {
+            "clients" => String::new(),
+            family => format!(", not by traffic; {family}"),
+        },
     ));
     crowd(first, out);
     for other in crowds {
@@ -51,17 +55,18 @@ fn is_moved(crowd: &CrowdLine) -> bool {
 }
 
 fn crowd(crowd: &CrowdLine, out: &mut Out) {
-    for flow in crowd.flows.iter().take(FLOWS_SHOWN) {
+    let shown = crowd.flows.iter().take(FLOWS_SHOWN).filter(|flow| flow.share >= HARDLY).count();
+    for flow in &crowd.flows[..shown] {
         out.line(format_args!("  {:>7}  {}", percent(flow.share), way(flow)));
     }
-    let rest: f64 = crowd.flows.iter().skip(FLOWS_SHOWN).map(|flow| flow.share).sum();
-    if rest > 0.0 {
+    let rest: f64 = crowd.flows[shown..].iter().map(|flow| flow.share).sum();
+    if rest >= HARDLY {
         out.line(format_args!("  {:>7}  elsewhere", percent(rest)));
     }
     out.line("  by region:");
     region_table(&crowd.regions, "    ", out);
     out.line("  by country:");
-    for line in crowd.countries.iter().filter(|line| line.moved > 1e-9) {
+    for line in crowd.countries.iter().filter(|line| line.moved >= HARDLY) {
         country(line, out);
     }
     if let Some(latency) = &crowd.latency {
@@ -99,12 +104,16 @@ fn country(line: &CountryLine, out: &mut Out) {
         .collect();
     let trip = line.latency.as_ref().map_or_else(String::new, |latency| {
         let ChangeLine { before, after } = latency.ms;
-        format!("   {:+.1} ms", after - before)
+        format!("   {} ms", signed(after - before))
     });
+    let moved = match &moved[..] {
+        [] => "within its regions".to_owned(),
+        moved => moved.join(", "),
+    };
     out.line(format_args!(
         "    {name:<4}  {:>7} of all move   {}{trip}",
         percent(line.moved),
-        moved.join(", ")
+        moved
     ));
 }
 
@@ -151,7 +160,12 @@ fn less(change: ChangeLine, other: ChangeLine) -> ChangeLine {
 /// `88.2 ms -> 61.0 ms (-27.2)`.
 fn trip(latency: &LatencyLine) -> String {
     let ChangeLine { before, after } = latency.ms;
-    format!("{before:.1} ms -> {after:.1} ms ({:+.1})", after - before)
+    format!("{before:.1} ms -> {after:.1} ms ({})", signed(after - before))
+}
+
+/// With its sign, but for what rounds to nothing.
+fn signed(ms: f64) -> String {
+    if ms.abs() < 0.05 { "+0.0".to_owned() } else { format!("{ms:+.1}") }
 }
 
 fn name(line: &RegionLine) -> &str {

@@ -9,6 +9,8 @@ pub mod apply;
 mod args;
 pub mod audit;
 pub mod check;
+pub mod completions;
+pub mod debug;
 pub mod delegation;
 pub mod drill;
 pub mod events;
@@ -18,7 +20,9 @@ pub mod folder;
 mod forecast;
 pub mod geoip;
 pub mod hand;
+pub mod health;
 pub mod loading;
+pub mod man;
 mod nodes;
 pub mod output;
 mod parse;
@@ -33,6 +37,7 @@ pub mod status;
 mod table;
 mod tally;
 pub mod token;
+pub mod watch;
 pub mod weights;
 pub mod why;
 
@@ -46,6 +51,10 @@ use std::{ffi::OsString, process::ExitCode};
 
 /// Does what `args` say, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(exit) = completions::answer(&args) {
+        return exit;
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(said) => {
@@ -67,6 +76,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Simulate(args) => simulate::run(args, &mut out),
         Command::Rollback(args) => reload::rollback(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
+        Command::Health(args) => health::run(args, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Events(args) => events::run(args, &mut out),
         Command::Audit(args) => audit::run(args, &mut out),
@@ -91,6 +101,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
         Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Debug(args) => debug::run(args, &mut out),
+        Command::Man(args) => man::run(args, &mut out),
+        Command::Completions(args) => completions::run(args, &mut out),
         Command::Drill(args) => drill::run(args, &mut out),
     };
     out.finish(exit)

@@ -181,7 +181,16 @@ pub fn simulate(
     let would = ground.supposed(&failed, &effect, &orders).map_err(PlanError::from)?;
     let outcome = outcome(&before, &would.after, ask)?;
     let is_failure = supposed.stands.iter().any(|one| !one.standing.is_up());
+    let is_checked = |target: &Target| {
+        let slots = target.slots(&before.snapshot);
+        slots.iter().any(|slot| before.snapshot.slots[slot.index()].target.is_some())
+    };
+    let mut failing = supposed.stands.iter().filter(|one| !one.standing.is_up());
+    let is_noticed = failing.any(|one| is_checked(&one.target));
     let mut notes = Vec::new();
+    if is_failure && !is_noticed {
+        notes.push("noticed by no check: nothing of it has one".into());
+    }
     if now.pinned && is_failure {
         notes.push(
             "all automation is pinned: nothing of this happens before `tradewind unpin`".into(),
@@ -194,8 +203,8 @@ pub fn simulate(
     }
     Ok(Simulated {
         waiting: would.asking.iter().map(|asking| ground.asks(asking)).collect(),
-        breaker: is_failure.then(|| breaker(now, &before, &failed)),
-        detection: is_failure.then_some(now.guarded.window),
+        breaker: is_noticed.then(|| breaker(now, &before, &failed)),
+        detection: is_noticed.then_some(now.guarded.window),
         outcome,
         notes,
     })

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `watch` | `/healthz`, `/readyz`, `/metrics`: for load balancers and scrapers |
 //! | `status` | `/v1/status`, `/v1/targets` |
+//! | `node` | `/v1/node`: what servers for the same zones compare |
+//! | `names` | `/v1/names`: for shells that complete |
 //! | `events` | `/v1/events` |
 //! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
 //! | `explain` | `/v1/explain` |
@@ -27,6 +29,8 @@ mod events;
 mod explain;
 mod files;
 mod hand;
+mod names;
+mod node;
 mod plan;
 mod push;
 mod simulate;
@@ -42,6 +46,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
     [
         watch::routes(),
         status::routes(),
+        names::routes(),
+        node::routes(),
         events::routes(),
         audit::routes(),
         explain::routes(),

@@ -413,3 +413,51 @@ fn settled(mut courses: Vec<Course>) -> Vec<Course> {
     }
     courses
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::{Bench, SERVER, ZONE, compiled, snapshot};
+    use crate::{forecast::shares::given, ids::Class};
+    use std::sync::Arc;
+
+    /// Whatever operators said, and wherever failovers stand.
+    #[test]
+    fn what_other_files_would_lead_to_is_what_they_lead_to() {
+        let changed = ZONE
+            .replace("weight = 90", "weight = 30")
+            .replace("members = [\"stable\", \"dub\"]", "members = [\"dub\", \"stable\"]")
+            .replace(
+                "endpoints = [{ name = \"d1\", ipv4 = \"198.51.100.1\" }]",
+                "endpoints = [{ name = \"d2\", ipv4 = \"198.51.100.2\" }, \
+                 { name = \"d1\", ipv4 = \"198.51.100.1\" }]",
+            );
+        let changed = compiled(SERVER, &[&changed]);
+        let told: [&[&str]; 4] = [
+            &[],
+            &["drain region:us", "force endpoint:x1 down"],
+            &["failover record:g.example/app --to dub", "hold policy:pair"],
+            &["weight record:g.example/www canary=40", "force pool:dub down", "drain endpoint:s1"],
+        ];
+        for told in told {
+            let mut bench = Bench::over(&snapshot());
+            for text in told {
+                bench.tell(text).unwrap();
+            }
+            bench.pass(5);
+            let would = bench.control.outlook().under(Arc::clone(&changed)).standpoint();
+            bench.control.install(Arc::clone(&changed), 2);
+            let is = crate::forecast::Standpoint::from(&*bench.control.world());
+            assert_eq!(would.state.standings, is.state.standings, "{told:?}");
+            let active = |at: &crate::forecast::Standpoint| {
+                at.state.courses.iter().map(|course| course.active).collect::<Vec<_>>()
+            };
+            assert_eq!(active(&would), active(&is), "{told:?}");
+            for (plan, same) in would.snapshot.plans.iter().zip(&is.snapshot.plans) {
+                for class in (0..plan.tree.classes.classes()).map(Class::at) {
+                    let spots = (given(plan, class, &would).spots, given(same, class, &is).spots);
+                    assert_eq!(spots.0, spots.1, "{told:?}");
+                }
+            }
+        }
+    }
+}

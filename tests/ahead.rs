@@ -1,0 +1,239 @@
+//! Looking ahead, end to end: what a plan says, what it refuses to be applied to, and what comes of
+//! a region that is supposed to be lost. Nothing of it disturbs the server.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use serde_json::Value;
+use std::fs;
+use support::{scratch::Scratch, server::Server};
+
+const SERVER: &str = r#"
+[server]
+listen = ["127.0.0.1:0"]
+[regions.us]
+cloud = "aws:us-east-1"
+[regions.eu]
+cloud = "aws:eu-west-1"
+"#;
+
+const RULE: &str = r#"
+[[safety]]
+name = "two-regions"
+records = ["gtm.example/www"]
+min_active_regions = 2
+"#;
+
+const ZONE: &str = r#"
+zone   = "gtm.example"
+ns     = ["ns1.gtm.example"]
+check  = "none"
+ttl    = "20s"
+static = """
+ns1  60 IN A 127.0.0.53
+old  60 IN TXT "old"
+"""
+[pools.iad]
+region = "us"
+endpoints = [{ name = "iad-1", ipv4 = "192.0.2.1", ipv6 = "2001:db8::1" }]
+[pools.dub]
+region = "eu"
+capacity = 0.4
+endpoints = [{ name = "dub-1", ipv4 = "198.51.100.1" }]
+[policies.near]
+policy  = "latency"
+members = ["iad", "dub"]
+[records.www]
+policy  = "weighted"
+members = [{ pool = "iad", weight = 90 }, { pool = "dub", weight = 10 }]
+[records.api]
+policy  = "weighted"
+members = [{ policy = "near", weight = 1 }]
+[records.app]
+policy   = "failover"
+members  = ["iad", "dub"]
+failover = "manual"
+"#;
+
+fn serve(rules: &str) -> Server {
+    let server = format!("{SERVER}{rules}");
+    Server::start(Scratch::with(&[("tradewind.toml", &server), ("zones/gtm.example.toml", ZONE)]))
+}
+
+/// What a command prints that ends with `code`.
+#[track_caller]
+fn told(server: &Server, command: &str, args: &[&str], code: i32) -> String {
+    let done = server.cli(command, args);
+    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(code), "{said}");
+    said.into_owned()
+}
+
+fn json(server: &Server, command: &str, args: &[&str], code: i32) -> Value {
+    let done = server.cli(command, args);
+    assert_eq!(done.status.code(), Some(code), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+fn swap(server: &Server) -> Value {
+    server.control_request("GET", "/v1/status").1["swap"].clone()
+}
+
+/// Everything that can change, changed.
+fn edited() -> String {
+    ZONE.replace("weight = 90", "weight = 50")
+        .replace("old  60 IN TXT \"old\"", "new  60 IN TXT \"new\"")
+        .replace("ipv4 = \"198.51.100.1\"", "ipv4 = \"198.51.100.2\"")
+        .replace(
+            "members = [\"iad\", \"dub\"]\n[records.www]",
+            "members = [\"dub\", \"iad\"]\nbias = { dub = \"-60ms\" }\n[records.www]",
+        )
+        .replace("failover = \"manual\"", "")
+        + "[records.more]\npolicy = \"weighted\"\nmembers = [{ pool = \"dub\", weight = 1 }]\nttl = \"5s\"\n"
+}
+
+#[test]
+fn a_plan_names_every_change_and_who_moves_and_changes_nothing() {
+    let server = serve("");
+    assert!(told(&server, "plan", &[], 0).contains("no changes"));
+    server.folder.write("zones/gtm.example.toml", &edited());
+    let before = swap(&server);
+    let said = told(&server, "plan", &[], 10);
+    for line in [
+        "~ record gtm.example/www",
+        "    ~ member iad: weight 90 → 50",
+        "~ record gtm.example/app",
+        "    ~ failover manual → auto",
+        "+ record gtm.example/more",
+        "~ pool gtm.example/dub",
+        "    ~ endpoint dub-1: address 198.51.100.1 → 198.51.100.2",
+        "- static old.gtm.example TXT",
+        "+ static new.gtm.example TXT",
+        "by known address space, not by traffic",
+        "expected round trip: ",
+        "of AAAA queries get NODATA",
+        "capacity gtm.example/dub: ",
+        "Base revision 1.",
+    ] {
+        assert!(said.contains(line), "{line} in:\n{said}");
+    }
+    assert_eq!(swap(&server), before, "nothing was published");
+    // The same of files in another folder, which are only sent.
+    let other = Scratch::with(&[("tradewind.toml", SERVER), ("zones/gtm.example.toml", &edited())]);
+    server.folder.write("zones/gtm.example.toml", ZONE);
+    let plan = json(&server, "plan", &[other.path().to_str().unwrap(), "--json"], 10);
+    assert_eq!(plan["files"][0]["path"], "zones/gtm.example.toml");
+    let moved = plan["effect"]["preview"]["crowds"][0]["moved"].as_f64().unwrap();
+    assert!((moved - 0.0386).abs() < 0.001, "{moved}");
+    assert!(told(&server, "plan", &[], 0).contains("no changes"));
+}
+
+#[test]
+fn a_plan_of_broken_files_is_none_and_nothing_of_them_is_applied() {
+    let server = serve("");
+    server.folder.write("zones/other.example.toml", "zone = 'other.example'\nnothing = 1\n");
+    server.folder.write("zones/gtm.example.toml", &edited());
+    for command in [&["plan"][..], &["apply", "--yes"]] {
+        let said = told(&server, command[0], &command[1..], 3);
+        assert!(said.contains("there is no plan of such files"), "{said}");
+        assert!(said.contains("zones/other.example.toml"), "{said}");
+    }
+    let revisions = server.control_request("GET", "/v1/revisions").1;
+    assert_eq!(revisions.as_array().unwrap().len(), 1, "{revisions}");
+}
+
+#[test]
+fn what_is_applied_is_what_was_planned() {
+    let server = serve("");
+    let plan = server.folder.path().join("plan.json");
+    let plan = plan.to_str().unwrap();
+    server.folder.write("zones/gtm.example.toml", &edited());
+    told(&server, "plan", &["-o", plan], 10);
+    // Nobody can be asked here.
+    assert!(told(&server, "apply", &[plan], 2).contains("say --yes"));
+    // The files are others than planned.
+    server.folder.write("zones/gtm.example.toml", &edited().replace("50 }", "51 }"));
+    assert!(told(&server, "apply", &[plan, "--yes"], 4).contains("not those that were planned"));
+    // The world moved.
+    server.reload();
+    server.folder.write("zones/gtm.example.toml", &edited());
+    let said = told(&server, "apply", &[plan, "--yes"], 4);
+    assert!(said.contains("revision 2 is in force") && said.contains("over revision 1"), "{said}");
+    told(&server, "plan", &["-o", plan], 10);
+    let said = told(&server, "apply", &[plan, "--yes", "--wait", "--as", "ana"], 0);
+    for line in [
+        "revision 3 is in force",
+        "within 20s (TTL)",
+        "undo: tradewind rollback 2",
+        "all 1 nodes serve",
+    ] {
+        assert!(said.contains(line), "{line} in:\n{said}");
+    }
+    let audit = told(&server, "audit", &[], 0);
+    assert!(audit.contains("tradewind apply") && audit.contains("ana"), "{audit}");
+    assert!(told(&server, "apply", &["--yes"], 0).contains("no changes"));
+    assert!(server.cli("rollback", &["2"]).status.success());
+}
+
+#[test]
+fn safety_rules_hold_for_files_too_and_are_not_got_around_by_taking_them_away() {
+    let server = serve(RULE);
+    let one = ZONE.replace(
+        "members = [{ pool = \"iad\", weight = 90 }, { pool = \"dub\", weight = 10 }]",
+        "members = [{ pool = \"iad\", weight = 90 }]",
+    );
+    server.folder.write("zones/gtm.example.toml", &one);
+    let said = told(&server, "plan", &[], 10);
+    assert!(said.contains("breaks safety rule two-regions: gtm.example/www"), "{said}");
+    assert!(told(&server, "apply", &["--yes"], 6).contains("refused by safety rule `two-regions`"));
+    server.folder.write("tradewind.toml", SERVER);
+    assert!(told(&server, "apply", &["--yes"], 6).contains("refused by safety rule `two-regions`"));
+    told(&server, "apply", &["--yes", "--break-glass"], 2);
+    let said = told(&server, "apply", &["--yes", "--break-glass", "--reason", "INC-42"], 0);
+    assert!(said.contains("over safety rule two-regions"), "{said}");
+}
+
+#[test]
+fn a_lost_region_is_seen_before_it_is_lost() {
+    let server = serve("");
+    let before = swap(&server);
+    let said = told(&server, "simulate", &["--down", "region:us"], 0);
+    for line in [
+        "supposed: down region:us",
+        "us (gtm.example/iad) -> eu (gtm.example/dub)",
+        "get an answer that is known to be down",
+        "capacity gtm.example/dub: 49.9 % -> 100.0 % of gtm.example/api, over its 40.0 %",
+        "waits: gtm.example/app stays on `iad` and waits for approval: tradewind approve",
+        "noticed by no check: nothing of it has one",
+    ] {
+        assert!(said.contains(line), "{line} in:\n{said}");
+    }
+    // Several at once, and from a file; a drain of dub leaves nobody but iad.
+    let file = server.folder.write(
+        "changes.toml",
+        "drain = [\"pool:dub\"]\nweight = [\"record:gtm.example/www iad=10\"]\n",
+    );
+    let file = file.to_str().unwrap();
+    let both = json(&server, "simulate", &["--file", file, "--bias", "dub=-60ms", "--json"], 0);
+    let regions = &both["effect"]["preview"]["crowds"][0]["regions"];
+    let after = regions[0]["share"]["after"].as_f64().unwrap();
+    assert!(regions[0]["region"] == "us" && (after - 1.0).abs() < 1e-9, "{regions}");
+    assert_eq!(both["supposed"].as_array().unwrap().len(), 3);
+    // Nearer by so much, everybody is sent there.
+    let near = json(&server, "simulate", &["--bias", "dub=-400ms", "--json"], 0);
+    assert_eq!(near["effect"]["preview"]["by_record"][0]["regions"][0]["region"], "eu");
+    assert_eq!(near["effect"]["preview"]["records"], 1);
+    assert_eq!(swap(&server), before, "nothing was published");
+    for (args, code) in [
+        (&["--down", "region:mars"][..], 1),
+        (&["--bias", "mars=5ms"], 1),
+        (&["--down", "mars"], 2),
+        (&[], 2),
+        (&["--weights", "observed", "--down", "region:us"], 2),
+        (&["--weights", "/nowhere", "--down", "region:us"], 2),
+    ] {
+        told(&server, "simulate", args, code);
+    }
+    assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 2);
+}
