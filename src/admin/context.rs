@@ -74,7 +74,6 @@ impl Context {
         metrics::old_answers(&mut metrics, &moves, &clock);
         let peers = SharedPeers::default();
         metrics::peers(&mut metrics, &peers);
-        let started = clock.wall();
         metrics::kept(&mut metrics, &journal);
         metrics::ages(&mut metrics, &locations, &clock);
         metrics::revision_age(&mut metrics, &viewer, &journal, &clock);
