@@ -16,7 +16,7 @@ use std::{
 };
 use support::{
     await_some,
-    backend::Backend,
+    backend::{Backend, Mood},
     figure,
     load::{Ask, Exchange, Stream},
     scratch::Scratch,
@@ -335,6 +335,28 @@ fn a_stop_condition_ends_it_and_all_is_back_within_a_second() {
         let busy = demo.server.kept_waiting() / 20;
         assert!(after < Duration::from_secs(1) + busy, "{after:?}");
     }
+    assert_eq!((demo.overrides(), demo.down()), (0, 0));
+}
+
+#[test]
+fn what_a_metric_says_ends_it() {
+    let metric = Backend::start(150);
+    metric.set(Mood::Answer(200, "{\"errors\": 0.0}".to_owned()));
+    let more = force("region:eu-west-1", "40s")
+        + &format!(
+            "[[stop]]\nwhen = \"> 0.1 for 1s\"\nhttp = {{ url = \"http://{}/x\", json = \"/errors\" }}\n",
+            metric.address()
+        );
+    let demo = Demo::start(151, &[("metric", &short("metric", "", &more))]);
+    demo.begin("metric");
+    demo.await_stage("steps");
+    await_some("a look at the metric", || (metric.hits() > 0).then_some(()));
+    metric.set(Mood::Answer(200, "{\"errors\": 0.5}".to_owned()));
+    demo.await_end();
+    let report = demo.report("metric");
+    let sentence = report["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("stopped by `> 0.1 for 1s`"), "{sentence}");
+    assert!(sentence.contains("(it was 0.5)"), "{sentence}");
     assert_eq!((demo.overrides(), demo.down()), (0, 0));
 }
 

@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are, and what `--help` teaches first.
 
 use super::{
+    api::ApiArgs,
     apply::ApplyArgs,
     audit::AuditArgs,
     check::CheckArgs,
@@ -11,6 +12,7 @@ use super::{
     events::EventsArgs,
     explain::ExplainArgs,
     geoip::GeoipArgs,
+    get::GetArgs,
     hand::{
         confirm::ConfirmArgs,
         drain::{DrainArgs, UndrainArgs},
@@ -94,6 +96,8 @@ pub(super) enum Command {
     Confirm(ConfirmArgs),
     Overrides(OverridesArgs),
     Rollout(RolloutArgs),
+    Get(GetArgs),
+    Api(ApiArgs),
     Debug(DebugArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -266,6 +270,9 @@ mod tests {
             "rollout finish www",
             "rollout list",
             "weight record:a/www canary=2.5%",
+            "get records",
+            "get endpoints a/* --json -C x",
+            "api openapi",
             "overrides --json --watch",
             "approve --watch",
             "status -w --color never",

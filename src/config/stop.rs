@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn conditions_are_read_and_slips_are_told() {
         let stop = StopDef::parse("regions.up < 2 for 5s", None).unwrap();
-        assert_eq!((stop.what, stop.lasts), (Watched::RegionsUp, Duration::from_secs(5)));
+        assert_eq!((&stop.what, stop.lasts), (&Watched::RegionsUp, Duration::from_secs(5)));
         assert_eq!([stop.is_past(1.0), stop.is_past(2.0)], [true, false]);
         let above = |text, value| StopDef::parse(text, None).unwrap().is_past(value);
         assert_eq!(
