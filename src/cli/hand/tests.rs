@@ -69,6 +69,7 @@ fn command(line: &str) -> Command {
         dry_run: false,
         even_if_unknown: false,
         instead_of: None,
+        if_version: None,
     }
 }
 
