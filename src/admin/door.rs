@@ -38,6 +38,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// The largest wish: a supposition in TOML over a thousand targets.
 const BODY_MAX: usize = 1 << 20;
+/// The same at the control socket, where whole sets of files may be sent to be planned.
+const BODY_MAX_HERE: usize = super::routes::FILES_BYTES_MAX;
 /// A body is here by then.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest text of somebody else's that is told as the detail of a refusal.
@@ -151,10 +153,11 @@ impl Door {
         if let Need::Role(role) = need {
             peer.check(role, is_here(&peer, request.headers()))?;
         }
+        let most = if matches!(peer, Peer::User(_)) { BODY_MAX_HERE } else { BODY_MAX };
         request.extensions_mut().insert(peer);
         match need == Need::Own || is_safe(request.method()) {
             true => Ok(request),
-            false => whole(request).await,
+            false => whole(request, most).await,
         }
     }
 
@@ -242,13 +245,13 @@ fn check_kind(headers: &HeaderMap) -> Result<(), Refused> {
     Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
 }
 
-/// The request with all of its body, which may not dawdle.
-async fn whole(request: Request) -> Result<Request, Refused> {
+/// The request with all of its body, which has at most `most` bytes and may not dawdle.
+async fn whole(request: Request, most: usize) -> Result<Request, Refused> {
     let (parts, body) = request.into_parts();
-    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_MAX)).await {
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, most)).await {
         Ok(Ok(body)) => Ok(Request::from_parts(parts, Body::from(body))),
         Ok(Err(_)) => {
-            let why = format!("the body broke off, or is larger than {BODY_MAX} bytes");
+            let why = format!("the body broke off, or is larger than {most} bytes");
             Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, why))
         }
         Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the body did not come")),

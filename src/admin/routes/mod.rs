@@ -33,6 +33,8 @@ mod simulate;
 mod status;
 mod watch;
 
+pub(super) use plan::FILES_BYTES_MAX;
+
 use super::context::Context;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;

@@ -26,8 +26,8 @@ use axum::{
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// What may be sent for a plan: the files of a million names, twice over.
-const FILES_BYTES_MAX: usize = 64 << 20;
+/// What may be sent for a plan at the control socket: the files of a million names, twice over.
+pub(in crate::admin) const FILES_BYTES_MAX: usize = 64 << 20;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
     let large = DefaultBodyLimit::max(FILES_BYTES_MAX);
