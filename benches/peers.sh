@@ -1,28 +1,31 @@
 #!/usr/bin/env bash
 # Tradewind beside its peers on this machine, over loopback: who spends how much on a query.
 #
-#   benches/peers.sh                          every peer that is installed, every workload
-#   benches/peers.sh --rt --aba --no-fix --rounds 15 --secs 0.5 echo gdnsd
+#   benches/peers.sh --rt --write             the whole table, in a quarter of an hour after the builds; --write puts
+#                                             it into docs/performance.md, --rt needs root and a machine to itself
+#   benches/peers.sh --rounds 1 --secs 0.2 --workloads w1,w3 gdnsd
 #
 # Builds Tradewind and the load generator, makes the data (fixed seeds), fetches a City database once (out of a
 # package on PyPI), starts the peers on loopback, checks their answers, loads them in interleaved windows and
 # prints a table. The peers are Debian packages: gdnsd knot knot-module-geoip nsd pdns-server pdns-backend-bind
-# pdns-backend-geoip bind9; keep their services from starting (a policy-rc.d that exits 101) before installing
-# them. Scratch space, about 200 MB: $BENCH_TMP. Options and what the columns mean: benches/peers/README.md.
+# pdns-backend-geoip, and bind9 if asked for; keep their services from starting (a policy-rc.d that exits 101) before
+# installing them. Scratch space, about 200 MB: $BENCH_TMP. Options and what the columns mean: benches/peers/README.md.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 here=$top/benches/peers
 scratch=${BENCH_TMP:-${TMPDIR:-/tmp}/tradewind-peers}
-takes=' --workloads --rounds --secs --warmup --rate --inflight --sockets --threads --nice --port --base --out '
+takes=' --workloads --rounds --seldom --secs --warmup --rate --inflight --sockets --threads --nice --port --base --out '
 
 mkdir -p "$scratch"
+command="benches/peers.sh $*"
 if [ -z "${TRADEWIND:-}" ]; then
-  cargo build --release --quiet --manifest-path "$top/Cargo.toml"
+  # Builds the server too, with the same settings.
+  cargo bench --quiet --no-run --bench stream --manifest-path "$top/Cargo.toml"
   TRADEWIND=${CARGO_TARGET_DIR:-$top/target}/release/tradewind
 fi
 export TRADEWIND
 CARGO_TARGET_DIR=$scratch/target cargo build --release --quiet --manifest-path "$here/blast/Cargo.toml"
-[ -f "$scratch/data/neutral.json" ] || python3 "$here/gen.py" "$scratch/data"
+[ "$scratch/data/neutral.json" -nt "$here/gen.py" ] || python3 "$here/gen.py" "$scratch/data"
 
 python=python3
 if ! python3 -c 'import maxminddb' 2>/dev/null; then
@@ -38,9 +41,11 @@ if [ ! -f "$scratch/data/geo.mmdb" ]; then
   cp "$scratch"/mmdb/*/_maxminddb_geolite2/GeoLite2-City.mmdb "$scratch/data/geo.mmdb"
 fi
 
-peers=() options=()
+peers=() options=() write='' out=$scratch/out.json
 while [ $# -gt 0 ]; do
   case $1 in
+    --write) write=1 ;;
+    --out) out=$2 && shift ;;
     --*)
       options+=("$1")
       if [[ $takes == *" $1 "* ]]; then options+=("$2") && shift; fi
@@ -50,11 +55,11 @@ while [ $# -gt 0 ]; do
   shift
 done
 if [ ${#peers[@]} = 0 ]; then
-  peers=(echo)
-  for peer in gdnsd:gdnsd knot:knotd nsd:nsd pdns:pdns_server bind:named; do
+  for peer in gdnsd:gdnsd knot:knotd nsd:nsd pdns:pdns_server; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${peer#*:}" >/dev/null && peers+=("${peer%%:*}")
   done
 fi
-peers+=(tradewind)
-exec env PATH="$PATH:/usr/sbin:/sbin" "$python" "$here/harness.py" --data "$scratch/data" \
-  --bin "$scratch/target/release" --work "$scratch/work" "${options[@]}" "${peers[@]}"
+env PATH="$PATH:/usr/sbin:/sbin" "$python" "$here/harness.py" --data "$scratch/data" --bin "$scratch/target/release" \
+  --work "$scratch/work" --out "$out" "${options[@]}" echo "${peers[@]}" tradewind tradewind-shipped
+cargo bench --quiet --bench stream --manifest-path "$top/Cargo.toml" | tee "$scratch/stream.txt"
+[ -z "$write" ] || "$python" "$here/write.py" "$top/docs/performance.md" "$out.summary.json" "$scratch/stream.txt" "$command"

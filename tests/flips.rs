@@ -30,7 +30,7 @@ use tradewind::{
     control::publish::{Control, TargetVerdict},
     engine::Desk,
     ids::CounterSlot,
-    telemetry::{Telemetry, Via},
+    telemetry::{Tally, Telemetry, Via},
     transport::{Answerer, Sockets, UdpServer, UdpSettings},
     verdict::{Sight, Standing},
     world::Reader,
@@ -172,6 +172,7 @@ fn ten_thousand_flips_under_load_lose_mix_and_empty_no_answer() {
     let took = clock.now().since(begun);
     let exchanges: Vec<Exchange> = streams.into_iter().flat_map(Stream::stop).collect();
     udp.stop();
+    assert_eq!(telemetry.totals().of(Tally::KernelDrop), 0, "no packet met a full buffer");
 
     let set = |last: [u8; 2]| last.map(|last| IpAddr::from([192, 0, 2, last])).into();
     let (all_of_a, all_of_b): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) = (set([1, 2]), set([11, 12]));

@@ -439,6 +439,9 @@ fn a_location_database_reloaded_under_load_loses_no_question_and_stops_no_answer
         };
         assert!(right, "{exchange:?}");
     }
+    for drops in ["tradewind_udp_kernel_drops_total", "tradewind_udp_send_drops_total"] {
+        assert_eq!(server.metric(drops), 0.0, "{drops}");
+    }
     // While one is read and compiled, the others are answered as before: nobody waits.
     for (written, seen) in windows {
         let within = exchanges.iter().filter(|e| e.asked >= written && e.answered <= seen).count();

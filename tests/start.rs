@@ -24,7 +24,7 @@ use support::{
     load::{Ask, Exchange, Stream, first_answer},
     process::Process,
     scratch::Scratch,
-    server::{Server, cli, launch},
+    server::{Server, cli, launch, launch_with},
 };
 use tradewind::clock::{Clock, Moment, SystemClock};
 
@@ -423,4 +423,26 @@ fn the_first_answers_of_a_restarted_server_are_right() {
         assert!(all.iter().all(|e| e.answer.addresses.len() == 1), "from the ready file on");
         folder = server.kill();
     }
+}
+
+#[test]
+fn a_log_of_json_has_the_fields_of_each_event() {
+    let folder = Scratch::with(&[
+        ("tradewind.toml", "[server]\nlisten = [\"127.0.0.1:0\"]\n"),
+        (
+            "zones/a.example.zone",
+            "@ 60 IN SOA ns.b.example. h.b.example. 1 1 1 1 1\n@ 60 IN NS ns.b.example.\n",
+        ),
+    ]);
+    let mut process = launch_with(&[], &["--log-format", "json"], &folder);
+    let loaded = process.await_some("the event of the first load", || {
+        let log = fs::read_to_string(folder.path().join("server.log")).ok()?;
+        let mut lines =
+            log.lines().map_while(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.find(|line| line["event"] == "loaded")
+    });
+    assert_eq!((&loaded["level"], &loaded["swap"]), (&"INFO".into(), &1.into()));
+    assert!(loaded["seq"].as_u64().unwrap() > 0 && loaded["incident"].is_u64(), "{loaded}");
+    assert!(loaded["message"].as_str().unwrap().contains("revision 1"), "{loaded}");
+    process.terminate();
 }

@@ -6,7 +6,7 @@ use super::{
     hand::Hands,
     metrics,
     refused::Refused,
-    schema::{Status, health::TargetLine, plan::WeightsLine},
+    schema::{Status, health::TargetLine, node::PeerLine, plan::WeightsLine},
     status::{self, Seen},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         Change, Handle, Report,
         hand::foresee::Outlook,
         journal::SharedJournal,
-        overview::SharedOverview,
+        overview::{Overview, SharedOverview},
         plan::{Ask, Plan, Wanted},
         residual::Moves,
     },
@@ -33,6 +33,9 @@ use std::{
 };
 use tokio::sync::{mpsc::UnboundedSender, oneshot, watch::Receiver};
 
+/// How the other servers for the same zones compare.
+pub(super) type SharedPeers = Arc<ArcSwap<Vec<PeerLine>>>;
+
 /// Everything the doors show and change.
 pub struct Context {
     pub(super) viewer: Viewer,
@@ -44,10 +47,12 @@ pub struct Context {
     pub(super) entry: Arc<ArcSwap<Entry>>,
     pub(super) running: Arc<dyn Running>,
     pub(super) journal: SharedJournal,
+    /// How the other servers compared when they were last asked.
+    pub(super) peers: SharedPeers,
+    pub(super) overview: SharedOverview,
     changes: UnboundedSender<Change>,
     report: Receiver<Arc<Report>>,
     moves: Moves,
-    overview: SharedOverview,
     telemetry: Arc<Telemetry>,
     started: SystemTime,
 }
@@ -63,10 +68,15 @@ impl Context {
         let Handle { changes, reader, journal, report, locations, moves, overview, hand, entry } =
             handle;
         let viewer = reader.viewer();
+        let started = clock.wall();
         metrics::add(&mut metrics, &viewer, &report, &running);
         metrics::unsettled(&mut metrics, &overview, &hand);
         metrics::old_answers(&mut metrics, &moves, &clock);
-        let started = clock.wall();
+        let peers = SharedPeers::default();
+        metrics::peers(&mut metrics, &peers);
+        metrics::kept(&mut metrics, &journal);
+        metrics::ages(&mut metrics, &locations, &clock);
+        metrics::revision_age(&mut metrics, &viewer, &journal, &clock);
         let telemetry = metrics.telemetry();
         let hands = Arc::new(Hands {
             viewer: viewer.clone(),
@@ -75,6 +85,7 @@ impl Context {
             clock: Arc::clone(&clock),
             clients: Mutex::default(),
         });
+        metrics::intended(&mut metrics, &hands);
         let events = Arc::new(Events::new(journal.clone(), Arc::clone(&clock)));
         Arc::new(Context {
             viewer,
@@ -87,6 +98,7 @@ impl Context {
             running,
             changes,
             journal,
+            peers,
             report,
             moves,
             overview,
@@ -115,6 +127,7 @@ impl Context {
             started: self.started,
         });
         status.not_ready.extend(self.unminded());
+        status.peers = self.peers.load().to_vec();
         status
     }
 
@@ -123,6 +136,12 @@ impl Context {
         let mut reasons = status::not_ready(&self.viewer.world(), &self.report());
         reasons.extend(self.unminded());
         reasons
+    }
+
+    /// Sends what nobody waits for.
+    pub(super) fn tell(&self, change: Change) {
+        // Fails only while the server stops.
+        let _ = self.changes.send(change);
     }
 
     /// Sends a wish and waits for what becomes of it.
@@ -173,7 +192,13 @@ impl Context {
         work(&Ask { outlook, weights, locations: &locations, known: &known })
     }
 
-    fn report(&self) -> Arc<Report> {
+    /// What is held and what waits.
+    pub(super) fn overview(&self) -> Arc<Overview> {
+        self.overview.load_full()
+    }
+
+    /// The outcome of the newest load of files.
+    pub(super) fn report(&self) -> Arc<Report> {
         Arc::clone(&self.report.borrow())
     }
 

@@ -2,21 +2,28 @@
 //! up, who is answered by last resort. Read at each scrape; alert rules are written against
 //! these names (CHANGELOG.md says when one changes).
 
-use super::{Running, schema::ZoneState, status};
+use super::{Running, context::SharedPeers, hand::Hands, schema::ZoneState, split::Split, status};
 use crate::{
     clock::Clock,
     control::{
         Report,
+        event::EventKind,
         hand::apply::SharedHand,
+        journal::SharedJournal,
         overview::{Overview, SharedOverview},
         residual::Moves,
     },
     health::{ProbeDurations, TargetState},
+    place::LazyTable,
     telemetry::metrics::{Distribution, Kind, Metrics, Samples},
     verdict::Standing,
     world::{Viewer, World},
 };
-use std::sync::Arc;
+use arc_swap::ArcSwap;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 use tokio::sync::watch::Receiver;
 
 /// Every standing, so that a state's series exists before anything is in it.
@@ -62,6 +69,27 @@ pub fn add(
         let report = newest.borrow();
         samples.put(&[], flag(report.accepted && report.held.is_empty()));
     });
+    let newest = report.clone();
+    let help = "When files were accepted last, in seconds since 1970";
+    metrics.add(Kind::Gauge, "config_last_reload_timestamp_seconds", help, move |samples| {
+        if let Some(at) = newest.borrow().accepted_at {
+            samples.put(&[], seconds_between(UNIX_EPOCH, at));
+        }
+    });
+    let newest = report.clone();
+    let help = "What the files in force have in common with those of other servers for the same \
+                zones: servers whose hashes differ answer differently";
+    metrics.add(Kind::Gauge, "snapshot_info", help, move |samples| {
+        let report = newest.borrow();
+        samples.put(&[("hash", &report.hash)], 1.0);
+    });
+    let runs = Arc::clone(running);
+    let help = "By how much the last probes started later than they should, the most of any target";
+    metrics.add(Kind::Gauge, "probe_lag_seconds", help, move |samples| {
+        let targets = runs.targets();
+        let late = targets.iter().filter_map(|target| Some(target.last_probe.as_ref()?.late));
+        samples.put(&[], late.max().unwrap_or_default().as_secs_f64());
+    });
     let runs = Arc::clone(running);
     let help = "Whether a drill runs: what fails meanwhile may be its doing";
     metrics.add(Kind::Gauge, "drill_active", help, move |samples| {
@@ -96,6 +124,14 @@ pub fn unsettled(metrics: &mut Metrics, overview: &SharedOverview, hand: &Shared
             samples.put(&[("failover", &failover.name), ("phase", failover.phase)], 1.0);
         }
     });
+    let (waits, proposed) = (Arc::clone(overview), Arc::clone(hand));
+    let help = "Moves of failovers that wait for `approve`, and changes for a second person";
+    metrics.add(Kind::Gauge, "approvals_waiting", help, move |samples| {
+        let overview = waits.load();
+        let waiting = overview.failovers.iter().filter_map(|failover| failover.waits.as_ref());
+        let count = waiting.filter(|waits| waits.by_approval).count();
+        samples.put(&[], (count + proposed.load().hand.proposals().len()) as f64);
+    });
     let hand = Arc::clone(hand);
     let help = "Overrides of operators, those to come included";
     metrics.add(Kind::Gauge, "overrides", help, move |samples| {
@@ -117,6 +153,78 @@ pub fn old_answers(metrics: &mut Metrics, moves: &Moves, clock: &Arc<dyn Clock>)
         samples.put(&[("by", "computed")], computed);
         samples.put(&[("by", "observed")], observed);
     });
+}
+
+/// Adds whether the other servers for the same zones stand as this one does.
+pub(super) fn peers(metrics: &mut Metrics, peers: &SharedPeers) {
+    let peers = Arc::clone(peers);
+    let help = "Whether another server for the same zones answers and stands alike: files, \
+                overrides, failovers, verdicts";
+    metrics.add(Kind::Gauge, "peer_in_step", help, move |samples| {
+        for line in peers.load().iter() {
+            samples.put(&[("peer", &line.peer)], flag(line.in_step));
+        }
+    });
+}
+
+/// Adds whether what happens is kept.
+pub fn kept(metrics: &mut Metrics, journal: &SharedJournal) {
+    let journal = journal.clone();
+    let help = "Whether the state database takes what is written";
+    metrics.add(Kind::Gauge, "store_up", help, move |samples| {
+        samples.put(&[], flag(journal.store_health().failing.is_none()));
+    });
+}
+
+/// Adds for how long the files in force have been so.
+pub fn revision_age(
+    metrics: &mut Metrics,
+    viewer: &Viewer,
+    journal: &SharedJournal,
+    clock: &Arc<dyn Clock>,
+) {
+    let (viewer, journal, clock) = (viewer.clone(), journal.clone(), Arc::clone(clock));
+    let started = clock.wall();
+    let help = "For how long the files in force have been so";
+    metrics.add(Kind::Gauge, "snapshot_age_seconds", help, move |samples| {
+        let revision = viewer.world().revision;
+        let since = {
+            let journal = journal.lock();
+            let is = |kind: &EventKind| matches!(kind, EventKind::Loaded { revision: r, .. } if *r == revision);
+            let loaded = journal.since(0).find(|event| is(&event.kind));
+            loaded.map_or(started, |event| event.wall)
+        };
+        samples.put(&[], seconds_between(since, clock.wall()));
+    });
+}
+
+/// Adds how old the location databases are, those that were read.
+pub fn ages(metrics: &mut Metrics, locations: &Arc<ArcSwap<LazyTable>>, clock: &Arc<dyn Clock>) {
+    let (locations, clock) = (Arc::clone(locations), Arc::clone(clock));
+    let help = "Age of a location database, by the day it says it was made";
+    metrics.add(Kind::Gauge, "geo_db_age_seconds", help, move |samples| {
+        let locations = locations.load();
+        let Some(table) = locations.known() else { return };
+        for database in table.databases() {
+            let midnight = format!("{}T00:00:00Z", database.info.date);
+            let Ok(made) = midnight.parse::<jiff::Timestamp>() else { continue };
+            let age = seconds_between(made.into(), clock.wall());
+            samples.put(&[("database", &database.info.source)], age);
+        }
+    });
+}
+
+/// Adds the share of clients that each region is meant to get.
+pub(super) fn intended(metrics: &mut Metrics, hands: &Arc<Hands>) {
+    let split = Split::new(Arc::clone(hands), metrics.telemetry());
+    let help = "Share of clients that a region is meant to get of a record now; by address space \
+                where it depends on the client";
+    metrics.add(Kind::Gauge, "policy_intended_ratio", help, move |samples| split.show(samples));
+}
+
+/// Time passed between two times of day; none if the clock was set back meanwhile.
+fn seconds_between(earlier: SystemTime, later: SystemTime) -> f64 {
+    later.duration_since(earlier).unwrap_or_default().as_secs_f64()
 }
 
 fn worlds(metrics: &mut Metrics, viewer: &Viewer) {
@@ -158,6 +266,15 @@ fn targets(metrics: &mut Metrics, running: &Arc<dyn Running>) {
         for standing in STANDINGS {
             let is = flag(standing == target.sight.standing);
             samples.put(&[name, address, ("state", standing.word())], is);
+        }
+    });
+    let help = "How often a target came to stand so";
+    of_target(Kind::Counter, "state_changes", help, |target, samples| {
+        let [name, address] = labels(target);
+        for (to, count) in Standing::ALL.iter().zip(target.turns) {
+            if count > 0 {
+                samples.put(&[name, address, ("to", to.word())], count as f64);
+            }
         }
     });
     of_target(Kind::Counter, "probes", "Probes by what came of them", |target, samples| {

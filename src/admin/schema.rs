@@ -9,7 +9,10 @@ pub mod drill;
 pub mod forecast;
 pub mod hand;
 pub mod health;
+pub mod names;
+pub mod node;
 pub mod plan;
+pub mod things;
 
 use self::health::TargetFacts;
 use crate::{
@@ -90,6 +93,9 @@ pub struct Status {
     pub checker_impaired: Option<Impaired>,
     /// Changes whose old answers may still be kept by resolvers, newest first.
     pub old_answers: Vec<OldAnswers>,
+    /// The other servers for the same zones, and where they differ.
+    #[serde(default)]
+    pub peers: Vec<node::PeerLine>,
     /// The newest load of files was refused; what was in force before still is.
     pub refused: bool,
     /// What is wrong with the files as they were last loaded.
@@ -661,6 +667,9 @@ pub struct Refusal {
     /// Safety rules that forbid it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<hand::ViolationLine>,
+    /// What operators told the server, where that is not what `If-Match` named (412).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand: Option<hand::HandList>,
 }
 
 /// `at` in RFC 3339, in whole milliseconds.

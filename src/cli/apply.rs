@@ -4,7 +4,7 @@ use super::{
     Exit,
     folder::FolderArgs,
     hand::refused,
-    nodes::{self, Node},
+    nodes,
     output::{Out, Paint},
     plan,
     server::Server,
@@ -52,6 +52,9 @@ pub struct ApplyArgs {
     /// Do not ask
     #[arg(long, short = 'y')]
     pub yes: bool,
+    /// Only show what would change, as `tradewind plan` does
+    #[arg(long)]
+    pub dry_run: bool,
     /// Wait until all nodes report these files [default: 60s]
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = WAIT,
           value_parser = parse_duration)]
@@ -92,6 +95,13 @@ pub fn run(args: &ApplyArgs, out: &mut Out) -> Exit {
         }
         return Exit::Well;
     }
+    if args.dry_run {
+        match out.wants_json() {
+            true => out.schema(&plan),
+            false => out.line("nothing was done (--dry-run)"),
+        }
+        return Exit::Well;
+    }
     if !args.yes
         && let Err(exit) = confirm(out)
     {
@@ -113,7 +123,9 @@ pub fn run(args: &ApplyArgs, out: &mut Out) -> Exit {
         return Exit::FilesInvalid;
     }
     match args.wait {
-        Some(limit) => nodes::wait(&[Node::here(server)], &reply.loaded.content_hash, limit, out),
+        Some(limit) => {
+            nodes::wait(&nodes::all(&args.folder), &reply.loaded.content_hash, limit, out)
+        }
         None => Exit::Well,
     }
 }

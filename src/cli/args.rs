@@ -1,14 +1,18 @@
 //! The command line as a whole: which commands there are, and what `--help` teaches first.
 
 use super::{
+    api::ApiArgs,
     apply::ApplyArgs,
     audit::AuditArgs,
     check::CheckArgs,
+    completions::CompletionsArgs,
+    debug::DebugArgs,
     delegation::DelegationArgs,
     drill::DrillArgs,
     events::EventsArgs,
     explain::ExplainArgs,
     geoip::GeoipArgs,
+    get::GetArgs,
     hand::{
         confirm::ConfirmArgs,
         drain::{DrainArgs, UndrainArgs},
@@ -19,6 +23,8 @@ use super::{
         pin::{PinArgs, UnpinArgs},
         weight::WeightArgs,
     },
+    health::HealthArgs,
+    man::ManArgs,
     output::OutputArgs,
     plan::PlanArgs,
     query::QueryArgs,
@@ -67,6 +73,7 @@ pub(super) enum Command {
     Reload(ReloadArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
+    Health(HealthArgs),
     Explain(ExplainArgs),
     Events(EventsArgs),
     Audit(AuditArgs),
@@ -87,6 +94,11 @@ pub(super) enum Command {
     Unpin(UnpinArgs),
     Confirm(ConfirmArgs),
     Overrides(OverridesArgs),
+    Get(GetArgs),
+    Api(ApiArgs),
+    Debug(DebugArgs),
+    Man(ManArgs),
+    Completions(CompletionsArgs),
     Drill(DrillArgs),
     Token(TokenArgs),
 }
@@ -107,10 +119,110 @@ mod tests {
         }
     }
 
+    /// What a command does, as far as every one of its kind has the same options.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Does {
+        /// Tells something once.
+        Tells,
+        /// Tells how something stands: it can be watched.
+        Stands,
+        /// Changes what a running server does.
+        Changes,
+        /// Begins or ends a drill, which has its own plan and reasons.
+        Drills,
+        /// Runs a server, or writes what no server knows of.
+        Else,
+    }
+    use Does::{Changes, Drills, Else, Stands, Tells};
+
+    /// Every command: a new one belongs here, and then has what its kind has.
+    const COMMANDS: &[(&str, Does)] = &[
+        ("apply", Changes),
+        ("approve", Changes),
+        ("audit", Tells),
+        ("audit verify", Tells),
+        ("check", Tells),
+        ("completions", Else),
+        ("confirm", Changes),
+        ("debug bundle", Else),
+        ("delegation", Tells),
+        ("demo", Else),
+        ("drain", Changes),
+        ("drill abort", Drills),
+        ("drill history", Tells),
+        ("drill list", Tells),
+        ("drill plan", Tells),
+        ("drill report", Tells),
+        ("drill run", Drills),
+        ("drill watch", Tells),
+        ("events", Tells),
+        ("explain", Tells),
+        ("failback", Changes),
+        ("failover", Changes),
+        ("force", Changes),
+        ("geoip build", Else),
+        ("geoip lookup", Tells),
+        ("health", Stands),
+        ("hold", Changes),
+        ("man", Else),
+        ("overrides", Stands),
+        ("pin", Changes),
+        ("plan", Tells),
+        ("query", Tells),
+        ("reject", Changes),
+        ("reload", Changes),
+        ("rollback", Changes),
+        ("serve", Else),
+        ("simulate", Tells),
+        ("status", Stands),
+        ("token new", Else),
+        ("undrain", Changes),
+        ("unhold", Changes),
+        ("unpin", Changes),
+        ("weight", Changes),
+    ];
+
+    /// `command` and those below it that do something by themselves.
+    fn walk(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
+        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+            let path = format!("{path} {}", below.get_name()).trim().to_owned();
+            if !below.is_subcommand_required_set() {
+                let options = below.get_arguments().filter_map(|arg| arg.get_long());
+                found.push((path.clone(), options.map(str::to_owned).collect()));
+            }
+            walk(below, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_the_options_of_its_kind() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut found = Vec::new();
+        walk(&cli, "", &mut found);
+        found.sort();
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        let listed: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, listed, "all of them, in order");
+        for ((name, options), (_, does)) in found.iter().zip(COMMANDS) {
+            let wanted: &[&str] = match does {
+                Tells => &["json", "color"],
+                Stands => &["json", "color", "watch"],
+                Changes => &["json", "color", "dry-run", "reason", "as"],
+                Drills => &["json", "color"],
+                Else => &["color"],
+            };
+            for option in wanted {
+                assert!(options.iter().any(|has| has == option), "{name} has no --{option}");
+            }
+        }
+    }
+
     #[test]
     fn commands_read_as_the_manual_writes_them() {
         for line in [
             "serve -C /etc/tradewind --ready-file /run/ready",
+            "serve --log-format json",
             "demo",
             "demo kill us-east-1 -C /tmp/x",
             "check --json",
@@ -148,7 +260,18 @@ mod tests {
             "unpin",
             "confirm 7",
             "confirm --falls",
-            "overrides --json",
+            "get records",
+            "get endpoints a/* --json -C x",
+            "api openapi",
+            "overrides --json --watch",
+            "approve --watch",
+            "status -w --color never",
+            "health dub --watch",
+            "debug bundle -o x.tar.gz -C y",
+            "drain region:us --node ns2",
+            "reload --node here",
+            "man /tmp/x",
+            "completions bash",
             "drill list",
             "drill plan region-loss --json",
             "drill run region-loss --yes --mode shadow -C x",

@@ -50,6 +50,11 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> Exit {
             return Exit::FilesInvalid;
         }
     };
+    judge(&folder, out)
+}
+
+/// Says whether `folder` loads, and everything that is wrong with it.
+pub(super) fn judge(folder: &Folder, out: &mut Out) -> Exit {
     let ok = !folder.problems.has_errors();
     let report = folder.compiled.as_ref().map(|compiled| &compiled.report);
     if out.wants_json() {

@@ -129,7 +129,7 @@ pub fn run(
         verifier.findings()
     });
     if out.wants_json() {
-        out.json(&json(facts, findings.as_deref()));
+        out.schema(&json(facts, findings.as_deref()));
     } else {
         print_lines(facts, out);
         if let Some(findings) = &findings {

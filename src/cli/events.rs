@@ -132,7 +132,7 @@ fn show(args: &EventsArgs, mut events: Vec<EventLine>, out: &mut Out) -> Exit {
         events.sort_by_key(|event| event.summary.is_none());
     }
     if out.wants_json() {
-        out.schema(&events);
+        out.list("events", &events);
         return Exit::Well;
     }
     if let (Some(incident), true) = (args.incident, events.is_empty()) {

@@ -1,7 +1,7 @@
 //! `tradewind explain`: why a client gets what it gets, as an indented account.
 
 use super::{
-    Exit, files,
+    Exit, completions, files,
     folder::FolderArgs,
     output::{Out, Paint},
     server::{Server, encoded},
@@ -15,6 +15,7 @@ use crate::{
     snapshot::Snapshot,
 };
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +40,7 @@ Exit codes: 0 explained · 1 a supposition matches nothing · 2 not a name, type
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
     /// The name
+    #[arg(add = ArgValueCompleter::new(completions::owners))]
     pub name: String,
     /// The record type
     #[arg(value_name = "TYPE", default_value = "A")]

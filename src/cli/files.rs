@@ -49,8 +49,17 @@ impl Folder {
         loading::shown(&progress, || Self::compile(dir, &progress))
     }
 
+    /// Compiles `sources`, which were read elsewhere, beside the databases of `dir`.
+    pub fn of(dir: &Path, sources: Sources) -> Folder {
+        let progress = Progress::default();
+        loading::shown(&progress, || Self::compiled(dir, sources, &progress))
+    }
+
     fn compile(dir: &Path, progress: &Progress) -> Result<Folder, SourcesError> {
-        let sources = Sources::read(dir, progress)?;
+        Ok(Self::compiled(dir, Sources::read(dir, progress)?, progress))
+    }
+
+    fn compiled(dir: &Path, sources: Sources, progress: &Progress) -> Folder {
         let mut problems = Problems::default();
         let mut places = Locations::new(&dir.join("geoip"));
         places.refresh();
@@ -78,7 +87,7 @@ impl Folder {
             }
         };
         places.news(&mut problems);
-        Ok(Folder { sources, locations, compiled, problems })
+        Folder { sources, locations, compiled, problems }
     }
 }
 

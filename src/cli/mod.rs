@@ -5,10 +5,13 @@
 //! ([`server`]); none touches the server's own World, so what they show of a running server is
 //! what that server says. Serving itself stands above this room and comes in as [`Servers`].
 
+pub mod api;
 pub mod apply;
 mod args;
 pub mod audit;
 pub mod check;
+pub mod completions;
+pub mod debug;
 pub mod delegation;
 pub mod drill;
 pub mod events;
@@ -17,8 +20,11 @@ pub mod files;
 pub mod folder;
 mod forecast;
 pub mod geoip;
+pub mod get;
 pub mod hand;
+pub mod health;
 pub mod loading;
+pub mod man;
 mod nodes;
 pub mod output;
 mod parse;
@@ -33,6 +39,7 @@ pub mod status;
 mod table;
 mod tally;
 pub mod token;
+pub mod watch;
 pub mod weights;
 pub mod why;
 
@@ -46,6 +53,10 @@ use std::{ffi::OsString, process::ExitCode};
 
 /// Does what `args` say, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(exit) = completions::answer(&args) {
+        return exit;
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(said) => {
@@ -67,6 +78,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Simulate(args) => simulate::run(args, &mut out),
         Command::Rollback(args) => reload::rollback(args, &mut out),
         Command::Status(args) => status::run(args, &mut out),
+        Command::Health(args) => health::run(args, &mut out),
         Command::Explain(args) => explain::run(args, &mut out),
         Command::Events(args) => events::run(args, &mut out),
         Command::Audit(args) => audit::run(args, &mut out),
@@ -89,8 +101,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Pin(args) => hand::pin::pin(args, &mut out),
         Command::Unpin(args) => hand::pin::unpin(args, &mut out),
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
+        Command::Get(args) => get::run(args, &mut out),
+        Command::Api(args) => api::run(args, &mut out),
         Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Debug(args) => debug::run(args, &mut out),
+        Command::Man(args) => man::run(args, &mut out),
+        Command::Completions(args) => completions::run(args, &mut out),
         Command::Drill(args) => drill::run(args, &mut out),
     };
     out.finish(exit)

@@ -1,11 +1,47 @@
-//! The servers that are to serve the same files: who has them, and who does not.
+//! The servers for the same zones: this folder's own, and its `[server] peers`. A change goes to
+//! all of them, each is reported, and where one fails the way back on the others is shown.
+//!
+//! The command line asks each itself, by names and tokens of the folder's files: a server here that
+//! is down or stuck is one failure among others, and no reason for the rest not to hear of it.
+//! There is no transaction over them: what one did and another did not is said, and how to finish
+//! or undo it. One that refuses first is asked first, so that nothing is begun that a safety rule
+//! forbids everywhere.
 
-use super::{Exit, output::Out, server::Server};
-use crate::admin::schema::Status;
-use std::{thread, time::Duration};
+use super::{
+    Exit,
+    folder::FolderArgs,
+    hand::{refused, show},
+    output::{Out, Paint},
+    server::{Server, ServerError, section},
+};
+use crate::{
+    admin::{
+        peers::PeerDoor,
+        schema::{
+            SCHEMA_VERSION, Status,
+            hand::{HandReply, HandRequest},
+            node::{NodeFacts, PeerLine},
+        },
+    },
+    config::peers::HERE,
+    control::hand::words::quoted,
+};
+use clap::Args;
+use serde::Serialize;
+use std::{env, thread, time::Duration};
 
-/// How often nodes are asked.
+/// How often nodes are asked while somebody waits for all of them.
 const LOOK: Duration = Duration::from_millis(200);
+/// A peer that does not answer holds up nobody for longer.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Which of the servers a change is for.
+#[derive(Args, Clone, Debug, Default)]
+pub struct NodeArgs {
+    /// Only on this one of the servers for these zones: `here`, or a name under [server] peers
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+}
 
 /// One server.
 pub(super) struct Node {
@@ -13,25 +49,254 @@ pub(super) struct Node {
     server: Server,
 }
 
+impl NodeArgs {
+    /// The servers a change is for, this folder's own first.
+    pub(super) fn nodes(&self, folder: &FolderArgs, out: &mut Out) -> Result<Vec<Node>, Exit> {
+        let mut nodes = all(folder);
+        let Some(wanted) = &self.node else { return Ok(nodes) };
+        let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        nodes.retain(|node| node.name == *wanted);
+        if nodes.is_empty() {
+            let hint = format!("there are: {}", names.join(", "));
+            out.error(format_args!("no server is called {wanted}"), Some(&hint));
+            return Err(Exit::Usage);
+        }
+        Ok(nodes)
+    }
+
+    /// Whether the change is for the folder's own server, among others or not.
+    pub(super) fn is_here(&self) -> bool {
+        self.node.as_deref().is_none_or(|node| node == HERE)
+    }
+}
+
+/// All servers for the zones of `folder`, its own first.
+pub(super) fn all(folder: &FolderArgs) -> Vec<Node> {
+    let dir = folder.path();
+    let here = Node { name: HERE.to_owned(), server: Server::of(dir) };
+    let peers = section(dir).map(|section| section.peers).unwrap_or_default();
+    let peers = peers.iter().map(|def| Node {
+        name: def.name.get_ref().clone(),
+        server: Server::peer(PeerDoor::new(dir, def)),
+    });
+    std::iter::once(here).chain(peers).collect()
+}
+
 impl Node {
-    /// The one behind the control socket.
-    pub fn here(server: Server) -> Node {
-        Node { name: "this server".to_owned(), server }
+    /// Has it do what `request` says.
+    fn hand(&self, request: &HandRequest) -> Result<HandReply, ServerError> {
+        self.server.send("/v1/hand", request)
+    }
+
+    /// `lines` for this node alone.
+    fn undo(&self, lines: &[String], folder: &FolderArgs) -> Vec<String> {
+        let line = |line: &String| format!("{} --node {}", folder.with(line), self.name);
+        lines.iter().map(line).collect()
     }
 
     /// Why it does not serve the files with this `hash`, if so.
     fn lacks(&self, hash: &str) -> Option<String> {
-        let status: Status = match self.server.get("/v1/status") {
-            Ok(status) => status,
+        let facts: NodeFacts = match self.server.get("/v1/node") {
+            Ok(facts) => facts,
             Err(error) => return Some(error.to_string()),
         };
-        let is_same = status.content_hash == hash;
-        (!is_same).then(|| format!("serves revision {} of its own, other files", status.revision))
+        let other = || format!("serves revision {} of its own, other files", facts.revision);
+        (facts.content_hash != hash).then(other)
     }
 }
 
-/// Waits until all of `nodes` serve the files with this `hash`, `limit` at most, and says which do
-/// not. Revision numbers are each node's own: hashes are compared.
+/// What came of a change on one of several servers.
+#[derive(Serialize)]
+struct NodeOutcome {
+    node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply: Option<HandReply>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// The same of all of them.
+#[derive(Serialize)]
+struct Outcomes {
+    schema_version: u32,
+    nodes: Vec<NodeOutcome>,
+    /// What undoes it where it was done.
+    undo: Vec<String>,
+}
+
+/// Has `nodes` do what `request` says, one after the other, and tells what came of it on each;
+/// what the first one did comes back. `quiet` keeps what is no failure from being told.
+pub(super) fn hand(
+    nodes: &[Node],
+    request: &HandRequest,
+    folder: &FolderArgs,
+    quiet: bool,
+    out: &mut Out,
+) -> (Exit, Option<HandReply>) {
+    if let [only] = nodes {
+        return match only.hand(request) {
+            Ok(mut reply) => {
+                if only.name != HERE {
+                    let flag = |line: &String| format!("{line} --node {}", only.name);
+                    reply.undo = reply.undo.iter().map(flag).collect();
+                }
+                let exit = if quiet { Exit::Well } else { show::reply(&reply, folder, out) };
+                (exit, Some(reply))
+            }
+            Err(error) => (refused(&error, out), None),
+        };
+    }
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for node in nodes {
+        match node.hand(request) {
+            Ok(reply) => done.push((node, reply)),
+            Err(error) => {
+                let is_first = done.is_empty() && failed.is_empty();
+                let forbids = matches!(error, ServerError::Refused(..));
+                failed.push((node, error));
+                // What the first one forbids nobody else is asked for.
+                if is_first && forbids {
+                    break;
+                }
+            }
+        }
+    }
+    if let (true, [(node, error)]) = (done.is_empty(), &failed[..])
+        && nodes.len() > 1
+    {
+        let exit = refused(error, out);
+        out.complain(&format!("nothing was done: {} was asked first\n", node.name));
+        return (exit, None);
+    }
+    let exit = told(&done, &failed, folder, quiet, out);
+    (exit, done.into_iter().next().map(|(_, reply)| reply))
+}
+
+fn told(
+    done: &[(&Node, HandReply)],
+    failed: &[(&Node, ServerError)],
+    folder: &FolderArgs,
+    quiet: bool,
+    out: &mut Out,
+) -> Exit {
+    let undo = undo(done, folder, failed.is_empty());
+    let mut exit = Exit::Well;
+    if out.wants_json() {
+        let did = done.iter().map(|(node, reply)| NodeOutcome {
+            node: node.name.clone(),
+            reply: Some(reply.clone()),
+            error: None,
+        });
+        let did_not = failed.iter().map(|(node, error)| NodeOutcome {
+            node: node.name.clone(),
+            reply: None,
+            error: Some(error.to_string()),
+        });
+        let nodes = did.chain(did_not).collect();
+        if !quiet {
+            out.schema(&Outcomes { schema_version: SCHEMA_VERSION, nodes, undo });
+        }
+        return failed.last().map_or(exit, |(_, error)| exit_of(error));
+    }
+    for (node, reply) in done {
+        let head = out.paint(Paint::Strong, format_args!("{}:", node.name));
+        out.line(head);
+        let without = HandReply { undo: Vec::new(), ..reply.clone() };
+        exit = show::reply(&without, folder, out);
+    }
+    for (node, error) in failed {
+        let head = out.paint(Paint::Bad, format_args!("{}: not done", node.name));
+        out.line(head);
+        refused(error, out);
+        exit = exit_of(error);
+    }
+    if !failed.is_empty() && !done.is_empty() {
+        out.line("the servers differ now. To do it where it was not done:");
+        for (node, _) in failed {
+            out.line(format_args!("  {} --node {}", typed(), node.name));
+        }
+        out.line("or to undo it where it was:");
+    }
+    for line in undo {
+        let margin = if failed.is_empty() { "undo: " } else { "  " };
+        out.line(format_args!("{margin}{line}"));
+    }
+    exit
+}
+
+/// What undoes it where it was done: on all at once, where one line means the same on each of them.
+fn undo(done: &[(&Node, HandReply)], folder: &FolderArgs, is_whole: bool) -> Vec<String> {
+    let first = done.first().map(|(_, reply)| &reply.undo);
+    // Numbers of overrides are each server's own.
+    let is_one = |(_, reply): &(&Node, HandReply)| {
+        Some(&reply.undo) == first && !reply.undo.iter().any(|line| line.contains("id:"))
+    };
+    match first {
+        Some(lines) if is_whole && done.iter().all(is_one) => {
+            lines.iter().map(|line| folder.with(line)).collect()
+        }
+        _ => done.iter().flat_map(|(node, reply)| node.undo(&reply.undo, folder)).collect(),
+    }
+}
+
+fn exit_of(error: &ServerError) -> Exit {
+    match error {
+        ServerError::NotReachable { .. } => Exit::NotReachable,
+        ServerError::Refused(_, hyper::StatusCode::CONFLICT) => Exit::Conflict,
+        ServerError::Refused(_, hyper::StatusCode::FORBIDDEN) => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}
+
+/// This very command line.
+fn typed() -> String {
+    let words = env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
+    let words: Vec<String> = words.collect();
+    format!("tradewind {}", words.join(" "))
+}
+
+/// Has each of `nodes` load files, by `load`, which tells what came of it; the worst of that. Files
+/// are each server's own, so what one refuses says nothing of the next.
+pub(super) fn files(
+    nodes: &[Node],
+    out: &mut Out,
+    load: impl Fn(&Server, &mut Out) -> Exit,
+) -> Exit {
+    let mut worst = Exit::Well;
+    for node in nodes {
+        if nodes.len() > 1 && !out.wants_json() {
+            let head = out.paint(Paint::Strong, format_args!("{}:", node.name));
+            out.line(head);
+        }
+        let exit = load(&node.server, out);
+        if exit != Exit::Well {
+            worst = exit;
+        }
+    }
+    worst
+}
+
+/// How the peers of `folder` compare with its own server, into `status`.
+pub(super) fn compare(folder: &FolderArgs, status: &mut Status) {
+    let nodes = all(folder);
+    let [here, peers @ ..] = &nodes[..] else { return };
+    if peers.is_empty() {
+        return;
+    }
+    let own: NodeFacts = match here.server.get("/v1/node") {
+        Ok(own) => own,
+        // It answered a moment ago: whatever it says of peers itself stays.
+        Err(_) => return,
+    };
+    let lines = peers.iter().map(|peer| {
+        let theirs = peer.server.clone().within(WITHIN).get::<NodeFacts>("/v1/node");
+        PeerLine::new(&peer.name, &own, theirs.map_err(|error| error.to_string()))
+    });
+    status.peers = lines.collect();
+}
+
+/// Waits until all of `nodes` serve the files with this content `hash`, `limit` at most, and says
+/// which do not. Revision numbers are each node's own: hashes are compared.
 pub(super) fn wait(nodes: &[Node], hash: &str, limit: Duration, out: &mut Out) -> Exit {
     let mut looks = limit.as_millis() / LOOK.as_millis();
     let lacking = loop {

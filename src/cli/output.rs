@@ -3,12 +3,17 @@
 //! A reader that goes away (`tradewind query … | head -1`) ends the output, not the command.
 
 use super::Exit;
-use clap::Args;
+use crate::admin::schema::SCHEMA_VERSION;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     io::{self, ErrorKind, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 
 /// Options that every command understands.
@@ -17,6 +22,27 @@ pub struct OutputArgs {
     /// Print JSON, for machines.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Whether to use colour: always, never, or where it can be seen and NO_COLOR is not set
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    pub color: Colour,
+}
+
+/// Where colour goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// To terminals, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Everywhere but into JSON.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// What a piece of text means; how that looks is the terminal's affair.
@@ -50,6 +76,11 @@ pub struct Out {
     colour: bool,
     /// Whether errors go to a terminal.
     live: bool,
+    /// Whether data go to the process's own stdout, and whether that is a terminal.
+    own: bool,
+    terminal: bool,
+    /// Whether something was drawn that the next picture replaces.
+    drawn: bool,
     data: Box<dyn Write + Send>,
     errors: Box<dyn Write + Send>,
     /// Why writing data stopped.
@@ -61,8 +92,16 @@ impl Out {
     pub fn standard(args: OutputArgs) -> Self {
         Out {
             json: args.json,
-            colour: !args.json && colour_wanted(&io::stdout()),
+            colour: !args.json
+                && match args.color {
+                    Colour::Auto => colour_wanted(&io::stdout()),
+                    Colour::Always => true,
+                    Colour::Never => false,
+                },
             live: io::stderr().is_terminal(),
+            own: true,
+            terminal: io::stdout().is_terminal(),
+            drawn: false,
             data: Box::new(io::stdout()),
             errors: Box::new(io::stderr()),
             broken: None,
@@ -76,7 +115,17 @@ impl Out {
         errors: impl Write + Send + 'static,
     ) -> Self {
         let (data, errors) = (Box::new(data), Box::new(errors));
-        Out { json, colour: false, live: false, data, errors, broken: None }
+        Out {
+            json,
+            colour: false,
+            live: false,
+            own: false,
+            terminal: false,
+            drawn: false,
+            data,
+            errors,
+            broken: None,
+        }
     }
 
     /// Whether a machine reads: then one [`Out::json`] is the whole output.
@@ -96,30 +145,91 @@ impl Out {
         }
     }
 
-    /// The data for machines.
-    pub fn json(&mut self, value: &Value) {
-        self.line(format_args!("{value:#}"));
-    }
-
-    /// The data for machines, in its promised form.
+    /// The data for machines, in its promised form: an object that says which version of it.
     pub fn schema(&mut self, data: &impl Serialize) {
-        match serde_json::to_value(data) {
-            Ok(value) => self.json(&value),
-            Err(error) => self.error(format_args!("cannot be written as JSON: {error}"), None),
+        if let Some(value) = self.versioned(data) {
+            self.line(format_args!("{value:#}"));
         }
     }
 
-    /// The same on a line of its own, for what has no end.
+    /// Several of a kind, under their name.
+    pub fn list(&mut self, name: &str, all: &impl Serialize) {
+        self.schema(&BTreeMap::from([(name, all)]));
+    }
+
+    /// The same as [`Out::schema`] on a line of its own, for what has no end.
     pub fn schema_line(&mut self, data: &impl Serialize) {
-        match serde_json::to_string(data) {
-            Ok(text) => {
-                self.line(text);
-                // Whoever follows waits for this very line.
-                if self.broken.is_none() {
-                    self.broken = self.data.flush().err();
+        if let Some(value) = self.versioned(data) {
+            self.line(value);
+            // Whoever follows waits for this very line.
+            self.flush();
+        }
+    }
+
+    /// `data` with its version, where it does not say that by itself.
+    fn versioned(&mut self, data: &impl Serialize) -> Option<Value> {
+        match serde_json::to_value(data) {
+            Ok(mut value) => {
+                if let Value::Object(fields) = &mut value {
+                    fields.entry("schema_version").or_insert_with(|| SCHEMA_VERSION.into());
                 }
+                Some(value)
             }
-            Err(error) => self.error(format_args!("cannot be written as JSON: {error}"), None),
+            Err(error) => {
+                self.error(format_args!("cannot be written as JSON: {error}"), None);
+                None
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.broken.is_none() {
+            self.broken = self.data.flush().err();
+        }
+    }
+
+    /// Whether a picture can be drawn over the one before.
+    pub fn redraws(&self) -> bool {
+        self.terminal && !self.json
+    }
+
+    /// Draws what `show` writes in the place of what was drawn before, as much as there is room for.
+    pub fn redraw(&mut self, show: impl FnOnce(&mut Out)) {
+        let page = Picture::default();
+        let mut inner = Out::into_writers(false, page.clone(), io::sink());
+        inner.colour = self.colour;
+        show(&mut inner);
+        drop(inner);
+        let rows = rustix::termios::tcgetwinsize(io::stdout()).map_or(24, |size| size.ws_row);
+        let text = page.text();
+        // ED clears the screen once; then EL what was longer, and no line is wrapped (DECAWM).
+        let mut picture =
+            String::from(if self.drawn { "\x1b[?7l\x1b[H" } else { "\x1b[2J\x1b[?7l\x1b[H" });
+        for line in text.lines().take(usize::from(rows).saturating_sub(1)) {
+            picture.extend([line, "\x1b[K\r\n"]);
+        }
+        picture += "\x1b[J\x1b[?7h";
+        self.drawn = true;
+        if self.broken.is_none() {
+            self.broken = self.data.write_all(picture.as_bytes()).err();
+        }
+        self.flush();
+    }
+
+    /// Waits, or less if nobody reads any more.
+    pub fn pause(&mut self, time: Duration) {
+        use rustix::event::{PollFd, PollFlags, poll};
+        if !self.own {
+            return thread::sleep(time);
+        }
+        let stdout = io::stdout();
+        // Nothing is asked for: what is told all the same is that the other end is gone.
+        let mut ends = [PollFd::new(&stdout, PollFlags::empty())];
+        let time = time.try_into().ok();
+        match poll(&mut ends, time.as_ref()) {
+            Ok(0) => {}
+            Ok(_) => self.broken = Some(ErrorKind::BrokenPipe.into()),
+            Err(_) => thread::sleep(Duration::from_millis(100)),
         }
     }
 
@@ -175,6 +285,26 @@ impl Out {
     }
 }
 
+/// What is drawn, before it is.
+#[derive(Clone, Default)]
+struct Picture(Arc<Mutex<Vec<u8>>>);
+
+impl Picture {
+    fn text(&self) -> String {
+        let drawn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&drawn).into_owned()
+    }
+}
+
+impl Write for Picture {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Colour goes only to terminals, and not with `NO_COLOR` set to anything (no-color.org).
 pub(super) fn colour_wanted(stream: &impl IsTerminal) -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -184,7 +314,6 @@ pub(super) fn colour_wanted(stream: &impl IsTerminal) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
 
     /// A writer whose text can be read afterwards.
     #[derive(Clone, Default)]

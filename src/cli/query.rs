@@ -141,7 +141,7 @@ fn print_each(asking: &mut Asking<'_>, out: &mut Out) -> Exit {
         }
     }
     if out.wants_json() {
-        out.json(&Value::Array(replies));
+        out.list("replies", &replies);
     }
     exit
 }
@@ -234,7 +234,7 @@ fn tally(asking: &mut Asking<'_>, clock: &dyn Clock, out: &mut Out) -> Exit {
     }
     let took = clock.now().since(begun);
     if out.wants_json() {
-        out.json(&tally_json(asking.args, &tally, lost));
+        out.schema(&tally_json(asking.args, &tally, lost));
     } else {
         print_tally(asking.args, &tally, lost, took, out);
     }

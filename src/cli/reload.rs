@@ -2,15 +2,18 @@
 
 use super::{
     Exit,
+    check::judge,
+    files::Folder,
     folder::FolderArgs,
+    nodes::{self, NodeArgs},
     output::{Out, Paint},
-    server::{Server, ServerError},
+    server::{Server, ServerError, state_folder},
     table,
     why::WhyArgs,
 };
 use crate::{
     admin::schema::{ReloadReply, RevisionLine},
-    control::hand::words::short,
+    control::{hand::words::short, revisions::Revisions},
 };
 use clap::Args;
 use std::time::Duration;
@@ -47,9 +50,15 @@ pub struct ReloadArgs {
     /// Accept a change that removes a zone or many of its names
     #[arg(long)]
     pub force: bool,
+    /// Only say whether these files load, as `tradewind check` does
+    #[arg(long)]
+    pub dry_run: bool,
     /// Why, who.
     #[command(flatten)]
     pub why: WhyArgs,
+    /// On which server.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// Return to files that were in force before, or list them.
@@ -62,6 +71,9 @@ pub struct RollbackArgs {
     /// The revision to return to; without it the kept ones are listed
     #[arg(value_name = "REV")]
     pub revision: Option<u64>,
+    /// Only say whether its files still load
+    #[arg(long, requires = "revision")]
+    pub dry_run: bool,
     /// Why, who.
     #[command(flatten)]
     pub why: WhyArgs,
@@ -69,20 +81,50 @@ pub struct RollbackArgs {
 
 /// Has the server load its files.
 pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
-    let server = Server::of(args.folder.path());
+    if args.dry_run {
+        let folder = Folder::read(args.folder.path()).map_err(|error| error.to_string());
+        return tried(folder, out);
+    }
     let asked = format!("/v1/reload?force={}{}", args.force, args.why.query());
-    print(server.post(&asked), &args.folder, out)
+    let nodes = match args.node.nodes(&args.folder, out) {
+        Ok(nodes) => nodes,
+        Err(exit) => return exit,
+    };
+    nodes::files(&nodes, out, |server, out| print(server.post(&asked), &args.folder, out))
 }
 
 /// Has the server return to a revision, or lists them.
 pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
     let server = Server::of(args.folder.path());
     match args.revision {
+        Some(revision) if args.dry_run => {
+            let dir = args.folder.path();
+            let kept = Revisions::new(&state_folder(dir)).restore(revision);
+            let folder = kept.map(|sources| Folder::of(dir, sources));
+            tried(folder.map_err(|error| error.to_string()), out)
+        }
         Some(revision) => {
             let asked = format!("/v1/rollback/{revision}?{}", args.why.query());
             print(server.post(&asked), &args.folder, out)
         }
         None => list(server.get("/v1/revisions"), out),
+    }
+}
+
+/// Whether files load that were only tried.
+fn tried(folder: Result<Folder, String>, out: &mut Out) -> Exit {
+    match folder {
+        Ok(folder) => {
+            let exit = judge(&folder, out);
+            if !out.wants_json() {
+                out.line("nothing was done (--dry-run)");
+            }
+            exit
+        }
+        Err(error) => {
+            out.error(error, None);
+            Exit::FilesInvalid
+        }
     }
 }
 
@@ -137,7 +179,7 @@ fn list(lines: Result<Vec<RevisionLine>, ServerError>, out: &mut Out) -> Exit {
         Err(error) => return error.tell(out),
     };
     if out.wants_json() {
-        out.schema(&lines);
+        out.list("revisions", &lines);
         return Exit::Well;
     }
     let rows = lines.iter().map(|line| {

@@ -2,12 +2,13 @@
 //! the daemon's, which stands above this room and comes in through [`Servers`].
 
 use super::{
-    Exit,
+    Exit, completions,
     folder::FolderArgs,
     output::{Out, colour_wanted},
     server::{Server, encoded},
 };
 use clap::{Args, ValueEnum};
+use clap_complete::ArgValueCompleter;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -20,6 +21,9 @@ Examples:
       Answer until SIGTERM. SIGHUP, or `tradewind reload`, loads changed files.
   TRADEWIND_LOG=debug tradewind serve
       With more in the log (stderr); default info, `warn` for alarms only.
+  tradewind serve --log-format json
+      A log line is an object: timestamp, level, message, and of events event, seq, swap,
+      incident, who, subject, from, to as far as they have these.
 
 Port 53 needs root or the capability CAP_NET_BIND_SERVICE:
   setcap cap_net_bind_service=+ep /usr/bin/tradewind
@@ -49,6 +53,18 @@ pub struct ServeArgs {
     /// Write addresses and process id there, as JSON, once queries are answered
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
+    /// How the log on stderr is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object a line, with the fields of each event.
+    Json,
 }
 
 /// Try it out: three regions on this machine.
@@ -65,6 +81,7 @@ pub struct DemoArgs {
     #[arg(requires = "region")]
     pub action: Option<Action>,
     /// To which region
+    #[arg(add = ArgValueCompleter::new(completions::regions))]
     pub region: Option<String>,
 }
 
@@ -88,14 +105,14 @@ pub struct Servers {
 
 /// Serves until it is told to stop.
 pub fn serve(args: &ServeArgs, servers: &Servers, out: &mut Out) -> Exit {
-    start_log();
+    start_log(args.log_format);
     ended((servers.serve)(args.folder.path(), args.ready_file.as_deref()), out)
 }
 
 /// Serves the demo, or does something to a running one.
 pub fn demo(args: &DemoArgs, servers: &Servers, out: &mut Out) -> Exit {
     let (Some(action), Some(region)) = (args.action, &args.region) else {
-        start_log();
+        start_log(LogFormat::Text);
         return ended((servers.demo)(args.files.as_deref()), out);
     };
     let (word, done) = match action {
@@ -120,7 +137,7 @@ fn ended(outcome: anyhow::Result<Exit>, out: &mut Out) -> Exit {
 }
 
 /// Starts the log on stderr, as detailed as `TRADEWIND_LOG` says.
-fn start_log() {
+fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("TRADEWIND_LOG").unwrap_or_else(|_| "info".into());
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
@@ -128,5 +145,10 @@ fn start_log() {
         .with_target(false)
         .with_env_filter(filter);
     // A log that somebody has started before serves as well.
-    let _ = log.try_init();
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => {
+            log.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        }
+    };
 }

@@ -1,8 +1,9 @@
-//! The command line's side of the control socket: one request, one reply, no retries.
+//! The command line's side of the control socket, and of the doors of other servers: one request,
+//! one reply, no retries.
 
 use super::{Exit, output::Out};
 use crate::{
-    admin::schema::Refusal,
+    admin::{peers::PeerDoor, schema::Refusal},
     config::{
         Problems,
         server::{self as server_file, ServerSection},
@@ -28,18 +29,30 @@ const TIMEOUT: Duration = Duration::from_secs(130);
 const REPLY_BYTES_MAX: usize = 256 << 20;
 
 /// A running server, as far as the command line knows it.
+#[derive(Clone, Debug)]
 pub struct Server {
-    socket: PathBuf,
+    door: Door,
+    /// How long it may take.
+    within: Duration,
+}
+
+/// Where a server is asked.
+#[derive(Clone, Debug)]
+enum Door {
+    /// At its control socket.
+    Socket(PathBuf),
+    /// Over the network.
+    Peer(PeerDoor),
 }
 
 /// Why it did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// Nobody answers.
-    #[error("no server answers on {socket}: {cause}")]
+    #[error("no server answers on {place}: {cause}")]
     NotReachable {
-        /// The socket.
-        socket: PathBuf,
+        /// Its socket, or its address.
+        place: String,
         /// What the system says.
         cause: io::Error,
     },
@@ -90,7 +103,17 @@ impl Server {
     /// when the file cannot be read.
     pub fn of(dir: &Path) -> Server {
         let control = section(dir).map_or_else(|| DEFAULT.into(), |section| section.control);
-        Server { socket: dir.join(control) }
+        Server { door: Door::Socket(dir.join(control)), within: TIMEOUT }
+    }
+
+    /// Another server for the same zones.
+    pub(super) fn peer(door: PeerDoor) -> Server {
+        Server { door: Door::Peer(door), within: TIMEOUT }
+    }
+
+    /// The same for those who wait no longer than `time`.
+    pub fn within(self, time: Duration) -> Server {
+        Server { within: time, ..self }
     }
 
     /// Asks for what is at `path`.
@@ -123,6 +146,22 @@ impl Server {
         self.read(&self.ask(Method::POST, path, body.into())?)
     }
 
+    /// What is at `path`, as it is.
+    ///
+    /// # Errors
+    /// When it does not answer, or says no.
+    pub fn text(&self, path: &str) -> Result<String, ServerError> {
+        let body = self.ask(Method::GET, path, Bytes::new())?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The number of its process, if it answers at a socket of this machine.
+    pub fn process(&self) -> Option<i32> {
+        let Door::Socket(socket) = &self.door else { return None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(async { UnixStream::connect(socket).await.ok()?.peer_cred().ok()?.pid() })
+    }
+
     fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ServerError> {
         // A reply without content is `null` to those who expect none.
         let body = if body.is_empty() { b"null" } else { body };
@@ -133,7 +172,16 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| self.not_reachable(cause))?;
         runtime.block_on(async {
-            match tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await {
+            let socket = match &self.door {
+                Door::Socket(socket) => socket,
+                Door::Peer(door) => {
+                    let reply = door.ask(method, path, body.to_vec(), self.within).await;
+                    let reply = reply.map_err(|why| self.not_reachable(io::Error::other(why)));
+                    return reply.and_then(|(status, body)| read_status(status, body.into()));
+                }
+            };
+            match tokio::time::timeout(self.within, self.exchange(socket, method, path, body)).await
+            {
                 Ok(reply) => reply,
                 Err(_) => Err(self.not_reachable(io::ErrorKind::TimedOut.into())),
             }
@@ -142,11 +190,12 @@ impl Server {
 
     async fn exchange(
         &self,
+        socket: &Path,
         method: Method,
         path: &str,
         body: Bytes,
     ) -> Result<Bytes, ServerError> {
-        let stream = UnixStream::connect(&self.socket).await;
+        let stream = UnixStream::connect(socket).await;
         let stream = stream.map_err(|cause| self.not_reachable(cause))?;
         let broken = |error: hyper::Error| self.not_reachable(io::Error::other(error));
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -176,7 +225,11 @@ impl Server {
     }
 
     fn not_reachable(&self, cause: io::Error) -> ServerError {
-        ServerError::NotReachable { socket: self.socket.clone(), cause }
+        let place = match &self.door {
+            Door::Socket(socket) => socket.display().to_string(),
+            Door::Peer(door) => door.url.to_string(),
+        };
+        ServerError::NotReachable { place, cause }
     }
 }
 
@@ -185,7 +238,8 @@ pub fn state_folder(dir: &Path) -> PathBuf {
     dir.join(section(dir).map_or_else(|| "state".into(), |section| section.state))
 }
 
-fn section(dir: &Path) -> Option<ServerSection> {
+/// `[server]` of the files in `dir`; nothing if they cannot be read.
+pub(super) fn section(dir: &Path) -> Option<ServerSection> {
     let text = std::fs::read_to_string(dir.join(SERVER_FILE)).unwrap_or_default();
     let file: Arc<Path> = Path::new(SERVER_FILE).into();
     let written = server_file::read(&file, &text, &mut Problems::default());
@@ -245,6 +299,7 @@ mod tests {
     fn the_socket_is_where_the_server_file_says() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(SERVER_FILE), "[server]\ncontrol = \"/x/y\"\n").unwrap();
-        assert_eq!(Server::of(dir.path()).socket, Path::new("/x/y"));
+        let Door::Socket(socket) = Server::of(dir.path()).door else { panic!() };
+        assert_eq!(socket, Path::new("/x/y"));
     }
 }

@@ -3,9 +3,11 @@
 use super::{
     Exit,
     folder::FolderArgs,
+    nodes,
     output::{Out, Paint},
-    server::Server,
+    server::{Server, ServerError},
     table,
+    watch::{WatchArgs, watch},
 };
 use crate::admin::{
     schema::{EndpointStatus, FailoverStatus, LeavingLine, Status, ZoneState},
@@ -17,11 +19,16 @@ const EXAMPLES: &str = "\
 Examples:
   tradewind status
       One sentence; zones, pools and endpoints below it, with verdict, reason and last probe.
+  tradewind status --watch
+      The same, redrawn every second; in a pipe a line of JSON for each change.
   tradewind status --json
       All of it for machines; `schema_version` says in which form.
 
-Exit codes: 0 all is well · 1 something is down, held back or answered by its last resort ·
-5 no server answers";
+With [server] peers the other servers for these zones are asked as well, and where they differ is
+said: files, overrides, failovers, verdicts.
+
+Exit codes: 0 all is well · 1 something is down, held back, answered by its last resort, or a peer
+is not in step · 5 no server answers";
 
 /// Zones shown one by one; a server of thousands would hide the endpoints behind them.
 const ZONES_SHOWN: usize = 20;
@@ -33,11 +40,22 @@ pub struct StatusArgs {
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
+    /// Whether to go on.
+    #[command(flatten)]
+    pub watch: WatchArgs,
 }
 
 /// Prints the status of the server.
 pub fn run(args: &StatusArgs, out: &mut Out) -> Exit {
-    match Server::of(args.folder.path()).get::<Status>("/v1/status") {
+    let look = || -> Result<Status, ServerError> {
+        let mut status = Server::of(args.folder.path()).get("/v1/status")?;
+        nodes::compare(&args.folder, &mut status);
+        Ok(status)
+    };
+    if args.watch.watch {
+        return watch(look, print, out);
+    }
+    match look() {
         Ok(status) => {
             print(&status, out);
             exit_of(&status)
@@ -54,7 +72,8 @@ fn exit_of(status: &Status) -> Exit {
         && status.checker_impaired.is_none();
     let waits = status.failovers.iter().any(|failover| failover.waits.is_some());
     let free = status.held.is_empty() && !status.pinned && !waits;
-    if all_up && usual && ready && free { Exit::Well } else { Exit::Failed }
+    let in_step = status.peers.iter().all(|peer| peer.in_step);
+    if all_up && usual && ready && free && in_step { Exit::Well } else { Exit::Failed }
 }
 
 fn is_down(endpoint: &EndpointStatus) -> bool {
@@ -76,6 +95,16 @@ fn print(status: &Status, out: &mut Out) {
     }
     for alarm in &status.alarms {
         out.line(format_args!("alarm: {alarm}"));
+    }
+    for peer in &status.peers {
+        let name = &peer.peer;
+        match (&peer.error, &peer.differs[..]) {
+            (Some(error), _) => out.line(format_args!("peer {name}: {error}")),
+            (None, []) => out.line(format_args!("peer {name}: in step")),
+            (None, differs) => {
+                differs.iter().for_each(|one| out.line(format_args!("peer {name}: {one}")));
+            }
+        }
     }
     for record in &status.last_resort {
         out.line(format_args!("last resort: {} ({})", record.record, record.basis));
@@ -184,7 +213,7 @@ fn section(
 }
 
 /// How long before `now` `at` was, both RFC 3339.
-fn ago(at: &str, now: &str) -> String {
+pub(super) fn ago(at: &str, now: &str) -> String {
     let (Ok(at), Ok(now)) = (at.parse::<jiff::Timestamp>(), now.parse::<jiff::Timestamp>()) else {
         return at.to_owned();
     };

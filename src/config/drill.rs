@@ -313,7 +313,7 @@ fn drill<'i>(reader: &mut Reader<'i, '_>, mut root: Table<'i>, text: &str) -> Op
     let head = root.take_table(reader, "drill");
     let steady = tables(reader, &mut root, "steady", "a steady state", self::steady);
     let steps = tables(reader, &mut root, "step", "a step", self::step);
-    let stops = tables(reader, &mut root, "stop", "a stop condition", self::stop);
+    let stops = tables(reader, &mut root, "stop", "a stop condition", stop::read);
     let rollbacks = tables(reader, &mut root, "rollback", "a rollback", self::rollback);
     let expect = root.take_table(reader, "expect").map(|table| self::expect(reader, table));
     root.finish(reader);
@@ -684,12 +684,6 @@ fn fault<'i>(reader: &mut Reader<'i, '_>, table: &mut Table<'i>) -> Option<Fault
             FaultDef::Status(status.map_or(503, |status| status.into_inner() as u16))
         }
     })
-}
-
-fn stop<'i>(reader: &mut Reader<'i, '_>, mut table: Table<'i>) -> Option<Spanned<StopDef>> {
-    let when = table.require(reader, "when", "\"answers.empty > 0\"", stop::read);
-    table.finish(reader);
-    when
 }
 
 fn rollback<'i>(reader: &mut Reader<'i, '_>, mut table: Table<'i>) -> Option<RollbackDef> {

@@ -4,6 +4,8 @@ use super::{
     Problem, Problems, Spanned,
     guard::{self, AccessDef, CookiesDef, IdentityDef, RrlDef, networks},
     hooks::{self, HookDef},
+    metrics::{self, MetricsDef},
+    peers::{self, PeerDef},
     policy::{self, PolicyDef},
     pool::{self, PoolDef},
     querylog::{self, QueryLogDef},
@@ -102,6 +104,10 @@ pub struct ServerSection {
     pub hooks: Vec<HookDef>,
     /// Who is shown answers: `[querylog]`.
     pub querylog: QueryLogDef,
+    /// The other servers for the same zones.
+    pub peers: Vec<PeerDef>,
+    /// Which records have series of their own: `[metrics]`.
+    pub metrics: MetricsDef,
 }
 
 /// `tokens_file` and `tls` of `[server]`: who may use the admin API, and by what it is known.
@@ -211,13 +217,14 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         identity: IdentityDef::default(),
         hooks: hooks::read(reader, root),
         querylog: querylog::read(reader, root),
+        peers: Vec::new(),
+        metrics: metrics::read(reader, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;
     };
-    for key in ["peers", "mode"] {
-        table.later(reader, key);
-    }
+    table.later(reader, "mode");
+    section.peers = peers::read(reader, &mut table);
     for key in ["isolation_guard", "breaker"] {
         table.elsewhere(reader, key, "write it under [health]");
     }

@@ -80,6 +80,8 @@ file = "run/queries.jsonl"
 file_mib = 2
 dnstap = "run/dnstap.sock"
 anonymize = { v4 = 24, v6 = 48 }
+[metrics]
+records = ["gtm.example.com/*", "*/www"]
 [pools.shared]
 endpoints = [{ name = "s", ipv4 = "192.0.2.1" }]
 "#;
@@ -110,9 +112,12 @@ fn the_server_file_of_the_design_is_read() {
         anonymize: Some(Cut { v4: 24, v6: 48 }),
     };
     assert_eq!(read.server.querylog, querylog);
+    let wants = ["gtm.example.com/api", "a.example/www", "a.example/api"];
+    assert_eq!(wants.map(|id| read.server.metrics.wants(id)), [true, true, false]);
     let empty = server::read(&file, "", &mut problems).unwrap();
     assert_eq!(empty.server.listen[0].to_string(), "0.0.0.0:53");
     assert_eq!(empty.server.querylog.one_in, 1_000);
+    assert!(empty.server.metrics.wants("a.example/api"));
     assert!(problems.is_empty());
 }
 
@@ -123,11 +128,11 @@ fn a_share_of_answers_is_one_in_so_many() {
         ("0", ""),
         (
             "\"1/0\"",
-            "2:10: error: `1/0` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n",
+            "2:10: `1/0` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n",
         ),
         (
             "\"0.1%\"",
-            "2:10: error: `0.1%` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n",
+            "2:10: `0.1%` is no share of answers\n    = write \"1/1000\" for one in a thousand, \"1/1\" for all, 0 for none\n",
         ),
     ] {
         let text = format!("[querylog]\nsample = {written}\n");
@@ -135,6 +140,9 @@ fn a_share_of_answers_is_one_in_so_many() {
     }
     let text = "[querylog]\nsample = 5\nanonymize = { v4 = 33 }\ntap = \"x\"\n";
     let said = lines("tradewind.toml", text);
+    let of_metrics = lines("tradewind.toml", "[metrics]\nrecords = [\"www\", \"a/[\"]\n");
+    assert!(of_metrics.contains("2:12: `www` names no record"), "{of_metrics}");
+    assert!(of_metrics.contains("2:19: `a/[` is not a pattern"), "{of_metrics}");
     for part in ["5 is out of range: 0 to 0", "33 is out of range", "has no `v6`", "`dnstap`"] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -260,7 +268,7 @@ fn what_comes_later_is_refused_as_such() {
     let text = r#"
 schema = 2
 [server]
-peers = [{ name = "ns2" }]
+mode = "cluster"
 [breaker]
 share = 0.5
 "#;
@@ -269,10 +277,41 @@ share = 0.5
         "\
 2:10: a schema other than 1 is not in this version
     = write `schema = 1`, or leave it out
-4:1: `peers` is not in this version
+4:1: `mode` is not in this version
     = leave it out
 5:2: `breaker` does not belong to tradewind.toml
     = write it under [health]
+"
+    );
+}
+
+#[test]
+fn peers_have_names_of_their_own_and_are_asked_over_tls() {
+    let text = r#"
+[server]
+peers = [
+  { name = "ns2", admin = "https://ns2.example.net:8053/", token_file = "secrets/ns2" },
+  { name = "ns3", admin = "http://127.0.0.1:8053" },
+  { name = "ns2", admin = "https://a.example" },
+  { name = "here", admin = "https://b.example" },
+  { name = "ns4", admin = "http://192.0.2.1:8053" },
+  { name = "ns5", admin = "ns5.example.net" },
+  { name = "ns6" },
+]
+"#;
+    assert_eq!(
+        lines("tradewind.toml", text),
+        "\
+6:12: this name is taken
+    = `--node` must tell them from each other and from `here`
+7:12: this name is taken
+    = `--node` must tell them from each other and from `here`
+8:27: only this machine itself may be asked without TLS: the token would be seen
+    = write \"https://ns2.example.net:8053\"
+9:27: this is no https:// address
+    = write \"https://ns2.example.net:8053\"
+10:3: a peer has no `admin`
+    = add `admin = \"https://ns2.example.net:8053\"`
 "
     );
 }

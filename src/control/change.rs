@@ -80,6 +80,17 @@ pub enum Change {
         /// Where the outcome goes.
         reply: oneshot::Sender<Report>,
     },
+    /// Somebody's wish was refused before it became a change: that is written down.
+    Forbidden {
+        /// Who asked.
+        by: Origin,
+        /// For what.
+        what: Arc<str>,
+        /// Why not.
+        said: Arc<str>,
+        /// The safety rules that forbid it.
+        rules: Vec<Arc<str>>,
+    },
     /// Somebody asks which failovers wait, and what would come of approving them.
     Waiting {
         /// Where they go.

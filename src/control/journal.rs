@@ -7,7 +7,7 @@
 //! meanwhile.
 
 use super::{
-    event::{Event, EventKind, Stamp},
+    event::{Event, EventKind, Facts, Stamp},
     store::{Ends, Keeper, LEAP, StoreError, StoreHealth, Write},
 };
 use serde::{Deserialize, Serialize};
@@ -193,16 +193,37 @@ impl SharedJournal {
 
 fn log(incident: &[Event]) {
     for Line { event, unsaid } in lines(incident) {
-        let Event { kind, swap, incident, who, .. } = event;
+        let Event { kind, seq, swap, incident, who, .. } = event;
         let (word, who) = (kind.word(), who.as_deref());
+        let Facts { subject, before: from, after: to, .. } = kind.facts();
         let more = match unsaid {
             0 => String::new(),
             more => format!("; {more} more: tradewind events --incident {incident}"),
         };
         if kind.is_alarm() {
-            tracing::warn!(event = word, swap, incident, who, "{kind}{more}");
+            tracing::warn!(
+                event = word,
+                seq,
+                swap,
+                incident,
+                who,
+                subject,
+                from,
+                to,
+                "{kind}{more}"
+            );
         } else {
-            tracing::info!(event = word, swap, incident, who, "{kind}{more}");
+            tracing::info!(
+                event = word,
+                seq,
+                swap,
+                incident,
+                who,
+                subject,
+                from,
+                to,
+                "{kind}{more}"
+            );
         }
     }
 }

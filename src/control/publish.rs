@@ -271,7 +271,7 @@ impl Control {
         let plans = snapshot.plans.len();
         let state = Arc::new(state);
         self.traffic.install(&snapshot, started);
-        self.publisher.publish(World { revision, swap, warming, snapshot, steering, state });
+        self.publish(World { revision, swap, warming, snapshot, steering, state });
         self.show();
         self.keep(&old);
         let took = self.clock.now().since(started);
@@ -417,6 +417,13 @@ impl Control {
             true => from,
         };
         let known = &self.known[key];
+        if known.stands == Standing::Down
+            && from.is_up()
+            && let Some(first) = known.verdict.first_failure
+        {
+            let detected = self.clock.now().since(first);
+            self.traffic.telemetry().figures().detect_seconds.note_time(detected);
+        }
         if !is_held || from != known.stands {
             self.keep_targets([known]);
         }
@@ -467,7 +474,7 @@ impl Control {
         let touched: Vec<PlanId> = touched.into_iter().collect();
         let ramps_on = old.state.standings == state.standings;
         let swap = old.swap + 1;
-        self.publisher.publish(World {
+        self.publish(World {
             revision: old.revision,
             swap,
             warming: false,
@@ -476,6 +483,7 @@ impl Control {
             state: Arc::new(state),
         });
         let took = self.clock.now().since(since);
+        self.traffic.telemetry().figures().swap_seconds.note_time(took);
         events.extend(grounds::changed(old, &self.publisher.world(), &touched));
         self.show();
         self.keep(old);
@@ -493,6 +501,14 @@ impl Control {
             events.push(EventKind::Published { plans, took, summary });
         }
         self.write(swap, events);
+    }
+
+    /// Publishes, once there is room to count what will be answered.
+    fn publish(&mut self, world: World) {
+        if world.steering.may_be_in_trouble() {
+            self.traffic.telemetry().expect_trouble();
+        }
+        self.publisher.publish(world);
     }
 
     /// Brings ramps up to the clock and ends those that are over; the plans they move.

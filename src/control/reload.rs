@@ -16,6 +16,7 @@ use crate::{
     config::{
         Content, ContentHash, Problem, Problems, Progress, Severity,
         drill::DrillDef,
+        peers::PeerDef,
         render::ProblemJson,
         rollouts::RolloutDef,
         server::ServerSection,
@@ -53,6 +54,8 @@ pub struct Report {
     pub swap: u64,
     /// The longest that resolvers keep steered answers of before.
     pub ttl: Ttl,
+    /// When files were accepted last; absent before they were.
+    pub accepted_at: Option<SystemTime>,
     /// The files are the ones already in force; nothing was done.
     pub unchanged: bool,
     /// What was planned cannot be applied any more, and why.
@@ -80,6 +83,7 @@ impl Default for Report {
             before: 0,
             swap: 0,
             ttl: Ttl::from_secs(0),
+            accepted_at: None,
             unchanged: false,
             moved: None,
             held: Vec::new(),
@@ -197,6 +201,8 @@ pub struct Loader {
     accepted: Option<Sources>,
     revision: u64,
     hash: Arc<str>,
+    /// When files were accepted last.
+    accepted_at: Option<SystemTime>,
     /// What the set in force was loaded for and when it was accepted, until it is kept.
     unkept: Option<(Arc<str>, SystemTime)>,
     /// How this process runs: what its first load said.
@@ -225,6 +231,7 @@ impl Loader {
             accepted: None,
             revision: 0,
             hash: "".into(),
+            accepted_at: None,
             unkept: None,
             running: None,
             serials: HashMap::new(),
@@ -454,10 +461,12 @@ impl Loader {
         self.names = names;
         let (errors, _) = problems.counts();
         self.hash = accepted.shared_hash().to_string().into();
+        self.accepted_at = Some(self.clock.wall());
         let report = Report {
             accepted: true,
             revision: self.revision,
             hash: Arc::clone(&self.hash),
+            accepted_at: self.accepted_at,
             // The same texts under another location database are another set of answers.
             moved: None,
             unchanged: unchanged && !found.iter().any(|found| found.taken),
@@ -498,6 +507,7 @@ impl Loader {
         Box::new(Report {
             revision: self.revision,
             hash: Arc::clone(&self.hash),
+            accepted_at: self.accepted_at,
             before: self.revision,
             problems: problems.to_json(sources),
             errors: problems.counts().0,
@@ -535,6 +545,7 @@ fn for_the_next_start(running: &ServerSection, now: &ServerSection) -> Option<Pr
         ("tcp", running.tcp != now.tcp),
         ("proxy", running.proxies != now.proxies),
         ("watch", running.watch != now.watch),
+        ("peers", peers(running) != peers(now)),
     ];
     let changed: Vec<&str> = keys.iter().filter(|key| key.1).map(|key| key.0).collect();
     if changed.is_empty() {
@@ -546,6 +557,12 @@ fn for_the_next_start(running: &ServerSection, now: &ServerSection) -> Option<Pr
         Problem::of_file(&file, message).help("this takes effect at the next start of the server");
     problem.severity = Severity::Warning;
     Some(problem)
+}
+
+/// Whom `server` compares itself with, wherever that is written.
+fn peers(server: &ServerSection) -> Vec<(&str, &str)> {
+    let peers = server.peers.iter();
+    peers.map(|PeerDef { name, admin, .. }| (name.get_ref().as_str(), admin.as_str())).collect()
 }
 
 /// A zone as people call it, from its main file.

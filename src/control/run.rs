@@ -17,7 +17,7 @@ use crate::{
     checkplan::{CheckPlan, Mode, ProbeAddress, Target},
     clock::{Clock, Moment},
     compile::Entry,
-    config::{drill::DrillDef, hooks::HookDef, querylog::QueryLogDef, rollouts::RolloutDef},
+    config::{drill::DrillDef, hooks::HookDef, rollouts::RolloutDef, server::ServerSection},
     failover::breaker,
     place::LazyTable,
     snapshot::{Alias, Snapshot},
@@ -56,8 +56,8 @@ pub struct Hooks {
     pub heard: Arc<tokio::sync::Notify>,
     /// Takes the hooks of the operator's that are to be told what happens.
     pub notify: Notify,
-    /// Takes who is shown answers, after every load.
-    pub querylog: ShowAnswers,
+    /// Takes what is measured and who is shown it, after every load.
+    pub telemetry: Measure,
     /// Takes the names whose addresses are to be looked up.
     pub flatten: Flatten,
     /// Takes what operators can have rolled out.
@@ -75,8 +75,9 @@ pub type Offer = Box<dyn Fn(&[Arc<RolloutDef>], &Arc<Snapshot>) + Send>;
 /// Takes the hooks that are to be told from now on.
 pub type Notify = Box<dyn Fn(&[HookDef]) + Send>;
 
-/// Takes how many answers are looked at and who is shown them; files are opened anew.
-pub type ShowAnswers = Box<dyn Fn(&QueryLogDef) + Send>;
+/// Takes which answers are looked at and who is shown them, and which records have series of their
+/// own; files are opened anew.
+pub type Measure = Box<dyn Fn(&ServerSection) + Send>;
 
 /// Starts (`true`) or stops the backend of a region; says why it cannot.
 pub type DemoSwitch = Box<dyn Fn(&str, bool) -> Result<(), String> + Send>;
@@ -246,6 +247,11 @@ impl Loop {
                 // Whoever asked may have gone away.
                 let _ = reply.send(Box::new(self.control.outlook()));
             }
+            Change::Forbidden { by, what, said, rules } => {
+                let world = self.control.world();
+                let entry = self.control.standing().forbidden(&by, &what, said, rules, &world);
+                self.control.audit(Some(entry));
+            }
             Change::Waiting { reply } => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.control.waiting());
@@ -365,7 +371,7 @@ impl Loop {
             self.control.record(EventKind::Geoip { what, taken });
         }
         (self.hooks.notify)(&prepared.server.hooks);
-        (self.hooks.querylog)(&prepared.server.querylog);
+        (self.hooks.telemetry)(&prepared.server);
         let snapshot = &self.control.world().snapshot;
         (self.hooks.flatten)(&snapshot.aliases, &prepared.server.resolvers);
         self.hooks.vantage.update(&prepared.plan, &|key| self.control.stood(key));
@@ -517,7 +523,7 @@ mod tests {
             vantage: Arc::new(Nobody),
             heard: Arc::default(),
             notify: Box::new(|_| {}),
-            querylog: Box::new(|_| {}),
+            telemetry: Box::new(|_| {}),
             flatten: Box::new(|_, _| {}),
             rollouts: Box::new(|_, _| {}),
             demo: Box::new(|_, _| Ok(())),

@@ -15,7 +15,11 @@ mod signals;
 mod watch;
 
 use crate::{
-    admin::{self, ControlSocket, Running, schema::HookLine},
+    admin::{
+        self, ControlSocket, Running,
+        peers::{self, PeerDoor},
+        schema::HookLine,
+    },
     checkplan::CheckPlan,
     cli::{Exit, loading},
     clock::{Clock, Moment, SystemClock, Timekeeper, mix},
@@ -232,6 +236,7 @@ async fn start(
         locations: Arc::clone(&locations),
         drills: Arc::clone(&drill_files),
         server: asked_at(&addresses)?,
+        dir: options.dir.clone(),
         state: state.clone(),
         counted: Mutex::default(),
     });
@@ -269,6 +274,7 @@ async fn start(
         heard,
         hooks: Arc::clone(&told),
         query_log: Arc::clone(&query_log),
+        telemetry: Arc::clone(&telemetry),
         flattener: Arc::clone(&flattener),
         rollouts: rollouts.clone(),
         backends,
@@ -319,6 +325,8 @@ async fn start(
     let running =
         Arc::new(Watched { checker, planner, revisions, hooks: told, drills: Arc::clone(&drills) });
     let context = admin::Context::new(handle, metrics, clock, running);
+    let peers = server.peers.iter().map(|def| PeerDoor::new(&options.dir, def)).collect();
+    let following = tokio::spawn(peers::follow(Arc::clone(&context), peers));
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
     let pins = PinWatch::start(state, pin, Arc::clone(&hangup), changes.clone());
@@ -341,6 +349,7 @@ async fn start(
     }
     tracing::info!("stopping");
     drop((watcher, pins));
+    following.abort();
     // While control still takes changes.
     let _ = tokio::task::spawn_blocking(move || drills.stop()).await;
     doors.close().await;
@@ -578,17 +587,23 @@ struct Served {
     heard: Arc<Notify>,
     hooks: Arc<Hooks>,
     query_log: Arc<QueryLog>,
+    telemetry: Arc<Telemetry>,
     flattener: Arc<Flattener>,
     rollouts: Rollouts,
     backends: Option<Backends>,
 }
 
 fn callbacks(served: Served) -> run::Hooks {
-    let Served { checker, heard, hooks, query_log, flattener, rollouts, backends } = served;
+    let Served { checker, heard, hooks, query_log, telemetry, flattener, rollouts, backends } =
+        served;
     run::Hooks {
         heard,
         notify: Box::new(move |defs| hooks.update(defs)),
-        querylog: Box::new(move |def| query_log.show(def)),
+        telemetry: Box::new(move |server| {
+            query_log.show(&server.querylog);
+            let metrics = server.metrics.clone();
+            telemetry.detail().choose(Some(Box::new(move |id| metrics.wants(id))));
+        }),
         flatten: Box::new(move |aliases, resolvers| {
             flattener.update(aliases.iter().map(|alias| alias.name.clone()), resolvers);
         }),

@@ -180,6 +180,10 @@ impl Ground {
         }
         let Some(target) = target.filter(|_| is_of_endpoints(action)) else { return Ok(planned) };
         let hit = self.hit(world, target, canaries).map_err(wrong)?;
+        if matches!(action, ActionDef::Fault(_)) && hit.keys.is_empty() {
+            let why = "nothing there is probed by a target of its own";
+            return Err(wrong(why.into()));
+        }
         planned.endpoints = hit.slots.len();
         planned.targets = hit.keys.len();
         planned.detect = self.detection(action, &hit);

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// A reply that takes longer is lost: a hundred times what a busy loopback takes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest pause before a look at the clock.
 const TICK: Duration = Duration::from_millis(2);
 /// No reply of ours is longer (DNS flag day 2020).
@@ -121,14 +121,15 @@ impl Lanes {
             if !is_stopping {
                 self.ask_due(asking, socket, now);
             }
-            if !self.give_up(asking, now) {
-                return;
-            }
             let next = self.due.iter().map(|(at, _)| *at).min().filter(|_| !is_stopping);
             let pause =
                 next.map_or(TICK, |at| at.since(now)).clamp(Duration::from_micros(50), TICK);
-            if !self.listen(asking, socket, pause) {
-                return;
+            // Before anything counts as lost, all that is there is read: it may be we who were late.
+            match self.listen(asking, socket, pause) {
+                Some(true) => {}
+                Some(false) => return,
+                None if !self.give_up(asking, asking.clock.now()) => return,
+                None => {}
             }
         }
     }
@@ -165,16 +166,18 @@ impl Lanes {
         })
     }
 
-    /// Takes what comes within `pause`, and all that is there already.
-    fn listen(&mut self, asking: &Asking, socket: &UdpSocket, pause: Duration) -> bool {
+    /// Takes what comes within `pause`, if anything does; whether anybody listens.
+    fn listen(&mut self, asking: &Asking, socket: &UdpSocket, pause: Duration) -> Option<bool> {
         // Fails for a pause of zero only.
         let _ = socket.set_read_timeout(Some(pause));
-        let Ok(bytes) = socket.recv(&mut self.buffer) else { return true };
+        let bytes = socket.recv(&mut self.buffer).ok()?;
         let at = asking.clock.now();
-        let Ok(message) = Message::from_vec(&self.buffer[..bytes]) else { return true };
-        let Some((lane, asked)) = self.in_flight.remove(&message.metadata.id) else { return true };
+        let Ok(message) = Message::from_vec(&self.buffer[..bytes]) else { return Some(true) };
+        let Some((lane, asked)) = self.in_flight.remove(&message.metadata.id) else {
+            return Some(true);
+        };
         let heard = Heard { lane, asked, at, answer: Some(read(&message)) };
-        asking.tell.send(heard).is_ok()
+        Some(asking.tell.send(heard).is_ok())
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Ground {
     pub drills: SharedDrills,
     /// Where questions are answered.
     pub server: SocketAddr,
+    /// The operator's folder.
+    pub dir: PathBuf,
     /// The state folder.
     pub state: PathBuf,
     /// Clients as they were last counted.
@@ -167,6 +169,7 @@ impl Ground {
             lasts: None,
             break_glass: false,
             dry_run: false,
+            if_version: None,
             even_if_unknown: false,
             instead_of: None,
         }

@@ -22,7 +22,7 @@ h1{margin:0;font-size:1.6rem}h2{margin:2rem 0 .5rem;font-size:1.1rem}.dim{color:
 .PASS{color:var(--good)}.FAIL{color:var(--bad)}.ABORTED{color:var(--warn)}\
 .card{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:1rem;margin:1rem 0;overflow-x:auto}\
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}\
-th{color:var(--dim);font-weight:600}td.n{text-align:right}tr.bad td{color:var(--bad);font-weight:600}\
+th{color:var(--dim);font-weight:600}td.n{white-space:nowrap}tr.bad td{color:var(--bad);font-weight:600}\
 svg{width:100%;height:auto;display:block}svg.spark{width:160px;height:24px}svg text{fill:var(--fg);font:12px system-ui,sans-serif}svg text.tick{fill:var(--dim);font-size:11px}\
 svg text.in{fill:var(--stepfg);font-weight:600}.grid{stroke:var(--line)}.point{stroke:var(--fg);stroke-dasharray:3 3;opacity:.55}.dot{fill:var(--fg)}.step{fill:var(--step)}\
 .r0{fill:var(--r0)}.r1{fill:var(--r1)}.r2{fill:var(--r2)}.r3{fill:var(--r3)}.r4{fill:var(--r4)}.r5{fill:var(--r5)}.bad{fill:var(--bad)}\

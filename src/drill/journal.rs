@@ -102,8 +102,8 @@ pub enum What {
     },
     /// What stop conditions looked at, in their order.
     Stops {
-        /// The values.
-        values: Vec<f64>,
+        /// The values; nothing where nobody could say.
+        values: Vec<Option<f64>>,
     },
     /// A stop condition fired.
     Fired {

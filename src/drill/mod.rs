@@ -16,6 +16,7 @@
 //! | `markdown`, `html`, `charts` | a report for people |
 //! | `ground` | the server as a drill sees it |
 //! | `admission` | whether a drill may begin, and what it would do |
+//! | `figures` | what Prometheus says, for stop conditions |
 //! | `effects` | what steps do, and how it is taken back |
 //! | `runner` | the thread of one run |
 //! | `archive` | the journals that are kept |
@@ -32,6 +33,7 @@ mod asker;
 mod charts;
 mod desk;
 mod effects;
+mod figures;
 mod ground;
 pub mod html;
 pub mod journal;

@@ -376,7 +376,7 @@ fn steps(entries: &[Entry]) -> Vec<StepLine> {
 fn stops(entries: &[Entry], head: &Head) -> Vec<StopLine> {
     let line = |(place, when): (usize, &String)| {
         let values = entries.iter().filter_map(|entry| match &entry.what {
-            What::Stops { values } => values.get(place).copied(),
+            What::Stops { values } => values.get(place).copied().flatten(),
             _ => None,
         });
         let values: Vec<f64> = values.collect();

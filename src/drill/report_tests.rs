@@ -51,7 +51,7 @@ fn journal(budgets: &[(&str, f64)]) -> Vec<Entry> {
         at(5_001.0, What::Event(published)),
         row(4, None, Some(4_995.0)),
         row(5, Some((5_002.0, 5_990.0)), Some(5_001.5)),
-        at(9_000.0, What::Stops { values: vec![0.0] }),
+        at(9_000.0, What::Stops { values: vec![Some(0.0)] }),
         at(10_000.0, What::Over { step: "cut".into() }),
         at(10_001.0, What::RolledBack { took_ms: 1.0, besides: Vec::new() }),
         row(12, Some((12_000.0, 12_500.0)), None),

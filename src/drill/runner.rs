@@ -1,7 +1,10 @@
 //! The thread of one run: looks, lets the machine decide, does what it orders, writes it down.
 //!
 //! Nothing here waits for anything without a bound, and an operator's abort is looked for in every
-//! wait. When the run ends, in whatever way, what it did is taken back.
+//! wait. When the run ends, in whatever way, what it did is taken back. What is looked at stands in
+//! `watching`.
+
+mod watching;
 
 use super::{
     admission::{Plan, words},
@@ -9,24 +12,21 @@ use super::{
     archive::Archive,
     asker::{Asker, Asking},
     effects::Effects,
+    figures::Figures,
     ground::{self, Asked, Ground},
-    journal::{EVENTS_MAX, Entry, Head, SCHEMA, Seen as SeenEvent, What, Writer},
+    journal::{Entry, Head, SCHEMA, What, Writer},
     machine::{Machine, Order, Seen, Stage},
     report::{Verdict, report},
 };
 use crate::{
     clock::Moment,
-    config::{
-        drill::{DrillDef, Mode, RollbackAction},
-        stop::{StopDef, Watched},
-    },
-    control::event::{Event, EventKind},
-    forecast::{preview::Place, shares::given},
+    config::drill::{DrillDef, Mode, RollbackAction},
+    forecast::preview::Place,
     ids::SlotId,
 };
 use ring::digest;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     io,
     sync::{
         Arc, Mutex, PoisonError,
@@ -37,10 +37,6 @@ use std::{
 
 /// The longest pause between two looks: what a stop condition sees is acted on within that.
 const TICK: Duration = Duration::from_millis(5);
-/// How often the file is looked for that ends a drill when nobody can be reached.
-const ABORT_FILE: Duration = Duration::from_millis(100);
-/// All must be answered as before for so long to count as back: every lane was asked by then.
-const BACK_FOR: Duration = Duration::from_secs(1);
 /// After an abort failovers are told to go back again this often, until they do.
 const FAIL_BACK: Duration = Duration::from_millis(100);
 
@@ -116,6 +112,7 @@ pub(super) struct Runner {
     awaited: Vec<usize>,
     /// Steps that are on, for what would be answered.
     on: Vec<usize>,
+    figures: Figures,
     /// Since when each stop condition holds.
     holding: Vec<Option<Moment>>,
     /// The next whole second whose values are written down.
@@ -148,8 +145,11 @@ impl Runner {
             Mode::Simulate => Vec::new(),
             _ => ground.asked(&def, &world).map_err(io::Error::other)?,
         };
-        let began = ground.clock.now();
-        let head = head(ground, &def, shared, &asked, how, world.revision);
+        // Both at one moment: what others measured is compared by the time of day.
+        let (began, started) = (ground.clock.now(), ground.clock.wall());
+        let mut head = head(ground, &def, shared, &asked, how, world.revision);
+        let started = jiff::Timestamp::try_from(started).unwrap_or_default();
+        head.started = format!("{started:.6}");
         let first = Entry { ms: 0.0, what: What::Began(Box::new(head)) };
         writer.add(&first);
         shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(first);
@@ -181,6 +181,7 @@ impl Runner {
             archive: archive.clone(),
             machine: Machine::new(&def, began),
             shared: Arc::clone(shared),
+            figures: Figures::start(&def, &ground.dir)?,
             holding: vec![None; def.stops.len()],
             plan,
             began,
@@ -270,151 +271,6 @@ impl Runner {
         if !answers.is_empty() {
             self.add(What::Samples { answers });
         }
-    }
-
-    fn watch_events(&mut self) {
-        let events: Vec<Event> = {
-            let journal = self.ground.journal.lock();
-            match journal.newest() == self.seq {
-                true => return,
-                false => journal.since(self.seq).cloned().collect(),
-            }
-        };
-        for event in events {
-            self.seq = event.seq;
-            if self.events < EVENTS_MAX && event.kind.word() != "drill" {
-                self.events += 1;
-                let seen = self.seen(&event);
-                self.add_at(event.at, What::Event(seen));
-            }
-        }
-    }
-
-    fn seen(&self, event: &Event) -> SeenEvent {
-        let (down, took) = match &event.kind {
-            EventKind::Verdict { address, to, .. } => {
-                let address = address.trim_end_matches('.').to_ascii_lowercase();
-                (self.hit.contains(&address).then_some(!to.is_up()), None)
-            }
-            EventKind::Published { took, .. } => (None, Some(took.as_secs_f64() * 1e3)),
-            _ => (None, None),
-        };
-        SeenEvent {
-            seq: event.seq,
-            kind: event.kind.word().to_owned(),
-            text: event.kind.to_string(),
-            alarm: event.kind.is_alarm(),
-            down,
-            took_ms: took,
-            who: event.who.as_deref().map(str::to_owned),
-        }
-    }
-
-    fn watch_probes(&mut self) {
-        let found: Vec<(usize, Moment)> = self
-            .awaited
-            .iter()
-            .filter_map(|step| Some((*step, self.effects.first_failed(*step)?)))
-            .collect();
-        for (step, at) in found {
-            self.awaited.retain(|other| *other != step);
-            let step = self.plan.def.steps[step].id.get_ref().clone();
-            self.add_at(at, What::FirstFailedProbe { step });
-        }
-    }
-
-    fn tell_seconds(&mut self, now: Moment, is_end: bool) {
-        let would_be = self.would_be();
-        for mut row in self.answers.rows(now, is_end) {
-            row.would_be.clone_from(&would_be);
-            self.add(What::Second(row));
-        }
-        let second = now.since(self.began).as_secs() as u32;
-        if second >= self.second && !self.plan.def.stops.is_empty() {
-            self.second = second + 1;
-            let values = self.plan.def.stops.iter().map(|stop| self.value(stop.get_ref()));
-            let values = values.collect();
-            self.add(What::Stops { values });
-        }
-    }
-
-    /// Under `mode = "shadow"`: what would be answered while these steps are on, by region.
-    fn would_be(&self) -> BTreeMap<String, f64> {
-        let mut shares: BTreeMap<String, f64> = BTreeMap::new();
-        if *self.plan.def.mode.get_ref() != Mode::Shadow {
-            return shares;
-        }
-        let step = self.on.last().and_then(|on| self.plan.steps.iter().find(|s| s.index == *on));
-        let Some(done) = step.and_then(|step| step.done.as_ref()) else { return shares };
-        let all: f64 = self.asked.iter().map(|asked| asked.rate).sum();
-        for asked in &self.asked {
-            let snapshot = &done.after.snapshot;
-            let Some(record) = snapshot.records.get(asked.record.index()) else { continue };
-            let given = given(snapshot.plan(record.plan), asked.class, &done.after);
-            for (spot, share) in given.spots {
-                let region = spot.region.unwrap_or("(no region)");
-                *shares.entry(region.to_owned()).or_default() += share * asked.rate / all;
-            }
-        }
-        shares
-    }
-
-    fn value(&self, stop: &StopDef) -> f64 {
-        let counts = self.answers.counts();
-        let world = || self.ground.viewer.world();
-        match stop.what {
-            Watched::Empty => counts.empty as f64,
-            Watched::Wrong => counts.wrong as f64,
-            Watched::Lost => counts.lost as f64,
-            Watched::RegionsUp => ground::regions_up(&world(), &HashSet::new()) as f64,
-            Watched::EndpointsDown => ground::endpoints_down(&world()) as f64,
-            Watched::FailOpen => ground::fail_open(&world()) as f64,
-        }
-    }
-
-    /// Why everything has to end, if it does: somebody says so, or a stop condition holds.
-    fn why_abort(&mut self, now: Moment) -> Option<String> {
-        if self.aborted_at.is_some() {
-            return None;
-        }
-        if now.since(self.looked_for_file) >= ABORT_FILE {
-            self.looked_for_file = now;
-            if self.archive.abort_file().exists() {
-                // Whoever made it wants this run ended, not the next one.
-                let _ = std::fs::remove_file(self.archive.abort_file());
-                self.shared.abort("aborted by the file state/drills/ABORT".into());
-            }
-        }
-        if let Some(why) = self.shared.aborted() {
-            return Some(why);
-        }
-        for (place, stop) in self.def().stops.iter().enumerate() {
-            let stop = stop.get_ref();
-            let value = self.value(stop);
-            let since = self.holding[place].filter(|_| stop.is_past(value));
-            self.holding[place] = stop.is_past(value).then(|| since.unwrap_or(now));
-            if self.holding[place].is_some_and(|since| now.since(since) >= stop.lasts) {
-                self.add(What::Fired { when: stop.text.clone(), value });
-                let at = super::report::time(ms(now, self.began));
-                return Some(format!("stopped by `{stop}` after {at} (it was {value})"));
-            }
-        }
-        None
-    }
-
-    /// Whether all is answered as before: long enough, with nothing hit still down.
-    fn is_back(&self, now: Moment) -> bool {
-        if *self.plan.def.mode.get_ref() == Mode::Simulate {
-            return true;
-        }
-        if !self.is_rolled_back || !self.answers.is_back() {
-            return false;
-        }
-        let since = self.answers.last_off().map_or(Duration::MAX, |off| now.since(off));
-        let world = self.ground.viewer.world();
-        let slots = self.plan.steps.iter().flat_map(|step| &step.hit.slots);
-        let mut up = slots.map(|slot| world.state.standings.of(*slot).standing.is_up());
-        since >= BACK_FOR && up.all(|up| up)
     }
 
     fn obey(&mut self, order: Order) {
@@ -617,7 +473,6 @@ fn head(
     revision: u64,
 ) -> Head {
     let sum = digest::digest(&digest::SHA256, def.text.as_bytes());
-    let started = jiff::Timestamp::try_from(shared.started).unwrap_or_default();
     Head {
         schema_version: SCHEMA,
         drill: shared.drill.clone(),
@@ -627,7 +482,7 @@ fn head(
         mode: def.mode.get_ref().word().to_owned(),
         who: shared.who.clone(),
         ack: how.ack,
-        started: format!("{started:.6}"),
+        started: String::new(),
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         revision,
         file: def.file.display().to_string(),

@@ -132,7 +132,8 @@ impl<'q> Answering<'q, '_, '_> {
     /// Whether the chain leads from `name` to a new name of this zone; another zone's is for the
     /// resolver to ask, even if that is ours too.
     fn goes_on(&mut self, name: &QName, target: &QName) -> bool {
-        let closest = || self.world.snapshot.apexes.closest(target, self.query.qtype);
+        let zones = &self.world.snapshot.apexes;
+        let closest = || zones.closest_after(self.id, target, self.query.qtype);
         self.chain.lead(name, target) && closest() == Some(self.id)
     }
 
@@ -198,15 +199,10 @@ impl<'q> Answering<'q, '_, '_> {
         target: &mut QName,
     ) -> Result<Next, Unanswered> {
         let qtype = self.query.qtype;
-        let mut steered = qtype;
-        let answer = loop {
-            let answer = self.steer(record, steered);
-            // ANY gets one RRset, no more (RFC 8482 §4.1), and not NODATA where there is one.
-            match answer.variant.rdatas {
-                None if steered == Rtype::ANY => steered = Rtype::AAAA,
-                _ => break answer,
-            }
-        };
+        let mut answer = self.steer(record, qtype);
+        if qtype == Rtype::ANY && answer.variant.rdatas.is_none() {
+            answer = self.steer_ipv6(record);
+        }
         self.scope = self.scope.max(answer.scope);
         self.counted = self.counted.or(answer.counted);
         let Some(rdatas) = &answer.variant.rdatas else {
@@ -224,8 +220,16 @@ impl<'q> Answering<'q, '_, '_> {
         })
     }
 
+    #[inline(always)] // As the function it calls.
     fn steer(&mut self, record: &'q Record, qtype: Rtype) -> Steered<'q> {
         steer(self.world, record, qtype, &self.client, self.dice)
+    }
+
+    /// ANY gets one RRset, no more (RFC 8482 §4.1), and not NODATA where there is one: this one,
+    /// when there is none for IPv4.
+    #[cold]
+    fn steer_ipv6(&mut self, record: &'q Record) -> Steered<'q> {
+        self.steer(record, Rtype::AAAA)
     }
 
     /// What the name owns: an RRset, a CNAME, or nothing of that type.

@@ -43,17 +43,17 @@ impl Subject {
 }
 
 impl Desk {
-    /// Looks at the query's options: what the reply's OPT record will hold, and what the
-    /// sender's cookie is worth, if it sent one. A client's network told by somebody who is not
+    /// Looks at the query's options: puts what the reply's OPT record will hold into `options`,
+    /// and says what the sender's cookie is worth, if it sent one. A client's network told by somebody who is not
     /// believed is forgotten, as if ECS were unknown here (RFC 7871 §11.3).
     #[inline]
     pub(super) fn greet<'w>(
         &mut self,
         world: &'w World,
         Sender { from, via, .. }: Sender,
-    ) -> (Options<'w>, Option<Standing>) {
-        let mut options = Options::NONE;
-        let Some(edns) = &mut self.query.edns else { return (options, None) };
+        options: &mut Options<'w>,
+    ) -> Option<Standing> {
+        let edns = self.query.edns.as_mut()?;
         let rules = &world.snapshot.guard;
         if edns.ecs.is_some() {
             self.counters.count(Tally::Ecs);
@@ -65,14 +65,14 @@ impl Desk {
         if edns.nsid {
             options.nsid = world.snapshot.identity.nsid.as_ref();
         }
-        let Some(checked) = self.check_cookie(world, from) else { return (options, None) };
+        let checked = self.check_cookie(world, from)?;
         options.cookie = Some(checked.reply);
         self.counters.count(Tally::Cookie(match checked.standing {
             Standing::New => CookieResult::New,
             Standing::Valid { .. } => CookieResult::Valid,
             Standing::Invalid => CookieResult::Invalid,
         }));
-        (options, Some(checked.standing))
+        Some(checked.standing)
     }
 
     /// What the sender's cookie is worth, if it sent one.

@@ -27,6 +27,7 @@ use crate::{
         access::Access,
         cookie::{OwnSecrets, Standing},
     },
+    ids::ZoneId,
     telemetry::{Counted, DropReason, Tally, ThreadCounters, Via},
     wire::{
         IdleTime, Keepalive, Options, QName, Query, Reject, Reply, TCP_MAX, UDP_MIN,
@@ -62,6 +63,8 @@ pub struct Desk {
     /// What cookies are made with where the operator gave no secret.
     own_secrets: OwnSecrets,
     time: Reading,
+    /// The zone of the last answer, which is likely to be that of the next.
+    last_zone: ZoneId,
     /// What clients of streams are told who ask how long they may be idle.
     idle: IdleTime,
     /// What counted the last answer that something counted.
@@ -88,8 +91,8 @@ impl Desk {
         let (query, names) = (Query::default(), [QName::default(), QName::default()]);
         let (dice, time, idle) = (Dice::seeded(seed), Reading::default(), IdleTime::default());
         let own_secrets = guard.own_secrets(time.now);
-        let counted = None;
-        Desk { query, names, dice, counters, guard, own_secrets, time, idle, counted }
+        let (last_zone, counted) = (ZoneId(0), None);
+        Desk { query, names, dice, counters, guard, own_secrets, time, last_zone, idle, counted }
     }
 
     /// From here on clients of streams who ask are told to be idle no longer than `limit`.
@@ -130,6 +133,7 @@ impl Desk {
         self.answer_to(world, buf, len, Sender { from, via: Via::Tcp, access: Access::Allow })
     }
 
+    #[inline(always)] // So that who sends stays in registers; `answer_ourselves` is seldom called.
     fn answer_to(&mut self, world: &World, buf: &mut [u8], len: usize, sender: Sender) -> usize {
         let via = sender.via;
         if sender.access == Access::Drop {
@@ -178,7 +182,8 @@ impl Desk {
         query_len: usize,
         sender: Sender,
     ) -> (usize, u16) {
-        let (options, cookie) = self.greet(world, sender);
+        let mut options = Options::NONE;
+        let cookie = self.greet(world, sender, &mut options);
         let mut subject = Subject::default();
         let (len, rcode) = match self.turned_away(world, sender, cookie) {
             Some((rcode, why)) => (refuse(buf, &self.query, &options, rcode, why), rcode.0),
@@ -192,7 +197,7 @@ impl Desk {
         let written = &buf[..len];
         if is_known || self.may_tell(world, written, query_len, sender.from, &subject) {
             if let Some(counted) = subject.counted {
-                self.counters.answer(counted.slot);
+                self.counters.answer(counted);
                 self.counted = subject.counted;
             }
             return (len, rcode);
@@ -243,9 +248,11 @@ impl Desk {
             return chaos::tell(&world.snapshot.identity, buf, query, options);
         }
         let refuse = |buf, rcode, why| refuse(buf, query, options, rcode, Some(why));
-        let Some(id) = world.snapshot.apexes.closest(&query.name, query.qtype) else {
+        let (zones, last) = (&world.snapshot.apexes, self.last_zone);
+        let Some(id) = zones.closest_after(last, &query.name, query.qtype) else {
             return refuse(buf, Rcode::REFUSED, Ede::NOT_AUTHORITATIVE);
         };
+        self.last_zone = id;
         subject.zone = Some(id);
         let entry = world.snapshot.zone(id);
         let Some(zone) = &entry.zone else {
@@ -296,6 +303,10 @@ impl Desk {
 
 /// Classes and types that are never looked up, and what is said instead.
 fn never_looked_up(query: &Query) -> Option<(Rcode, Ede)> {
+    // Nearly all queries are for data.
+    if query.qclass == Rclass::IN && !matches!(query.qtype, Rtype::OPT | Rtype(128..=255)) {
+        return None;
+    }
     match query.qclass {
         Rclass::IN | Rclass::CH => {}
         // We hold no other, and ANY as a class is no way around it (RFC 1035 §3.2.4).

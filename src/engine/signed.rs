@@ -21,7 +21,7 @@ pub(super) struct Pending<'q>(ArrayVec<Proof<'q>, PENDING_MAX>);
 
 impl<'q> Answering<'q, '_, '_> {
     /// Writes an RRset, with its signatures for those who want them.
-    #[inline]
+    #[inline(always)] // As `Reply::records`.
     pub(super) fn put(
         &mut self,
         section: Section,

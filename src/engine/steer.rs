@@ -75,7 +75,7 @@ pub fn steers(plan: &Plan, qtype: Rtype) -> bool {
 }
 
 /// The answer of `record` to a `qtype` query of `client`.
-#[inline]
+#[inline(always)] // Its result would be written to memory and read back again.
 pub fn steer<'w>(
     world: &'w World,
     record: &Record,
@@ -84,8 +84,8 @@ pub fn steer<'w>(
     dice: &mut Dice,
 ) -> Steered<'w> {
     let plan = world.snapshot.plan(record.plan);
-    let (ip, len) = client.seen_by(plan);
     let placed = plan.map.map(|map| {
+        let (ip, len) = client.seen_by(plan);
         #[expect(clippy::indexing_slicing, reason = "link gives out ids of maps that are there")]
         let map = &world.snapshot.maps[map.index()];
         (map, map.lookup_net(ip, len))
@@ -93,7 +93,10 @@ pub fn steer<'w>(
     let class = placed.as_ref().map_or(Plan::ONLY_CLASS, |(_, hit)| hit.class);
     let selection = world.steering.plan(record.plan).selection(class);
     let draw = draw_for(plan, selection, qtype);
-    let network = plan.sticky.map(|sticky| network(ip, len, sticky));
+    let network = plan.sticky.map(|sticky| {
+        let (ip, len) = client.seen_by(plan);
+        network(ip, len, sticky)
+    });
     let bits = || network.map_or(0, |network| network.bits);
     let variant = draw.draw(dice, || Key::new(bits(), record.cohort));
     #[expect(clippy::indexing_slicing, reason = "a Selection's draws lead to its own variants")]

@@ -103,6 +103,8 @@ pub struct TargetState {
     pub failures_total: u64,
     /// Void ones among them.
     pub voids_total: u64,
+    /// How often it came to stand so, in the order of [`Standing::ALL`].
+    pub turns: [u64; Standing::ALL.len()],
     /// How long its answers took of late.
     pub latency: Histogram,
     /// Its last different errors, the newest last.
@@ -133,10 +135,20 @@ pub struct SeenError {
 pub struct LastProbe {
     /// When it started.
     pub at: Moment,
+    /// By how much it started later than it should.
+    pub late: Duration,
     /// How long it took.
     pub took: Duration,
     /// What came of it: `200 in 3 ms`, `refused`, `void: out of file descriptors`.
     pub outcome: Arc<str>,
+}
+
+/// When a probe or heartbeat was due, began and ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub due: Moment,
+    pub started: Moment,
+    pub finished: Moment,
 }
 
 /// How the judge of a target stands after a probe or heartbeat.
@@ -188,6 +200,7 @@ impl Entry {
             probes_total: 0,
             failures_total: 0,
             voids_total: 0,
+            turns: [0; Standing::ALL.len()],
             latency: Histogram::default(),
             errors: Vec::new(),
         };
@@ -216,10 +229,11 @@ impl Entry {
     pub(super) fn record(
         &self,
         outcome: &Outcome,
-        (started, finished): (Moment, Moment),
+        Times { due, started, finished }: Times,
         standpoint: Standpoint,
         change: Option<Change>,
     ) -> Option<HealthReport> {
+        let late = started.since(due);
         let took = finished.since(started);
         let words = outcome.words(took);
         let mut known = self.lock();
@@ -239,12 +253,15 @@ impl Entry {
                 note(&mut state.errors, &words, finished);
             }
         }
-        state.last_probe = Some(LastProbe { at: started, took, outcome: words });
+        state.last_probe = Some(LastProbe { at: started, late, took, outcome: words });
         state.failures = standpoint.failures;
         state.successes = standpoint.successes;
         state.held_until = standpoint.held_until;
         state.flapping = standpoint.flapping;
         let change = change?;
+        if change.was != change.sight.standing {
+            state.turns[change.sight.standing as usize] += 1;
+        }
         state.sight = change.sight;
         state.reason = Arc::clone(&change.reason);
         let report = HealthReport {

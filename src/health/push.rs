@@ -7,7 +7,7 @@
 use super::{
     damping::Damping,
     judge::Change,
-    ledger::{Entry, Standpoint},
+    ledger::{Entry, Standpoint, Times},
     probe::Outcome,
     schedule::Shared,
 };
@@ -276,7 +276,8 @@ impl Pushed {
         let at = self.shared.clock.now();
         let change = decide(&mut heartbeats, at, self.shared.pulse.awake(at));
         let standpoint = heartbeats.standpoint(at);
-        if let Some(report) = self.entry.record(outcome, (at, at), standpoint, change) {
+        let times = Times { due: at, started: at, finished: at };
+        if let Some(report) = self.entry.record(outcome, times, standpoint, change) {
             (self.shared.sink)(report);
         }
         at

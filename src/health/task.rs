@@ -8,7 +8,7 @@ use super::{
     faults::Met,
     judge::Judge,
     latency::Durations,
-    ledger::Entry,
+    ledger::{Entry, Times},
     probe::{NoAddress, Outcome, Prober},
     schedule::{Shared, Unsettled},
 };
@@ -114,6 +114,7 @@ impl Task {
     async fn round(&mut self) {
         self.wait().await;
         let shared = Arc::clone(&self.shared);
+        let due = self.judge.due();
         let place = shared.lanes.enter().await;
         // Boxed, so that a target which only waits takes no room for a request.
         let (mut outcome, started) = shared.lanes.run(place, Box::pin(self.ask())).await;
@@ -123,7 +124,8 @@ impl Task {
             self.durations.record(finished.since(started));
         }
         let standpoint = self.judge.standpoint(finished);
-        let report = self.entry.record(&outcome, (started, finished), standpoint, change);
+        let report =
+            self.entry.record(&outcome, Times { due, started, finished }, standpoint, change);
         // Before the report, which may make somebody ask who answered.
         if outcome.is_answer() {
             shared.witnesses.heard(&self.entry.key(), finished);

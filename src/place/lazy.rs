@@ -36,6 +36,10 @@ impl LazyTable {
     pub fn identity(&self) -> &str {
         &self.identity
     }
+    /// The data, if somebody has asked for them.
+    pub fn known(&self) -> Option<&Arc<LocationTable>> {
+        self.table.get()
+    }
     /// The data. The first call may take as long as a start does.
     pub fn table(&self) -> &Arc<LocationTable> {
         self.table.get_or_init(&self.read)

@@ -17,6 +17,32 @@ const VERSION: u32 = 1;
 /// Where the question begins (RFC 1035 §4.1.1).
 const QUESTION: usize = 12;
 
+/// Types that are counted by their names; all others together, so that nobody makes series up.
+const TYPES: [(Rtype, &str); 15] = [
+    (Rtype::A, "A"),
+    (Rtype::AAAA, "AAAA"),
+    (Rtype::ANY, "ANY"),
+    (Rtype::CNAME, "CNAME"),
+    (Rtype::DNSKEY, "DNSKEY"),
+    (Rtype::DS, "DS"),
+    (Rtype::HTTPS, "HTTPS"),
+    (Rtype::MX, "MX"),
+    (Rtype::NAPTR, "NAPTR"),
+    (Rtype::NS, "NS"),
+    (Rtype::PTR, "PTR"),
+    (Rtype::SOA, "SOA"),
+    (Rtype::SRV, "SRV"),
+    (Rtype::SVCB, "SVCB"),
+    (Rtype::TXT, "TXT"),
+];
+
+/// What `query` is counted as by its type.
+pub(super) fn qtype(query: &[u8]) -> &'static str {
+    let asked = question(query).map(|question| question.rtype);
+    let known = TYPES.iter().find(|(rtype, _)| Some(*rtype) == asked);
+    known.map_or("other", |(_, name)| name)
+}
+
 /// What stands on a line. A field that says nothing is left out.
 #[derive(Debug, Serialize)]
 struct Line<'s> {

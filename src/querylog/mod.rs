@@ -190,7 +190,19 @@ impl Work {
         Shown { sample, at, answer, bytes }
     }
 
+    /// Counts what is seen of a sample by itself.
+    fn measure(&self, sample: &Sample) {
+        let (figures, via) = (self.parts.telemetry.figures(), sample.via);
+        figures.query_bytes.of(via).note(sample.query_len() as f64);
+        if sample.reply_len() > 0 {
+            figures.reply_bytes.of(via).note(sample.reply_len() as f64);
+            figures.answer_seconds.of(via).note_time(sample.took);
+            figures.note_qtype(line::qtype(sample.query()));
+        }
+    }
+
     fn hand_on(&mut self, shown: &Shown, now: Moment) {
+        self.measure(&shown.sample);
         let Sample { at, from, subnet, .. } = shown.sample;
         if let Some(answer) = &shown.answer {
             let answer = Arc::clone(answer);

@@ -60,19 +60,22 @@ impl Steering {
         let chunks = snapshot.plans.chunks(CHUNK).map(|plans| {
             Arc::new(Chunk(plans.iter().map(|p| Arc::new(PlanSteering::build(p, moved))).collect()))
         });
-        Steering { chunks: chunks.collect() }
+        let chunks: Box<[Arc<Chunk>]> = chunks.collect();
+        let trouble = chunks.iter().flat_map(|chunk| &chunk.0).any(|plan| plan.is_in_trouble());
+        Steering { chunks, trouble }
     }
 
     /// The same with the plans in `touched` made anew; everything else is shared.
     #[must_use]
     pub fn rebuilt(&self, snapshot: &Snapshot, touched: &[PlanId], moved: Moved<'_>) -> Steering {
-        let mut chunks = self.chunks.clone();
+        let (mut chunks, mut trouble) = (self.chunks.clone(), self.trouble);
         for &plan in touched {
             let chunk = Arc::make_mut(&mut chunks[plan.index() / CHUNK]);
-            chunk.0[plan.index() % CHUNK] =
-                Arc::new(PlanSteering::build(snapshot.plan(plan), moved));
+            let made = PlanSteering::build(snapshot.plan(plan), moved);
+            trouble |= made.is_in_trouble();
+            chunk.0[plan.index() % CHUNK] = Arc::new(made);
         }
-        Steering { chunks }
+        Steering { chunks, trouble }
     }
 }
 

@@ -80,7 +80,7 @@ pub enum Then {
 
 impl Draw {
     /// The index of the Variant this client gets.
-    #[inline]
+    #[inline(always)] // Most plans draw in a few instructions, or in none.
     pub fn draw(&self, dice: &mut Dice, key: impl FnOnce() -> Key) -> usize {
         let variant = match self {
             Draw::Fixed(variant) => *variant,
@@ -119,6 +119,7 @@ fn sticky_shares(levels: &[Level], at: u32, share: f64, give: &mut dyn FnMut(u32
     }
 }
 
+#[inline(never)]
 fn sticky(levels: &[Level], key: Key) -> u32 {
     let mut level = &levels[0];
     loop {

@@ -33,6 +33,8 @@ const CHUNK: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub struct Steering {
     chunks: Box<[Arc<Chunk>]>,
+    /// Whether an answer was on other grounds than health at some time since all were made.
+    trouble: bool,
 }
 
 /// Up to [`CHUNK`] plans, shared between Worlds until one of them changes.
@@ -87,13 +89,27 @@ impl Steering {
     pub fn plan(&self, plan: PlanId) -> &PlanSteering {
         &self.chunks[plan.index() / CHUNK].0[plan.index() % CHUNK]
     }
+
+    /// Whether answers may be given on other grounds than health.
+    pub fn may_be_in_trouble(&self) -> bool {
+        self.trouble
+    }
 }
 
 impl PlanSteering {
+    /// Whether some class is answered on other grounds than health.
+    fn is_in_trouble(&self) -> bool {
+        self.selections.iter().any(|selection| selection.basis != Basis::Healthy)
+    }
+
     /// What `class` gets.
     #[inline]
     pub fn selection(&self, class: Class) -> &Selection {
         &self.selections[usize::from(self.by_class[class.index()])]
+    }
+    /// Where what `class` gets stands among [`selections`](Self::selections).
+    pub fn place(&self, class: Class) -> usize {
+        usize::from(self.by_class[class.index()])
     }
     /// Every Selection with its classes, for people and metrics.
     pub fn selections(&self) -> &[Selection] {

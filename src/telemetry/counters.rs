@@ -3,9 +3,16 @@
 //! A table has one writer, so adding is a relaxed load and a relaxed store: no `lock` prefix, no
 //! cache line shared with another thread. Besides the fixed [`Tally`] it holds one number for
 //! each [`CounterSlot`], (record × region), in chunks which [`Telemetry::slot`] adds before it
-//! hands the slot out, so that counting never allocates. Must not know what is in a record.
+//! hands the slot out, so that counting never allocates. That number is of answers on grounds of
+//! health; for other grounds there are more, once [`Telemetry::expect_trouble`] was called. Must
+//! not know what is in a record.
 
-use super::{observed::Observed, tally::Tally};
+use super::{
+    detail::Detail,
+    figures::Figures,
+    observed::Observed,
+    tally::{Counted, Reason, Tally},
+};
 use crate::ids::CounterSlot;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,6 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 const SLOTS_MAX: usize = 1_000_000;
 /// Slots a chunk: 32 KiB a thread, so small installations pay for one chunk.
 const CHUNK: usize = 4_096;
+/// A row of slots for each of the grounds on which an answer may be given.
+const ROWS: usize = Reason::ALL.len();
+/// The row that is always there.
+const HEALTHY: usize = Reason::Healthy as usize;
 /// Chunks that hold [`SLOTS_MAX`] slots and the overflow slot.
 const CHUNKS: usize = (SLOTS_MAX + 1).div_ceil(CHUNK);
 /// Counts for every name that came after [`SLOTS_MAX`] others.
@@ -37,16 +48,16 @@ pub struct AnswerName {
 #[repr(align(128))] // Two lines: the prefetcher fetches pairs, and neighbours have other writers.
 pub struct ThreadCounters {
     tallies: [AtomicU64; Tally::COUNT],
-    chunks: [OnceLock<Box<[AtomicU64]>>; CHUNKS],
+    rows: [[OnceLock<Box<[AtomicU64]>>; CHUNKS]; ROWS],
 }
 
 impl ThreadCounters {
-    fn new(chunks: usize) -> Self {
+    fn new(size: Size) -> Self {
         let counters = ThreadCounters {
             tallies: [const { AtomicU64::new(0) }; Tally::COUNT],
-            chunks: [const { OnceLock::new() }; CHUNKS],
+            rows: [const { [const { OnceLock::new() }; CHUNKS] }; ROWS],
         };
-        counters.grow(chunks);
+        counters.grow(size);
         counters
     }
 
@@ -62,24 +73,41 @@ impl ThreadCounters {
         bump(&self.tallies[tally.index()], n);
     }
 
-    /// Counts one answer of `slot`.
+    /// Counts one answer.
     #[inline]
-    pub fn answer(&self, slot: CounterSlot) {
-        if let Some(cell) = self.cell(slot.index()) {
+    pub fn answer(&self, counted: Counted) {
+        if let Some(cell) = self.cell(counted.reason as usize, counted.slot.index()) {
             bump(cell, 1);
         }
     }
 
     #[inline]
-    fn cell(&self, slot: usize) -> Option<&AtomicU64> {
-        self.chunks.get(slot / CHUNK)?.get()?.get(slot % CHUNK)
+    fn cell(&self, row: usize, slot: usize) -> Option<&AtomicU64> {
+        self.rows.get(row)?.get(slot / CHUNK)?.get()?.get(slot % CHUNK)
     }
 
-    fn grow(&self, chunks: usize) {
-        for chunk in &self.chunks[..chunks] {
-            chunk.get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
+    /// What was counted of `slot`, by grounds.
+    fn of(&self, slot: usize) -> [u64; ROWS] {
+        std::array::from_fn(|row| self.cell(row, slot).map_or(0, |cell| cell.load(Relaxed)))
+    }
+
+    fn grow(&self, Size { chunks, trouble }: Size) {
+        for (row, cells) in self.rows.iter().enumerate() {
+            if row == HEALTHY || trouble {
+                for chunk in &cells[..chunks] {
+                    chunk.get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
+                }
+            }
         }
     }
+}
+
+/// How much room a table needs.
+#[derive(Clone, Copy)]
+struct Size {
+    chunks: usize,
+    /// For all grounds, not only for health.
+    trouble: bool,
 }
 
 /// Adds to a number that no other thread writes.
@@ -93,6 +121,8 @@ fn bump(cell: &AtomicU64, n: u64) {
 pub struct Telemetry {
     shared: Mutex<Shared>,
     observed: Observed,
+    figures: Figures,
+    detail: Detail,
 }
 
 #[derive(Debug)]
@@ -101,6 +131,8 @@ struct Shared {
     slots: HashMap<Arc<AnswerName>, CounterSlot>,
     /// By slot; the first is the overflow's.
     names: Vec<Arc<AnswerName>>,
+    /// Whether answers may be given on other grounds than health.
+    trouble: bool,
 }
 
 impl Default for Telemetry {
@@ -112,8 +144,11 @@ impl Default for Telemetry {
                 threads: Vec::new(),
                 slots: HashMap::new(),
                 names: vec![Arc::new(overflow)],
+                trouble: false,
             }),
             observed: Observed::default(),
+            figures: Figures::default(),
+            detail: Detail::default(),
         }
     }
 }
@@ -129,7 +164,7 @@ impl Telemetry {
         if let Some(free) = free {
             return shared.threads[free].clone();
         }
-        let table = Arc::new(ThreadCounters::new(shared.chunks()));
+        let table = Arc::new(ThreadCounters::new(shared.size()));
         shared.threads.push(table.clone());
         table
     }
@@ -150,15 +185,33 @@ impl Telemetry {
         shared.names.push(name.clone());
         shared.slots.insert(name, slot);
         if slot.index().is_multiple_of(CHUNK) {
-            let chunks = shared.chunks();
-            shared.threads.iter().for_each(|thread| thread.grow(chunks));
+            shared.grow();
         }
         slot
+    }
+
+    /// Gives every table room to count answers on other grounds than health apart: before the
+    /// first World that gives such. Most servers never need it, and it is three times as much.
+    pub fn expect_trouble(&self) {
+        let mut shared = self.shared();
+        if !std::mem::replace(&mut shared.trouble, true) {
+            shared.grow();
+        }
     }
 
     /// The clients seen lately.
     pub fn observed(&self) -> &Observed {
         &self.observed
+    }
+
+    /// What control measures.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Which records have series of their own.
+    pub fn detail(&self) -> &Detail {
+        &self.detail
     }
 
     /// The name behind `slot`.
@@ -175,24 +228,23 @@ impl Telemetry {
                 *sum = u64::wrapping_add(*sum, cell.load(Relaxed));
             }
         }
-        let sum = |slot| {
-            let cells = shared.threads.iter().filter_map(|thread| thread.cell(slot));
-            cells.fold(0, |sum: u64, cell| sum.wrapping_add(cell.load(Relaxed)))
-        };
-        let named = shared.names.iter().enumerate().map(|(slot, name)| (name, sum(slot)));
-        let answers =
-            named.filter(|&(_, sum)| sum > 0).map(|(name, sum)| (name.clone(), sum)).collect();
-        Totals { tallies, answers }
+        Totals { tallies }
+    }
+
+    /// Steered answers of all threads by name and by grounds (in the order of [`Reason::ALL`]),
+    /// in the order the names came up; those never given are left out.
+    pub fn answers(&self) -> Vec<(Arc<AnswerName>, [u64; ROWS])> {
+        let shared = self.shared();
+        let named = shared.names.iter().enumerate();
+        let summed = named.map(|(slot, name)| (Arc::clone(name), shared.sum(slot)));
+        summed.filter(|(_, sums)| *sums != [0; ROWS]).collect()
     }
 
     /// How many answers all threads have counted for `slots` together.
     pub fn answered(&self, slots: &[CounterSlot]) -> u64 {
         let shared = self.shared();
-        let cells = shared
-            .threads
-            .iter()
-            .flat_map(|thread| slots.iter().filter_map(|slot| thread.cell(slot.index())));
-        cells.fold(0, |sum: u64, cell| sum.wrapping_add(cell.load(Relaxed)))
+        let sums = slots.iter().flat_map(|slot| shared.sum(slot.index()));
+        sums.fold(0, u64::wrapping_add)
     }
 
     /// Tables only grow and numbers only rise, so what a panicking holder left is sound.
@@ -202,9 +254,23 @@ impl Telemetry {
 }
 
 impl Shared {
-    /// Chunks that hold every slot given out.
-    fn chunks(&self) -> usize {
-        self.names.len().div_ceil(CHUNK)
+    /// Room for every slot given out.
+    fn size(&self) -> Size {
+        Size { chunks: self.names.len().div_ceil(CHUNK), trouble: self.trouble }
+    }
+
+    fn grow(&self) {
+        self.threads.iter().for_each(|thread| thread.grow(self.size()));
+    }
+
+    /// What all threads counted of `slot`.
+    fn sum(&self, slot: usize) -> [u64; ROWS] {
+        self.threads.iter().fold([0; ROWS], |mut sums, thread| {
+            for (sum, more) in sums.iter_mut().zip(thread.of(slot)) {
+                *sum = sum.wrapping_add(more);
+            }
+            sums
+        })
     }
 }
 
@@ -213,17 +279,12 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct Totals {
     tallies: [u64; Tally::COUNT],
-    answers: Vec<(Arc<AnswerName>, u64)>,
 }
 
 impl Totals {
     /// How often `tally` was counted.
     pub fn of(&self, tally: Tally) -> u64 {
         self.tallies[tally.index()]
-    }
-    /// Answers by name, in the order the names came up; those never given are left out.
-    pub fn answers(&self) -> impl Iterator<Item = (&AnswerName, u64)> {
-        self.answers.iter().map(|(name, sum)| (&**name, *sum))
     }
 }
 
@@ -241,8 +302,29 @@ mod tests {
     }
 
     fn answers(telemetry: &Telemetry) -> Vec<(String, u64)> {
-        let totals = telemetry.totals();
-        totals.answers().map(|(name, n)| (name.record.to_string(), n)).collect()
+        let answers = telemetry.answers().into_iter();
+        answers.map(|(name, sums)| (name.record.to_string(), sums.iter().sum())).collect()
+    }
+
+    fn healthy(slot: CounterSlot) -> Counted {
+        Counted { slot, reason: Reason::Healthy }
+    }
+
+    #[test]
+    fn grounds_are_counted_apart_once_they_are_expected() {
+        let telemetry = Telemetry::default();
+        let (early, www) = (telemetry.thread(), telemetry.slot(name("www")));
+        let down = Counted { slot: www, reason: Reason::AllDown };
+        early.answer(down);
+        assert!(answers(&telemetry).is_empty(), "there was no room yet");
+        telemetry.expect_trouble();
+        let late = telemetry.thread();
+        for counters in [&early, &late] {
+            counters.answer(down);
+        }
+        late.answer(healthy(www));
+        assert_eq!(telemetry.answers()[0].1, [1, 0, 0, 2]);
+        assert_eq!(telemetry.answered(&[www]), 3);
     }
 
     #[test]
@@ -255,7 +337,7 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..10_000 {
                         counters.count(Tally::Query(Via::Udp, Family::V6));
-                        counters.answer(www);
+                        counters.answer(healthy(www));
                     }
                     counters.add(Tally::KernelDrop, 7);
                 });
@@ -273,10 +355,10 @@ mod tests {
         let telemetry = Telemetry::default();
         let counters = telemetry.thread();
         let before = telemetry.slot(name("www"));
-        counters.answer(before);
+        counters.answer(healthy(before));
         telemetry.slot(name("api"));
         let after = telemetry.slot(name("www"));
-        counters.answer(after);
+        counters.answer(healthy(after));
         assert_eq!(before, after);
         assert_eq!(answers(&telemetry), [("www".to_string(), 2)]);
     }
@@ -290,8 +372,8 @@ mod tests {
         }
         let last = telemetry.slot(name("last"));
         let late = telemetry.thread();
-        early.answer(last);
-        late.answer(last);
+        early.answer(healthy(last));
+        late.answer(healthy(last));
         assert_eq!(answers(&telemetry), [("last".to_string(), 2)]);
     }
 
@@ -303,7 +385,7 @@ mod tests {
         }
         assert_eq!(telemetry.slot(name("one too many")), OVERFLOW);
         assert_eq!(telemetry.slot(name(0)), CounterSlot(1), "known names stay known");
-        telemetry.thread().answer(OVERFLOW);
+        telemetry.thread().answer(healthy(OVERFLOW));
         assert_eq!(answers(&telemetry), [("other".to_string(), 1)]);
     }
 

@@ -4,6 +4,8 @@
 //! it shows: names, labels and numbers come from `super::tally` and from who adds a metric.
 
 use super::counters::{Telemetry, Totals};
+pub use super::figures::Distribution;
+use super::measured;
 use super::tally::{CloseReason, CookieResult, DropReason, Family, Lost, RCODES, Tally, Via};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
@@ -92,7 +94,9 @@ impl Metrics {
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(Counters(Arc::clone(&telemetry))));
-        Metrics { registry, telemetry }
+        let mut metrics = Metrics { registry, telemetry };
+        measured::add(&mut metrics);
+        metrics
     }
 
     /// The counters behind them.
@@ -122,8 +126,19 @@ impl Metrics {
         label: &'static str,
         read: impl Fn() -> Vec<(Arc<str>, Distribution)> + Send + Sync + 'static,
     ) {
-        let read = Box::new(read);
+        let (label, read) = (Some(label), Box::new(read));
         self.registry.register_collector(Box::new(Histograms { name, help, label, read }));
+    }
+
+    /// Adds the histogram `tradewind_<name>`, which `read` gives at each scrape.
+    pub fn add_histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Distribution + Send + Sync + 'static,
+    ) {
+        let read = Box::new(move || vec![("".into(), read())]);
+        self.registry.register_collector(Box::new(Histograms { name, help, label: None, read }));
     }
 
     /// The metrics as OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
@@ -147,21 +162,13 @@ impl fmt::Debug for Added {
     }
 }
 
-/// What was measured, by size.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Distribution {
-    /// All of it together.
-    pub sum: f64,
-    /// Upper bounds (`f64::INFINITY` for the last one), and how many lie in each bucket.
-    pub buckets: Vec<(f64, u64)>,
-}
-
 type ReadHistograms = dyn Fn() -> Vec<(Arc<str>, Distribution)> + Send + Sync;
 
 struct Histograms {
     name: &'static str,
     help: &'static str,
-    label: &'static str,
+    /// What tells them apart; the only one needs nothing.
+    label: Option<&'static str>,
     read: Box<ReadHistograms>,
 }
 
@@ -177,13 +184,26 @@ impl Collector for Histograms {
         let mut encoder = encoder.encode_descriptor(self.name, self.help, None, metric_type)?;
         for (value, Distribution { sum, buckets }) in (self.read)() {
             let count = buckets.iter().map(|(_, count)| count).sum();
-            let labels = [(self.label, &*value)];
-            encoder
-                .encode_family(&labels)?
-                .encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)?;
+            // An empty family is written without braces only if no family is opened.
+            match self.label {
+                None => encode_histogram(&mut encoder, sum, count, &buckets)?,
+                Some(label) => {
+                    let labels = [(label, &*value)];
+                    encode_histogram(&mut encoder.encode_family(&labels)?, sum, count, &buckets)?;
+                }
+            }
         }
         Ok(())
     }
+}
+
+fn encode_histogram(
+    encoder: &mut MetricEncoder<'_>,
+    sum: f64,
+    count: u64,
+    buckets: &[(f64, u64)],
+) -> fmt::Result {
+    encoder.encode_histogram::<[(&str, &str); 0]>(sum, count, buckets, None)
 }
 
 impl Collector for Added {
@@ -220,14 +240,7 @@ impl Collector for Counters {
         messages(encoder, &totals)?;
         losses(encoder, &totals)?;
         connections(encoder, &totals)?;
-        samples_taken(encoder, &totals)?;
-        write(encoder, Kind::Counter, "answers", "Steered answers given", |samples| {
-            for (name, n) in totals.answers() {
-                let labels =
-                    [("zone", &*name.zone), ("record", &name.record), ("region", &name.region)];
-                samples.put(&labels, n as f64);
-            }
-        })
+        samples_taken(encoder, &totals)
     }
 }
 
@@ -318,7 +331,7 @@ fn single(
 
 #[cfg(test)]
 mod tests {
-    use super::super::AnswerName;
+    use super::super::{AnswerName, Counted, Reason};
     use super::*;
 
     fn lines(metrics: &Metrics, start: &str) -> Vec<String> {
@@ -340,7 +353,8 @@ mod tests {
         counters.add(Tally::TcpOpened, 5);
         counters.count(Tally::TcpClosed(CloseReason::Idle));
         let www = AnswerName { zone: "z.".into(), record: "www.z.".into(), region: "eu".into() };
-        counters.answer(telemetry.slot(www));
+        let slot = telemetry.slot(www);
+        counters.answer(Counted { slot, reason: Reason::Healthy });
         let metrics = Metrics::new(telemetry);
         let cases = [
             ("tradewind_dns_requests_total{proto=\"udp\",family=\"ipv4\"", "3.0"),
@@ -353,7 +367,10 @@ mod tests {
             ("tradewind_dns_cookies_total{result=\"invalid\"", "8.0"),
             ("tradewind_dns_tcp_connections ", "4.0"),
             ("tradewind_dns_tcp_closed_total{reason=\"idle\"", "1.0"),
-            ("tradewind_answers_total{zone=\"z.\",record=\"www.z.\",region=\"eu\"", "1.0"),
+            (
+                "tradewind_answers_total{zone=\"z.\",record=\"www.z.\",region=\"eu\",reason=\"healthy\"",
+                "1.0",
+            ),
         ];
         for (start, value) in cases {
             let found = lines(&metrics, start);

@@ -73,7 +73,7 @@ impl QName {
 
     /// Becomes the uncompressed name at the start of `bytes`, in whatever case, and returns
     /// the name's length there. On error it becomes the root.
-    #[inline]
+    #[inline(always)] // So that `replace` is compiled for a whole name by itself.
     pub fn read(&mut self, bytes: &[u8]) -> Result<usize, NameProblem> {
         self.replace(0, 0, bytes)
     }
@@ -100,7 +100,7 @@ impl QName {
 
     /// Puts the name at the start of `bytes` behind the first `keep` bytes, which are `labels`
     /// labels, and returns that name's length.
-    #[inline]
+    #[inline(always)] // As `read`.
     #[expect(clippy::indexing_slicing, reason = "`end` is at most NAME_MAX, so `count` LABELS_MAX")]
     fn replace(&mut self, keep: usize, labels: usize, bytes: &[u8]) -> Result<usize, NameProblem> {
         (self.len, self.count) = (1, 0);
@@ -120,8 +120,7 @@ impl QName {
         };
         let end = keep + len;
         self.starts[count] = (end - 1) as u8;
-        self.wire[keep..end].copy_from_slice(&bytes[..len]);
-        lower(&mut self.wire, end);
+        copy_lowered(&mut self.wire[keep..end], &bytes[..len]);
         (self.len, self.count) = (end as u8, count as u8);
         Ok(len)
     }
@@ -142,15 +141,42 @@ impl std::fmt::Debug for QName {
     }
 }
 
-/// Lowers the letters of the first `len` bytes, sixteen at a time as one vector (up to fifteen
-/// more are touched). Length bytes are below 64 and thus no letters: the wire form can be
-/// lowered as a whole.
+/// Copies a name with its letters lowered. Length bytes are below 64 and thus no letters: the
+/// wire form can be lowered as a whole. Of the usual lengths both ends are taken, which overlap,
+/// each as one vector.
 #[inline]
-#[expect(clippy::indexing_slicing, reason = "`len` is at most NAME_MAX")]
-fn lower(wire: &mut [u8; WIRE_LEN], len: usize) {
-    for vector in &mut wire.as_chunks_mut::<16>().0[..len.div_ceil(16)] {
-        *vector = vector.map(|byte| byte.to_ascii_lowercase());
+fn copy_lowered(to: &mut [u8], name: &[u8]) {
+    match name.len() {
+        16..=32 => {
+            copy_front::<16>(to, name);
+            copy_back::<16>(to, name);
+        }
+        8..=15 => {
+            copy_front::<8>(to, name);
+            copy_back::<8>(to, name);
+        }
+        _ => copy_any(to, name),
     }
+}
+
+#[inline]
+fn copy_front<const N: usize>(to: &mut [u8], name: &[u8]) {
+    if let (Some(to), Some(name)) = (to.first_chunk_mut::<N>(), name.first_chunk::<N>()) {
+        *to = name.map(|byte| byte.to_ascii_lowercase());
+    }
+}
+
+#[inline]
+fn copy_back<const N: usize>(to: &mut [u8], name: &[u8]) {
+    if let (Some(to), Some(name)) = (to.last_chunk_mut::<N>(), name.last_chunk::<N>()) {
+        *to = name.map(|byte| byte.to_ascii_lowercase());
+    }
+}
+
+#[inline(never)]
+fn copy_any(to: &mut [u8], name: &[u8]) {
+    to.copy_from_slice(name);
+    to.make_ascii_lowercase();
 }
 
 #[cfg(test)]
@@ -218,10 +244,11 @@ mod tests {
 
     #[test]
     fn letters_are_lowered_and_nothing_else() {
-        for byte in 0..=u8::MAX {
-            let mut wire = [byte; WIRE_LEN];
-            lower(&mut wire, NAME_MAX);
-            assert_eq!(wire[NAME_MAX - 1], byte.to_ascii_lowercase());
+        for len in 0..=NAME_MAX {
+            let name: Vec<u8> = (0..len).map(|at| (at * 7) as u8).collect();
+            let mut copy = vec![0; len];
+            copy_lowered(&mut copy, &name);
+            assert_eq!(copy, name.to_ascii_lowercase());
         }
     }
 

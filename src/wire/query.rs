@@ -93,7 +93,7 @@ impl Query {
     /// Flags other than QR, opcode and RD, bytes after the last record, and records other than
     /// OPT are of no account. A message without a question that holds a cookie is well-formed:
     /// it asks for ours (RFC 7873 §5.4).
-    #[inline]
+    #[inline(always)] // Once a query, from one place.
     pub fn parse(&mut self, packet: &[u8]) -> Result<(), Reject> {
         let (header, question) = packet.split_first_chunk::<HEADER_LEN>().ok_or(Reject::Drop)?;
         let flags = u16_at(header, 2);
@@ -131,6 +131,7 @@ impl Query {
         self.edns.map_or(UDP_MIN, |edns| usize::from(edns.udp_size).min(UDP_MAX))
     }
 
+    #[inline(always)] // As `parse`, which is its only caller.
     fn read_body(
         &mut self,
         packet: &[u8],
@@ -160,7 +161,7 @@ impl Query {
     /// Reads the one question, at the start of what is behind the header, and returns where it
     /// ends in the packet. Nothing stands in front of it that a compression pointer could point
     /// to, so there must be none.
-    #[inline]
+    #[inline(always)] // As `parse`.
     fn read_question(&mut self, question: &[u8]) -> Result<usize, Reject> {
         let read = self.name.read(question).ok();
         let Some((len, fixed)) =
@@ -185,7 +186,7 @@ impl Query {
     /// Walks all records after the question in search of the OPT record, which may only be
     /// among the last `additionals` (RFC 6891 §6.1.1). Each step takes eleven bytes at the
     /// least, so counts that lie cost nothing.
-    #[inline]
+    #[inline(always)] // As `parse`; most queries of old resolvers have nothing to walk.
     fn find_opt(
         &mut self,
         packet: &[u8],

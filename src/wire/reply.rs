@@ -21,6 +21,8 @@ const TC: u16 = 0x0200;
 const POINTER_MAX: usize = 0x3fff;
 /// Type, class, TTL: what stands between a record's owner and its rdlength.
 const FIXED_LEN: usize = 8;
+/// The same with an owner that is a pointer in front.
+const HEAD_LEN: usize = 2 + FIXED_LEN;
 /// An OPT record without options.
 const OPT_LEN: usize = 11;
 /// An extended error without text: code, length, info-code.
@@ -211,8 +213,38 @@ impl<'b> Reply<'b> {
     ///
     /// # Errors
     /// When it does not fit. Whether that truncates the reply is the caller's to say.
-    #[inline]
+    #[inline(always)] // Of the owner nothing is left but its place, where callers name its kind.
     pub fn records(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        ttl: Ttl,
+        rdatas: &Rdatas,
+    ) -> Result<(), Full> {
+        let at = match owner {
+            Owner::Current => self.name_at,
+            Owner::Apex => self.apex_at,
+            Owner::At(at) => at,
+            _ => return self.spelled_records(section, owner, ttl, rdatas),
+        };
+        if rdatas.has_patches() {
+            return self.spelled_records(section, owner, ttl, rdatas);
+        }
+        let (count, framed) = (rdatas.count(), rdatas.framed());
+        let start = self.reserve(section, count, count * HEAD_LEN + framed.len())?;
+        if rdatas.rtype() == Rtype::CNAME {
+            self.target_at = start + HEAD_LEN + 2;
+        }
+        let mut head = [0; HEAD_LEN];
+        head[..2].copy_from_slice(&pointer_to(at));
+        head[2..].copy_from_slice(&fixed_fields(rdatas.rtype(), self.class, ttl));
+        copy_pointed(self.written_from(start), head, rdatas.rtype(), framed);
+        Ok(())
+    }
+
+    /// The same for an owner that may have to be spelled out, or rdata that is left open.
+    #[inline(never)]
+    fn spelled_records(
         &mut self,
         section: Section,
         owner: Owner<'_>,
@@ -235,13 +267,7 @@ impl<'b> Reply<'b> {
         }
         let fixed = fixed_fields(rdatas.rtype(), self.class, ttl);
         let apex = pointer_to(self.apex_at);
-        let out = self.written_from(start);
-        match first {
-            OwnerWire { labels: [], pointer: Some(pointer) } if !rdatas.has_patches() => {
-                copy_pointed(out, pointer, fixed, rdatas)
-            }
-            _ => copy_patched(out, first, others, fixed, rdatas, apex),
-        }
+        copy_patched(self.written_from(start), first, others, fixed, rdatas, apex);
         Ok(())
     }
 
@@ -322,7 +348,7 @@ impl<'b> Reply<'b> {
 
     /// Writes OPT, if the query had one, and the header, and returns the reply's length.
     #[inline]
-    pub fn finish(mut self) -> usize {
+    pub fn finish(&mut self) -> usize {
         if let Some(edns) = self.edns {
             self.put_opt(edns);
         }
@@ -343,7 +369,7 @@ impl<'b> Reply<'b> {
         self.len
     }
 
-    #[inline]
+    #[inline(never)]
     fn put_opt(&mut self, edns: &Edns) {
         let kept = edns.ecs.as_ref().map_or(0, Ecs::wire_len) + self.options.wire_len();
         let free = self.buf.len() - self.len - OPT_LEN - kept;
@@ -425,6 +451,9 @@ impl<'b> Reply<'b> {
     fn ancestor_at(&self, suffix: &[u8]) -> usize {
         debug_assert!(suffix.len() <= self.name_len, "a suffix of the name");
         let at = self.name_at + self.name_len.saturating_sub(suffix.len());
+        if self.name_at == HEADER_LEN {
+            return at;
+        }
         match self.buf[at..].first_chunk::<2>() {
             Some([high @ 0xc0..=0xff, low]) => {
                 usize::from(u16::from_be_bytes([*high, *low])) & POINTER_MAX
@@ -450,34 +479,39 @@ fn fixed_fields(rtype: Rtype, class: Rclass, ttl: Ttl) -> [u8; FIXED_LEN] {
 }
 
 /// The hot path: fills `out` with records whose owner is a pointer and which need no patch.
-#[inline]
-#[expect(clippy::indexing_slicing, reason = "`rdata` was split off `framed`")]
-fn copy_pointed(out: &mut [u8], pointer: [u8; 2], fixed: [u8; FIXED_LEN], rdatas: &Rdatas) {
-    let mut head = [0; 2 + FIXED_LEN];
-    head[..2].copy_from_slice(&pointer);
-    head[2..].copy_from_slice(&fixed);
-    match rdatas.rtype() {
-        Rtype::A => copy_equal::<6>(out, head, rdatas.framed()),
-        Rtype::AAAA => copy_equal::<18>(out, head, rdatas.framed()),
-        _ => {
-            let (mut out, mut framed) = (out, rdatas.framed());
-            while let Some((rdata, rest)) = split_framed(framed) {
-                put(&mut out, &head);
-                put(&mut out, &framed[..2 + rdata.len()]);
-                framed = rest;
-            }
-        }
+#[inline(always)]
+fn copy_pointed(out: &mut [u8], head: [u8; HEAD_LEN], rtype: Rtype, framed: &[u8]) {
+    match rtype {
+        Rtype::A => copy_equal::<6, { HEAD_LEN + 6 }>(out, head, framed),
+        Rtype::AAAA => copy_equal::<18, { HEAD_LEN + 18 }>(out, head, framed),
+        _ => copy_each(out, head, framed),
     }
 }
 
-/// Records of one length, `N` with their rdlength: every copy is of constant size.
-#[inline]
-#[expect(clippy::indexing_slicing, reason = "each chunk begins with room for `head`")]
-fn copy_equal<const N: usize>(out: &mut [u8], head: [u8; 2 + FIXED_LEN], framed: &[u8]) {
-    let records = framed.as_chunks::<N>().0;
-    for (out, record) in out.chunks_exact_mut(head.len() + N).zip(records) {
-        out[..head.len()].copy_from_slice(&head);
-        out[head.len()..].copy_from_slice(record);
+#[inline(never)]
+#[expect(clippy::indexing_slicing, reason = "`rdata` was split off `framed`")]
+fn copy_each(mut out: &mut [u8], head: [u8; HEAD_LEN], mut framed: &[u8]) {
+    while let Some((rdata, rest)) = split_framed(framed) {
+        put(&mut out, &head);
+        put(&mut out, &framed[..2 + rdata.len()]);
+        framed = rest;
+    }
+}
+
+/// Records of one length, `N` with their rdlength and `WHOLE` with their head: every copy is of
+/// constant size.
+#[inline(always)]
+fn copy_equal<const N: usize, const WHOLE: usize>(
+    mut out: &mut [u8],
+    head: [u8; HEAD_LEN],
+    mut framed: &[u8],
+) {
+    while let Some((record, others)) = framed.split_first_chunk::<N>()
+        && let Some((place, behind)) = std::mem::take(&mut out).split_first_chunk_mut::<WHOLE>()
+    {
+        place[..HEAD_LEN].copy_from_slice(&head);
+        place[HEAD_LEN..].copy_from_slice(record);
+        (framed, out) = (others, behind);
     }
 }
 

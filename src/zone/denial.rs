@@ -135,7 +135,9 @@ impl Zone {
 
     /// The NSEC record of the name at `key`, or of the last before it.
     fn nsec<'z>(&'z self, order: &[u32], key: &[u8]) -> Option<Proof<'z>> {
-        let is_at_or_before = |&node: &u32| canonical(self.names.key(node), key).is_le();
+        let sought = labels(key);
+        let is_at_or_before =
+            |&node: &u32| labels(self.names.key(node)).iter().rev().le(sought.iter().rev());
         let place = order.partition_point(is_at_or_before).checked_sub(1)?;
         let node = self.node(*order.get(place)?);
         Some(Proof { owner: node.relative_name(), rrset: node.rrset(Rtype::NSEC)? })
@@ -172,7 +174,7 @@ pub(super) fn label_count(key: &[u8]) -> usize {
 
 /// Orders relative names canonically: label by label from the right (RFC 4034 §6.1).
 pub(super) fn canonical(a: &[u8], b: &[u8]) -> Ordering {
-    labels(a).into_iter().rev().cmp(labels(b).into_iter().rev())
+    labels(a).iter().rev().cmp(labels(b).iter().rev())
 }
 
 fn labels(key: &[u8]) -> ArrayVec<&[u8], LABELS_MAX> {

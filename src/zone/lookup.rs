@@ -132,7 +132,7 @@ impl Zone {
 
     /// What is at `qname`, which lies at or below the apex (the one of the zone that
     /// [`super::Zones`] found); otherwise the answer means nothing.
-    #[inline]
+    #[inline(always)] // Its result would be written to memory and read back again.
     pub fn lookup(&self, qname: &QName) -> Lookup<'_> {
         let labels = qname.label_count().saturating_sub(self.apex_labels);
         if labels <= self.depth
@@ -148,6 +148,7 @@ impl Zone {
     }
 
     /// What covers a name that does not exist.
+    #[inline(never)]
     fn lookup_missing(&self, qname: &QName, labels: usize) -> Lookup<'_> {
         let (encloser, its_labels) = self.closest_encloser(qname, labels);
         if let Some(cut) = self.cut_over(encloser) {

@@ -50,6 +50,12 @@ impl<T> Names<T> {
         &self.entries[index as usize].value
     }
 
+    /// The value at `index`, if this table gave out so many.
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> Option<&T> {
+        self.entries.get(index as usize).map(|entry| &entry.value)
+    }
+
     /// The value at an index that this table gave out, to be changed.
     pub(super) fn value_mut(&mut self, index: u32) -> &mut T {
         &mut self.entries[index as usize].value
@@ -67,15 +73,31 @@ impl<T> Names<T> {
     }
 
     /// The index of `key`, if it is in the table.
-    #[inline]
+    #[inline(always)] // Saving and restoring registers would cost a third of what it does.
     pub(super) fn find_key(&self, key: NameKey<'_>) -> Option<u32> {
         match key.packed() {
-            Some(packed) => {
-                let is_it = |index| u128::from_le_bytes(self.entries[index as usize].key) == packed;
-                self.slots.find(key.hash(), is_it)
-            }
-            None => self.slots.find(key.hash(), |index| self.key(index) == key.bytes()),
+            Some(packed) => self.slots.find(key.hash(), |index| self.is_packed(index, packed)),
+            None => self.find_long(key),
         }
+    }
+
+    #[inline(never)]
+    fn find_long(&self, key: NameKey<'_>) -> Option<u32> {
+        self.slots.find(key.hash(), |index| self.key(index) == key.bytes())
+    }
+
+    /// Whether `key` stands at an index that this table gave out.
+    #[inline]
+    pub(super) fn is_at(&self, index: u32, key: NameKey<'_>) -> bool {
+        match key.packed() {
+            Some(packed) => self.is_packed(index, packed),
+            None => self.key(index) == key.bytes(),
+        }
+    }
+
+    #[inline]
+    fn is_packed(&self, index: u32, packed: u128) -> bool {
+        u128::from_le_bytes(self.entries[index as usize].key) == packed
     }
 
     /// The index of `key`, put into the table with `value` if it was not there.

@@ -34,7 +34,7 @@ impl Slots {
     }
 
     /// The index with this `hash` for which `is_it` holds.
-    #[inline]
+    #[inline(always)] // As `Names::find_key`.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         if self.slots.is_empty() {
             return None;

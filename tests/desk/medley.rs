@@ -25,6 +25,8 @@ pub const QUERIES: &[(&str, &str)] = &[
     ("nested sticky", "nested-sticky.example A ecs=193.0.6.0/24"),
     ("multivalue", "multivalue.example A edns=1232"),
     ("steered cname", "alias.example A ecs=193.0.6.0/24"),
+    ("cname to steered", "to-weighted.example A edns=1232"),
+    ("steered wildcard", "any.all.example A edns=1232"),
     ("steered no data", "geo.example TXT ecs=193.0.6.0/24"),
     ("truncated", "large.example A"),
     ("refused", "www.example.org A edns=1232"),
@@ -40,6 +42,7 @@ ns.sub A 192.0.2.54
 c1 CNAME c2
 c2 CNAME c3
 c3 CNAME www
+to-weighted CNAME weighted
 old DNAME new
 www.new A 192.0.2.82
 $GENERATE 1-100 large A 192.0.2.$
@@ -67,6 +70,9 @@ endpoints = [{ name = "e-1", cname = "nested.example" }, { name = "e-2", cname =
 policy = "weighted"
 members = [{ pool = "eu", weight = 70 }, { pool = "stable", weight = 20 }, { pool = "canary", weight = 10 }]
 [records.weighted]
+policy = "weighted"
+members = [{ pool = "stable", weight = 90 }, { pool = "canary", weight = 10 }]
+[records."*.all"]
 policy = "weighted"
 members = [{ pool = "stable", weight = 90 }, { pool = "canary", weight = 10 }]
 [records.geo]

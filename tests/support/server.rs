@@ -30,7 +30,7 @@ impl Server {
 
     /// The same as an argument of the command `under`, which must become it.
     pub fn under(under: &[&str], folder: Scratch) -> Self {
-        let mut process = launch_under(under, &folder);
+        let mut process = launch_with(under, &[], &folder);
         let ready_file = folder.path().join("ready.json");
         // Written whole by a rename once the server answers, so what is read is all of it.
         let ready = process.await_some("ready file of the server", || {
@@ -160,14 +160,16 @@ impl Server {
 
 /// Starts to serve `folder`; says in `ready.json` once it answers, and logs to `server.log`.
 pub fn launch(folder: &Scratch) -> Process {
-    launch_under(&[], folder)
+    launch_with(&[], &[], folder)
 }
 
-fn launch_under(under: &[&str], folder: &Scratch) -> Process {
+/// The same as an argument of the command `under`, and with more arguments of its own.
+pub fn launch_with(under: &[&str], args: &[&str], folder: &Scratch) -> Process {
     let words = [under, &[BINARY]].concat();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).arg("serve").arg("-C").arg(folder.path());
     command.arg("--ready-file").arg(folder.path().join("ready.json"));
+    command.args(args);
     Process::start(&command, &folder.path().join("server.log"))
 }
 

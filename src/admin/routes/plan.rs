@@ -26,8 +26,8 @@ use axum::{
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// What may be sent for a plan at the control socket: the files of a million names, twice over.
-pub(in crate::admin) const FILES_BYTES_MAX: usize = 64 << 20;
+/// What may be sent for a plan: the files of a million names, twice over.
+const FILES_BYTES_MAX: usize = 64 << 20;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
     let large = DefaultBodyLimit::max(FILES_BYTES_MAX);
@@ -69,13 +69,21 @@ async fn apply(
         return Err(Refused::from(&Refusal::NeedsReason));
     }
     let planned = context.plan(Wanted::Served, Weights::Space).await?;
+    let forbidden = |said: String, rules: Vec<Arc<str>>| {
+        let (by, what) = (by.clone(), "tradewind apply".into());
+        context.tell(Change::Forbidden { by, what, said: said.into(), rules });
+    };
     if (planned.base, planned.hash) != (agreed.base, agreed.hash) {
+        forbidden("the world moved since it was planned".to_owned(), Vec::new());
         return Err(conflict(&planned, &request));
     }
     let outcome = planned.outcome.as_ref();
     let broke = outcome.map(|outcome| outcome.broke.clone()).unwrap_or_default();
     if !broke.is_empty() && !request.break_glass {
-        return Err(Refused::from(&Refusal::Unsafe(broke)));
+        let rules = broke.iter().map(|broken| Arc::clone(&broken.rule)).collect();
+        let refusal = Refusal::Unsafe(broke);
+        forbidden(refusal.to_string(), rules);
+        return Err(Refused::from(&refusal));
     }
     let cause: String = match broke.first() {
         None => "tradewind apply".into(),

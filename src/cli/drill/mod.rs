@@ -26,7 +26,13 @@ use std::{
     fs,
     io::{self, IsTerminal, Write},
     path::PathBuf,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
+
+/// Whoever wants a drill ended waits no longer for the server to say that it is.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -228,36 +234,38 @@ fn watch(folder: &FolderArgs, out: &mut Out) -> Exit {
     }
 }
 
-/// When the server cannot be reached a file tells the runner, which looks for it ten times a second
+/// When the server does not answer a file tells the runner, which looks for it ten times a second
 /// whatever else hangs.
 fn abort(folder: &FolderArgs, out: &mut Out) -> Exit {
-    let file = Archive::new(&state_folder(folder.path())).abort_file();
-    match Server::of(folder.path()).post::<Option<RunningLine>>("/v1/drills/abort") {
-        Ok(Some(running)) => {
-            out.line(format_args!(
-                "{} {} is ended; what it did is taken back",
-                running.drill, running.run
-            ));
-            Exit::Well
+    let (tell, told) = mpsc::channel();
+    let server = Server::of(folder.path());
+    thread::spawn(move || {
+        // Whoever waited may have given up.
+        let _ = tell.send(server.post::<Option<RunningLine>>("/v1/drills/abort"));
+    });
+    let why = match told.recv_timeout(PATIENCE) {
+        Ok(Ok(Some(RunningLine { drill, run, .. }))) => {
+            out.line(format_args!("{drill} {run} is ended; what it did is taken back"));
+            return Exit::Well;
         }
-        Ok(None) => {
+        Ok(Ok(None)) => {
             out.line("no drill runs");
-            Exit::Well
+            return Exit::Well;
         }
-        Err(error @ ServerError::NotReachable { .. }) => {
-            let made = file.parent().map_or(Ok(()), fs::create_dir_all);
-            match made.and_then(|()| fs::write(&file, "")) {
-                Ok(()) => {
-                    let file = file.display();
-                    out.error(&error, None);
-                    out.line(format_args!("{file} was made: a drill that runs there ends at once"));
-                    Exit::NotReachable
-                }
-                Err(_) => refused(&error, out),
-            }
-        }
-        Err(error) => refused(&error, out),
+        Ok(Err(error @ ServerError::Refused(..))) => return refused(&error, out),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("the server does not answer within {PATIENCE:?}"),
+    };
+    let file = Archive::new(&state_folder(folder.path())).abort_file();
+    let made = file.parent().map_or(Ok(()), fs::create_dir_all);
+    let made = made.and_then(|()| fs::write(&file, ""));
+    out.error(why, None);
+    let file = file.display();
+    match made {
+        Ok(()) => out.line(format_args!("{file} was made: a drill that runs there ends at once")),
+        Err(error) => out.error(format_args!("{file} cannot be made: {error}"), None),
     }
+    Exit::NotReachable
 }
 
 fn report(args: &ReportArgs, out: &mut Out) -> Exit {

@@ -1,12 +1,13 @@
 //! `tradewind drain` and `undrain`: endpoints out of the answers and in again.
 
-use super::{HandArgs, refused, show};
+use super::{HandArgs, refused};
 use crate::{
     admin::schema::hand::{DrainWord, HandList, HandRequest, OverrideLine},
-    cli::{Exit, output::Out},
+    cli::{Exit, completions, output::Out},
     config::parse_duration,
 };
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use std::{thread, time::Duration};
 
 const DRAIN_EXAMPLES: &str = "\
@@ -42,7 +43,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[command(after_help = DRAIN_EXAMPLES)]
 pub struct DrainArgs {
     /// What to drain: region:NAME, pool:ZONE/POOL, endpoint:ZONE/POOL/ENDPOINT, check:NAME
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::targets))]
     pub target: String,
     /// Let clients leave evenly over this time
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -60,7 +61,7 @@ pub struct DrainArgs {
 #[command(after_help = UNDRAIN_EXAMPLES)]
 pub struct UndrainArgs {
     /// What was drained, or id:N
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::overrides))]
     pub target: String,
     /// Why, who.
     #[command(flatten)]
@@ -82,19 +83,12 @@ impl UndrainArgs {
 
 /// Drains, and waits if that is wanted.
 pub fn drain(args: &DrainArgs, out: &mut Out) -> Exit {
-    let reply = match args.hand.ask(&args.request(), out) {
-        Ok(reply) => reply,
-        Err(exit) => return exit,
-    };
-    let made = reply.made.as_ref().map(|made| made.id);
-    match made.filter(|_| args.wait && reply.done) {
-        None => show::reply(&reply, &args.hand.folder, out),
-        Some(id) => {
-            if !out.wants_json() {
-                show::reply(&reply, &args.hand.folder, out);
-            }
-            wait(args, id, out)
-        }
+    let quiet = args.wait && out.wants_json();
+    let (exit, reply) = args.hand.tell(&args.request(), quiet, out);
+    let done = reply.filter(|reply| exit == Exit::Well && reply.done);
+    match done.and_then(|reply| reply.made).filter(|_| args.wait) {
+        None => exit,
+        Some(made) => wait(args, made.id, out),
     }
 }
 

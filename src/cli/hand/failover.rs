@@ -2,13 +2,20 @@
 
 use super::{HandArgs, refused};
 use crate::{
-    admin::schema::hand::{ApprovalLine, HandRequest},
+    admin::schema::{
+        SCHEMA_VERSION,
+        hand::{ApprovalLine, HandRequest},
+    },
     cli::{
-        Exit,
+        Exit, completions,
         output::{Out, Paint},
+        server::ServerError,
+        watch::{WatchArgs, watch},
     },
 };
 use clap::Args;
+use clap_complete::ArgValueCompleter;
+use serde::Serialize;
 
 const FAILOVER_EXAMPLES: &str = "\
 Examples:
@@ -55,7 +62,7 @@ Exit codes: 0 done · 1 no such failover · 2 usage · 4 it waits for nobody (an
 #[command(after_help = FAILOVER_EXAMPLES)]
 pub struct FailoverArgs {
     /// Which: record:ZONE/RECORD or policy:ZONE/POLICY
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::failovers))]
     pub target: String,
     /// The member
     #[arg(long, value_name = "MEMBER", allow_hyphen_values = true)]
@@ -70,7 +77,7 @@ pub struct FailoverArgs {
 #[command(after_help = FAILBACK_EXAMPLES)]
 pub struct FailbackArgs {
     /// Which: record:ZONE/RECORD or policy:ZONE/POLICY; or id:N
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::overrides))]
     pub target: String,
     /// Why, who.
     #[command(flatten)]
@@ -82,11 +89,14 @@ pub struct FailbackArgs {
 #[command(after_help = APPROVE_EXAMPLES)]
 pub struct ApproveArgs {
     /// Which: record:ZONE/RECORD or policy:ZONE/POLICY; without it those that wait are listed
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::failovers))]
     pub target: Option<String>,
     /// Why, who.
     #[command(flatten)]
     pub hand: HandArgs,
+    /// Whether to go on listing.
+    #[command(flatten)]
+    pub watch: WatchArgs,
 }
 
 /// Forbid a failover what it waits to do, or withdraw a proposal.
@@ -94,7 +104,7 @@ pub struct ApproveArgs {
 #[command(after_help = REJECT_EXAMPLES)]
 pub struct RejectArgs {
     /// Which: record:ZONE/RECORD or policy:ZONE/POLICY; or id:N of a proposal
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::overrides))]
     pub target: String,
     /// Why, who.
     #[command(flatten)]
@@ -133,18 +143,37 @@ pub fn approve(args: &ApproveArgs, out: &mut Out) -> Exit {
 }
 
 fn list(args: &ApproveArgs, out: &mut Out) -> Exit {
-    let lines: Vec<ApprovalLine> = match args.hand.server().get("/v1/approvals") {
-        Ok(lines) => lines,
-        Err(error) => return refused(&error, out),
+    let look = || -> Result<Approvals, ServerError> {
+        let approvals = args.hand.server().get("/v1/approvals")?;
+        Ok(Approvals { schema_version: SCHEMA_VERSION, approvals })
     };
-    if out.wants_json() {
-        out.schema(&lines);
-        return Exit::Well;
+    if args.watch.watch {
+        return watch(look, print, out);
     }
-    if lines.is_empty() {
+    match look() {
+        Ok(approvals) => {
+            print(&approvals, out);
+            Exit::Well
+        }
+        Err(error) => refused(&error, out),
+    }
+}
+
+/// What `--json` prints of those that wait.
+#[derive(Serialize)]
+struct Approvals {
+    schema_version: u32,
+    approvals: Vec<ApprovalLine>,
+}
+
+fn print(approvals: &Approvals, out: &mut Out) {
+    if out.wants_json() {
+        return out.schema(approvals);
+    }
+    if approvals.approvals.is_empty() {
         out.line("no failover waits");
     }
-    for line in &lines {
+    for line in &approvals.approvals {
         let ApprovalLine { failover, from, to, wait, due, .. } = line;
         let due = due.as_ref().map(|due| format!(", due {due}")).unwrap_or_default();
         let head = format!("{failover}: {from} -> {to}, {wait}{due}");
@@ -155,7 +184,6 @@ fn list(args: &ApproveArgs, out: &mut Out) -> Exit {
             out.line(format_args!("  {}", line.approve));
         }
     }
-    Exit::Well
 }
 
 /// Rejects.

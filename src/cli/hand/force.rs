@@ -3,9 +3,10 @@
 use super::HandArgs;
 use crate::{
     admin::schema::hand::HandRequest,
-    cli::{Exit, output::Out},
+    cli::{Exit, completions, output::Out},
 };
 use clap::{Args, ValueEnum};
+use clap_complete::ArgValueCompleter;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,7 +27,7 @@ Exit codes: 0 done · 1 nothing matches · 2 usage · 5 no server answers · 6 a
 #[command(after_help = EXAMPLES)]
 pub struct ForceArgs {
     /// What: region:NAME, pool:ZONE/POOL, endpoint:ZONE/POOL/ENDPOINT, check:NAME; or id:N
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::targets))]
     pub target: String,
     /// What it is to be
     #[arg(value_enum)]

@@ -3,9 +3,10 @@
 use super::HandArgs;
 use crate::{
     admin::schema::hand::HandRequest,
-    cli::{Exit, output::Out},
+    cli::{Exit, completions, output::Out},
 };
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 const HOLD_EXAMPLES: &str = "\
 Examples:
@@ -29,7 +30,7 @@ Exit codes: 0 done · 1 nothing is held by that name · 2 usage · 5 no server a
 #[command(after_help = HOLD_EXAMPLES)]
 pub struct HoldArgs {
     /// Which: record:ZONE/RECORD or policy:ZONE/POLICY
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::failovers))]
     pub target: String,
     /// When, why, who.
     #[command(flatten)]
@@ -41,7 +42,7 @@ pub struct HoldArgs {
 #[command(after_help = UNHOLD_EXAMPLES)]
 pub struct UnholdArgs {
     /// What was held, or id:N
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::overrides))]
     pub target: String,
     /// Why, who.
     #[command(flatten)]

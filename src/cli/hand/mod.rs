@@ -8,12 +8,13 @@ pub mod force;
 pub mod hold;
 pub mod overrides;
 pub mod pin;
-mod show;
+pub(super) mod show;
 pub mod weight;
 
 use super::{
     Exit,
     folder::FolderArgs,
+    nodes::{self, NodeArgs},
     output::Out,
     server::{Server, ServerError},
 };
@@ -56,6 +57,9 @@ pub struct HandArgs {
     /// Take a target that matches nothing yet
     #[arg(long)]
     pub even_if_unknown: bool,
+    /// On which server.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// When something is to begin, as typed.
@@ -106,16 +110,17 @@ impl HandArgs {
         Server::of(self.folder.path())
     }
 
-    /// Has the server do what `request` says, and tells what came of it.
+    /// Has the servers do what `request` says, and tells what came of it.
     fn run(&self, request: &HandRequest, out: &mut Out) -> Exit {
-        match self.ask(request, out) {
-            Ok(reply) => show::reply(&reply, &self.folder, out),
-            Err(exit) => exit,
-        }
+        self.tell(request, false, out).0
     }
 
-    fn ask(&self, request: &HandRequest, out: &mut Out) -> Result<HandReply, Exit> {
-        self.server().send("/v1/hand", request).map_err(|error| refused(&error, out))
+    /// The same, and what the first of them did; `quiet` keeps what is no failure from being told.
+    fn tell(&self, request: &HandRequest, quiet: bool, out: &mut Out) -> (Exit, Option<HandReply>) {
+        match self.node.nodes(&self.folder, out) {
+            Ok(nodes) => nodes::hand(&nodes, request, &self.folder, quiet, out),
+            Err(exit) => (exit, None),
+        }
     }
 }
 
@@ -124,7 +129,9 @@ pub(super) fn refused(error: &ServerError, out: &mut Out) -> Exit {
     let exit = error.tell(out);
     match error {
         ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,
-        ServerError::Refused(_, StatusCode::CONFLICT) => Exit::Conflict,
+        ServerError::Refused(_, StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED) => {
+            Exit::Conflict
+        }
         ServerError::Refused(_, StatusCode::FORBIDDEN) => Exit::Refused,
         _ => exit,
     }

@@ -9,6 +9,7 @@ use crate::{
         output::{Out, Paint},
         server::Server,
         table,
+        watch::{WatchArgs, watch},
     },
     control::hand::words::short,
 };
@@ -21,6 +22,8 @@ Examples:
       Every override in the order made (the last to begin wins): what it does now, what it hides,
       when it ends, and the command line that takes it away. Proposals that wait for a
       second person stand below.
+  tradewind overrides --watch
+      The same, redrawn every second; in a pipe a line of JSON for each change.
 
 Exit codes: 0 well · 5 no server answers";
 
@@ -31,17 +34,29 @@ pub struct OverridesArgs {
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
+    /// Whether to go on.
+    #[command(flatten)]
+    pub watch: WatchArgs,
 }
 
 /// Lists overrides and proposals.
 pub fn run(args: &OverridesArgs, out: &mut Out) -> Exit {
-    let list: HandList = match Server::of(args.folder.path()).get("/v1/hand") {
-        Ok(list) => list,
-        Err(error) => return refused(&error, out),
-    };
+    let look = || Server::of(args.folder.path()).get::<HandList>("/v1/hand");
+    if args.watch.watch {
+        return watch(look, print, out);
+    }
+    match look() {
+        Ok(list) => {
+            print(&list, out);
+            Exit::Well
+        }
+        Err(error) => refused(&error, out),
+    }
+}
+
+fn print(list: &HandList, out: &mut Out) {
     if out.wants_json() {
-        out.schema(&list);
-        return Exit::Well;
+        return out.schema(list);
     }
     if let Some(reason) = &list.pin_file {
         let line = format!("pinned by state/PIN: {reason}");
@@ -49,8 +64,7 @@ pub fn run(args: &OverridesArgs, out: &mut Out) -> Exit {
         out.line(line);
     }
     if list.overrides.is_empty() && list.proposals.is_empty() {
-        out.line("operators changed nothing");
-        return Exit::Well;
+        return out.line("operators changed nothing");
     }
     let rows: Vec<Vec<String>> = list.overrides.iter().map(row).collect();
     let bad =
@@ -67,7 +81,6 @@ pub fn run(args: &OverridesArgs, out: &mut Out) -> Exit {
         out.line(head);
         out.line(format_args!("  {} (until {})", one.confirm, one.expires));
     }
-    Exit::Well
 }
 
 fn row(line: &OverrideLine) -> Vec<String> {

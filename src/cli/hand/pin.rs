@@ -4,13 +4,14 @@ use super::{HandArgs, refused, show};
 use crate::{
     admin::schema::hand::{HandReply, HandRequest},
     cli::{
-        Exit,
+        Exit, completions, nodes,
         output::Out,
         server::{ServerError, state_folder},
     },
     control::hand::pin,
 };
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 const PIN_EXAMPLES: &str = "\
 Examples:
@@ -45,7 +46,7 @@ pub struct PinArgs {
 #[command(after_help = UNPIN_EXAMPLES)]
 pub struct UnpinArgs {
     /// One of several pins: id:N
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(completions::overrides))]
     pub target: Option<String>,
     /// Why, who.
     #[command(flatten)]
@@ -66,6 +67,34 @@ impl UnpinArgs {
 
 /// Pins: through the server, or with the file when it does not answer.
 pub fn pin(args: &PinArgs, out: &mut Out) -> Exit {
+    let hand = &args.hand;
+    let request = args.request();
+    also(hand, &request, out, |out| pin_here(args, out))
+}
+
+/// What `here` does on this folder's server, if it is meant, then on the others what `request` says.
+fn also(
+    hand: &HandArgs,
+    request: &HandRequest,
+    out: &mut Out,
+    here: impl FnOnce(&mut Out) -> Exit,
+) -> Exit {
+    let nodes = match hand.node.nodes(&hand.folder, out) {
+        Ok(nodes) => nodes,
+        Err(exit) => return exit,
+    };
+    if !hand.node.is_here() {
+        return nodes::hand(&nodes, request, &hand.folder, false, out).0;
+    }
+    let exit = here(out);
+    let others = nodes.get(1..).unwrap_or_default();
+    if others.is_empty() || exit != Exit::Well {
+        return exit;
+    }
+    nodes::hand(others, request, &hand.folder, false, out).0
+}
+
+fn pin_here(args: &PinArgs, out: &mut Out) -> Exit {
     let hand = &args.hand;
     match hand.server().send::<HandReply>("/v1/hand", &args.request()) {
         Ok(reply) => show::reply(&reply, &hand.folder, out),
@@ -97,6 +126,10 @@ pub fn pin(args: &PinArgs, out: &mut Out) -> Exit {
 
 /// Unpins, and removes the file.
 pub fn unpin(args: &UnpinArgs, out: &mut Out) -> Exit {
+    also(&args.hand, &args.request(), out, |out| unpin_here(args, out))
+}
+
+fn unpin_here(args: &UnpinArgs, out: &mut Out) -> Exit {
     let hand = &args.hand;
     let state = state_folder(hand.folder.path());
     let removed = match hand.dry_run || args.target.is_some() {

@@ -13,7 +13,7 @@ use crate::{
 use std::time::Duration;
 
 /// Tells what came of a wish. A proposal is a change that is pending.
-pub(super) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Exit {
+pub(in crate::cli) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Exit {
     let exit = match &reply.proposed {
         Some(_) if !reply.done => Exit::Pending,
         _ => Exit::Well,

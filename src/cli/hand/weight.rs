@@ -3,10 +3,11 @@
 use super::HandArgs;
 use crate::{
     admin::schema::hand::HandRequest,
-    cli::{Exit, output::Out},
+    cli::{Exit, completions, output::Out},
     units::Weight,
 };
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use std::str::FromStr;
 
 const EXAMPLES: &str = "\
@@ -30,7 +31,7 @@ Exit codes: 0 done · 1 nothing matches, or the weight cannot be · 2 usage · 5
 #[command(after_help = EXAMPLES)]
 pub struct WeightArgs {
     /// record:ZONE/RECORD, policy:ZONE/POLICY or endpoint:ZONE/POOL/ENDPOINT; or id:N
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::targets))]
     pub target: String,
     /// MEMBER=WEIGHT, MEMBER=PERCENT% or MEMBER=reset; for endpoints WEIGHT or reset
     #[arg(value_name = "WEIGHT", allow_hyphen_values = true)]

@@ -133,6 +133,18 @@ impl Before {
         Some(entry)
     }
 
+    /// What was refused before it became a change.
+    pub fn forbidden(
+        &self,
+        by: &Origin,
+        what: &str,
+        said: Arc<str>,
+        rules: Vec<Arc<str>>,
+        world: &World,
+    ) -> Entry {
+        Entry { outcome: Outcome::Refused, said, rules, ..self.entry(by, what, world) }
+    }
+
     /// What time alone did to overrides, or what `by` did beside the commands.
     pub fn event(&self, by: &Origin, event: &EventKind, after: &World) -> Option<Entry> {
         let mut entry = match event {

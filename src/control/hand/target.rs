@@ -333,7 +333,7 @@ fn guesses(word: &str, snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// The full names of everything of a kind.
-fn names(kind: Kind, snapshot: &Snapshot) -> BTreeSet<String> {
+pub fn names(kind: Kind, snapshot: &Snapshot) -> BTreeSet<String> {
     let slots = snapshot.slots.iter();
     match kind {
         Kind::Region => snapshot.regions.iter().map(|region| region.name.to_string()).collect(),

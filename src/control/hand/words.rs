@@ -39,15 +39,14 @@ fn is_taken_with(one: &Action, other: &Action) -> bool {
     }
 }
 
-/// The command line that makes `taken` again, for what is left of its time.
-pub fn redo(taken: &Override, now: Moment) -> String {
-    let mut line = format!("tradewind {}", verb(&taken.action));
-
+/// The command that makes `one`, without its times.
+pub fn line(one: &Override) -> String {
+    let mut line = verb(&one.action).to_owned();
     let mut add = |text: &str| line.extend([" ", text]);
-    if let Some(target) = &taken.target {
+    if let Some(target) = &one.target {
         add(&quoted(&target.to_string()));
     }
-    match &taken.action {
+    match &one.action {
         Action::Drain { over: Some(over) } => add(&format!("--over {}", short(*over))),
         Action::Force(to) => add(to.word()),
         Action::Weight { member: Some(member), weight } => {
@@ -58,6 +57,13 @@ pub fn redo(taken: &Override, now: Moment) -> String {
         Action::Failover { to } => add(&format!("--to={}", quoted(to))),
         Action::Drain { over: None } | Action::Hold | Action::Pin => {}
     }
+    line
+}
+
+/// The command line that makes `taken` again, for what is left of its time.
+pub fn redo(taken: &Override, now: Moment) -> String {
+    let mut line = format!("tradewind {}", self::line(taken));
+    let mut add = |text: &str| line.extend([" ", text]);
     let delay = taken.starts_in(now);
     if let Some(delay) = delay {
         add(&format!("--at +{}", short(delay)));

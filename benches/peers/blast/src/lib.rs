@@ -122,9 +122,9 @@ pub fn qtype_num(t: &str) -> u16 {
 }
 
 /// Appends a query packet (id 0, RD clear) to `out`.
-pub fn build_query(out: &mut Vec<u8>, name: &str, qtype: u16, edns: bool, dobit: bool, ecs: Option<[u8; 3]>) {
-    let opt = edns || dobit || ecs.is_some();
-    out.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, opt as u8]);
+pub fn build_query(out: &mut Vec<u8>, name: &str, qtype: u16, dobit: bool, opt: Option<&Opt>) {
+    let opt = if dobit { Some(opt.unwrap_or(Opt::NONE)) } else { opt };
+    out.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, opt.is_some() as u8]);
     for label in name.trim_end_matches('.').split('.').filter(|l| !l.is_empty()) {
         if label.len() > 63 {
             die(&format!("label too long in {name}"));
@@ -135,18 +135,53 @@ pub fn build_query(out: &mut Vec<u8>, name: &str, qtype: u16, edns: bool, dobit:
     out.push(0);
     out.extend_from_slice(&qtype.to_be_bytes());
     out.extend_from_slice(&[0, 1]);
-    if opt {
+    if let Some(Opt { ecs, cookie }) = opt {
+        let ecs_len = if ecs.is_some() { 11 } else { 0 };
+        let cookie_len = if cookie.is_empty() { 0 } else { 4 + cookie.len() };
         out.extend_from_slice(&[0, 0, 41]);
         out.extend_from_slice(&1232u16.to_be_bytes());
         out.extend_from_slice(&[0, 0, if dobit { 0x80 } else { 0 }, 0]);
-        match ecs {
-            None => out.extend_from_slice(&[0, 0]),
-            Some(n) => {
-                out.extend_from_slice(&[0, 11, 0, 8, 0, 7, 0, 1, 24, 0]);
-                out.extend_from_slice(&n);
-            }
+        out.extend_from_slice(&[0, ecs_len + cookie_len as u8]);
+        if let Some(n) = ecs {
+            out.extend_from_slice(&[0, 8, 0, 7, 0, 1, 24, 0]);
+            out.extend_from_slice(n);
+        }
+        if !cookie.is_empty() {
+            out.extend_from_slice(&[0, 10, 0, cookie.len() as u8]);
+            out.extend_from_slice(cookie);
         }
     }
+}
+
+/// What the OPT record of a query holds.
+#[derive(Default)]
+pub struct Opt {
+    pub ecs: Option<[u8; 3]>,
+    pub cookie: Vec<u8>,
+}
+impl Opt {
+    const NONE: &'static Opt = &Opt { ecs: None, cookie: Vec::new() };
+}
+
+/// Our cookie, and the one `target` gives us for it: what a client that has been there before sends.
+pub fn cookie_of(target: &str, name: &str, qtype: u16) -> Vec<u8> {
+    let mine = b"loadtest".to_vec();
+    let mut query = Vec::new();
+    build_query(&mut query, name, qtype, false, Some(&Opt { ecs: None, cookie: mine.clone() }));
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap_or_else(|e| die(&e.to_string()));
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+    let mut reply = [0; 1500];
+    for _ in 0..3 {
+        if socket.send_to(&query, target).is_err() {
+            continue;
+        }
+        let Ok(len) = socket.recv(&mut reply) else { continue };
+        let head = [&[0, 10, 0, 24][..], &mine].concat();
+        if let Some(at) = reply[..len].windows(head.len()).position(|part| part == head) {
+            return reply[at + 4..at + 28].to_vec();
+        }
+    }
+    die("the server gives no cookies")
 }
 
 /// End offset of the name starting at `p` (handles a compression pointer), or None.

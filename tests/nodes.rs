@@ -1,0 +1,184 @@
+//! Servers for the same zones, without a cluster: a change goes to all of them, what one did and
+//! another did not is said with the way back, and `status` names where they differ.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use serde_json::Value;
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Output},
+};
+use support::{
+    await_some, free_address,
+    scratch::Scratch,
+    server::{BINARY, Server, cli},
+};
+
+const ZONE: &str = r#"
+zone   = "gtm.example"
+ns     = ["ns1.gtm.example"]
+ttl    = "20s"
+static = "ns1 60 IN A 127.0.0.53"
+[pools.iad]
+region = "us"
+endpoints = [{ name = "iad-1", ipv4 = "192.0.2.1" }]
+[pools.dub]
+region = "eu"
+endpoints = [{ name = "dub-1", ipv4 = "198.51.100.1" }]
+[records.app]
+policy   = "failover"
+members  = ["iad", "dub"]
+failback = "manual"
+"#;
+
+const REGIONS: &str = "[regions.us]\ncloud = \"aws:us-east-1\"\n\
+                       [regions.eu]\ncloud = \"aws:eu-west-1\"\n";
+
+/// The files of `number` servers, each with the others as its peers.
+fn folders(number: usize) -> Vec<Scratch> {
+    let at: Vec<SocketAddr> =
+        (0..number).map(|n| free_address(format!("127.0.0.{}", 61 + n).parse().unwrap())).collect();
+    let made = cli(&["token", "new", "ops", "--role", "admin", "--forever", "--json"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let folder = |own: usize| {
+        let peers = (0..number).filter(|n| *n != own).map(|n| {
+            let (name, at) = (format!("ns{}", n + 1), at[n]);
+            format!(
+                "{{ name = \"{name}\", admin = \"http://{at}\", token_file = \"secrets/token\" }}"
+            )
+        });
+        let peers: Vec<String> = peers.collect();
+        let server = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"{}\"\n\
+             tokens_file = \"secrets/tokens\"\npeers = [{}]\n{REGIONS}",
+            at[own],
+            peers.join(", ")
+        );
+        let folder = Scratch::with(&[
+            ("tradewind.toml", &server),
+            ("zones/gtm.example.toml", ZONE),
+            ("secrets/tokens", made["line"].as_str().unwrap()),
+            ("secrets/token", made["token"].as_str().unwrap()),
+        ]);
+        for secret in ["secrets/tokens", "secrets/token"] {
+            let mode = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(folder.path().join(secret), mode).unwrap();
+        }
+        folder
+    };
+    (0..number).map(folder).collect()
+}
+
+#[track_caller]
+fn exits(output: &Output, code: i32) -> String {
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said.into_owned()
+}
+
+/// Runs a command line as it was printed, through a shell.
+fn typed(line: &str) -> Output {
+    let line = line.replacen("tradewind", BINARY, 1);
+    Command::new("sh").args(["-c", &line]).output().unwrap()
+}
+
+fn overrides(server: &Server) -> Vec<String> {
+    let list = server.control_request("GET", "/v1/hand").1;
+    let lines = list["overrides"].as_array().unwrap().iter();
+    lines.map(|line| line["what"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_change_goes_to_all_and_what_one_missed_is_said_with_the_way_back() {
+    let mut servers: Vec<Server> = folders(3).into_iter().map(Server::start).collect();
+    let said = exits(&servers[0].cli("status", &[]), 0);
+    assert!(said.contains("peer ns2: in step") && said.contains("peer ns3: in step"), "{said}");
+    // Told to one, done on all, and undone on all by one line.
+    let said = exits(&servers[0].cli("drain", &["region:us", "--reason", "INC 42"]), 0);
+    for name in ["here:", "ns2:", "ns3:"] {
+        assert!(said.contains(name), "{said}");
+    }
+    for server in &servers {
+        assert_eq!(overrides(server), ["drain region:us"]);
+    }
+    let undo = said.lines().find_map(|line| line.strip_prefix("undo: ")).unwrap().to_owned();
+    exits(&typed(&undo), 0);
+    for server in &servers {
+        assert!(overrides(server).is_empty());
+    }
+    // From another one, by the token's name.
+    let entries = servers[1].control_request("GET", "/v1/audit?target=region:us").1;
+    let entry = &entries["entries"][0];
+    assert_eq!((&entry["who"], &entry["reason"]), (&"token ops".into(), &"INC 42".into()));
+    assert!(entry["from"].as_str().unwrap().starts_with("127.0.0."), "{entry}");
+
+    // One is killed in between.
+    let killed = servers.pop().unwrap().kill();
+    let said = exits(&servers[0].cli("drain", &["region:us"]), 5);
+    assert!(said.contains("ns3: not done"), "{said}");
+    assert!(said.contains(" drain ") && said.contains("--node ns3"), "{said}");
+    assert_eq!(overrides(&servers[1]), ["drain region:us"]);
+    let status = exits(&servers[0].cli("status", &[]), 1);
+    assert!(status.contains("peer ns2: in step"), "{status}");
+    assert!(status.contains("peer ns3: "), "{status}");
+    // It comes back without, which is named; then both ways out work as they were printed.
+    let back = Server::start(killed);
+    let status = exits(&servers[0].cli("status", &[]), 1);
+    assert!(status.contains("peer ns3: only here: drain region:us"), "{status}");
+    let lines: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let finish = lines.iter().find(|line| line.contains("--node ns3")).unwrap();
+    exits(&typed(finish), 0);
+    assert_eq!(overrides(&back), ["drain region:us"]);
+    for line in lines.iter().filter(|line| line.contains("undrain")) {
+        exits(&typed(line), 0);
+    }
+    assert!(overrides(&servers[0]).is_empty() && overrides(&servers[1]).is_empty());
+    assert_eq!(overrides(&back), ["drain region:us"], "what was not part of it stays");
+    exits(&back.cli("undrain", &["region:us", "--node", "here"]), 0);
+}
+
+#[test]
+fn what_is_forbidden_here_is_begun_nowhere_and_one_that_is_down_here_stops_nobody() {
+    let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    exits(&servers[0].cli("drain", &["region:none"]), 1);
+    assert!(overrides(&servers[0]).is_empty() && overrides(&servers[1]).is_empty());
+    exits(&servers[0].cli("hold", &["record:gtm.example/app", "--node", "ns9"]), 2);
+    exits(&servers[0].cli("hold", &["record:gtm.example/app", "--node", "ns2"]), 0);
+    assert!(overrides(&servers[0]).is_empty());
+    assert_eq!(overrides(&servers[1]), ["hold record:gtm.example/app"]);
+    // A failover that stands elsewhere there.
+    exits(&servers[1].cli("unhold", &["record:gtm.example/app", "--node", "here"]), 0);
+    let there = ["record:gtm.example/app", "--to", "dub", "--node", "ns2"];
+    exits(&servers[0].cli("failover", &there), 0);
+    let output = servers[0].cli("status", &["--json"]);
+    exits(&output, 1);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let differs = status["peers"][0]["differs"].to_string();
+    assert!(differs.contains("failover gtm.example/app: iad here, dub there"), "{differs}");
+    let mut servers = servers.into_iter();
+    let (down, up) = (servers.next().unwrap().kill(), servers.next().unwrap());
+    let dir = down.path().to_str().unwrap();
+    let said = exits(&cli(&["drain", "region:eu", "-C", dir]), 5);
+    assert!(said.contains("here: not done") && said.contains("ns2:"), "{said}");
+    assert!(overrides(&up).contains(&"drain region:eu".to_owned()));
+}
+
+#[test]
+fn other_files_are_a_difference_and_what_each_says_of_itself_is_none() {
+    let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    let peers = || servers[0].control_request("GET", "/v1/status").1["peers"].clone();
+    await_some("both in step", || (peers()[0]["in_step"] == true).then_some(()));
+    assert_eq!(servers[0].metric("tradewind_peer_in_step{peer=\"ns2\"}"), 1.0);
+    servers[1].folder.write("zones/gtm.example.toml", &ZONE.replace("20s", "30s"));
+    exits(&servers[1].cli("reload", &["--node", "here"]), 0);
+    let said = exits(&servers[0].cli("status", &[]), 1);
+    assert!(said.contains("peer ns2: other files: "), "{said}");
+    servers[0].folder.write("zones/gtm.example.toml", &ZONE.replace("20s", "30s"));
+    let said = exits(&servers[0].cli("reload", &[]), 0);
+    assert!(said.contains("ns2:"), "told to all: {said}");
+    exits(&servers[0].cli("status", &[]), 0);
+}
