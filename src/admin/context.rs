@@ -16,7 +16,7 @@ use crate::{
         Change, Handle, Report,
         hand::foresee::Outlook,
         journal::SharedJournal,
-        overview::SharedOverview,
+        overview::{Overview, SharedOverview},
         plan::{Ask, Plan, Wanted},
         residual::Moves,
     },
@@ -74,7 +74,6 @@ impl Context {
         metrics::old_answers(&mut metrics, &moves, &clock);
         let peers = SharedPeers::default();
         metrics::peers(&mut metrics, &peers);
-        let started = clock.wall();
         metrics::kept(&mut metrics, &journal);
         metrics::ages(&mut metrics, &locations, &clock);
         metrics::revision_age(&mut metrics, &viewer, &journal, &clock);
@@ -193,6 +192,12 @@ impl Context {
         work(&Ask { outlook, weights, locations: &locations, known: &known })
     }
 
+    /// What is held and what waits.
+    pub(super) fn overview(&self) -> Arc<Overview> {
+        self.overview.load_full()
+    }
+
+    /// The outcome of the newest load of files.
     pub(super) fn report(&self) -> Arc<Report> {
         Arc::clone(&self.report.borrow())
     }

@@ -27,11 +27,11 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const FOLLOWERS_MAX: usize = 16;
 
 /// The parameters of `/v1/events`.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
     /// A number, or how long ago: `120`, `1h`.
-    since: Option<String>,
+    pub since: Option<String>,
     /// Only events of this incident.
     incident: Option<u64>,
     /// Only these kinds, separated by commas; `alarm` is any that someone should look at.
@@ -40,7 +40,7 @@ pub(super) struct EventsQuery {
     last: Option<usize>,
     /// Seconds to wait for an event if there is none.
     #[serde(default)]
-    wait: u64,
+    pub wait: u64,
 }
 
 /// Why a request for events is refused.

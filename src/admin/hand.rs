@@ -2,7 +2,9 @@
 //! what is in force. Reads requests, weighs clients and writes replies; decides nothing itself.
 
 use super::{
+    door::names,
     peer::{Peer, REASON_CHARS, check_text},
+    refused::Refused,
     schema::{
         SCHEMA_VERSION,
         forecast::PreviewLine,
@@ -16,7 +18,7 @@ use super::{
 use crate::{
     clock::{Clock, Moment},
     control::hand::{
-        Command, Done, ForceTo, Now, Override, Proposal, Stage, Wish,
+        Command, Done, ForceTo, Now, Override, Proposal, Refusal, Stage, Wish,
         apply::{SharedHand, Waiting},
         command::Begins,
         drain::{DrainStage, Progress},
@@ -33,6 +35,7 @@ use crate::{
     world::{Viewer, World},
 };
 use arc_swap::ArcSwap;
+use axum::http::HeaderValue;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -135,6 +138,22 @@ impl Hands {
         waiting.iter().map(line).collect()
     }
 
+    /// The same with its tag.
+    pub(super) fn tagged(&self) -> (String, HandList) {
+        let tag = tag(self.shown.load().hand.version());
+        (tag, self.list())
+    }
+
+    /// The version that a change is made for, as `If-Match` names it.
+    pub(super) fn version_of(&self, asked: Option<&HeaderValue>) -> Result<Option<u64>, Refused> {
+        let Some(asked) = asked else { return Ok(None) };
+        let version = self.shown.load().hand.version();
+        if asked.as_bytes().trim_ascii() == b"*" || names(asked, tag(version).as_bytes()) {
+            return Ok(Some(version));
+        }
+        Err(Refused::from(&Refusal::Stale).beside(self.list()))
+    }
+
     /// Everything that is in force, or will be.
     pub(super) fn list(&self) -> HandList {
         let now = self.now();
@@ -159,6 +178,11 @@ impl Hands {
             pin_file: shown.file.as_ref().map(|file| file.reason.clone().unwrap_or_default()),
         }
     }
+}
+
+/// The tag of a hand of this version.
+fn tag(version: u64) -> String {
+    format!("\"{version:016x}\"")
 }
 
 /// How overrides are written down.
@@ -261,6 +285,7 @@ impl HandRequest {
             lasts: self.for_ms.map(Duration::from_millis),
             break_glass: self.break_glass,
             dry_run: self.dry_run,
+            if_version: None,
             even_if_unknown: self.even_if_unknown,
             instead_of: None,
         })

@@ -2,9 +2,7 @@
 //! up, who is answered by last resort. Read at each scrape; alert rules are written against
 //! these names (CHANGELOG.md says when one changes).
 
-use super::{
-    Running, context::SharedPeers, hand::Hands, schema::ZoneState, split::Split, status,
-};
+use super::{Running, context::SharedPeers, hand::Hands, schema::ZoneState, split::Split, status};
 use crate::{
     clock::Clock,
     control::{

@@ -8,8 +8,9 @@
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
 //! | `hand`, `peer` | what operators tell the server, and who they are |
 //! | `ahead` | what plans and simulations are asked for |
+//! | `inventory` | World → what there is, thing by thing, in pages |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
-//! | `events` | what happened, in pages, and for those who wait |
+//! | `events`, `feed` | what happened, in pages, for those who wait, and as it happens |
 //! | `in_step`, `peers` | the other servers for the same zones: where they differ, how they are asked |
 //! | `metrics` | gauges for Prometheus |
 //! | `split` | the shares regions are meant to get, for `metrics` |
@@ -25,8 +26,10 @@ mod context;
 mod door;
 mod events;
 pub mod explain;
+mod feed;
 mod hand;
 pub mod in_step;
+mod inventory;
 mod limiter;
 pub mod metrics;
 pub mod peer;
@@ -43,6 +46,7 @@ pub mod suppose;
 mod testkit;
 
 pub use context::Context;
+pub use routes::openapi;
 pub use server::{serve_control, serve_public};
 pub use socket::ControlSocket;
 

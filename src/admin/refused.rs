@@ -1,6 +1,6 @@
 //! Why a request was not done, as RFC 9457 has it: `application/problem+json`.
 
-use super::schema::Refusal;
+use super::schema::{Refusal, hand::HandList};
 use crate::{
     control::{
         hand::{Refusal as HandRefusal, TargetError},
@@ -42,6 +42,12 @@ impl Refused {
     /// Says how to get out of it as well.
     pub fn hint(mut self, hint: &str) -> Refused {
         self.0.hint = Some(hint.to_owned());
+        self
+    }
+
+    /// With what operators told the server, for who wanted to change what it is no more.
+    pub fn beside(mut self, hand: HandList) -> Refused {
+        self.0.hand = Some(hand);
         self
     }
 
@@ -91,6 +97,7 @@ fn status(refusal: &HandRefusal) -> StatusCode {
         HandRefusal::NothingWaits(_) | HandRefusal::NotYet | HandRefusal::Conflict(_) => {
             StatusCode::CONFLICT
         }
+        HandRefusal::Stale => StatusCode::PRECONDITION_FAILED,
         HandRefusal::SamePerson { .. } | HandRefusal::Unsafe(_) => StatusCode::FORBIDDEN,
     }
 }

@@ -12,6 +12,7 @@ pub mod health;
 pub mod names;
 pub mod node;
 pub mod plan;
+pub mod things;
 
 use self::health::TargetFacts;
 use crate::{
@@ -666,6 +667,9 @@ pub struct Refusal {
     /// Safety rules that forbid it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<hand::ViolationLine>,
+    /// What operators told the server, where that is not what `If-Match` named (412).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand: Option<hand::HandList>,
 }
 
 /// `at` in RFC 3339, in whole milliseconds.

@@ -13,7 +13,7 @@ use super::{
     },
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Moment},
     control::{
         Report,
         event::EventKind,
@@ -81,7 +81,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         zones: zones(world, report),
         pools: pools(world),
         endpoints: endpoints(world, &running.targets(), *clock),
-        failovers: failovers(seen),
+        failovers: failovers(world, seen.overview, clock.now()),
         held: held(seen),
         pinned: seen.overview.pinned,
         overrides: seen.hand.hand.overrides().len(),
@@ -204,7 +204,7 @@ fn held(seen: &Seen<'_>) -> Vec<HeldLine> {
 }
 
 /// Every pool of every tree, once.
-fn pools(world: &World) -> Vec<PoolStatus> {
+pub(super) fn pools(world: &World) -> Vec<PoolStatus> {
     let standings = &world.state.standings;
     let directives = world.state.moved().directives;
     let mut pools: BTreeMap<&str, PoolStatus> = BTreeMap::new();
@@ -223,7 +223,12 @@ fn pools(world: &World) -> Vec<PoolStatus> {
     pools.into_values().collect()
 }
 
-fn endpoints(world: &World, targets: &[TargetState], clock: &dyn Clock) -> Vec<EndpointStatus> {
+/// Every address and name that may be answered.
+pub(super) fn endpoints(
+    world: &World,
+    targets: &[TargetState],
+    clock: &dyn Clock,
+) -> Vec<EndpointStatus> {
     let by_key: HashMap<&str, &TargetState> = targets.iter().map(|t| (&*t.key, t)).collect();
     let (now, wall) = (clock.now(), clock.wall());
     let snapshot = &world.snapshot;
@@ -249,10 +254,10 @@ fn endpoints(world: &World, targets: &[TargetState], clock: &dyn Clock) -> Vec<E
     endpoints
 }
 
-fn failovers(seen: &Seen<'_>) -> Vec<FailoverStatus> {
-    let (world, now) = (seen.world, seen.clock.now());
+/// Every failover.
+pub(super) fn failovers(world: &World, overview: &Overview, now: Moment) -> Vec<FailoverStatus> {
     let unsettled: HashMap<&str, &Unsettled> =
-        seen.overview.failovers.iter().map(|one| (&*one.name, one)).collect();
+        overview.failovers.iter().map(|one| (&*one.name, one)).collect();
     let failovers = world.snapshot.failovers.iter().enumerate().filter_map(|(index, failover)| {
         let active = world.state.courses.get(index).map_or(0, |course| course.active);
         let unsettled = unsettled.get(&*failover.name);

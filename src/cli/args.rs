@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are, and what `--help` teaches first.
 
 use super::{
+    api::ApiArgs,
     apply::ApplyArgs,
     audit::AuditArgs,
     check::CheckArgs,
@@ -11,6 +12,7 @@ use super::{
     events::EventsArgs,
     explain::ExplainArgs,
     geoip::GeoipArgs,
+    get::GetArgs,
     hand::{
         confirm::ConfirmArgs,
         drain::{DrainArgs, UndrainArgs},
@@ -92,6 +94,8 @@ pub(super) enum Command {
     Unpin(UnpinArgs),
     Confirm(ConfirmArgs),
     Overrides(OverridesArgs),
+    Get(GetArgs),
+    Api(ApiArgs),
     Debug(DebugArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -256,6 +260,9 @@ mod tests {
             "unpin",
             "confirm 7",
             "confirm --falls",
+            "get records",
+            "get endpoints a/* --json -C x",
+            "api openapi",
             "overrides --json --watch",
             "approve --watch",
             "status -w --color never",

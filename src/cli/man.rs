@@ -20,6 +20,10 @@ Examples:
 
 Exit codes: 0 done · 1 the pages cannot be written";
 
+/// When what the pages say was last looked through as a whole; a page has a date, and one that is
+/// built again has the same.
+const DATE: &str = "2026-11-28";
+
 /// Write manual pages.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -72,6 +76,7 @@ fn name_of(command: &Command) -> &str {
 fn page(command: &Command) -> io::Result<String> {
     let man = Man::new(command.clone())
         .title(name_of(command).to_uppercase())
+        .date(DATE)
         .source(concat!("Tradewind ", env!("CARGO_PKG_VERSION")))
         .manual("Tradewind Manual");
     let mut page = Vec::new();
@@ -87,7 +92,9 @@ fn page(command: &Command) -> io::Result<String> {
         after(&said.to_string()).to_writer(&mut page)?;
     }
     see_also(command).to_writer(&mut page)?;
-    String::from_utf8(page).map_err(io::Error::other)
+    let page = String::from_utf8(page).map_err(io::Error::other)?;
+    // Possible values come with line breaks around an empty line, which is one already.
+    Ok(page.replace(".br\n\n.br\n", ".sp\n"))
 }
 
 fn subcommands(command: &Command) -> Roff {

@@ -5,6 +5,7 @@
 //! ([`server`]); none touches the server's own World, so what they show of a running server is
 //! what that server says. Serving itself stands above this room and comes in as [`Servers`].
 
+pub mod api;
 pub mod apply;
 mod args;
 pub mod audit;
@@ -19,6 +20,7 @@ pub mod files;
 pub mod folder;
 mod forecast;
 pub mod geoip;
+pub mod get;
 pub mod hand;
 pub mod health;
 pub mod loading;
@@ -99,6 +101,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Pin(args) => hand::pin::pin(args, &mut out),
         Command::Unpin(args) => hand::pin::unpin(args, &mut out),
         Command::Confirm(args) => hand::confirm::run(args, &mut out),
+        Command::Get(args) => get::run(args, &mut out),
+        Command::Api(args) => api::run(args, &mut out),
         Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
         Command::Debug(args) => debug::run(args, &mut out),

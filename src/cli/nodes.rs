@@ -196,8 +196,7 @@ fn told(
         if !quiet {
             out.schema(&Outcomes { schema_version: SCHEMA_VERSION, nodes, undo });
         }
-        let exits = failed.iter().map(|(_, error)| exit_of(error));
-        return exits.last().unwrap_or(exit);
+        return failed.last().map_or(exit, |(_, error)| exit_of(error));
     }
     for (node, reply) in done {
         let head = out.paint(Paint::Strong, format_args!("{}:", node.name));

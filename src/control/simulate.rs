@@ -220,6 +220,7 @@ fn command(wish: Wish) -> Command {
         lasts: None,
         break_glass: true,
         dry_run: true,
+        if_version: None,
         even_if_unknown: false,
         instead_of: None,
     }

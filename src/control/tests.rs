@@ -165,6 +165,7 @@ pub(super) fn command(wish: Wish) -> hand::Command {
         lasts: None,
         break_glass: false,
         dry_run: false,
+        if_version: None,
         even_if_unknown: false,
         instead_of: None,
     }

@@ -169,6 +169,7 @@ impl Ground {
             lasts: None,
             break_glass: false,
             dry_run: false,
+            if_version: None,
             even_if_unknown: false,
             instead_of: None,
         }

@@ -415,6 +415,7 @@ impl Driver {
             lasts: None,
             break_glass: urgent && share.is_some(),
             dry_run: false,
+            if_version: None,
             even_if_unknown: false,
             instead_of: own.filter(|_| share.is_some()),
         };

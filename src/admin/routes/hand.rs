@@ -7,9 +7,13 @@ use crate::{
         refused::Refused,
         schema::hand::{ApprovalLine, HandList, HandReply, HandRequest},
     },
-    control::Change,
+    control::{Change, hand::Refusal},
 };
-use axum::{Extension, Json, extract::State};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, HeaderName, header},
+};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -22,26 +26,34 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
     get, path = "/v1/hand", security(("token" = ["read"])), tag = "hand",
     responses((status = 200, body = HandList)),
 )]
-async fn show_hand(State(context): State<Arc<Context>>) -> Result<Json<HandList>, Refused> {
-    aside(move || context.hands.list()).await.map(Json)
+async fn show_hand(
+    State(context): State<Arc<Context>>,
+) -> Result<([(HeaderName, String); 1], Json<HandList>), Refused> {
+    let hands = Arc::clone(&context.hands);
+    let (tag, list) = aside(move || hands.tagged()).await?;
+    Ok(([(header::ETAG, tag)], Json(list)))
 }
 
 /// Has the server do something: a drain, a weight, a failover and the like.
 ///
 /// `approve`, `reject` and `confirm` take the role `approve`; `pin`, `unpin` and `break_glass` the
-/// role `admin`.
+/// role `admin`. With `If-Match` only what the `ETag` of `GET` named is changed: else 412, with what
+/// there is now.
 #[utoipa::path(
     post, path = "/v1/hand", security(("token" = ["operate"])), tag = "hand",
+    params(("If-Match" = Option<String>, Header, description = "The ETag of GET /v1/hand")),
     request_body = HandRequest,
     responses((status = 200, body = HandReply)),
 )]
 async fn take_hand(
     State(context): State<Arc<Context>>,
     Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     Json(request): Json<HandRequest>,
 ) -> Result<Json<HandReply>, Refused> {
     peer.check(request.role(), false)?;
-    let command = request.read(&peer, context.clock.wall()).map_err(Refused::bad)?;
+    let mut command = request.read(&peer, context.clock.wall()).map_err(Refused::bad)?;
+    command.if_version = context.hands.version_of(headers.get(header::IF_MATCH))?;
     let hands = Arc::clone(&context.hands);
     // Before the wish is on its way, so that control does not wait for it.
     let clients = aside(move || hands.clients()).await?;
@@ -51,7 +63,10 @@ async fn take_hand(
         clients: Arc::clone(&clients),
         reply,
     };
-    let done = context.change(wish).await?.map_err(|refusal| Refused::from(&refusal))?;
+    let done = context.change(wish).await?.map_err(|refusal| match refusal {
+        Refusal::Stale => Refused::from(&refusal).beside(context.hands.list()),
+        refusal => Refused::from(&refusal),
+    })?;
     let hands = Arc::clone(&context.hands);
     aside(move || hands.reply(&done, &command.wish, &clients)).await.map(Json)
 }

@@ -5,15 +5,17 @@
 //! |---|---|
 //! | `watch` | `/healthz`, `/readyz`, `/metrics`: for load balancers and scrapers |
 //! | `status` | `/v1/status`, `/v1/targets` |
+//! | `events` | `/v1/events`, `/v1/events/stream` |
 //! | `node` | `/v1/node`: what servers for the same zones compare |
 //! | `names` | `/v1/names`: for shells that complete |
-//! | `events` | `/v1/events` |
 //! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
 //! | `explain` | `/v1/explain` |
 //! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
 //! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
 //! | `plan` | `/v1/plan`, `/v1/apply`: what other files would change, and loading them |
 //! | `simulate` | `/v1/simulate`: what would come of a failure, a drain, other weights |
+//! | `things` | zones, records, pools and the like, in pages; `/v1/geo` |
+//! | `api` | `/v1/openapi.json`: all of this, described by itself |
 //! | `push` | `/v1/push`: heartbeats of targets |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
 //! | `drill` | `/v1/drills`: game days |
@@ -22,6 +24,7 @@
 //! [`Role`](crate::grant::Role) at least, `security(())` anybody. The names of the functions are
 //! the operations' ids, so no two are alike.
 
+mod api;
 mod audit;
 mod demo;
 mod drill;
@@ -35,7 +38,11 @@ mod plan;
 mod push;
 mod simulate;
 mod status;
+mod things;
 mod watch;
+
+/// The description of all routes.
+pub use api::text as openapi;
 
 use super::context::Context;
 use std::sync::Arc;
@@ -57,6 +64,8 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         simulate::routes(),
         push::routes(),
         demo::routes(),
+        things::routes(),
+        api::routes(),
         drill::routes(),
     ]
     .into_iter()

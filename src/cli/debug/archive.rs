@@ -55,10 +55,9 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 fn crc32(content: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0xedb8_8320;
     let byte = |crc: u32, byte: &u8| {
-        let shifted = (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             (crc >> 1) ^ (POLYNOMIAL & (crc & 1).wrapping_neg())
-        });
-        shifted
+        })
     };
     !content.iter().fold(!0, byte)
 }

@@ -35,11 +35,12 @@ pub(super) fn redacted(text: &str, wrote: bool) -> String {
             out.push('\n');
             continue;
         }
-        let line = values(line);
-        let line = after(&line, "://", userinfo);
+        // Before names, whose value would be taken to end behind the scheme.
         let line = ["Bearer ", "bearer ", "Basic "]
             .iter()
-            .fold(line, |line, scheme| after(&line, scheme, word));
+            .fold(line.to_owned(), |line, scheme| after(&line, scheme, word));
+        let line = values(&line);
+        let line = after(&line, "://", userinfo);
         let line = after(&line, "tradewind_", |rest| run(rest, 16));
         let line = if wrote { runs(&hooks(&line)) } else { line };
         out.push_str(&line);
@@ -164,6 +165,7 @@ mod tests {
             ("token = \"abc\" # x", "token = [redacted] # x"),
             ("path = \"/healthz?token=abc&x=1\"", "path = \"/healthz?token=[redacted]&x=1\""),
             ("# password: hunter2", "# password: [redacted]"),
+            ("# Authorization: Bearer abc", "# Authorization: [redacted] [redacted]"),
             (
                 "headers = { Authorization = \"Basic eA==\" }",
                 "headers = { Authorization = [redacted] }",

@@ -129,7 +129,9 @@ pub(super) fn refused(error: &ServerError, out: &mut Out) -> Exit {
     let exit = error.tell(out);
     match error {
         ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,
-        ServerError::Refused(_, StatusCode::CONFLICT) => Exit::Conflict,
+        ServerError::Refused(_, StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED) => {
+            Exit::Conflict
+        }
         ServerError::Refused(_, StatusCode::FORBIDDEN) => Exit::Refused,
         _ => exit,
     }

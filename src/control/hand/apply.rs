@@ -274,6 +274,9 @@ impl Control {
         self.operator.clients = clients.clone();
         let now = Now { at: self.clock.now(), wall: self.clock.wall() };
         let old = self.publisher.world();
+        if command.if_version.is_some_and(|version| version != self.operator.hand.version()) {
+            return Err(Refusal::Stale);
+        }
         let planned = self.operator.hand.planned(command, &self.operator.files, now)?;
         if self.warming && !planned.orders.is_empty() {
             return Err(Refusal::NotYet);

@@ -38,6 +38,8 @@ pub struct Command {
     pub break_glass: bool,
     /// Only say what would come of it.
     pub dry_run: bool,
+    /// Only while the hand is of this [`version`](super::Hand::version).
+    pub if_version: Option<u64>,
     /// Take targets that match nothing (yet).
     pub even_if_unknown: bool,
     /// The override that the one made takes the place of, in one step.
@@ -318,6 +320,9 @@ pub enum Refusal {
     /// The world changed under it.
     #[error("{0}; ask again")]
     Conflict(String),
+    /// Somebody told the server something since whoever asks looked.
+    #[error("overrides or proposals changed since they were read")]
+    Stale,
     /// A safety rule forbids it.
     #[error("refused by {}", rules(.0))]
     Unsafe(Vec<Violation>),
@@ -343,6 +348,7 @@ impl Refusal {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Refusal::Target(error) => Some(error.hint()),
+            Refusal::Stale => Some("read /v1/hand again, and send its ETag as If-Match"),
             Refusal::Nothing(_) => Some("`tradewind overrides` lists what operators changed"),
             Refusal::NothingWaits(_) => Some("`tradewind status` says where failovers stand"),
             Refusal::Unsafe(_) => {

@@ -307,6 +307,7 @@ impl KeptProposal {
                 lasts: self.lasts_ms.map(Duration::from_millis),
                 break_glass: false,
                 dry_run: false,
+                if_version: None,
                 even_if_unknown: self.even_if_unknown,
                 instead_of: self.instead_of,
             },

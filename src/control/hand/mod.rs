@@ -54,6 +54,7 @@ use crate::{
 };
 use std::{
     collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -315,6 +316,22 @@ impl Hand {
             }
         }
         altered
+    }
+
+    /// A number for what it says now: another one once anything of it was made, begun, refused or
+    /// taken away. Equal hands have equal numbers, over restarts too.
+    pub fn version(&self) -> u64 {
+        let stages = self.overrides.iter().map(|one| match &one.stage {
+            Stage::Waiting => (one.id, 0),
+            Stage::Begun { turn } => (one.id, *turn),
+            Stage::Refused(_) => (one.id, u64::MAX),
+        });
+        let stages: Vec<_> = stages.collect();
+        let proposals: Vec<u64> = self.proposals.iter().map(|one| one.id).collect();
+        // Without a seed: who sends it back may have got it from the process before.
+        let mut hasher = DefaultHasher::new();
+        (self.last_id, self.last_turn, stages, proposals).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// A number nobody has.

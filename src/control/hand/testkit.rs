@@ -137,6 +137,7 @@ pub(super) fn command(text: &str) -> Command {
         lasts,
         break_glass,
         dry_run,
+        if_version: None,
         even_if_unknown,
         instead_of: None,
     }

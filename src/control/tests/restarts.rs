@@ -245,6 +245,7 @@ async fn an_override_of_a_newer_version_costs_no_other_and_stays() {
         lasts: None,
         break_glass: false,
         dry_run: false,
+        if_version: None,
         even_if_unknown: false,
         instead_of: None,
     };
