@@ -122,8 +122,13 @@ fn a_plan_names_every_change_and_who_moves_and_changes_nothing() {
     // The same of files in another folder, which are only sent.
     let other = Scratch::with(&[("tradewind.toml", SERVER), ("zones/gtm.example.toml", &edited())]);
     server.folder.write("zones/gtm.example.toml", ZONE);
+    // More than any other request may have.
+    let many: String = (0..60_000).map(|n| format!("n{n} IN A 192.0.2.1\n")).collect();
+    let many = format!("$TTL 60\n@ IN SOA ns h 1 1 1 1 60\n@ IN NS ns\nns IN A 127.0.0.53\n{many}");
+    other.write("zones/many.example.zone", &many);
     let plan = json(&server, "plan", &[other.path().to_str().unwrap(), "--json"], 10);
-    assert_eq!(plan["files"][0]["path"], "zones/gtm.example.toml");
+    let paths: Vec<&Value> = plan["files"].as_array().unwrap().iter().map(|f| &f["path"]).collect();
+    assert_eq!(paths, ["zones/gtm.example.toml", "zones/many.example.zone"]);
     let moved = plan["effect"]["preview"]["crowds"][0]["moved"].as_f64().unwrap();
     assert!((moved - 0.0386).abs() < 0.001, "{moved}");
     assert!(told(&server, "plan", &[], 0).contains("no changes"));

@@ -68,6 +68,7 @@ fn command(line: &str) -> Command {
         break_glass: request.break_glass,
         dry_run: false,
         even_if_unknown: false,
+        if_version: None,
         instead_of: None,
         if_version: None,
     }
