@@ -70,7 +70,6 @@ fn command(line: &str) -> Command {
         even_if_unknown: false,
         if_version: None,
         instead_of: None,
-        if_version: None,
     }
 }
 
