@@ -226,6 +226,20 @@ pub fn probed(target: &TargetState) -> (u64, u64) {
     (target.probes_total.saturating_sub(target.voids_total), target.failures_total)
 }
 
+/// Two-sided 95 % of the normal distribution.
+const Z: f64 = 1.959_964;
+
+/// Where the true share lies, 19 times out of 20, when `count` of `total` were seen. Wilson's score
+/// interval: unlike p ± z·σ it stays within 0..=1 and holds for the rare shares a
+/// canary has (Wilson 1927; Brown, Cai and DasGupta 2001).
+pub fn wilson(count: u64, total: u64) -> (f64, f64) {
+    let (n, p, z2) = (total as f64, count as f64 / total as f64, Z * Z);
+    let centre = p + z2 / (2.0 * n);
+    let reach = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z2 / n;
+    (((centre - reach) / scale).max(0.0), ((centre + reach) / scale).min(1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,6 +345,20 @@ mod tests {
             let source = Source::Http { url, json, token_file: None };
             let said = said(Ok(Asker::new(Path::new("/")).ask(&source).await));
             assert!(said.ends_with("has no address that may be connected to"), "{said}");
+        }
+    }
+
+    #[test]
+    fn intervals_are_wilsons() {
+        // Figures of R's prop.test(correct = FALSE).
+        for (count, total, low, high) in [
+            (10, 100, 0.05523, 0.17437),
+            (0, 20, 0.0, 0.16113),
+            (20, 20, 0.83887, 1.0),
+            (9_000, 100_000, 0.08824, 0.09179),
+        ] {
+            let (l, h) = wilson(count, total);
+            assert!((l - low).abs() < 1e-5 && (h - high).abs() < 1e-5, "{count}/{total}: {l} {h}");
         }
     }
 }

@@ -104,7 +104,7 @@ pub struct Record {
     pub plan: PlanId,
     /// Hash of its cohort, mixed into every sticky draw.
     pub cohort: u64,
-    /// One counter for each entry of `Plan::regions`.
+    /// One counter for each entry of `Plan::spots`.
     pub counters: Box<[CounterSlot]>,
 }
 
@@ -131,13 +131,21 @@ pub struct Plan {
     pub has_v6: bool,
     /// The types that some pool gives beside addresses, rising; other types are static.
     pub extra: Box<[Rtype]>,
-    /// The distinct regions of its endpoints, `None` for endpoints without one; a Variant's
-    /// region is an index in here.
-    pub regions: Box<[Option<RegionId>]>,
+    /// The distinct places of its endpoints; a Variant's spot is an index in here.
+    pub spots: Box<[Spot]>,
     /// Every slot of the tree, each once.
     pub slots: Box<[SlotId]>,
     /// Every failover of the tree, each once.
     pub failovers: Box<[FailoverId]>,
+}
+
+/// Where answers lead: what they are counted by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spot {
+    /// The region of the endpoint that leads, if it has one.
+    pub region: Option<RegionId>,
+    /// The id of its pool.
+    pub pool: Arc<str>,
 }
 
 /// `ttl = "30s"` is fixed; `{ max, min }` shrinks to `min` while something is failing.

@@ -385,6 +385,11 @@ fn somebody_can_end_it_by_command_and_by_a_file() {
     let hung = demo.drill(&["abort"]);
     let said = String::from_utf8_lossy(&hung.stdout);
     assert!(hung.status.code() == Some(5) && said.contains("ABORT was made"), "{said}");
+    // Looked for on disk: whoever asks at the socket has to wait with the others.
+    let journal = demo.journal("long");
+    await_some("the file to be seen", || {
+        fs::read_to_string(&journal).ok()?.contains("state/drills/ABORT").then_some(())
+    });
     drop(seats);
     demo.await_end();
     let report = demo.report("long");

@@ -261,6 +261,7 @@ mod tests {
             zone: "z".into(),
             record: "www".into(),
             region: "eu".into(),
+            pool: "eu".into(),
         };
         let answer = Arc::new(answer);
         let client = |n: u64| ObservedClient {

@@ -6,7 +6,8 @@ use super::{
     hand::Hands,
     metrics,
     refused::Refused,
-    schema::{Status, health::TargetLine, node::PeerLine, plan::WeightsLine},
+    rollout::Sight,
+    schema::{Status, health::TargetLine, node::PeerLine, plan::WeightsLine, rollout::RolloutLine},
     status::{self, Seen},
 };
 use crate::{
@@ -72,6 +73,7 @@ impl Context {
         metrics::add(&mut metrics, &viewer, &report, &running);
         metrics::unsettled(&mut metrics, &overview, &hand);
         metrics::old_answers(&mut metrics, &moves, &clock);
+        metrics::rollouts(&mut metrics, &running);
         let peers = SharedPeers::default();
         metrics::peers(&mut metrics, &peers);
         metrics::kept(&mut metrics, &journal);
@@ -127,8 +129,30 @@ impl Context {
             started: self.started,
         });
         status.not_ready.extend(self.unminded());
+        status.rollouts = self.rollouts().into_iter().filter(|rollout| !rollout.closed).collect();
         status.peers = self.peers.load().to_vec();
         status
+    }
+
+    /// All rollouts.
+    pub(super) fn rollouts(&self) -> Vec<RolloutLine> {
+        let shown = self.running.rollouts().map(|rollouts| rollouts.shown());
+        shown.map(|shown| self.sight(|sight| sight.lines(&shown))).unwrap_or_default()
+    }
+
+    /// The rollout called `name`.
+    pub(super) fn rollout(&self, name: &str) -> Option<RolloutLine> {
+        let shown = self.running.rollouts()?.shown();
+        self.sight(|sight| sight.named(&shown, name))
+    }
+
+    fn sight<T>(&self, look: impl FnOnce(&Sight<'_>) -> T) -> T {
+        look(&Sight {
+            world: &self.viewer.world(),
+            pinned: self.overview.load().pinned,
+            running: &*self.running,
+            clock: &*self.clock,
+        })
     }
 
     /// Why `/readyz` says no, if it does.

@@ -327,7 +327,7 @@ impl About<'_> {
             let variant = &selection.variants[variant];
             let records = variant.rdatas.as_ref().map(|rdatas| texts(rdatas, None));
             let records = records.unwrap_or_default();
-            let region = plan.regions.get(usize::from(variant.region)).copied().flatten();
+            let region = plan.spots.get(usize::from(variant.spot)).and_then(|spot| spot.region);
             AnswerShare {
                 share,
                 endpoint: records.first().and_then(|first| self.endpoint(plan, first)),

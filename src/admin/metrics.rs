@@ -15,6 +15,7 @@ use crate::{
     },
     health::{ProbeDurations, TargetState},
     place::LazyTable,
+    rollout::Run,
     telemetry::metrics::{Distribution, Kind, Metrics, Samples},
     verdict::Standing,
     world::{Viewer, World},
@@ -152,6 +153,27 @@ pub fn old_answers(metrics: &mut Metrics, moves: &Moves, clock: &Arc<dyn Clock>)
         let observed = largest(&mut left.iter().filter_map(|left| left.observed));
         samples.put(&[("by", "computed")], computed);
         samples.put(&[("by", "observed")], observed);
+    });
+}
+
+/// Adds how far rollouts are.
+pub fn rollouts(metrics: &mut Metrics, running: &Arc<dyn Running>) {
+    let mut of_runs = |name, help, read: fn(&Run, &str, &mut Samples<'_>)| {
+        let running = Arc::clone(running);
+        metrics.add(Kind::Gauge, name, help, move |samples| {
+            let shown = running.rollouts().map(|rollouts| rollouts.shown());
+            for run in shown.iter().flat_map(|shown| &shown.runs) {
+                read(run, run.machine.def().name.get_ref(), samples);
+            }
+        });
+    };
+    let help = "The step a rollout is at, from 1; of the last run of each";
+    of_runs("rollout_step", help, |run, name, samples| {
+        samples.put(&[("name", name)], (run.machine.at() + 1) as f64);
+    });
+    let help = "Always 1: what a rollout is doing, or why it stands still";
+    of_runs("rollout_state", help, |run, name, samples| {
+        samples.put(&[("name", name), ("state", run.machine.word())], 1.0);
     });
 }
 

@@ -7,6 +7,7 @@
 //! | `status` | World and health → what people want to know first |
 //! | `explain` | why one client gets one answer, by the packet path's own functions |
 //! | `hand`, `peer` | what operators tell the server, and who they are |
+//! | `rollout` | how rollouts stand, for those who show them |
 //! | `ahead` | what plans and simulations are asked for |
 //! | `inventory` | World → what there is, thing by thing, in pages |
 //! | `suppose` | the World as it would be if something failed (`--what-if`) |
@@ -35,6 +36,7 @@ pub mod metrics;
 pub mod peer;
 pub mod peers;
 mod refused;
+mod rollout;
 mod routes;
 pub mod schema;
 pub mod server;
@@ -54,6 +56,7 @@ use crate::{
     control::{plan::Planner, revisions::Manifest},
     drill::Drills,
     health::{Beat, HeartbeatError, Impairment, ProbeDurations, TargetState},
+    rollout::Rollouts,
 };
 use std::sync::Arc;
 
@@ -76,6 +79,10 @@ pub trait Running: Send + Sync {
         token: &[u8],
         beat: Beat,
     ) -> Result<(), HeartbeatError>;
+    /// The rollouts, where there are any to run.
+    fn rollouts(&self) -> Option<Rollouts> {
+        None
+    }
     /// How hooks go.
     fn hooks(&self) -> Vec<schema::HookLine>;
     /// Who works out what other files would change.

@@ -12,6 +12,7 @@ pub mod health;
 pub mod names;
 pub mod node;
 pub mod plan;
+pub mod rollout;
 pub mod things;
 
 use self::health::TargetFacts;
@@ -91,6 +92,9 @@ pub struct Status {
     pub last_resort: Vec<LastResort>,
     /// The checker itself is in trouble.
     pub checker_impaired: Option<Impaired>,
+    /// Rollouts under way, and those that ended and whose weights the files do not have yet.
+    #[serde(default)]
+    pub rollouts: Vec<rollout::RolloutLine>,
     /// Changes whose old answers may still be kept by resolvers, newest first.
     pub old_answers: Vec<OldAnswers>,
     /// The other servers for the same zones, and where they differ.

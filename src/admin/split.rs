@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// For each plan the shares of its regions, in the order of `Plan::regions`.
+/// For each plan the shares of its spots, in the order of `Plan::spots`.
 type Shares = Arc<[Box<[f64]>]>;
 
 /// The shares of the World that was looked at last.
@@ -44,16 +44,24 @@ impl Split {
         for record in &snapshot.records {
             let zone = &*zones[record.zone.index()];
             let owner = record.owner.to_string();
-            let name =
-                AnswerName { zone: zone.into(), record: (&*owner).into(), region: "".into() };
+            let name = AnswerName {
+                zone: zone.into(),
+                record: (&*owner).into(),
+                region: "".into(),
+                pool: "".into(),
+            };
             if !self.telemetry.detail().has(&name) {
                 continue;
             }
-            let regions = &snapshot.plan(record.plan).regions;
-            for (region, share) in regions.iter().zip(&*shares[record.plan.index()]) {
-                let region = region.map_or("", |id| snapshot.region_name(id));
+            let spots = &snapshot.plan(record.plan).spots;
+            let mut regions: BTreeMap<&str, f64> = BTreeMap::new();
+            for (spot, share) in spots.iter().zip(&*shares[record.plan.index()]) {
+                let region = spot.region.map_or("", |id| snapshot.region_name(id));
+                *regions.entry(region).or_default() += share;
+            }
+            for (region, share) in regions {
                 let labels = [("zone", zone), ("record", &*owner), ("region", region)];
-                samples.put(&labels, *share);
+                samples.put(&labels, share);
             }
         }
     }
@@ -105,10 +113,10 @@ fn of_plan(world: &World, id: PlanId, plan: &Plan, clients: &Weights) -> Box<[f6
     for (class, weight) in clients.0.get(&plan.map).into_iter().flatten() {
         weights[steering.place(*class)] += weight;
     }
-    let mut shares = vec![0.0; plan.regions.len()];
+    let mut shares = vec![0.0; plan.spots.len()];
     for (selection, weight) in steering.selections().iter().zip(weights) {
         for (variant, share) in draw(plan, selection).shares() {
-            shares[usize::from(selection.variants[variant].region)] += weight * share;
+            shares[usize::from(selection.variants[variant].spot)] += weight * share;
         }
     }
     shares.into()

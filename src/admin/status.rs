@@ -93,6 +93,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
         checker_impaired: running
             .impairment()
             .map(|i| Impaired { targets: i.targets, reason: i.reason.to_string() }),
+        rollouts: Vec::new(),
         old_answers: seen.left.iter().map(OldAnswers::from).collect(),
         refused: is_refused(report),
         problems: problems(report),
@@ -351,7 +352,9 @@ fn touched(world: &World) -> Vec<PlanId> {
 fn regions(plan: &Plan, steering: &PlanSteering) -> BTreeSet<RegionId> {
     let variants = steering.selections().iter().flat_map(|selection| &selection.variants);
     let answered = variants.filter(|variant| variant.rdatas.is_some());
-    answered.filter_map(|v| plan.regions.get(usize::from(v.region)).copied().flatten()).collect()
+    answered
+        .filter_map(|v| plan.spots.get(usize::from(v.spot)).and_then(|spot| spot.region))
+        .collect()
 }
 
 /// Endpoints that are down, and how many there are; an endpoint of two addresses is one.

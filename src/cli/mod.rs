@@ -32,6 +32,7 @@ pub mod plan;
 mod present;
 pub mod query;
 pub mod reload;
+pub mod rollout;
 pub mod serve;
 pub mod server;
 pub mod simulate;
@@ -105,6 +106,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, servers: &Servers) -> Exit 
         Command::Api(args) => api::run(args, &mut out),
         Command::Token(args) => token::run(args, &clock, &mut out),
         Command::Overrides(args) => hand::overrides::run(args, &mut out),
+        Command::Rollout(args) => rollout::run(args, &mut out),
         Command::Debug(args) => debug::run(args, &mut out),
         Command::Man(args) => man::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),

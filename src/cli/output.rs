@@ -138,6 +138,23 @@ impl Out {
         self.colour
     }
 
+    /// Whether data goes to a terminal, where it can be drawn over.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Lines of data in place of the `before` lines that were drawn last.
+    pub fn draw_over(&mut self, before: usize, lines: &[String]) {
+        if before > 0 {
+            // CUU and ED (ECMA-48 §8.3.22, §8.3.39): up to the first of them, and away.
+            let up = format!("\x1b[{before}A\x1b[J");
+            if self.broken.is_none() {
+                self.broken = write!(self.data, "{up}").err();
+            }
+        }
+        lines.iter().for_each(|line| self.line(line));
+    }
+
     /// One line of data for people.
     pub fn line(&mut self, text: impl Display) {
         if self.broken.is_none() {

@@ -10,7 +10,9 @@ use super::{
     watch::{WatchArgs, watch},
 };
 use crate::admin::{
-    schema::{EndpointStatus, FailoverStatus, LeavingLine, Status, ZoneState},
+    schema::{
+        EndpointStatus, FailoverStatus, LeavingLine, Status, ZoneState, rollout::RolloutLine,
+    },
     status::clock_time,
 };
 use clap::Args;
@@ -71,7 +73,9 @@ fn exit_of(status: &Status) -> Exit {
         && status.alarms.is_empty()
         && status.checker_impaired.is_none();
     let waits = status.failovers.iter().any(|failover| failover.waits.is_some());
-    let free = status.held.is_empty() && !status.pinned && !waits;
+    let stuck = |rollout: &RolloutLine| rollout.halted.is_some() && rollout.state != "paused";
+    let stuck = status.rollouts.iter().any(stuck);
+    let free = status.held.is_empty() && !status.pinned && !waits && !stuck;
     let in_step = status.peers.iter().all(|peer| peer.in_step);
     if all_up && usual && ready && free && in_step { Exit::Well } else { Exit::Failed }
 }
@@ -126,6 +130,16 @@ fn print(status: &Status, out: &mut Out) {
                 out.line(format_args!("failover: {name} stands at {active}, not {preferred}"));
             }
             None => {}
+        }
+    }
+    for rollout in &status.rollouts {
+        let RolloutLine { name, state, member, record, .. } = rollout;
+        let why = rollout.halted.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        out.line(format_args!("rollout: {name} ({member} of {record}) {state}{why}"));
+        let served = rollout.served_share.filter(|served| rollout.file_share != Some(*served));
+        if let Some((served, file)) = served.zip(rollout.file_share) {
+            let (served, file) = (served * 100.0, file * 100.0);
+            out.line(format_args!("  {member} is given {served:.1} %; the files say {file:.1} %"));
         }
     }
     for left in status.old_answers.iter().filter(|left| left.computed > 0.0) {

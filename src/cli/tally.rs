@@ -1,9 +1,7 @@
 //! Counts of distinct answers, with how far chance may have moved each share.
 
+use crate::measure::wilson;
 use std::{cmp::Reverse, collections::HashMap};
-
-/// Two-sided 95 % of the normal distribution.
-const Z: f64 = 1.959_964;
 
 /// How often each answer came.
 #[derive(Clone, Debug, Default)]
@@ -50,16 +48,6 @@ impl Tally {
     }
 }
 
-/// Wilson's score interval: unlike p ± z·σ it stays within 0..=1 and holds for the rare shares a
-/// canary has (Wilson 1927; Brown, Cai and DasGupta 2001).
-fn wilson(count: u64, total: u64) -> (f64, f64) {
-    let (n, p, z2) = (total as f64, count as f64 / total as f64, Z * Z);
-    let centre = p + z2 / (2.0 * n);
-    let reach = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + z2 / n;
-    (((centre - reach) / scale).max(0.0), ((centre + reach) / scale).min(1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,19 +63,5 @@ mod tests {
         assert_eq!(order, [("c", 3), ("a", 1), ("b", 1)]);
         assert_eq!(tally.total(), 5);
         assert!((shares.iter().map(|s| s.share).sum::<f64>() - 1.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn intervals_are_wilsons() {
-        // Figures of R's prop.test(correct = FALSE).
-        for (count, total, low, high) in [
-            (10, 100, 0.05523, 0.17437),
-            (0, 20, 0.0, 0.16113),
-            (20, 20, 0.83887, 1.0),
-            (9_000, 100_000, 0.08824, 0.09179),
-        ] {
-            let (l, h) = wilson(count, total);
-            assert!((l - low).abs() < 1e-5 && (h - high).abs() < 1e-5, "{count}/{total}: {l} {h}");
-        }
     }
 }

@@ -17,7 +17,8 @@ use crate::{
     ids::{CounterSlot, FailoverId, MapId, PlanId, RegionId, SlotId, TargetId, ZoneId},
     policy::tree::{ClassTable, EndpointTarget, Kind, Node, NodeIx, Tree},
     snapshot::{
-        Alias, FailoverDefinition, GateName, Plan, Record, Slot, SlotAddress, Snapshot, ZoneEntry,
+        Alias, FailoverDefinition, GateName, Plan, Record, Slot, SlotAddress, Snapshot, Spot,
+        ZoneEntry,
     },
     wire::Name,
     zone::Zones,
@@ -117,10 +118,10 @@ impl Linker {
         for record in &draft.records {
             let plan = plans[record.plan];
             let owner = record.owner.to_string();
-            let regions = self.plans[plan.index()].regions.iter();
-            let counters = regions.map(|region| {
+            let spots = self.plans[plan.index()].spots.iter();
+            let counters = spots.map(|Spot { region, pool }| {
                 let region = region.map_or("", |id| &*server.regions[id.index()].name);
-                counter(CounterName { zone: &apex, record: &owner, region })
+                counter(CounterName { zone: &apex, record: &owner, region, pool })
             });
             self.records.push(Record {
                 counters: counters.collect(),
@@ -249,7 +250,7 @@ impl Linker {
             has_v4: endpoints(&tree).any(|endpoint| Family::V4.is_in(&endpoint.target)),
             has_v6: endpoints(&tree).any(|endpoint| Family::V6.is_in(&endpoint.target)),
             extra: tree.extra_types(),
-            regions: distinct(endpoints(&tree).map(|endpoint| endpoint.region)),
+            spots: spots(&tree),
             slots: distinct(endpoints(&tree).flat_map(|endpoint| endpoint.target.slots())),
             failovers,
             tree: tree.clone(),
@@ -344,6 +345,16 @@ fn nowhere() -> Tree {
 
 fn endpoints(tree: &Tree) -> impl Iterator<Item = &crate::policy::tree::Endpoint> {
     tree.pools().flat_map(|pool| &pool.endpoints)
+}
+
+/// The places of its endpoints, each once.
+fn spots(tree: &Tree) -> Box<[Spot]> {
+    let all = tree.pools().flat_map(|pool| {
+        let spot = |region| Spot { region, pool: Arc::clone(&pool.id) };
+        pool.endpoints.iter().map(move |endpoint| spot(endpoint.region))
+    });
+    let mut known = std::collections::HashSet::new();
+    all.filter(|spot| known.insert(spot.clone())).collect()
 }
 
 /// Each once, in the order they first come.

@@ -92,6 +92,8 @@ pub struct CounterName<'n> {
     pub record: &'n str,
     /// The region answered; empty for endpoints without one.
     pub region: &'n str,
+    /// The id of the pool answered.
+    pub pool: &'n str,
 }
 
 /// A compiled set of files.

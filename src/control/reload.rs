@@ -406,6 +406,7 @@ impl Loader {
                 zone: name.zone.into(),
                 record: name.record.into(),
                 region: name.region.into(),
+                pool: name.pool.into(),
             })
         };
         let locations = self.table();

@@ -246,6 +246,7 @@ async fn start(
             dir: options.dir.clone(),
             handle: handle.clone(),
             targets: Box::new(move || states.states()),
+            telemetry: Arc::clone(&telemetry),
             keeper: keeper.clone(),
             clock: Arc::clone(&clock),
         },
@@ -322,8 +323,14 @@ async fn start(
     });
     let metrics = Metrics::new(Arc::clone(&telemetry));
     drills.mind().context("cannot start the drills' thread")?;
-    let running =
-        Arc::new(Watched { checker, planner, revisions, hooks: told, drills: Arc::clone(&drills) });
+    let running = Arc::new(Watched {
+        checker,
+        planner,
+        revisions,
+        hooks: told,
+        drills: Arc::clone(&drills),
+        rollouts,
+    });
     let context = admin::Context::new(handle, metrics, clock, running);
     let peers = server.peers.iter().map(|def| PeerDoor::new(&options.dir, def)).collect();
     let following = tokio::spawn(peers::follow(Arc::clone(&context), peers));
@@ -448,6 +455,7 @@ struct Watched {
     planner: Planner,
     revisions: Revisions,
     hooks: Arc<Hooks>,
+    rollouts: Rollouts,
     drills: Arc<Drills>,
 }
 
@@ -469,6 +477,9 @@ impl Running for Watched {
         beat: Beat,
     ) -> Result<(), HeartbeatError> {
         self.checker.heartbeat(check, endpoint, token, beat)
+    }
+    fn rollouts(&self) -> Option<Rollouts> {
+        Some(self.rollouts.clone())
     }
     fn hooks(&self) -> Vec<HookLine> {
         self.hooks.state()

@@ -110,7 +110,7 @@ pub fn steer<'w>(
         }
         _ => 0,
     };
-    let slot = record.counters.get(usize::from(variant.region)).copied();
+    let slot = record.counters.get(usize::from(variant.spot)).copied();
     let counted = slot.map(|slot| Counted { slot, reason: reason(selection.basis) });
     Steered { variant, ttl: variant.ttl, scope, counted, basis: selection.basis }
 }

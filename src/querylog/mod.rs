@@ -235,8 +235,12 @@ mod tests {
     #[test]
     fn clients_are_remembered_by_record_with_addresses_cut() {
         let telemetry = Arc::new(Telemetry::default());
-        let name =
-            AnswerName { zone: "z".into(), record: "www.z".into(), region: "eu-west-1".into() };
+        let name = AnswerName {
+            zone: "z".into(),
+            record: "www.z".into(),
+            region: "eu-west-1".into(),
+            pool: "z/eu".into(),
+        };
         let slot = telemetry.slot(name.clone());
         let (sampling, samples) = Sampling::new();
         let mut sampler = sampling.sampler(7, telemetry.thread());

@@ -1,13 +1,13 @@
 //! What a machine sees: read off the files in force, the World, and the operator's hand.
 
-use super::machine::{Seen, Served};
+use super::model::{Seen, Served};
 use crate::{
     clock::Moment,
     config::rollouts::RolloutDef,
     control::hand::{Action, Hand, Override, weights::share_of, words},
     forecast::shares::pools_below,
     health::TargetState,
-    ids::RecordId,
+    ids::{CounterSlot, RecordId},
     policy::{
         available,
         tree::{Kind, NodeIx, Tree},
@@ -118,7 +118,7 @@ pub(super) fn place<'s>(
 }
 
 /// Those of `targets` that probe the endpoints of the member.
-pub(super) fn of_member<'t>(
+pub fn of_member<'t>(
     def: &RolloutDef,
     snapshot: &Snapshot,
     targets: &'t [TargetState],
@@ -129,6 +129,26 @@ pub(super) fn of_member<'t>(
     let keys: HashSet<&Arc<str>> =
         slots.filter_map(|slot| snapshot.slots[slot.index()].target.as_ref()).collect();
     targets.iter().filter(|target| keys.contains(&target.key)).collect()
+}
+
+/// The counters of answers that give the member, and those of all answers of the record; nothing
+/// where a pool belongs to other members too.
+pub(super) fn counters(
+    def: &RolloutDef,
+    snapshot: &Snapshot,
+) -> Option<(Vec<CounterSlot>, Vec<CounterSlot>)> {
+    let (tree, member, record) = place(def, snapshot)?;
+    let Kind::Weighted(weighted) = &tree.node(tree.root).kind else { return None };
+    let pools = |node| pools_below(tree, node).into_iter().map(|pool| &*pool.id);
+    let own: HashSet<&str> = pools(member).collect();
+    let others = weighted.members.iter().map(|one| one.node).filter(|node| *node != member);
+    if others.flat_map(pools).any(|pool| own.contains(pool)) {
+        return None;
+    }
+    let record = snapshot.record(record);
+    let spots = snapshot.plan(record.plan).spots.iter().zip(&record.counters);
+    let of_member = spots.filter(|(spot, _)| own.contains(&*spot.pool));
+    Some((of_member.map(|(_, counter)| *counter).collect(), record.counters.to_vec()))
 }
 
 /// What speaks against moving clients of the record of `def` now, in words.

@@ -5,10 +5,11 @@
 //! in between finds it asking again and never further than it was.
 
 use super::{
-    Refused, Run, SharedRollouts, Shown,
-    around::{Around, degraded, maker, of_member, own, target},
+    Observed, Refused, Run, SharedRollouts, Shown,
+    around::{Around, counters, degraded, maker, of_member, own, target},
     kept::KeptRun,
-    machine::{Effect, Given, Machine, Order, Seen, Stage},
+    machine::Machine,
+    model::{Effect, Given, Order, Seen, Stage},
     patch::{Patch, patch},
 };
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     measure::{Asker, Measured, Probed, of_health, probed},
     place::LazyTable,
     snapshot::Snapshot,
+    telemetry::Telemetry,
     units::Share,
     world::Viewer,
 };
@@ -60,6 +62,8 @@ pub struct Settings {
     pub handle: Handle,
     /// How every target stands.
     pub targets: Box<dyn Fn() -> Vec<TargetState> + Send>,
+    /// What was answered.
+    pub telemetry: Arc<Telemetry>,
     /// Where runs are kept.
     pub keeper: Keeper,
     /// The time.
@@ -116,12 +120,13 @@ impl Rollouts {
             let run = kept.restored(now)?;
             Some((name[NOTE.len()..].to_owned(), Entry::new(run)))
         });
-        let Settings { handle, targets, keeper, clock, dir: _ } = settings;
+        let Settings { handle, targets, telemetry, keeper, clock, dir: _ } = settings;
         let driver = Driver {
             asker: Asker::new(&dir),
             viewer: handle.reader.viewer(),
             handle,
             targets,
+            telemetry,
             keeper,
             clock,
             defs: BTreeMap::new(),
@@ -195,11 +200,13 @@ struct Entry {
     written: Option<(KeptRun, Moment)>,
     /// How much its member's targets were probed when the step was served.
     probed: Probed,
+    /// How much its record had answered then.
+    answered: Observed,
 }
 
 impl Entry {
     fn new(run: Run) -> Entry {
-        Entry { run, written: None, probed: Probed::new() }
+        Entry { run, written: None, probed: Probed::new(), answered: Observed::default() }
     }
 }
 
@@ -207,6 +214,7 @@ struct Driver {
     handle: Handle,
     viewer: Viewer,
     targets: Box<dyn Fn() -> Vec<TargetState> + Send>,
+    telemetry: Arc<Telemetry>,
     keeper: Keeper,
     clock: Arc<dyn Clock>,
     asker: Asker,
@@ -320,15 +328,18 @@ impl Driver {
         let is_new = served_step(&entry.run.machine).filter(|step| was != Some(*step)).is_some();
         entry.run.seen = Some(seen);
         if is_new {
-            self.count_probes(name);
+            self.count_from_here(name);
         }
         self.carry_out(name, effects);
     }
 
-    fn count_probes(&mut self, name: &str) {
+    /// What was probed and answered before now says nothing of the step.
+    fn count_from_here(&mut self, name: &str) {
         let (targets, world) = ((self.targets)(), self.viewer.world());
         let Some(entry) = self.runs.get_mut(name) else { return };
         let own = of_member(entry.run.machine.def(), &world.snapshot, &targets);
+        let answered = answered(entry.run.machine.def(), &world.snapshot, &self.telemetry);
+        entry.answered = answered.unwrap_or_default();
         entry.probed =
             own.into_iter().map(|target| (Arc::clone(&target.key), probed(target))).collect();
     }
@@ -579,17 +590,40 @@ impl Driver {
         wakes.min().unwrap_or(Duration::MAX)
     }
 
+    fn observed(&self, entry: &Entry, snapshot: &Snapshot) -> Option<Observed> {
+        entry.run.machine.intended()?;
+        let now = answered(entry.run.machine.def(), snapshot, &self.telemetry)?;
+        Some(Observed {
+            member: now.member.saturating_sub(entry.answered.member),
+            all: now.all.saturating_sub(entry.answered.all),
+        })
+    }
+
     fn show(&self) {
+        let snapshot = Arc::clone(&self.viewer.world().snapshot);
+        let run =
+            |entry: &Entry| Run { observed: self.observed(entry, &snapshot), ..entry.run.clone() };
         self.shown.store(Arc::new(Shown {
             defs: self.defs.values().map(Arc::clone).collect(),
-            runs: self.runs.values().map(|entry| entry.run.clone()).collect(),
+            runs: self.runs.values().map(run).collect(),
         }));
     }
 }
 
 /// The step whose weight is served, while it is looked at.
 fn served_step(machine: &Machine) -> Option<usize> {
-    (*machine.stage() == Stage::Baking).then(|| machine.at())
+    match machine.stage() {
+        Stage::Baking => Some(machine.at()),
+        // What is taken back counts from there.
+        Stage::Reversing { .. } => Some(usize::MAX),
+        _ => None,
+    }
+}
+
+/// How much the record of `def` has answered.
+fn answered(def: &RolloutDef, snapshot: &Snapshot, telemetry: &Telemetry) -> Option<Observed> {
+    let (member, all) = counters(def, snapshot)?;
+    Some(Observed { member: telemetry.answered(&member), all: telemetry.answered(&all) })
 }
 
 /// The clients of every map in force: what safety rules that speak of shares need.

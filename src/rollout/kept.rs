@@ -6,7 +6,8 @@
 use super::{
     Run,
     analysis::{Tally, Verdict},
-    machine::{Halt, HaltKind, Machine, Outcome, Stage},
+    machine::Machine,
+    model::{Halt, HaltKind, Outcome, Stage},
 };
 use crate::{
     clock::{Moment, Since},

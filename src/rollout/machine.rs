@@ -11,7 +11,10 @@
 //! what is not there, and goes on with what is. While it is *halted* its clocks stand still and
 //! weights stay as they are; only people end that.
 
-use super::analysis::{Tally, Verdict};
+use super::{
+    analysis::{Tally, Verdict},
+    model::{Effect, Given, Halt, HaltKind, News, Order, Outcome, Seen, Served, Stage},
+};
 use crate::{
     clock::{Moment, Since},
     config::rollouts::{OnFail, Pause, RolloutDef, StepDef},
@@ -19,204 +22,6 @@ use crate::{
     units::Share,
 };
 use std::{sync::Arc, time::Duration};
-
-/// What a machine sees around it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    /// The time.
-    pub now: Moment,
-    /// No step is judged before it has been served for so long: twice the record's TTL.
-    pub settle: Duration,
-    /// Whether all automation stands still.
-    pub frozen: bool,
-    /// What the rollout's own override gives the member.
-    pub served: Served,
-    /// The member's share as the files say; nothing where there is no such record or member.
-    pub filed: Option<Share>,
-    /// Whether the member can be answered.
-    pub member_up: bool,
-    /// Whether any other member can.
-    pub others_up: bool,
-}
-
-/// What the rollout's own override gives the member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Served {
-    /// There is none.
-    Nothing,
-    /// This.
-    Share(Share),
-    /// It is not what counts: somebody spoke after it. What they said.
-    Hidden(Arc<str>),
-}
-
-/// What a rollout is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// It has asked for the weight of its step.
-    Setting,
-    /// Caches turn over, the step is looked at.
-    Baking,
-    /// The step is through, and time or somebody has to pass before the next one.
-    Waiting,
-    /// It takes the member's clients back.
-    Reversing {
-        /// What that will have been.
-        outcome: Outcome,
-    },
-    /// It takes its override away.
-    Undoing,
-    /// It is over.
-    Done {
-        /// How it ended.
-        outcome: Outcome,
-        /// Whether the weights are those of the files again, by whichever way.
-        closed: bool,
-    },
-}
-
-/// How a rollout ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Every step is through.
-    Succeeded,
-    /// An analysis failed, and the member gets nobody any more.
-    Reversed,
-    /// Somebody ended it, and the member gets nobody any more.
-    Aborted,
-    /// Somebody had it undone: what the files say is served.
-    Undone,
-}
-
-impl Outcome {
-    /// As shown.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Outcome::Succeeded => "succeeded",
-            Outcome::Reversed => "reversed",
-            Outcome::Aborted => "aborted",
-            Outcome::Undone => "undone",
-        }
-    }
-}
-
-/// Why a rollout stands still.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Halt {
-    /// What sort of reason it is.
-    pub kind: HaltKind,
-    /// In words.
-    pub why: Arc<str>,
-}
-
-/// The sorts of reasons for a rollout to stand still.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HaltKind {
-    /// Somebody paused it.
-    Paused,
-    /// Somebody else changed the weight.
-    Edited,
-    /// Figures do not tell.
-    Inconclusive,
-    /// Figures are bad, and `on_fail` is `hold`.
-    Failed,
-    /// The change was refused.
-    Refused,
-}
-
-impl HaltKind {
-    /// As shown.
-    pub const fn word(self) -> &'static str {
-        match self {
-            HaltKind::Paused => "paused",
-            HaltKind::Edited => "edited",
-            HaltKind::Inconclusive => "inconclusive",
-            HaltKind::Failed => "failed",
-            HaltKind::Refused => "refused",
-        }
-    }
-}
-
-/// What people order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// On to the next step; with `full` at once to the last one, and through.
-    Promote {
-        /// All the way.
-        full: bool,
-    },
-    /// Stand still.
-    Pause,
-    /// Go on from where it stands.
-    Resume,
-    /// The member gets nobody any more.
-    Abort,
-    /// The step once more; after the end, all of it.
-    Retry,
-    /// What the files say.
-    Undo,
-}
-
-impl Order {
-    /// As typed.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Order::Promote { .. } => "promote",
-            Order::Pause => "pause",
-            Order::Resume => "resume",
-            Order::Abort => "abort",
-            Order::Retry => "retry",
-            Order::Undo => "undo",
-        }
-    }
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Give the member this share.
-    Give {
-        /// Its share.
-        share: Share,
-        /// Over safety rules: it takes clients back from what fails.
-        urgent: bool,
-        /// Why, for the hand.
-        why: String,
-    },
-    /// Take the override away.
-    TakeAway,
-    /// Look at the figure of this analysis.
-    Measure {
-        /// Which.
-        analysis: usize,
-    },
-    /// Write this down.
-    Tell(News),
-    /// Begin what comes after.
-    Follow,
-}
-
-/// What happened to a rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
-    /// In one word.
-    pub what: &'static str,
-    /// In words.
-    pub said: String,
-    /// Whether someone should look.
-    pub alarm: bool,
-}
-
-/// What came of asking for a weight, or for the override to go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Given {
-    /// It was done; the hand shows it.
-    Done,
-    /// It waits for a second person, as the proposal of this number.
-    Proposed(u64),
-    /// It was refused: why.
-    Refused(Arc<str>),
-}
 
 /// One rollout that was begun.
 #[derive(Clone, Debug, PartialEq)]
@@ -238,8 +43,11 @@ pub struct Machine {
     pub(super) filed: Option<Share>,
     /// The proposal that its weight waits in.
     pub(super) proposed: Option<u64>,
-    /// What is under way and not to be asked for again; forgotten by a restart.
+    /// Whether something it asked for is under way: until that is answered it asks for nothing
+    /// else, so that what was asked for last is what is done last. Forgotten by a restart, as is
+    /// what was under way.
     pub(super) asked: bool,
+    /// The figures that are being looked at.
     pub(super) measuring: Vec<bool>,
 }
 
@@ -365,7 +173,7 @@ impl Machine {
     fn set(&mut self, step: usize, seen: &Seen) {
         self.step = step;
         self.stage = Stage::Setting;
-        (self.asked, self.proposed) = (false, None);
+        self.proposed = None;
         self.tallies = vec![Tally::default(); self.def.analysis.len()];
         self.measuring = vec![false; self.def.analysis.len()];
         self.clock = Since::starting(seen.now);
@@ -389,6 +197,8 @@ impl Machine {
             Stage::Waiting => self.waiting(seen),
             Stage::Reversing { outcome } => self.reversing(outcome, seen),
             Stage::Undoing => match seen.served {
+                // What is under way may make an override yet.
+                _ if self.asked => Vec::new(),
                 Served::Nothing => self.end(Outcome::Undone, true, "the files' weights are served"),
                 _ => self.ask(Effect::TakeAway),
             },
@@ -421,7 +231,10 @@ impl Machine {
             });
         }
         match &seen.served {
-            Served::Hidden(said) => Some(format!("somebody else changed it: {said}")),
+            // What is being asked for comes after what others said.
+            Served::Hidden(said) if self.stage != Stage::Setting => {
+                Some(format!("somebody else changed it: {said}"))
+            }
             Served::Nothing if self.stage != Stage::Setting => {
                 Some("somebody took the rollout's override away".into())
             }
@@ -438,7 +251,7 @@ impl Machine {
         if seen.served == Served::Share(share) {
             self.stage = Stage::Baking;
             self.clock = Since::starting(seen.now);
-            (self.asked, self.proposed) = (false, None);
+            self.proposed = None;
             let said = format!("{} is served", self.place());
             let mut effects = vec![tell("step", said, false)];
             effects.extend(self.baking(seen));
@@ -555,7 +368,7 @@ impl Machine {
 
     fn reverse(&mut self, outcome: Outcome, why: String, seen: &Seen) -> Vec<Effect> {
         self.stage = Stage::Reversing { outcome };
-        (self.asked, self.halt, self.proposed, self.full) = (false, None, None, false);
+        (self.halt, self.proposed, self.full) = (None, None, false);
         self.clock = Since::starting(seen.now);
         let mut effects = vec![tell("reversing", why, true)];
         effects.extend(self.reversing(outcome, seen));
@@ -592,7 +405,7 @@ impl Machine {
 
     fn end(&mut self, outcome: Outcome, closed: bool, said: &str) -> Vec<Effect> {
         self.stage = Stage::Done { outcome, closed };
-        (self.asked, self.halt, self.full) = (false, None, false);
+        (self.halt, self.full) = (None, false);
         vec![tell(outcome.word(), said.to_owned(), outcome == Outcome::Reversed)]
     }
 
@@ -601,11 +414,11 @@ impl Machine {
         self.freeze(true, seen.now);
         let said = format!("{} at {}: {why}", kind.word(), self.place());
         self.halt = Some(Halt { kind, why: why.into() });
-        (self.asked, self.proposed) = (false, None);
+        self.proposed = None;
         vec![tell("paused", said, kind != HaltKind::Paused)]
     }
 
-    /// `effect`, unless it was asked for and nothing was heard since.
+    /// `effect`, unless something is under way or waits for somebody.
     fn ask(&mut self, effect: Effect) -> Vec<Effect> {
         if self.asked || self.proposed.is_some() {
             return Vec::new();
@@ -688,7 +501,7 @@ impl Machine {
         match order {
             Order::Undo => {
                 self.stage = Stage::Undoing;
-                (self.halt, self.asked, self.proposed) = (None, false, None);
+                (self.halt, self.proposed) = (None, None);
                 let mut effects = vec![tell("undoing", by("undone"), false)];
                 effects.extend(self.step(seen));
                 return Ok(effects);
@@ -758,7 +571,7 @@ impl Machine {
     }
 
     fn go_on(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
-        (self.halt, self.asked, self.proposed) = (None, false, None);
+        (self.halt, self.proposed) = (None, None);
         self.freeze(seen.frozen, seen.now);
         let mut effects = vec![tell(what, said, false)];
         effects.extend(self.step(seen));

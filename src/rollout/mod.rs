@@ -4,7 +4,7 @@
 //!
 //! | file | its part |
 //! |---|---|
-//! | `machine` | the state machine, pure |
+//! | `machine`, `model` | the state machine, pure, and its words |
 //! | `analysis` | what figures come to, pure |
 //! | `kept` | a rollout as it outlives the process |
 //! | `around` | what a machine sees, read off the World and the hand |
@@ -19,14 +19,18 @@ mod around;
 mod driver;
 mod kept;
 pub mod machine;
+pub mod model;
 pub mod patch;
+#[cfg(test)]
+mod properties;
 
-pub use around::degraded;
+pub use around::{degraded, of_member};
 pub use driver::{Rollouts, Settings, Wish};
 
 use crate::config::rollouts::RolloutDef;
 use arc_swap::ArcSwap;
-use machine::{Machine, Seen};
+use machine::Machine;
+use model::Seen;
 use std::{sync::Arc, time::SystemTime};
 
 /// One rollout that was begun.
@@ -46,11 +50,31 @@ pub struct Run {
     pub said: Arc<str>,
     /// What it saw around it last.
     pub seen: Option<Seen>,
+    /// What was answered since the weight of its step is served.
+    pub observed: Option<Observed>,
+}
+
+/// Answers of a record, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Those that gave the member.
+    pub member: u64,
+    /// All of them.
+    pub all: u64,
 }
 
 impl Run {
     fn new(machine: Machine, who: Arc<str>, reason: Option<Arc<str>>, began: SystemTime) -> Run {
-        Run { machine, who, reason, began, ended: None, said: "".into(), seen: None }
+        Run {
+            machine,
+            who,
+            reason,
+            began,
+            ended: None,
+            said: "".into(),
+            seen: None,
+            observed: None,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Snapshots from the text of [`crate::policy::testing`], for the tests of the rooms above.
 
 use super::{
-    Alias, FailoverDefinition, Plan, Record, Rules, Slot, SlotAddress, Snapshot, Sticky, TtlPolicy,
+    Alias, FailoverDefinition, Plan, Record, Rules, Slot, SlotAddress, Snapshot, Spot, Sticky,
+    TtlPolicy,
 };
 use crate::{
     ids::{FailoverId, PlanId, SlotId, ZoneId},
@@ -23,7 +24,15 @@ pub(crate) fn plan(tree: Tree, sticky: bool) -> Plan {
     });
     let endpoints: Vec<_> = pools.flat_map(|pool: &Pool| &pool.endpoints).collect();
     let slots: BTreeSet<SlotId> = endpoints.iter().flat_map(|e| e.target.slots()).collect();
-    let regions: BTreeSet<_> = endpoints.iter().map(|e| e.region).collect();
+    let spots: BTreeSet<_> = nodes()
+        .filter_map(|kind| match kind {
+            Kind::Pool(pool) => Some(pool),
+            _ => None,
+        })
+        .flat_map(|pool| {
+            pool.endpoints.iter().map(|e| Spot { region: e.region, pool: pool.id.clone() })
+        })
+        .collect();
     let failovers = nodes().filter_map(|kind| match kind {
         Kind::Failover(failover) => Some(failover.id),
         _ => None,
@@ -39,7 +48,7 @@ pub(crate) fn plan(tree: Tree, sticky: bool) -> Plan {
         has_v4: endpoints.iter().any(|e| e.target.v4().is_some() || is_flattened(e)),
         has_v6: endpoints.iter().any(|e| e.target.v6().is_some() || is_flattened(e)),
         extra: Box::default(),
-        regions: regions.into_iter().collect(),
+        spots: spots.into_iter().collect(),
         slots: slots.into_iter().collect(),
         failovers: failovers.collect(),
         tree: Arc::new(tree),

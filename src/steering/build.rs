@@ -16,7 +16,7 @@ use crate::{
         sticky::{Drawn, name_hash},
         tree::EndpointTarget,
     },
-    snapshot::{Plan, Snapshot},
+    snapshot::{Plan, Snapshot, Spot},
     units::Ttl,
     verdict::Standings,
     wire::{Rdatas, types::Rtype},
@@ -142,7 +142,7 @@ struct Variants<'p> {
     known: HashMap<Made, u32>,
 }
 
-/// What a Variant was made from: its type, `None` for NODATA; whether it is unknown; the leader's region; and by their
+/// What a Variant was made from: its type, `None` for NODATA; whether it is unknown; the leader's spot; and by their
 /// places in the tree its endpoints, or the pool whose `extra` it is.
 type Made = (Option<Rtype>, bool, u16, Vec<*const ()>);
 
@@ -219,10 +219,10 @@ impl<'p> Variants<'p> {
     fn leaf(&mut self, leaf: Option<&Leaf<'_>>, wanted: Wanted) -> Vec<Lead> {
         let answers = leaf.map(|leaf| leaf.answers_to(wanted)).unwrap_or_default();
         if answers.is_empty() {
-            let region = self.region(leaf.map(|leaf| &leaf.candidates[0]));
+            let spot = self.spot(leaf.map(|leaf| &leaf.candidates[0]));
             let is_unknown =
                 leaf.is_some_and(|leaf| leaf.candidates.iter().any(|c| c.is_unknown(wanted)));
-            let nodata = Variant { rdatas: None, ttl: self.ttl, is_unknown, region };
+            let nodata = Variant { rdatas: None, ttl: self.ttl, is_unknown, spot };
             return vec![Lead { hash: 0, weight: 1, variant: self.intern(Vec::new(), nodata) }];
         }
         let lead = |answer: Answer<'_, '_>| {
@@ -237,23 +237,25 @@ impl<'p> Variants<'p> {
                     (made, Some(rdatas(&answer.endpoints, wanted)))
                 }
             };
-            let region = self.region(Some(answer.endpoints[0]));
+            let spot = self.spot(Some(answer.endpoints[0]));
             let found = answer.endpoints.iter().filter_map(|c| Some(c.found.as_ref()?.ttl));
             let ttl = found.fold(self.ttl, Ttl::min);
-            let variant = self.intern(made, Variant { rdatas, ttl, is_unknown: false, region });
+            let variant = self.intern(made, Variant { rdatas, ttl, is_unknown: false, spot });
             Lead { hash: answer.hash, weight: answer.weight, variant }
         };
         answers.into_iter().map(lead).collect()
     }
 
-    fn region(&self, leader: Option<&Candidate<'_>>) -> u16 {
-        let region = leader.and_then(|leader| leader.endpoint.region);
-        self.plan.regions.iter().position(|known| *known == region).unwrap_or(0) as u16
+    fn spot(&self, leader: Option<&Candidate<'_>>) -> u16 {
+        let is_it = |spot: &Spot| {
+            leader.is_some_and(|l| spot.region == l.endpoint.region && spot.pool == l.pool.id)
+        };
+        self.plan.spots.iter().position(is_it).unwrap_or(0) as u16
     }
 
     fn intern(&mut self, made: Vec<*const ()>, variant: Variant) -> u32 {
         let rtype = variant.rdatas.as_ref().map(Rdatas::rtype);
-        *self.known.entry((rtype, variant.is_unknown, variant.region, made)).or_insert_with(|| {
+        *self.known.entry((rtype, variant.is_unknown, variant.spot, made)).or_insert_with(|| {
             self.list.push(variant);
             (self.list.len() - 1) as u32
         })

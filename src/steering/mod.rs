@@ -79,8 +79,8 @@ pub struct Variant {
     pub ttl: Ttl,
     /// Without records: there may be some, but nobody has found them yet.
     pub is_unknown: bool,
-    /// Index into `Plan::regions` of its leader's region, for the counters.
-    pub region: u16,
+    /// Index into `Plan::spots` of its leader's region and pool, for the counters.
+    pub spot: u16,
 }
 
 impl Steering {

@@ -255,7 +255,7 @@ fn a_variant_is_counted_for_its_leaders_region() {
     let steering = PlanSteering::build(&plan, moved(&given));
     let selection = steering.selection(Class(0));
     let regions =
-        selection.variants.iter().map(|variant| plan.regions[usize::from(variant.region)]);
+        selection.variants.iter().map(|variant| plan.spots[usize::from(variant.spot)].region);
     let regions: Vec<_> = leaders(&given, selection).into_iter().zip(regions).collect();
     let fra = Some(crate::ids::RegionId(7));
     assert!(regions.contains(&("f1".into(), fra)) && regions.contains(&("a1".into(), None)));

@@ -2,7 +2,7 @@
 //!
 //! A table has one writer, so adding is a relaxed load and a relaxed store: no `lock` prefix, no
 //! cache line shared with another thread. Besides the fixed [`Tally`] it holds one number for
-//! each [`CounterSlot`], (record × region), in chunks which [`Telemetry::slot`] adds before it
+//! each [`CounterSlot`], (record × region × pool), in chunks which [`Telemetry::slot`] adds before it
 //! hands the slot out, so that counting never allocates. That number is of answers on grounds of
 //! health; for other grounds there are more, once [`Telemetry::expect_trouble`] was called. Must
 //! not know what is in a record.
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Slots given out by name: ten regions for each of 100,000 records. At 8 bytes a thread this
+/// Slots given out by name: ten pools for each of 100,000 records. At 8 bytes a thread this
 /// bounds a thread's table to 8 MB.
 const SLOTS_MAX: usize = 1_000_000;
 /// Slots a chunk: 32 KiB a thread, so small installations pay for one chunk.
@@ -41,6 +41,8 @@ pub struct AnswerName {
     pub record: Box<str>,
     /// The region answered; empty if the answer belongs to none.
     pub region: Box<str>,
+    /// The pool answered.
+    pub pool: Box<str>,
 }
 
 /// One thread's table. Any thread may read it; only the one it was made for may add.
@@ -138,7 +140,8 @@ struct Shared {
 impl Default for Telemetry {
     fn default() -> Self {
         let other = || Box::from("other");
-        let overflow = AnswerName { zone: other(), record: other(), region: other() };
+        let overflow =
+            AnswerName { zone: other(), record: other(), region: other(), pool: other() };
         Telemetry {
             shared: Mutex::new(Shared {
                 threads: Vec::new(),
@@ -298,6 +301,7 @@ mod tests {
             zone: "gtm.example.".into(),
             record: record.to_string().into(),
             region: "eu-west-1".into(),
+            pool: "gtm.example/eu".into(),
         }
     }
 

@@ -78,7 +78,12 @@ mod tests {
     use super::*;
 
     fn answer(record: &str) -> AnswerName {
-        AnswerName { zone: "gtm.example".into(), record: record.into(), region: "eu".into() }
+        AnswerName {
+            zone: "gtm.example".into(),
+            record: record.into(),
+            region: "eu".into(),
+            pool: "eu".into(),
+        }
     }
 
     #[test]

@@ -15,28 +15,20 @@ const OTHER_RECORDS: &str = "*";
 
 /// Steered answers by record, region and grounds; of records without series of their own by zone.
 fn answers(telemetry: &Telemetry, samples: &mut Samples<'_>) {
-    let mut rest: BTreeMap<(Box<str>, Box<str>, usize), u64> = BTreeMap::new();
+    let mut sums_by: BTreeMap<(Box<str>, Box<str>, Box<str>, usize), u64> = BTreeMap::new();
     for (name, sums) in telemetry.answers() {
         let has_own = telemetry.detail().has(&name);
-        for (row, (&reason, n)) in Reason::ALL.iter().zip(sums).enumerate().filter(|(_, s)| s.1 > 0)
-        {
-            if !has_own {
-                *rest.entry((name.zone.clone(), name.region.clone(), row)).or_default() += n;
-                continue;
-            }
-            let labels = [
-                ("zone", &*name.zone),
-                ("record", &*name.record),
-                ("region", &*name.region),
-                ("reason", reason.label()),
-            ];
-            samples.put(&labels, n as f64);
+        for (row, n) in sums.into_iter().enumerate().filter(|(_, n)| *n > 0) {
+            // Pools of one region are one series.
+            let record = if has_own { name.record.clone() } else { OTHER_RECORDS.into() };
+            let key = (name.zone.clone(), record, name.region.clone(), row);
+            *sums_by.entry(key).or_default() += n;
         }
     }
-    for ((zone, region, row), n) in rest {
+    for ((zone, record, region, row), n) in sums_by {
         let labels = [
             ("zone", &*zone),
-            ("record", OTHER_RECORDS),
+            ("record", &*record),
             ("region", &*region),
             ("reason", Reason::ALL[row].label()),
         ];
@@ -89,7 +81,12 @@ mod tests {
         let counters = telemetry.thread();
         telemetry.detail().choose(Some(Box::new(|id| id == "z./www")));
         for record in ["www.z.", "api.z.", "app.z."] {
-            let name = AnswerName { zone: "z.".into(), record: record.into(), region: "eu".into() };
+            let name = AnswerName {
+                zone: "z.".into(),
+                record: record.into(),
+                region: "eu".into(),
+                pool: "eu".into(),
+            };
             let slot = telemetry.slot(name);
             counters.answer(Counted { slot, reason: Reason::Healthy });
         }

@@ -352,7 +352,12 @@ mod tests {
         counters.add(Tally::Cookie(CookieResult::Invalid), 8);
         counters.add(Tally::TcpOpened, 5);
         counters.count(Tally::TcpClosed(CloseReason::Idle));
-        let www = AnswerName { zone: "z.".into(), record: "www.z.".into(), region: "eu".into() };
+        let www = AnswerName {
+            zone: "z.".into(),
+            record: "www.z.".into(),
+            region: "eu".into(),
+            pool: "eu".into(),
+        };
         let slot = telemetry.slot(www);
         counters.answer(Counted { slot, reason: Reason::Healthy });
         let metrics = Metrics::new(telemetry);

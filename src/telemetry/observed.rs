@@ -71,7 +71,12 @@ mod tests {
     #[test]
     fn the_last_clients_are_kept_by_record() {
         let record = |name: &str| {
-            let name = AnswerName { zone: "z".into(), record: name.into(), region: "eu".into() };
+            let name = AnswerName {
+                zone: "z".into(),
+                record: name.into(),
+                region: "eu".into(),
+                pool: "eu".into(),
+            };
             Arc::new(name)
         };
         let (www, api) = (record("www"), record("api"));

@@ -15,6 +15,7 @@ pub mod https;
 pub mod load;
 pub mod peers;
 pub mod process;
+pub mod prometheus;
 pub mod scratch;
 pub mod server;
 pub mod signer;

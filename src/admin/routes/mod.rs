@@ -17,6 +17,7 @@
 //! | `things` | zones, records, pools and the like, in pages; `/v1/geo` |
 //! | `api` | `/v1/openapi.json`: all of this, described by itself |
 //! | `push` | `/v1/push`: heartbeats of targets |
+//! | `rollout` | `/v1/rollouts`: how they stand, and what is ordered of them |
 //! | `demo` | `/v1/demo`: the machines of `tradewind demo` |
 //! | `drill` | `/v1/drills`: game days |
 //!
@@ -36,6 +37,7 @@ mod names;
 mod node;
 mod plan;
 mod push;
+mod rollout;
 mod simulate;
 mod status;
 mod things;
@@ -63,6 +65,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Context>> {
         plan::routes(),
         simulate::routes(),
         push::routes(),
+        rollout::routes(),
         demo::routes(),
         things::routes(),
         api::routes(),

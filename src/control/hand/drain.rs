@@ -237,10 +237,11 @@ impl Part {
         let (mut inside, mut all) = (Vec::new(), Vec::new());
         for record in snapshot.records.iter().filter(|record| plans.contains(&record.plan)) {
             let plan = of(&record.plan);
-            let whole = plan.regions.iter().map(|region| {
-                let mut there =
-                    plan.slots.iter().filter(|slot| snapshot.slots[slot.index()].region == *region);
-                there.all(|slot| slots.contains(slot))
+            let whole = plan.spots.iter().map(|spot| {
+                let pools = plan.tree.pools().filter(|pool| pool.id == spot.pool);
+                let there = pools.flat_map(|pool| &pool.endpoints);
+                let mut there = there.filter(|endpoint| endpoint.region == spot.region);
+                there.all(|endpoint| endpoint.target.slots().all(|slot| slots.contains(&slot)))
             });
             let counters: Vec<(CounterSlot, bool)> =
                 record.counters.iter().copied().zip(whole).collect();

@@ -1,0 +1,292 @@
+//! Random lives of a machine: whatever happens in whatever order, what must hold holds.
+//!
+//! The hand, the store and the judges around it are the test's own: asked-for weights come late,
+//! twice or are refused, the process dies at any moment and is taken up from what was kept.
+
+use super::{
+    Run,
+    kept::KeptRun,
+    machine::Machine,
+    model::{Effect, Given, Order, Seen, Served, Stage},
+};
+use crate::{
+    clock::{Dice, Moment},
+    config::rollouts::RolloutDef,
+    measure::Measured,
+    units::Share,
+};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+const LIVES: u64 = 2_000;
+const EVENTS: usize = 120;
+const SETTLE: Duration = Duration::from_secs(10);
+
+fn def(reverse: bool) -> Arc<RolloutDef> {
+    let on_fail = if reverse { "reverse" } else { "hold" };
+    let text = format!(
+        "record = \"z/r\"\nmember = \"m\"\nbake = \"20s\"\non_fail = \"{on_fail}\"\n\
+         steps = [1, {{ weight = 10, pause = \"5s\" }}, {{ weight = 50, pause = true }}, 100]\n\
+         progress_deadline = \"10m\"\n\
+         analysis = [{{ name = \"e\", health = \"errors\", success = \"< 0.1\", interval = \"3s\" }}]\n"
+    );
+    Arc::new(RolloutDef::kept(&Path::new("r.toml").into(), &text).unwrap())
+}
+
+struct Life {
+    machine: Machine,
+    seen: Seen,
+    dice: Dice,
+    /// What was asked for and not done yet.
+    asked: Vec<Effect>,
+    /// What was kept last.
+    kept: KeptRun,
+    /// When the share that is served was.
+    since: Moment,
+    /// Ever seen: what the lives went through.
+    reached: BTreeSet<&'static str>,
+    story: Vec<String>,
+    /// The last step that people let it skip to.
+    promoted: bool,
+}
+
+impl Life {
+    fn new(seed: u64) -> Life {
+        let mut dice = Dice::seeded(seed);
+        let seen = Seen {
+            now: Moment(1_000_000_000_000),
+            settle: SETTLE,
+            frozen: false,
+            served: Served::Nothing,
+            filed: Some(Share::from_fraction(0.05)),
+            member_up: true,
+            others_up: true,
+        };
+        let (machine, effects) = Machine::begin(def(dice.roll() & 3 > 0), &seen);
+        let kept = keep(&machine, seen.now);
+        let mut life = Life {
+            machine,
+            dice,
+            asked: Vec::new(),
+            kept,
+            since: seen.now,
+            seen,
+            reached: BTreeSet::new(),
+            story: vec![format!("seed {seed}")],
+            promoted: false,
+        };
+        life.take(effects);
+        life
+    }
+
+    fn pick(&mut self, n: u64) -> u64 {
+        self.dice.roll() % n
+    }
+
+    /// What the driver does with effects: keeps first, then asks.
+    fn take(&mut self, effects: Vec<Effect>) {
+        self.kept = keep(&self.machine, self.seen.now);
+        for effect in effects {
+            self.story.push(format!("  {effect:?}"));
+            match &effect {
+                Effect::Give { share, urgent, .. } => {
+                    let next = self.machine.intended();
+                    assert_eq!(next, Some(*share), "asks for what it intends: {}", self.told());
+                    assert_eq!(*urgent, *share == Share::NONE, "{}", self.told());
+                    self.asked.push(effect);
+                }
+                Effect::TakeAway | Effect::Measure { .. } => self.asked.push(effect),
+                Effect::Tell(news) => drop(self.reached.insert(news.what)),
+                Effect::Follow => {
+                    let given = Served::Share(self.machine.def().last());
+                    assert_eq!(self.seen.served, given, "{}", self.told());
+                }
+            }
+        }
+    }
+
+    fn told(&self) -> String {
+        self.story.join("\n")
+    }
+
+    /// Does the oldest thing that was asked for.
+    fn answer(&mut self) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let effect = self.asked.remove(0);
+        let chance = self.pick(20);
+        match effect {
+            Effect::Measure { analysis } => {
+                let measured = match chance {
+                    0 => Measured::Value(0.9),
+                    1 => Measured::Nothing("none".into()),
+                    2..=4 => Measured::Error("refused".into()),
+                    _ => Measured::Value(0.0),
+                };
+                let step = self.machine.at();
+                let before = self.machine.tallies().to_vec();
+                let effects = self.machine.measured(step, analysis, measured, &self.seen);
+                if self.machine.tallies() != before && self.machine.at() == step {
+                    let judged = self.seen.now.since(self.since);
+                    assert!(judged >= SETTLE, "judged after {judged:?}: {}", self.told());
+                }
+                self.take(effects);
+            }
+            Effect::Give { .. } if chance == 0 => {
+                let given = Given::Refused("a rule".into());
+                let effects = self.machine.given(given, &self.seen);
+                self.take(effects);
+            }
+            Effect::Give { share, .. } => {
+                self.serve(share);
+                let effects = self.machine.given(Given::Done, &self.seen);
+                self.take(effects);
+            }
+            Effect::TakeAway => {
+                self.seen.served = Served::Nothing;
+                let effects = self.machine.given(Given::Done, &self.seen);
+                self.take(effects);
+            }
+            Effect::Tell(_) | Effect::Follow => {}
+        }
+    }
+
+    fn serve(&mut self, share: Share) {
+        if self.seen.served != Served::Share(share) {
+            (self.seen.served, self.since) = (Served::Share(share), self.seen.now);
+        }
+    }
+
+    /// The process dies, and with it what was asked for; all, some or none of that had been done.
+    fn crash(&mut self) {
+        let done = self.pick(2) == 0;
+        if let Some(Effect::Give { share, .. }) = self.asked.first().filter(|_| done) {
+            let share = *share;
+            self.serve(share);
+        }
+        self.asked.clear();
+        let before = (self.machine.at(), self.machine.word());
+        let json = serde_json::to_string(&self.kept).unwrap();
+        let kept: KeptRun = serde_json::from_str(&json).unwrap();
+        self.machine = kept.restored(self.seen.now).unwrap().machine;
+        assert_eq!((self.machine.at(), self.machine.word()), before, "{}", self.told());
+    }
+
+    fn happen(&mut self) {
+        let what = self.pick(100);
+        self.story.push(format!("{what} at {:?}: {}", self.seen.now, self.machine.word()));
+        let order = |which| match which {
+            0 => Order::Promote { full: false },
+            1 => Order::Promote { full: true },
+            2 => Order::Pause,
+            3 => Order::Resume,
+            4 => Order::Abort,
+            5 => Order::Retry,
+            _ => Order::Undo,
+        };
+        match what {
+            0..=44 => {
+                let by = Duration::from_millis(100 + self.pick(6_000));
+                self.seen.now = self.seen.now.after(by);
+            }
+            45..=74 => return self.answer(),
+            75..=79 => return self.crash(),
+            80..=85 => {
+                let which = self.pick(7);
+                let order = order(which);
+                self.promoted |= matches!(order, Order::Promote { .. });
+                let step = self.machine.at();
+                if let Ok(effects) = self.machine.order(order, "ana", &self.seen) {
+                    self.reached.insert(order.word());
+                    if matches!(order, Order::Pause | Order::Abort | Order::Undo) {
+                        assert_eq!(self.machine.at(), step, "{}", self.told());
+                    }
+                    self.take(effects);
+                }
+                return;
+            }
+            86..=87 => self.seen.frozen = !self.seen.frozen,
+            88 => self.seen.filed = [None, Some(Share::ONE)][self.pick(2) as usize],
+            89..=90 => self.seen.filed = Some(Share::from_fraction(0.05)),
+            91 => self.seen.member_up = !self.seen.member_up,
+            92 => self.seen.others_up = !self.seen.others_up,
+            93 if self.seen.served != Served::Nothing => {
+                self.seen.served = Served::Hidden("#7".into());
+            }
+            _ => {}
+        }
+        let effects = self.machine.step(&self.seen);
+        self.take(effects);
+    }
+
+    fn check(&self, before: (usize, Stage)) {
+        let (step, stage) = before;
+        let machine = &self.machine;
+        // Steps are never skipped by the machine itself: one at a time, and only after they baked.
+        if machine.at() > step && !self.promoted {
+            assert_eq!(machine.at(), step + 1, "{}", self.told());
+            assert!(matches!(stage, Stage::Baking | Stage::Waiting), "{}", self.told());
+        }
+        if machine.halt().is_some() {
+            assert!(!machine.is_done(), "{}", self.told());
+            assert_eq!(machine.wake(&self.seen), None, "{}", self.told());
+        }
+    }
+}
+
+fn keep(machine: &Machine, now: Moment) -> KeptRun {
+    let run = Run::new(machine.clone(), "ana".into(), None, SystemTime::UNIX_EPOCH);
+    KeptRun::of(&run, now)
+}
+
+#[test]
+fn whatever_happens_no_step_is_skipped_repeated_or_judged_too_soon() {
+    let mut reached = BTreeSet::new();
+    for seed in 0..LIVES {
+        let mut life = Life::new(seed);
+        for _ in 0..EVENTS {
+            let before = (life.machine.at(), life.machine.stage().clone());
+            life.promoted = false;
+            life.happen();
+            life.check(before);
+        }
+        // Left alone by everybody, with good figures, it ends or waits for somebody.
+        life.seen.frozen = false;
+        (life.seen.member_up, life.seen.others_up) = (true, true);
+        for _ in 0..200 {
+            life.seen.now = life.seen.now.after(Duration::from_secs(3));
+            let effects = life.machine.step(&life.seen);
+            life.take(effects);
+            while !life.asked.is_empty() {
+                life.answer();
+            }
+        }
+        let rests = life.machine.is_done()
+            || life.machine.halt().is_some()
+            || *life.machine.stage() == Stage::Waiting;
+        assert!(rests, "stuck as {}: {}", life.machine.word(), life.told());
+        reached.extend(life.reached);
+    }
+    for what in [
+        "started",
+        "step",
+        "waiting",
+        "paused",
+        "resumed",
+        "retried",
+        "promoted",
+        "reversing",
+        "reversed",
+        "aborted",
+        "undone",
+        "succeeded",
+        "finished",
+    ] {
+        assert!(reached.contains(what), "no life came to `{what}`: {reached:?}");
+    }
+}
