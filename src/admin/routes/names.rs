@@ -33,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
 #[into_params(parameter_in = Query)]
 struct NamesQuery {
     /// Of what.
+    #[param(inline)]
     kind: NamesOf,
     /// What they begin with.
     #[serde(default)]
