@@ -7,6 +7,7 @@ use crate::{
         refused::Refused,
         schema::rollout::{RolloutLine, RolloutPatch, RolloutRequest},
     },
+    grant::Role,
     rollout::{Refused as RolloutRefused, Rollouts, Wish, model::Order},
 };
 use axum::{
@@ -85,7 +86,7 @@ async fn promote_rollout(
 }
 
 /// Has a rollout begin, stand still, go on or back: `start`, `pause`, `resume`, `abort`, `retry`,
-/// `undo`.
+/// `undo`. `break_glass` takes the role `admin`.
 #[utoipa::path(
     post, path = "/v1/rollouts/{name}/{verb}", security(("token" = ["operate"])), tag = "rollout",
     request_body = RolloutRequest, responses((status = 200, body = RolloutLine)),
@@ -100,7 +101,7 @@ async fn order_rollout(
         "start" => Wish::Start,
         "pause" => Wish::Order(Order::Pause),
         "resume" => Wish::Order(Order::Resume),
-        "abort" => Wish::Order(Order::Abort),
+        "abort" => Wish::Order(Order::Abort { break_glass: request.break_glass }),
         "retry" => Wish::Order(Order::Retry),
         "undo" => Wish::Order(Order::Undo),
         other => return Err(Refused::bad(format!("there is no verb `{other}`"))),
@@ -115,6 +116,9 @@ async fn order(
     wish: Wish,
     request: RolloutRequest,
 ) -> Result<Json<RolloutLine>, Refused> {
+    if request.break_glass {
+        peer.check(Role::Admin, false)?;
+    }
     let (who, reason) = request.read(peer).map_err(Refused::bad)?;
     let rollouts = rollouts(&context)?;
     let even_if_degraded = request.even_if_degraded;
