@@ -15,7 +15,7 @@ const OTHER_RECORDS: &str = "*";
 
 /// Steered answers by record, region and grounds; of records without series of their own by zone.
 fn answers(telemetry: &Telemetry, samples: &mut Samples<'_>) {
-    /// Zone, record, region, and what it was answered by.
+    /// Zone, record, region, and the place of the grounds.
     type Series = (Box<str>, Box<str>, Box<str>, usize);
     let mut sums_by: BTreeMap<Series, u64> = BTreeMap::new();
     for (name, sums) in telemetry.answers() {
