@@ -542,6 +542,24 @@ fn two_persons_means_two() {
     assert_eq!(hand.load().hand.overrides().len(), 2);
 }
 
+#[test]
+fn whoever_had_a_machine_ask_is_not_the_second_person_and_what_is_gone_has_no_successor() {
+    let mut bench = guarded();
+    let asked = super::Command {
+        who: "rollout www".into(),
+        for_whom: vec!["bo".into()],
+        instead_of: Some(7),
+        ..command("weight record:g.example/www canary=50")
+    };
+    let gone = bench.control.command(&asked, &Clients::default());
+    assert!(matches!(gone, Err(Refusal::Conflict(_))), "#7 is gone");
+    let asked = super::Command { instead_of: None, ..asked };
+    bench.control.command(&asked, &Clients::default()).unwrap();
+    let same = bench.tell("confirm --as bo");
+    assert!(matches!(same, Err(Refusal::SamePerson { .. })));
+    bench.tell("confirm --as cy").unwrap();
+}
+
 /// Whatever can wait for a second person waits on after a restart, for as long as it had left.
 #[test]
 fn what_waits_for_a_second_person_outlives_the_process() {
