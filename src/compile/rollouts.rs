@@ -108,8 +108,9 @@ fn fits(def: &RolloutDef, weighted: &Weighted, tree: &Tree, ttl: Ttl, problems: 
     let is_own = |one: &&WeightedMember| *tree.node(one.node).name == **def.member.get_ref();
     let own = weighted.members.iter().find(is_own).map_or(0, |one| one.weight.get());
     let filed = Share::from_fraction(f64::from(own) / sum.max(1) as f64);
-    let first = &def.steps[0].weight;
-    if *first.get_ref() < filed {
+    // One without steps is told of by itself.
+    let first = def.steps.first().map(|step| &step.weight);
+    if let Some(first) = first.filter(|first| *first.get_ref() < filed) {
         let message = format!("`{}` has {filed} by the files already", def.member);
         let help = "a first step below that sends clients away whom a later one fetches back: \
                     begin with a step above it, or with a weight of 0 in the zone's file";

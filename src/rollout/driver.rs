@@ -628,7 +628,7 @@ impl Driver {
         let has = place(def, &world.snapshot).and_then(|(tree, ..)| {
             share_of(tree, tree.root, def.member.get_ref()).map(Share::from_fraction)
         });
-        let first = *def.steps[0].weight.get_ref();
+        let first = def.steps.first().map_or(Share::NONE, |step| *step.weight.get_ref());
         if let Some(has) = has.filter(|has| *has > first) {
             return Err(Refused::Conflict(format!(
                 "`{}` has {has} of the clients already: a first step of {first} would send some of \

@@ -296,9 +296,11 @@ impl Machine {
         if seen.served == Served::Share(share) {
             self.stage = Stage::Baking;
             self.clock = Since::starting(seen.now);
-            (self.proposed, self.put_off) = (None, None);
+            self.put_off = None;
             let said = format!("{} is served", self.place());
             let mut effects = vec![tell("step", said, false)];
+            // One that was confirmed is no more; with any other nothing would change.
+            effects.extend(self.withdraw());
             effects.extend(self.baking(seen));
             return effects;
         }
@@ -598,9 +600,8 @@ impl Machine {
         let now = self.step_clock.elapsed(seen.now);
         let tally = &mut self.tallies[analysis];
         tally.take(def, measured, now);
-        let due = tally.due.unwrap_or_default();
         // Looks that were missed are not made up for.
-        tally.due = Some((due + def.interval).max(now));
+        tally.due = Some(now + def.interval);
         let effects = self.judged(seen);
         if !effects.is_empty() {
             return effects;

@@ -209,7 +209,7 @@ impl Clock for Hands {
 pub(super) struct Bench {
     pub control: Control,
     clock: Arc<Hands>,
-    clients: Clients,
+    pub(super) clients: Clients,
 }
 
 impl Bench {

@@ -551,10 +551,10 @@ fn whoever_had_a_machine_ask_is_not_the_second_person_and_what_is_gone_has_no_su
         instead_of: Some(7),
         ..command("weight record:g.example/www canary=50")
     };
-    let gone = bench.control.command(&asked, &Clients::default());
+    let gone = bench.control.command(&asked, &bench.clients);
     assert!(matches!(gone, Err(Refusal::Conflict(_))), "#7 is gone");
     let asked = super::Command { instead_of: None, ..asked };
-    bench.control.command(&asked, &Clients::default()).unwrap();
+    bench.control.command(&asked, &bench.clients).unwrap();
     let same = bench.tell("confirm --as bo");
     assert!(matches!(same, Err(Refusal::SamePerson { .. })));
     bench.tell("confirm --as cy").unwrap();
