@@ -207,7 +207,7 @@ fn what_undoes_a_reload_of_a_peer_is_for_that_peer() {
     assert_eq!((hash(&servers[0]), hash(&servers[1])), (here, there));
     assert!(said.lines().any(|line| line.starts_with("undo: ") && line.ends_with("--node ns2")));
     let list = exits(&servers[0].cli("rollback", &["--node", "ns2"]), 0);
-    assert!(list.contains("rollback 2"), "{list}");
+    assert!(list.contains("rollback to 2"), "{list}");
     exits(&servers[0].cli("rollback", &["1", "--dry-run", "--node", "ns2"]), 2);
 }
 
