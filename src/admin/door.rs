@@ -15,12 +15,12 @@ use super::{
     context::Context,
     limiter::Limiter,
     peer::{Caller, Peer},
-    refused::Refused,
+    refused::{Refused, Unread},
+    turned_away::TurnedAway,
 };
-use crate::{clock::Clock, compile::Entry, grant::Role};
-use arc_swap::ArcSwap;
+use crate::grant::Role;
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes, to_bytes},
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
@@ -118,8 +118,8 @@ impl Need {
 pub(super) struct Door {
     needs: Needs,
     limiter: Limiter,
-    entry: Arc<ArcSwap<Entry>>,
-    clock: Arc<dyn Clock>,
+    turned_away: TurnedAway,
+    context: Arc<Context>,
 }
 
 impl Door {
@@ -129,8 +129,8 @@ impl Door {
         let door = Door {
             needs: Needs::of(&api),
             limiter: Limiter::default(),
-            entry: Arc::clone(&context.entry),
-            clock: Arc::clone(&context.clock),
+            turned_away: TurnedAway::default(),
+            context: Arc::clone(context),
         };
         router
             .fallback(|| async { Refused::new(StatusCode::NOT_FOUND, "there is nothing here") })
@@ -167,8 +167,21 @@ impl Door {
         Ok(timely(request))
     }
 
+    /// What `request` asks for, if that would change something.
+    fn wish(&self, request: &Request) -> Option<String> {
+        let (path, method) = (request.extensions().get::<MatchedPath>()?, request.method());
+        match self.needs.find(path.as_str(), method) {
+            Ok(Need::Role(role)) if role > Role::Read => {
+                Some(format!("{method} {}", request.uri().path()))
+            }
+            _ => None,
+        }
+    }
+
     fn pace(&self, from: SocketAddr) -> Result<(), Refused> {
-        let Err(wait) = self.limiter.take(from.ip(), self.clock.now()) else { return Ok(()) };
+        let Err(wait) = self.limiter.take(from.ip(), self.context.clock.now()) else {
+            return Ok(());
+        };
         let seconds = wait.as_secs() + 1;
         let why = format!("too many requests from {}; try again in {seconds} s", from.ip());
         let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, why);
@@ -182,8 +195,8 @@ impl Door {
         }
         let token =
             bearer(headers).ok_or_else(|| challenge("write `Authorization: Bearer TOKEN`"))?;
-        let entry = self.entry.load();
-        let found = entry.grants.find(token, self.clock.wall());
+        let entry = self.context.entry.load();
+        let found = entry.grants.find(token, self.context.clock.wall());
         let grant = found.map_err(|useless| challenge(&useless.to_string()))?;
         Ok(Peer::Token { name: Arc::clone(&grant.name), role: grant.role, from })
     }
@@ -288,10 +301,22 @@ fn is_ours(host: &str) -> bool {
 }
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    match door.check(request) {
-        Ok(request) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+    let wish = door.wish(&request);
+    let caller = request.extensions().get::<Caller>().map(|caller| caller.peer.clone());
+    let (peer, response) = match door.check(request) {
+        Err(refused) => {
+            let why = Unread(refused.detail().into());
+            (caller, (Extension(why), refused).into_response())
+        }
+        Ok(request) => {
+            let peer = request.extensions().get::<Peer>().cloned();
+            (peer, next.run(request).await)
+        }
+    };
+    if let (Some(wish), Some(peer), Some(Unread(why))) = (wish, peer, response.extensions().get()) {
+        door.turned_away.note(&door.context, &peer, &wish, why);
     }
+    response
 }
 
 /// Makes a problem (RFC 9457) of what the framework says of a request that it cannot read.
@@ -308,7 +333,7 @@ async fn explained(uri: Uri, request: Request, next: Next) -> Response {
         true => format!("{} cannot be answered", uri.path()),
         false => String::from_utf8_lossy(&text).trim().to_owned(),
     };
-    Refused::new(status, text).into_response()
+    Refused::unread(status, text).into_response()
 }
 
 /// Gives what was read a tag of its content, and says nothing to who has that already.

@@ -46,6 +46,7 @@ pub mod status;
 pub mod suppose;
 #[cfg(test)]
 mod testkit;
+mod turned_away;
 
 pub use context::Context;
 pub use routes::openapi;
