@@ -139,6 +139,7 @@ mod tests {
 
     /// Every command: a new one belongs here, and then has what its kind has.
     const COMMANDS: &[(&str, Does)] = &[
+        ("api openapi", Else),
         ("apply", Changes),
         ("approve", Changes),
         ("audit", Tells),

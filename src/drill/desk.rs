@@ -400,7 +400,7 @@ impl Drills {
             true => format!("ABORTED: {sentence}"),
             false => format!("ABORTED: {sentence} ({})", cleaned.join("; ")),
         };
-        self.ground.note(drill, run, what, true);
+        self.ground.note("a restart", (drill, run), what, true);
     }
 
     /// Begins what is due by its schedule.
@@ -421,8 +421,8 @@ impl Drills {
             let order = Order { name: name.clone(), who: "schedule".into(), ..Order::default() };
             if let Err(refusal) = self.run(&order) {
                 self.ground.note(
-                    name,
-                    "",
+                    "schedule",
+                    (name, ""),
                     format!("did not begin by its schedule: {refusal}"),
                     true,
                 );

@@ -5,6 +5,8 @@ use crate::{
     config::drill::{DrillDef, SteadyDef},
     control::{
         Change, Report,
+        audit::Origin,
+        change::DRILL,
         event::EventKind,
         hand::{Command, Done, Refusal, Target, Wish, apply::SharedHand},
         journal::SharedJournal,
@@ -115,7 +117,7 @@ impl Ground {
     pub(super) fn tell(&self, command: Command) -> oneshot::Receiver<Result<Box<Done>, Refusal>> {
         let (reply, done) = oneshot::channel();
         let (command, clients) = (Box::new(command), self.clients());
-        let change = Change::Hand { command, from: "drill".into(), clients, reply };
+        let change = Change::Hand { command, from: DRILL.into(), clients, reply };
         // When control is gone the reply says so.
         let _ = self.changes.send(change);
         done
@@ -152,11 +154,14 @@ impl Ground {
         }
     }
 
-    /// Writes down what a drill does.
-    pub(super) fn note(&self, drill: &str, run: &str, what: String, alarm: bool) {
+    /// Writes down what a drill does, which `by` wanted, among events and in the audit.
+    pub(super) fn note(&self, by: &str, (drill, run): (&str, &str), what: String, alarm: bool) {
+        let who = format!("{WHO}{drill}/{run} ({by})").into();
         let [drill, run, what] = [drill, run, &what].map(Arc::from);
+        let by = Origin { who, from: DRILL.into(), reason: None };
+        let event = EventKind::Drill { drill, run, what, alarm };
         // Fails only while the server stops.
-        let _ = self.changes.send(Change::Record(EventKind::Drill { drill, run, what, alarm }));
+        let _ = self.changes.send(Change::Audited { by, event });
     }
 
     /// A command of the drill's.

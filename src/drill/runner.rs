@@ -246,7 +246,8 @@ impl Runner {
     }
 
     fn note(&self, what: String, alarm: bool) {
-        self.ground.note(&self.shared.drill, &self.shared.run, what, alarm);
+        let Running { drill, run, who, .. } = &*self.shared;
+        self.ground.note(who, (drill, run), what, alarm);
     }
 
     fn stage(&mut self, stage: Stage) {
