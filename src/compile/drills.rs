@@ -86,7 +86,8 @@ impl Held<'_> {
             && def.steady.is_empty()
             && let Some((measure, budget)) = def.expect.iter().find(|(of, _)| by_answers(of))
         {
-            let message = format!("`{}` is measured by answers, and none is asked for", measure.word());
+            let message =
+                format!("`{}` is measured by answers, and none is asked for", measure.word());
             let help = "add [[steady]] with `name` and `query = { name = \"api.example.com\" }`";
             self.wrong(budget, message, help);
         }

@@ -49,7 +49,7 @@ fn the_first_changed_and_the_last_old_answer_are_found() {
         answers.take(&answered(0, at, record));
         assert_eq!(answers.is_back(), record == "us", "{at}");
     }
-    let rows = answers.rows(Moment(5 * SECOND), false);
+    let rows = answers.rows(Moment(4 * SECOND).after(SETTLED), false);
     let told: Vec<_> = rows.iter().map(|r| (r.second, r.asked, r.old, r.off)).collect();
     assert_eq!(told, [(0, 2, 1, 0), (1, 2, 1, 1), (2, 1, 0, 1), (3, 1, 1, 0)]);
     assert_eq!((rows[1].first_off_ms, rows[1].last_old_ms), (Some(1_200.0), Some(1_100.0)));

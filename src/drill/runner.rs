@@ -514,7 +514,8 @@ impl Runner {
     /// Lets a journal that could not be written say so, if the disk has recovered.
     fn write_end(&mut self, why: String) {
         let path = self.archive.path(&self.shared.drill, &self.shared.run);
-        let entry = Entry { ms: ms(self.ground.clock.now(), self.began), what: What::Broke { why } };
+        let entry =
+            Entry { ms: ms(self.ground.clock.now(), self.began), what: What::Broke { why } };
         let written = Writer::reopen(&path).and_then(|mut writer| {
             writer.add(&entry)?;
             Ok(writer)

@@ -3,7 +3,7 @@
 //! Long, because it goes verb by verb; what takes time is in `scenarios.rs`.
 
 use super::{
-    Action, ForceTo, Hand, Refusal, SlotIs, Target, TargetError,
+    Action, Command, ForceTo, Hand, Refusal, SlotIs, Target, TargetError, Wish,
     kept::Restored,
     testkit::{Bench, SERVER, ZONE, at, command, compiled, snapshot},
     weights::patched,
