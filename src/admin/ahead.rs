@@ -267,7 +267,7 @@ mod tests {
         let client = |n: u64| ObservedClient {
             at: Moment(n * 1_000_000_000),
             from: [192, 0, 2, 1].into(),
-            subnet: (n % 4 == 0).then(|| ([203, 0, 113, 0].into(), 24)),
+            subnet: n.is_multiple_of(4).then(|| ([203, 0, 113, 0].into(), 24)),
             answer: Arc::clone(&answer),
         };
         let clients: Vec<ObservedClient> = (0..1_201).map(client).collect();

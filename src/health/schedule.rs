@@ -247,6 +247,11 @@ impl Checker {
         }
     }
 
+    /// Whether `token` is that of the heartbeats of `check`.
+    pub fn is_token_of(&self, check: &str, token: &[u8]) -> bool {
+        self.lock().tokens.get(check).is_some_and(|expected| expected.is(token))
+    }
+
     /// Takes a heartbeat for `endpoint` (`zone/pool/endpoint` as everywhere; empty for a gate)
     /// under `check`, if it carries that check's `token`.
     ///

@@ -15,7 +15,9 @@ const OTHER_RECORDS: &str = "*";
 
 /// Steered answers by record, region and grounds; of records without series of their own by zone.
 fn answers(telemetry: &Telemetry, samples: &mut Samples<'_>) {
-    let mut sums_by: BTreeMap<(Box<str>, Box<str>, Box<str>, usize), u64> = BTreeMap::new();
+    /// Zone, record, region, and the place of the grounds.
+    type Series = (Box<str>, Box<str>, Box<str>, usize);
+    let mut sums_by: BTreeMap<Series, u64> = BTreeMap::new();
     for (name, sums) in telemetry.answers() {
         let has_own = telemetry.detail().has(&name);
         for (row, n) in sums.into_iter().enumerate().filter(|(_, n)| *n > 0) {
