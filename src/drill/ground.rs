@@ -188,6 +188,7 @@ impl Ground {
             if_version: None,
             even_if_unknown: false,
             instead_of: None,
+            for_whom: Vec::new(),
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Command {
     pub even_if_unknown: bool,
     /// The override that the one made takes the place of, in one step.
     pub instead_of: Option<u64>,
+    /// The people who had a machine ask for it: none of them is the second of two persons.
+    pub for_whom: Vec<Arc<str>>,
 }
 
 /// When something is to begin.

@@ -83,8 +83,8 @@ impl Hand {
     ) -> Result<Planned, Refusal> {
         let proposal = self.proposal(id)?;
         let (id, by) = (proposal.id, &proposal.command.who);
-        if *by == command.who {
-            return Err(Refusal::SamePerson { who: Arc::clone(by), id });
+        if *by == command.who || proposal.command.for_whom.contains(&command.who) {
+            return Err(Refusal::SamePerson { who: Arc::clone(&command.who), id });
         }
         let mut rest = self.clone();
         rest.proposals.retain(|known| known.id != id);
@@ -317,6 +317,9 @@ impl<'a> Planning<'a> {
         let mut hand = self.hand.clone();
         let is_replaced = |one: &mut Override| self.command.instead_of == Some(one.id);
         let removed: Vec<Override> = hand.overrides.extract_if(.., is_replaced).collect();
+        if let Some(gone) = self.command.instead_of.filter(|_| removed.is_empty()) {
+            return Err(Refusal::Conflict(format!("#{gone}, whose place it takes, is gone")));
+        }
         if hand.overrides.len() >= OVERRIDES_MAX {
             return Err(Refusal::Full);
         }
