@@ -16,6 +16,7 @@ use std::{
 };
 use support::{
     await_some, free_address,
+    https::Authority,
     scratch::Scratch,
     server::{BINARY, Server, cli},
 };
@@ -37,11 +38,18 @@ members  = ["iad", "dub"]
 failback = "manual"
 "#;
 
+const TLS: &str = "tls = { cert = \"secrets/cert.pem\", key = \"secrets/key.pem\" }\n";
+
 const REGIONS: &str = "[regions.us]\ncloud = \"aws:us-east-1\"\n\
                        [regions.eu]\ncloud = \"aws:eu-west-1\"\n";
 
 /// The files of `number` servers, each with the others as its peers.
 fn folders(number: usize) -> Vec<Scratch> {
+    folders_by(number, None)
+}
+
+/// The same, who speak over TLS with certificates of `authority`, if there is one.
+fn folders_by(number: usize, authority: Option<&Authority>) -> Vec<Scratch> {
     let at: Vec<SocketAddr> =
         (0..number).map(|n| free_address(format!("127.0.0.{}", 61 + n).parse().unwrap())).collect();
     let made = cli(&["token", "new", "ops", "--role", "admin", "--forever", "--json"]);
@@ -49,15 +57,21 @@ fn folders(number: usize) -> Vec<Scratch> {
     let folder = |own: usize| {
         let peers = (0..number).filter(|n| *n != own).map(|n| {
             let (name, at) = (format!("ns{}", n + 1), at[n]);
+            let (scheme, ca) = match authority {
+                Some(_) => ("https", ", ca_file = \"secrets/ca.pem\""),
+                None => ("http", ""),
+            };
+            let admin = format!("{scheme}://{at}");
             format!(
-                "{{ name = \"{name}\", admin = \"http://{at}\", token_file = \"secrets/token\" }}"
+                "{{ name = \"{name}\", admin = \"{admin}\", token_file = \"secrets/token\"{ca} }}"
             )
         });
         let peers: Vec<String> = peers.collect();
         let server = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"{}\"\n\
-             tokens_file = \"secrets/tokens\"\npeers = [{}]\n{REGIONS}",
+             tokens_file = \"secrets/tokens\"\n{}peers = [{}]\n{REGIONS}",
             at[own],
+            authority.map_or("", |_| TLS),
             peers.join(", ")
         );
         let folder = Scratch::with(&[
@@ -69,6 +83,10 @@ fn folders(number: usize) -> Vec<Scratch> {
         for secret in ["secrets/tokens", "secrets/token"] {
             let mode = fs::Permissions::from_mode(0o600);
             fs::set_permissions(folder.path().join(secret), mode).unwrap();
+        }
+        if let Some(authority) = authority {
+            authority.certify(&folder, &at[own].ip().to_string());
+            folder.write("secrets/ca.pem", &authority.pem());
         }
         folder
     };
@@ -183,6 +201,24 @@ fn other_files_are_a_difference_and_what_each_says_of_itself_is_none() {
     let said = exits(&servers[0].cli("reload", &[]), 0);
     assert!(said.contains("ns2:"), "told to all: {said}");
     exits(&servers[0].cli("status", &[]), 0);
+}
+
+#[test]
+fn peers_speak_over_tls_to_whom_their_own_authority_vouches_for() {
+    let authority = Authority::new();
+    let servers: Vec<Server> =
+        folders_by(2, Some(&authority)).into_iter().map(Server::start).collect();
+    let said = exits(&servers[0].cli("status", &[]), 0);
+    assert!(said.contains("peer ns2: in step"), "{said}");
+    let said = exits(&servers[0].cli("drain", &["region:us", "--reason", "INC 42"]), 0);
+    assert!(said.contains("here:") && said.contains("ns2:"), "{said}");
+    assert_eq!(overrides(&servers[1]), ["drain region:us"]);
+    // A certificate by somebody else: nothing is told to whoever shows it, the token least of all.
+    servers[0].folder.write("secrets/ca.pem", &Authority::new().pem());
+    exits(&servers[0].cli("reload", &["--node", "here"]), 0);
+    let said = exits(&servers[0].cli("undrain", &["region:us"]), 5);
+    assert!(said.contains("ns2: not done"), "{said}");
+    assert_eq!(overrides(&servers[1]), ["drain region:us"]);
 }
 
 #[test]

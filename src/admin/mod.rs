@@ -48,6 +48,7 @@ pub mod suppose;
 #[cfg(test)]
 mod testkit;
 mod turns;
+mod turned_away;
 
 pub use context::Context;
 pub use routes::openapi;

@@ -75,6 +75,25 @@ impl NodeArgs {
         Ok(nodes)
     }
 
+    /// The one server that an order is for: the folder's own, unless said. Where there are several
+    /// and it must be `chosen`, nothing said is an error.
+    pub(super) fn one(
+        &self,
+        folder: &FolderArgs,
+        chosen: bool,
+        out: &mut Out,
+    ) -> Result<Server, Exit> {
+        let mut nodes = self.nodes(folder, out)?;
+        if chosen && nodes.len() > 1 {
+            let names: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+            let hint = format!("--node NAME, on each in turn: {}", names.join(", "));
+            let said = "this runs on one server, and there are several for the same zones";
+            out.error(said, Some(&hint));
+            return Err(Exit::Usage);
+        }
+        Ok(nodes.swap_remove(0).server)
+    }
+
     /// Whether the change is for the folder's own server, among others or not.
     pub(super) fn is_here(&self) -> bool {
         self.node.as_deref().is_none_or(|node| node == HERE)

@@ -6,7 +6,7 @@
 
 use super::{Hand, Now, command::Planned, words};
 use crate::{
-    forecast::{Clients, Pair, Standpoint, shares},
+    forecast::{Clients, Look, Pair, Standpoint, shares},
     ids::PlanId,
     snapshot::{Snapshot, safety::SafetyRule},
 };
@@ -30,6 +30,8 @@ pub struct Violation {
     pub others: usize,
     /// What would be, in numbers.
     pub message: String,
+    /// In how long it is none any more, where nothing but time is missing.
+    pub left: Option<Duration>,
 }
 
 impl std::fmt::Display for Violation {
@@ -67,6 +69,7 @@ pub fn violations(
                 record: Arc::clone(&record),
                 others: alike.len() - 1,
                 message,
+                left: None,
             }));
         }
     }
@@ -160,7 +163,8 @@ impl<'w> Judge<'w> {
     ) -> Result<Vec<String>, Uncounted> {
         let (old, new) = (&self.before.snapshot, &self.after.snapshot);
         let (old_plan, new_plan) = (old.plan(before), new.plan(after));
-        let crowds = self.clients.of((old, old_plan.map), (new, new_plan.map)).ok_or(Uncounted)?;
+        let looks = ((&**old, Look::of(old_plan)), (&**new, Look::of(new_plan)));
+        let crowds = self.clients.of(looks.0, looks.1).ok_or(Uncounted)?;
         // Caps are of all clients; IPv6, which is weighed apart, follows the same policies.
         let Some(crowd) = crowds.first() else { return Ok(Vec::new()) };
         let had = shares::of_pools(old_plan, self.before, crowd, 0);
@@ -188,6 +192,7 @@ pub fn alone(planned: &Planned, snapshot: &Snapshot) -> Vec<Violation> {
             record: record.unwrap_or_else(|| "every record".into()),
             others: planned.records.len().saturating_sub(1),
             message: "was changed by one person; two are asked for".into(),
+            left: None,
         }
     };
     planned.alone.iter().map(violation).collect()
@@ -205,12 +210,14 @@ pub fn waits(hand: &Hand, planned: &Planned, snapshot: &Snapshot, now: Now) -> V
         });
         let mut recent = recent.by_ref().filter(|(_, ago)| *ago < wait);
         if let Some((record, ago)) = recent.next() {
+            let left = Some(wait.saturating_sub(ago));
             let (ago, wait) = (whole_seconds(ago), words::short(wait));
             found.push(Violation {
                 rule: Arc::clone(&rule.name),
                 record: Arc::clone(record),
                 others: recent.count(),
                 message: format!("was changed {ago} ago; {wait} are to pass between two changes"),
+                left,
             });
         }
     }
