@@ -6,6 +6,7 @@
 
 use crate::{
     checkplan::denied,
+    clock::Moment,
     config::metric::{HealthFigure, Source},
     control::secrets,
     health::{TargetState, client_config},
@@ -194,16 +195,20 @@ fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect()
 }
 
-/// What health checks know of these `targets`; `since` is how much they were probed when counting
-/// began.
+/// What health checks know of these `targets` from the moment `from` on; `since` is how much they
+/// were probed until then.
 pub fn of_health<'t>(
     figure: HealthFigure,
     targets: impl Iterator<Item = &'t TargetState>,
     since: &Probed,
+    from: Moment,
 ) -> Measured {
     let (mut slowest, mut probes, mut failures) = (None, 0, 0);
     for target in targets {
-        slowest = slowest.max(target.last_probe.as_ref().map(|probe| probe.took));
+        // A refusal is fast, and says nothing of how fast answers are.
+        let is_passed = target.failures == 0 && target.impaired.is_none();
+        let last = target.last_probe.as_ref().filter(|probe| is_passed && probe.at >= from);
+        slowest = slowest.max(last.map(|probe| probe.took));
         let (all, failed) = probed(target);
         let (all_before, failed_before) = since.get(&target.key).copied().unwrap_or_default();
         probes += all.saturating_sub(all_before);
@@ -212,7 +217,7 @@ pub fn of_health<'t>(
     match figure {
         HealthFigure::Latency => match slowest {
             Some(took) => Measured::Value(took.as_secs_f64()),
-            None => Measured::Nothing("nothing of it was probed yet".into()),
+            None => Measured::Nothing("no probe of it has passed since the step began".into()),
         },
         HealthFigure::Errors if probes == 0 => {
             Measured::Nothing("nothing of it was probed since the step began".into())

@@ -106,7 +106,59 @@ fn on_this_machine_anybody_looks_and_nobody_without_a_token_changes() {
     assert_eq!(refused.json()["detail"], "this takes a token (operate)");
     let passed_on = client.ask("GET", "/v1/status", &[("x-forwarded-for", "192.0.2.7")], "");
     assert_eq!(passed_on.status, 401, "it is whoever the proxy speaks for who looks");
+    let through = client.ask("GET", "/v1/status", &[("via", "1.1 proxy")], "");
+    assert_eq!(through.status, 401, "whatever header says so");
     assert_eq!(client.get("/v1/status", "guess").status, 401);
+    // What tells of clients and operators, or takes a processor for seconds, takes a token here too.
+    assert_eq!(client.get("/v1/audit", "").status, 401);
+    assert_eq!(client.get("/v1/audit/chain", "").status, 401);
+    for path in ["/v1/plan", "/v1/simulate"] {
+        let refused = client.ask("POST", path, &[("content-type", "application/json")], "{}");
+        assert_eq!(refused.json()["detail"], "this takes a token (read)", "{path}");
+    }
+    // For a proxy that says nothing of itself, reading is closed as a whole; `/healthz` is not.
+    let closed = server_file("127.0.0.1:0", "read_without_token = false\n");
+    server.folder.write("tradewind.toml", &closed);
+    assert_eq!(server.reload()["accepted"], true);
+    assert_eq!(client.get("/v1/status", "").status, 401);
+    assert_eq!(client.get("/metrics", "").status, 401);
+    assert_eq!(client.get("/healthz", "").status, 200);
+}
+
+#[test]
+fn plans_are_worked_out_one_at_a_time_and_a_long_line_is_refused_before_its_files() {
+    let folder = folder("127.0.0.1:0", "tokens_file = \"secrets/tokens\"\n");
+    let (token, line) = token("ci", "read", "1d");
+    secret(&folder, "secrets/tokens", &line);
+    let server = Server::start(folder);
+    let client = Client::plain(&server);
+    let wait_in_line = || {
+        let mut stream = TcpStream::connect(server.admin()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let head = format!(
+            "POST /v1/plan HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut said = [0; 25];
+        stream.read_exact(&mut said).unwrap();
+        // It is in line once its body is asked for.
+        assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream
+    };
+    let mut waiting: Vec<TcpStream> = (0..3).map(|_| wait_in_line()).collect();
+    let headers =
+        [("content-type", "application/json"), ("authorization", &*format!("Bearer {token}"))];
+    let simulate = || client.ask("POST", "/v1/simulate", &headers, r#"{"fail": ["pool:b"]}"#);
+    let refused = simulate();
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"), "{refused:?}");
+    // Whoever sends its files gets its plan, though others dawdle; then there is room again.
+    let mut first = waiting.remove(0);
+    first.write_all(b"{}").unwrap();
+    let mut reply = String::new();
+    first.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+    await_some("room in the line", || (simulate().status != 503).then_some(()));
 }
 
 #[test]

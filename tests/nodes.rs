@@ -8,9 +8,11 @@ mod support;
 use serde_json::Value;
 use std::{
     fs,
-    net::SocketAddr,
+    io::Read,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt,
     process::{Command, Output},
+    thread,
 };
 use support::{
     await_some, free_address,
@@ -217,4 +219,56 @@ fn peers_speak_over_tls_to_whom_their_own_authority_vouches_for() {
     let said = exits(&servers[0].cli("undrain", &["region:us"]), 5);
     assert!(said.contains("ns2: not done"), "{said}");
     assert_eq!(overrides(&servers[1]), ["drain region:us"]);
+}
+
+#[test]
+fn what_undoes_a_reload_of_a_peer_is_for_that_peer() {
+    let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    let hash = |server: &Server| {
+        let facts = server.control_request("GET", "/v1/node").1;
+        facts["content_hash"].as_str().unwrap().to_owned()
+    };
+    // Both are at revision 2, so that a rollback to 1 could be either's.
+    for server in &servers {
+        server.folder.write("zones/gtm.example.toml", &ZONE.replace("20s", "30s"));
+        exits(&server.cli("reload", &["--node", "here"]), 0);
+    }
+    let (here, there) = (hash(&servers[0]), hash(&servers[1]));
+    servers[1].folder.write("zones/gtm.example.toml", &ZONE.replace("20s", "40s"));
+    let said = exits(&servers[0].cli("reload", &["--node", "ns2"]), 0);
+    assert_ne!(hash(&servers[1]), there);
+    let undo = said.lines().find_map(|line| line.strip_prefix("undo: ")).unwrap();
+    assert!(undo.ends_with("--node ns2"), "{undo}");
+    let said = exits(&typed(undo), 0);
+    assert_eq!((hash(&servers[0]), hash(&servers[1])), (here, there));
+    assert!(said.lines().any(|line| line.starts_with("undo: ") && line.ends_with("--node ns2")));
+    let list = exits(&servers[0].cli("rollback", &["--node", "ns2"]), 0);
+    assert!(list.contains("rollback 2"), "{list}");
+    exits(&servers[0].cli("rollback", &["1", "--dry-run", "--node", "ns2"]), 2);
+}
+
+#[test]
+fn one_that_hears_and_says_nothing_may_have_done_it_and_is_not_asked_again_blindly() {
+    let mut folders = folders(2);
+    let other = folders.pop().unwrap();
+    let text = fs::read_to_string(other.path().join("tradewind.toml")).unwrap();
+    let at = text.split("admin = \"").nth(1).unwrap().split('"').next().unwrap();
+    let listener = TcpListener::bind(at).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // It reads what is asked, and goes away.
+            let _ = stream.read(&mut [0; 4_096]);
+        }
+    });
+    let server = Server::start(folders.pop().unwrap());
+    let said = exits(&server.cli("drain", &["region:us"]), 5);
+    assert!(said.contains("ns2: not known whether it was done"), "{said}");
+    let lines: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let look = lines.iter().find(|line| line.ends_with("--node ns2")).unwrap();
+    assert!(look.starts_with("tradewind overrides"), "{said}");
+    assert!(!lines.iter().any(|line| line.starts_with("tradewind drain")), "{said}");
+    exits(&typed(look), 5);
+    let undo = lines.iter().find(|line| line.contains("undrain")).unwrap();
+    exits(&typed(undo), 0);
+    assert!(overrides(&server).is_empty());
 }

@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use std::{
     fs,
     io::{Read, Write},
@@ -73,6 +74,30 @@ fn status(mut stream: TcpStream) -> u16 {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     reply.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// A connection from `host`, which says nothing.
+fn idle(admin: SocketAddr, host: [u8; 4]) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((host, 0)).into()).unwrap();
+    socket.connect(&admin.into()).unwrap();
+    socket
+}
+
+#[test]
+fn a_host_that_says_nothing_keeps_neither_heartbeats_nor_scrapers_out() {
+    let server = serve();
+    let idle: Vec<Socket> = (0..200).map(|_| idle(server.admin(), [127, 0, 0, 99])).collect();
+    // Sooner than those are given up for lost, after 5 seconds.
+    let soon = Duration::from_secs(4);
+    let beat = send(server.admin(), ENDPOINT, TOKEN, "");
+    beat.set_read_timeout(Some(soon)).unwrap();
+    assert_eq!(status(beat), 204);
+    let mut scrape = TcpStream::connect(server.admin()).unwrap();
+    scrape.set_read_timeout(Some(soon)).unwrap();
+    scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    assert_eq!(status(scrape), 200);
+    drop(idle);
 }
 
 const ENDPOINT: &str = "beat/gtm.example/a/e";

@@ -32,7 +32,7 @@ endpoints = [{ name = "s1", ipv4 = "192.0.2.10" }, { name = "s2", ipv4 = "192.0.
 endpoints = [{ name = "c1", ipv4 = "192.0.2.20" }]
 [records.www]
 policy  = "weighted"
-members = [{ pool = "stable", weight = 90 }, { pool = "canary", weight = 10, absorb = false }]
+members = [{ pool = "stable", weight = 90 }, { pool = "canary", weight = 0, absorb = false }]
 sticky  = "client"
 "#;
 
@@ -151,7 +151,7 @@ const WAITING: &str = "[{ weight = 1, pause = true }, { weight = 10, pause = tru
 #[test]
 fn a_canary_goes_to_all_of_its_record_and_moves_each_client_once_at_the_most() {
     let site = Site::start(WAITING, "");
-    site.gives(0.1);
+    site.gives(0.0);
     assert!(site.rollout(&["plan", "www"], 0).contains("step 3     50 %"));
     site.rollout(&["start", "www", "--reason", "release 42"], 0);
     site.rollout(&["start", "www"], 4);
@@ -187,7 +187,7 @@ fn a_canary_goes_to_all_of_its_record_and_moves_each_client_once_at_the_most() {
 
     // The weights stay until the files say the same, and that is what ends them.
     let status = String::from_utf8(site.server.cli("status", &[]).stdout).unwrap();
-    assert!(status.contains("canary is given 100.0 %; the files say 10.0 %"), "{status}");
+    assert!(status.contains("canary is given 100.0 %; the files say 0.0 %"), "{status}");
     let said = site.rollout(&["finish", "www"], 10);
     let changed = |sign: char| {
         let line = said.lines().find(|l| l.starts_with(&format!("{sign}members"))).unwrap();
@@ -237,7 +237,7 @@ fn a_failing_figure_of_a_real_prometheus_reverses_the_canary_before_its_next_ste
     site.gives(0.1);
     site.rollout(&["undo", "www"], 0);
     site.awaited("undone", 1);
-    site.gives(0.1);
+    site.gives(0.0);
     assert_eq!(site.line()["closed"], true);
 }
 
@@ -307,7 +307,7 @@ fn whoever_kills_the_server_in_any_phase_finds_nothing_skipped_repeated_or_stuck
     site.rollout(&["undo", "www"], 0);
     let site = site.killed();
     site.awaited("undone", 2);
-    site.gives(0.1);
+    site.gives(0.0);
 }
 
 #[test]
@@ -324,14 +324,14 @@ fn whoever_edits_the_weight_pauses_the_rollout() {
     site.awaited("waiting", 1);
     site.gives(0.01);
 
-    let zone = ZONE.replace("weight = 90", "weight = 30");
+    let zone = ZONE.replace("weight = 90", "weight = 97").replace("weight = 0", "weight = 3");
     site.server.folder.write("zones/g.example.toml", &zone);
     assert_eq!(site.server.reload()["accepted"], true);
     let line = site.awaited("edited", 1);
-    assert!(line["halted"].as_str().unwrap().contains("the files say 25 %"), "{line:#}");
+    assert!(line["halted"].as_str().unwrap().contains("the files say 3 %"), "{line:#}");
     site.gives(0.01);
     let status = String::from_utf8(site.server.cli("status", &[]).stdout).unwrap();
-    assert!(status.contains("canary is given 1.0 %; the files say 25.0 %"), "{status}");
+    assert!(status.contains("canary is given 1.0 %; the files say 3.0 %"), "{status}");
     site.rollout(&["promote", "www", "--full"], 0);
     site.awaited("succeeded", 4);
     site.gives(1.0);

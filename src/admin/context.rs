@@ -9,6 +9,7 @@ use super::{
     rollout::Sight,
     schema::{Status, health::TargetLine, node::PeerLine, plan::WeightsLine, rollout::RolloutLine},
     status::{self, Seen},
+    turns::{InLine, Turns},
 };
 use crate::{
     clock::Clock,
@@ -19,7 +20,7 @@ use crate::{
         hand::foresee::Outlook,
         journal::SharedJournal,
         overview::{Overview, SharedOverview},
-        plan::{Ask, Plan, Wanted},
+        plan::{Ask, Plan, Planner, Wanted},
         residual::Moves,
     },
     forecast::Weights,
@@ -52,6 +53,8 @@ pub struct Context {
     /// How the other servers compared when they were last asked.
     pub(super) peers: SharedPeers,
     pub(super) overview: SharedOverview,
+    /// Whose turn it is to look ahead.
+    pub(super) turns: Turns,
     changes: UnboundedSender<Change>,
     report: Receiver<Arc<Report>>,
     moves: Moves,
@@ -105,6 +108,7 @@ impl Context {
             report,
             moves,
             overview,
+            turns: Turns::default(),
             telemetry,
             started,
         })
@@ -206,30 +210,36 @@ impl Context {
         line.read(observed).map_err(Refused::bad)
     }
 
-    /// What would follow if the files that are `wanted` were loaded.
+    /// What would follow if the files that are `wanted` were loaded, for who waits `in_line`.
     pub(super) async fn plan(
         self: &Arc<Self>,
         wanted: Wanted,
         weights: Weights,
+        in_line: Option<InLine>,
     ) -> Result<Plan, Refused> {
-        let outlook = self.outlook().await?;
-        let context = Arc::clone(self);
-        let plan = aside(move || {
-            let planner = context.running.planner();
-            context.looking_ahead(&outlook, &weights, |ask| planner.plan(&wanted, ask))
-        });
-        plan.await?.map_err(|error| Refused::from(&error))
+        let plan = move |planner: &Planner, ask: &Ask<'_>| planner.plan(&wanted, ask);
+        self.ahead(weights, in_line, plan).await?.map_err(|error| Refused::from(&error))
     }
 
-    /// Has `work` look ahead from `outlook`. It may take seconds.
-    pub(super) fn looking_ahead<T>(
-        &self,
-        outlook: &Outlook,
-        weights: &Weights,
-        work: impl FnOnce(&Ask<'_>) -> T,
-    ) -> T {
-        let (locations, known) = (self.locations.load_full(), self.hands.counted());
-        work(&Ask { outlook, weights, locations: &locations, known: &known })
+    /// Has `work` look ahead from what is served, once it is its turn. It may take seconds.
+    pub(super) async fn ahead<T: Send + 'static>(
+        self: &Arc<Self>,
+        weights: Weights,
+        in_line: Option<InLine>,
+        work: impl FnOnce(&Planner, &Ask<'_>) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let turn = self.turns.of(in_line).await?;
+        let outlook = self.outlook().await?;
+        let context = Arc::clone(self);
+        let worked_out = aside(move || {
+            let (locations, known) = (context.locations.load_full(), context.hands.counted());
+            let ask =
+                Ask { outlook: &outlook, weights: &weights, locations: &locations, known: &known };
+            let found = work(context.running.planner(), &ask);
+            drop(turn);
+            found
+        });
+        worked_out.await
     }
 
     /// What is held and what waits.

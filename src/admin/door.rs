@@ -9,7 +9,7 @@
 //! | token | which role a route needs is written where the route is declared, and read from there |
 //!
 //! The control socket is its owner's: there only the body's size is looked at. Heartbeats come from
-//! many programs under any name, with a token that no browser has: nothing is asked of them here.
+//! many programs under any name, with a token that no browser has: of them only wrong tokens are counted.
 
 use super::{
     context::Context,
@@ -60,9 +60,13 @@ pub(super) enum Need {
     Nothing,
     /// A token that the route looks at itself.
     Own,
-    /// A role.
-    Role(Role),
+    /// A role. Whoever is on this machine may read without a token, unless it `is_everywhere` that
+    /// one is asked for.
+    Role { role: Role, is_everywhere: bool },
 }
+
+/// What a route asks that does not say what it asks.
+const UNSAID: Need = Need::Role { role: Role::Admin, is_everywhere: true };
 
 /// What each route asks, by its path and method, as it is described.
 #[derive(Debug, Default)]
@@ -78,10 +82,7 @@ impl Needs {
             let operations = item.as_object().into_iter().flatten();
             let needs = operations.filter_map(|(method, operation)| {
                 let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok()?;
-                Some((
-                    method,
-                    Need::said(&operation["security"]).unwrap_or(Need::Role(Role::Admin)),
-                ))
+                Some((method, Need::said(&operation["security"]).unwrap_or(UNSAID)))
             });
             (path.clone(), needs.collect())
         });
@@ -91,7 +92,7 @@ impl Needs {
     /// What `path` asks of `method`; the methods it has, if that is none of them.
     fn find(&self, path: &str, method: &Method) -> Result<Need, Refused> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        let Some(needs) = self.0.get(path) else { return Ok(Need::Role(Role::Admin)) };
+        let Some(needs) = self.0.get(path) else { return Ok(UNSAID) };
         needs.get(method).copied().ok_or_else(|| {
             let mut methods: Vec<&str> = needs.keys().map(Method::as_str).collect();
             methods.sort_unstable();
@@ -109,7 +110,10 @@ impl Need {
         match requirement.iter().next() {
             None => Some(Need::Nothing),
             Some((scheme, _)) if scheme == "heartbeat" => Some(Need::Own),
-            Some((_, roles)) => Some(Need::Role(roles.get(0)?.as_str()?.parse().ok()?)),
+            Some((scheme, roles)) => Some(Need::Role {
+                role: roles.get(0)?.as_str()?.parse().ok()?,
+                is_everywhere: scheme != "token",
+            }),
         }
     }
 }
@@ -118,6 +122,8 @@ impl Need {
 pub(super) struct Door {
     needs: Needs,
     limiter: Limiter,
+    /// Counts wrong tokens of heartbeats: right ones may come as often as they like.
+    guesses: Limiter,
     turned_away: TurnedAway,
     context: Arc<Context>,
 }
@@ -129,6 +135,7 @@ impl Door {
         let door = Door {
             needs: Needs::of(&api),
             limiter: Limiter::default(),
+            guesses: Limiter::default(),
             turned_away: TurnedAway::default(),
             context: Arc::clone(context),
         };
@@ -150,42 +157,45 @@ impl Door {
             None => Need::Nothing,
         };
         let Caller { mut peer, is_encrypted } = caller;
-        if let Peer::Stranger { from } = peer
-            && need != Need::Own
-        {
-            self.pace(from)?;
-            check_origin(request.method(), request.headers(), is_encrypted)?;
-            peer = self.known(from, request.headers())?;
-            if !is_safe(request.method()) {
-                check_kind(request.headers())?;
+        if let Peer::Stranger { from } = peer {
+            let now = self.context.clock.now();
+            if need == Need::Own {
+                self.guesses.check(from.ip(), now).map_err(|wait| too_often(from, wait))?;
+                request.extensions_mut().insert(Guesser(from));
+            } else {
+                self.limiter.take(from.ip(), now).map_err(|wait| too_often(from, wait))?;
+                check_origin(request.method(), request.headers(), is_encrypted)?;
+                peer = self.known(from, request.headers())?;
+                if !is_safe(request.method()) {
+                    check_kind(request.headers())?;
+                }
             }
         }
-        if let Need::Role(role) = need {
-            peer.check(role, is_here(&peer, request.headers()))?;
+        if let Need::Role { role, is_everywhere } = need {
+            let is_open = !is_everywhere && !self.context.entry.load().reads_take_token;
+            peer.check(role, is_open && is_here(&peer, request.headers()))?;
         }
         request.extensions_mut().insert(peer);
         Ok(timely(request))
+    }
+
+    /// Counts what was said to a heartbeat of `from`.
+    fn count(&self, Guesser(from): Guesser, said: StatusCode) {
+        if said == StatusCode::UNAUTHORIZED {
+            // Whoever is over is refused when it comes again.
+            let _ = self.guesses.take(from.ip(), self.context.clock.now());
+        }
     }
 
     /// What `request` asks for, if that would change something.
     fn wish(&self, request: &Request) -> Option<String> {
         let (path, method) = (request.extensions().get::<MatchedPath>()?, request.method());
         match self.needs.find(path.as_str(), method) {
-            Ok(Need::Role(role)) if role > Role::Read => {
+            Ok(Need::Role { role, .. }) if role > Role::Read => {
                 Some(format!("{method} {}", request.uri().path()))
             }
             _ => None,
         }
-    }
-
-    fn pace(&self, from: SocketAddr) -> Result<(), Refused> {
-        let Err(wait) = self.limiter.take(from.ip(), self.context.clock.now()) else {
-            return Ok(());
-        };
-        let seconds = wait.as_secs() + 1;
-        let why = format!("too many requests from {}; try again in {seconds} s", from.ip());
-        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, why);
-        Err(refused.with(header::RETRY_AFTER, &seconds.to_string()))
     }
 
     /// Whose token `headers` carry.
@@ -202,6 +212,17 @@ impl Door {
     }
 }
 
+/// Who sends a heartbeat, whose token its route looks at.
+#[derive(Clone, Copy, Debug)]
+struct Guesser(SocketAddr);
+
+fn too_often(from: SocketAddr, wait: Duration) -> Refused {
+    let seconds = wait.as_secs() + 1;
+    let why = format!("too many requests from {}; try again in {seconds} s", from.ip());
+    let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, why);
+    refused.with(header::RETRY_AFTER, &seconds.to_string())
+}
+
 /// The token of `Authorization: Bearer TOKEN`; the scheme's case does not count (RFC 9110 §11.1).
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
@@ -213,10 +234,12 @@ pub(super) fn challenge(why: &str) -> Refused {
     Refused::new(StatusCode::UNAUTHORIZED, why).with(header::WWW_AUTHENTICATE, "Bearer")
 }
 
-/// Whether `peer` itself is on this machine: what a proxy here passes on is somebody else's.
+/// Whether `peer` itself is on this machine: what a proxy here passes on is somebody else's. One that
+/// adds none of these headers cannot be told from a neighbour; `read_without_token = false` is for it.
 fn is_here(peer: &Peer, headers: &HeaderMap) -> bool {
-    let passed_on = [header::FORWARDED, HeaderName::from_static("x-forwarded-for")];
-    let is_passed_on = passed_on.iter().any(|name| headers.contains_key(name));
+    let is_passed_on = headers.keys().map(HeaderName::as_str).any(|name| {
+        matches!(name, "via" | "forwarded" | "x-real-ip") || name.starts_with("x-forwarded-")
+    });
     !is_passed_on && peer.address().is_none_or(|at| at.ip().to_canonical().is_loopback())
 }
 
@@ -310,7 +333,12 @@ async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
         }
         Ok(request) => {
             let peer = request.extensions().get::<Peer>().cloned();
-            (peer, next.run(request).await)
+            let guesser = request.extensions().get::<Guesser>().copied();
+            let response = next.run(request).await;
+            if let Some(guesser) = guesser {
+                door.count(guesser, response.status());
+            }
+            (peer, response)
         }
     };
     if let (Some(wish), Some(peer), Some(Unread(why))) = (wish, peer, response.extensions().get()) {
@@ -459,7 +487,7 @@ mod tests {
         let from: SocketAddr = "127.0.0.1:40000".parse().unwrap();
         let peer = Peer::Stranger { from };
         assert!(is_here(&peer, &HeaderMap::new()));
-        for header in ["forwarded", "x-forwarded-for"] {
+        for header in ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto"] {
             let headers = [(HeaderName::from_static(header), HeaderValue::from_static("x"))];
             assert!(!is_here(&peer, &HeaderMap::from_iter(headers)));
         }

@@ -288,6 +288,7 @@ impl HandRequest {
             if_version: None,
             even_if_unknown: self.even_if_unknown,
             instead_of: None,
+            for_whom: Vec::new(),
         })
     }
 

@@ -28,6 +28,23 @@ impl Limiter {
     /// # Errors
     /// How long it has to wait, if it asked too often.
     pub fn take(&self, from: IpAddr, now: Moment) -> Result<(), Duration> {
+        self.look(from, now, |bucket, fuller| *bucket = fuller)
+    }
+
+    /// Whether a request of `from` would be taken.
+    ///
+    /// # Errors
+    /// How long it has to wait, if it asked too often.
+    pub fn check(&self, from: IpAddr, now: Moment) -> Result<(), Duration> {
+        self.look(from, now, |_, _| ())
+    }
+
+    fn look(
+        &self,
+        from: IpAddr,
+        now: Moment,
+        well: impl FnOnce(&mut Moment, Moment),
+    ) -> Result<(), Duration> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut from = network(from);
         if buckets.len() >= ADDRESSES_MAX && !buckets.contains_key(&from) {
@@ -42,7 +59,7 @@ impl Limiter {
         match over {
             Some(over) => Err(over),
             None => {
-                *empty = fuller;
+                well(empty, fuller);
                 Ok(())
             }
         }
@@ -50,7 +67,7 @@ impl Limiter {
 }
 
 /// Who counts as one: an IPv4 address, an IPv6 /64.
-fn network(from: IpAddr) -> IpAddr {
+pub(super) fn network(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 => v4,
@@ -70,8 +87,10 @@ mod tests {
         let limiter = Limiter::default();
         let (one, other) = (address("2001:db8::1"), address("192.0.2.1"));
         for _ in 0..100 {
+            limiter.check(one, Moment(0)).unwrap();
             limiter.take(one, Moment(0)).unwrap();
         }
+        assert_eq!(limiter.check(one, Moment(0)), Err(EACH));
         assert_eq!(limiter.take(one, Moment(0)), Err(EACH));
         assert_eq!(limiter.take(address("2001:db8::2"), Moment(0)), Err(EACH), "one /64");
         limiter.take(address("2001:db8:0:1::1"), Moment(0)).unwrap();

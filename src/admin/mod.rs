@@ -16,7 +16,7 @@
 //! | `metrics` | gauges for Prometheus |
 //! | `split` | the shares regions are meant to get, for `metrics` |
 //! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
-//! | `door`, `limiter` | who may come in, and how often |
+//! | `door`, `limiter`, `seats`, `turns` | who may come in, how often, and how many at once |
 //! | `server`, `socket` | where they listen |
 //!
 //! Changes nothing itself: every wish goes through [`crate::control::Change`], and a heartbeat to
@@ -39,6 +39,7 @@ mod refused;
 mod rollout;
 mod routes;
 pub mod schema;
+mod seats;
 pub mod server;
 pub mod socket;
 mod split;
@@ -46,6 +47,7 @@ pub mod status;
 pub mod suppose;
 #[cfg(test)]
 mod testkit;
+mod turns;
 mod turned_away;
 
 pub use context::Context;
@@ -69,6 +71,8 @@ pub trait Running: Send + Sync {
     fn impairment(&self) -> Option<Impairment>;
     /// How long the answers of all targets of each check took since the start, by its name.
     fn durations(&self) -> Vec<(Arc<str>, ProbeDurations)>;
+    /// Whether `token` is that of the heartbeats of `check`.
+    fn is_token_of(&self, check: &str, token: &[u8]) -> bool;
     /// Takes a heartbeat for `endpoint` (empty for a gate) under `check`.
     ///
     /// # Errors

@@ -169,6 +169,9 @@ impl RolloutRequest {
         if let Some(reason) = &self.reason {
             check_text("--reason", reason, REASON_CHARS)?;
         }
+        if self.break_glass && self.reason.as_ref().is_none_or(|why| why.trim().is_empty()) {
+            return Err("--break-glass needs a --reason: it goes over safety rules".into());
+        }
         Ok((peer.who(self.who.as_deref())?, self.reason.as_deref().map(Arc::from)))
     }
 }

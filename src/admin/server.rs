@@ -2,34 +2,48 @@
 //! socket for the command line. The same routes at both; who may use which is asked by
 //! [`super::door`].
 //!
-//! One request a connection, a bounded number of connections, and a time-out on each, so that
-//! whoever plays with these ports takes nothing from the DNS side.
+//! One request a connection, a bounded number of connections ([`super::seats`]), and a time-out on
+//! each, so that whoever plays with these ports takes nothing from the DNS side, nor from others.
 
 use super::{
     ControlSocket,
     context::Context,
     door::Door,
     peer::{Caller, Peer},
+    refused::Refused,
     routes,
+    seats::{Guest, Seats},
 };
-use axum::{Extension, Router, serve::Listener};
-use hyper::server::conn::http1;
+use axum::{
+    Extension, Router,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    serve::Listener,
+};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::Semaphore,
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
-/// Connections of one door at a time: a scraper, a load balancer and some people; more wait.
-const CONNECTIONS_MAX: usize = 32;
 /// A handshake must be over by then, and a request's head be here as long after.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole connection, the reload of a million names included.
@@ -42,20 +56,21 @@ pub async fn serve_public(
     stop: impl Future<Output = ()>,
 ) {
     let router = Door::before(routes::all(), &context);
-    let talk = move |stream: TcpStream, from: SocketAddr| {
+    let talk = move |stream: TcpStream, from: SocketAddr, guest: Arc<Guest>| {
         let (router, tls) = (router.clone(), context.entry.load().tls.clone());
         async move {
             let peer = Peer::Stranger { from };
             let Some(tls) = tls else {
-                return converse(stream, router, Caller { peer, is_encrypted: false }).await;
+                let caller = Caller { peer, is_encrypted: false };
+                return converse(stream, router, caller, &guest).await;
             };
             let shaken = timeout(HEAD_TIMEOUT, TlsAcceptor::from(tls).accept(stream)).await;
             if let Ok(Ok(stream)) = shaken {
-                converse(stream, router, Caller { peer, is_encrypted: true }).await;
+                converse(stream, router, Caller { peer, is_encrypted: true }, &guest).await;
             }
         }
     };
-    serve(listener, talk, stop).await;
+    serve(listener, Seats::of_strangers(), SocketAddr::ip, talk, stop).await;
 }
 
 /// Serves everything on `socket` until `stop`.
@@ -66,52 +81,68 @@ pub async fn serve_control(
 ) {
     let ControlSocket { listener, place } = socket;
     let router = Door::before(routes::all(), &context);
-    let talk = move |stream: UnixStream, _| {
+    let talk = move |stream: UnixStream, _, guest: Arc<Guest>| {
         let peer = Peer::User(stream.peer_cred().ok().map(|peer| peer.uid()));
-        converse(stream, router.clone(), Caller { peer, is_encrypted: false })
+        let router = router.clone();
+        async move {
+            converse(stream, router, Caller { peer, is_encrypted: false }, &guest).await;
+        }
     };
-    serve(listener, talk, stop).await;
+    let nowhere = |_: &_| Ipv4Addr::UNSPECIFIED.into();
+    serve(listener, Seats::of_one(), nowhere, talk, stop).await;
     drop(place);
 }
 
-/// Accepts until `stop`; what is still under way then is dropped.
+/// Accepts until `stop`; what is still under way then is dropped, and so is at once who has no
+/// place.
 async fn serve<L: Listener, T: Future<Output = ()> + Send + 'static>(
     mut listener: L,
-    talk: impl Fn(L::Io, L::Addr) -> T,
+    seats: Arc<Seats>,
+    whence: impl Fn(&L::Addr) -> IpAddr,
+    talk: impl Fn(L::Io, L::Addr, Arc<Guest>) -> T,
     stop: impl Future<Output = ()>,
 ) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
-        let next = async {
-            let seat = Arc::clone(&seats).acquire_owned().await.ok()?;
-            Some((seat, listener.accept().await))
-        };
-        // Full seats must not hold up the end: it is waited for beside both.
-        let next = tokio::select! {
+        let (stream, from) = tokio::select! {
             biased;
             () = &mut stop => return,
-            next = next => next,
+            next = listener.accept() => next,
         };
-        let Some((seat, (stream, from))) = next else { return };
-        let connection = talk(stream, from);
+        let Some(guest) = seats.enter(whence(&from)).map(Arc::new) else { continue };
+        let connection = talk(stream, from, Arc::clone(&guest));
         connections.spawn(async move {
-            // A client that dawdles is its own trouble.
-            let _ = timeout(CONNECTION_TIMEOUT, connection).await;
-            drop(seat);
+            tokio::select! {
+                // A client that dawdles is its own trouble.
+                _ = timeout(CONNECTION_TIMEOUT, connection) => {}
+                () = guest.has_to_leave() => {}
+            }
         });
         while connections.try_join_next().is_some() {}
+        // Whoever has asked already is served before more come in: a burst of short requests
+        // then takes few places.
+        yield_now().await;
     }
 }
 
-/// Answers the one request of `caller`.
+/// Answers the one request of `caller`, who is `guest`.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     caller: Caller,
+    guest: &Guest,
 ) {
-    let service = TowerToHyperService::new(router.layer(Extension(caller)));
+    let routes = TowerToHyperService::new(router.layer(Extension(caller)));
+    let service = service_fn(|request: Request<Incoming>| {
+        let reply = guest.is_served().then(|| routes.call(request));
+        async move {
+            match reply {
+                Some(reply) => reply.await,
+                None => Ok(crowded().into_response()),
+            }
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -121,22 +152,40 @@ async fn converse(
     let _ = connection.await;
 }
 
+fn crowded() -> Refused {
+    let why = "too many requests are served right now; try again in a second";
+    Refused::new(StatusCode::SERVICE_UNAVAILABLE, why).with(header::RETRY_AFTER, "1")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::testkit, *};
     use crate::{
         admin::schema::{EventLine, ReloadReply, Status},
-        clock::{Clock, SystemClock},
+        clock::{Clock, Moment, SystemClock},
         control::{Change, Handle, Report, publish::Control},
         place::LazyTable,
         telemetry::{Metrics, Telemetry},
     };
     use arc_swap::ArcSwap;
+    use std::time::SystemTime;
     use tokio::{
         io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
         net::TcpStream,
         sync::{mpsc, oneshot, watch},
     };
+
+    /// Time stands still.
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Moment {
+            Moment(0)
+        }
+        fn wall(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+    }
 
     /// Both doors of a server that holds the files of [`testkit`].
     struct Doors {
@@ -149,7 +198,10 @@ mod tests {
 
     impl Doors {
         async fn open() -> Doors {
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+            Doors::open_at(Arc::new(SystemClock::default())).await
+        }
+
+        async fn open_at(clock: Arc<dyn Clock>) -> Doors {
             let control = Control::new(Arc::clone(&clock));
             let (changes, taken) = mpsc::unbounded_channel();
             let (report, reports) = watch::channel(Arc::default());
@@ -274,6 +326,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_guesses_tokens_of_heartbeats_is_told_to_wait() {
+        let doors = Doors::open_at(Arc::new(Still)).await;
+        let path = "/v1/push/beats/z/p/e";
+        // Right ones are not counted.
+        for _ in 0..150 {
+            assert!(doors.push(path, "Bearer secret", "").await.starts_with("204"));
+        }
+        for _ in 0..100 {
+            assert!(doors.push(path, "Bearer guess", "").await.starts_with("401"));
+        }
+        for token in ["Bearer guess", "Bearer secret"] {
+            let said = doors.push(path, token, "").await;
+            assert!(said.starts_with("429"), "{said}");
+        }
+        // What else is asked from there has a count of its own.
+        assert_eq!(doors.ask_public("/healthz", "127.0.0.1").await, "200\nalive\n");
+    }
+
+    #[tokio::test]
     async fn the_control_socket_explains_and_says_what_it_cannot() {
         let mut doors = Doors::open().await;
         doors.control.install(Arc::new(testkit::snapshot()), 1);
@@ -321,24 +392,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_door_closes_though_all_its_seats_are_taken() {
+    async fn a_door_closes_though_many_stand_in_it() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let talk = |stream: TcpStream, from| {
+        let talk = |stream: TcpStream, from, guest: Arc<Guest>| async move {
             let caller = Caller { peer: Peer::Stranger { from }, is_encrypted: false };
-            converse(stream, Router::new(), caller)
+            converse(stream, Router::new(), caller, &guest).await;
         };
-        let served = tokio::spawn(serve(listener, talk, async {
+        let seats = Seats::of_strangers();
+        let served = tokio::spawn(serve(listener, seats, SocketAddr::ip, talk, async {
             let _ = stopped.await;
         }));
         let mut guests = Vec::new();
-        for _ in 0..CONNECTIONS_MAX + 1 {
+        for _ in 0..50 {
             guests.push(TcpStream::connect(address).await.unwrap());
         }
-        // Whoever is served last got the last seat: its head is read before the door says no.
         stop.send(()).unwrap();
         let closed = tokio::time::timeout(HEAD_TIMEOUT / 2, served).await;
-        closed.expect("it waits for nobody's seat").unwrap();
+        closed.expect("it waits for nobody").unwrap();
     }
 }

@@ -5,6 +5,7 @@ mod tree;
 use super::{
     Exit,
     folder::FolderArgs,
+    nodes::NodeArgs,
     output::{Out, Paint},
     server::{Server, ServerError, encoded},
     table,
@@ -37,6 +38,9 @@ Examples:
   tradewind rollout finish www
       What to write into the zone file, so that the files say what is served.
 
+A rollout runs on one server. Where [server] peers names others for the same zones, `start` wants
+--node: begin it on each of them, and each judges its own steps.
+
 A step is never judged before twice the record's TTL has passed: until then caches still give the
 answers before. Weights outlive the rollout until the files say the same.
 
@@ -67,7 +71,7 @@ pub enum Verb {
     /// Go on from where it stands still
     Resume(OrderArgs),
     /// Give the member nobody any more, at once
-    Abort(OrderArgs),
+    Abort(AbortArgs),
     /// The step once more; after its end, all of it
     Retry(CarefulArgs),
     /// Take its weights away: what the files say again
@@ -89,14 +93,20 @@ pub struct NameArgs {
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
+    /// Which server.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
-/// Nothing but the folder.
+/// Nothing but the folder and the server.
 #[derive(Args, Clone, Debug)]
 pub struct ListArgs {
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
+    /// Which server.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// What orders take.
@@ -124,6 +134,17 @@ pub struct CarefulArgs {
     pub even_if_degraded: bool,
 }
 
+/// What `abort` takes.
+#[derive(Args, Clone, Debug)]
+pub struct AbortArgs {
+    /// Which, why, who.
+    #[command(flatten)]
+    pub order: OrderArgs,
+    /// Over safety rules; takes the role admin and a --reason, and is an alarm
+    #[arg(long)]
+    pub break_glass: bool,
+}
+
 /// What `promote` takes.
 #[derive(Args, Clone, Debug)]
 pub struct PromoteArgs {
@@ -147,6 +168,9 @@ pub struct StatusArgs {
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
+    /// Which server.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// Does what was asked.
@@ -157,7 +181,10 @@ pub fn run(args: &RolloutArgs, out: &mut Out) -> Exit {
         Verb::Retry(args) => careful("retry", args, false, out),
         Verb::Pause(args) => order("pause", args, out),
         Verb::Resume(args) => order("resume", args, out),
-        Verb::Abort(args) => order("abort", args, out),
+        Verb::Abort(args) => {
+            let request = RolloutRequest { break_glass: args.break_glass, ..args.order.request() };
+            send("abort", &args.order, &request, out)
+        }
         Verb::Undo(args) => order("undo", args, out),
         Verb::Status(args) => status(args, out),
         Verb::Finish(args) => finish(args, out),
@@ -174,22 +201,22 @@ impl OrderArgs {
 }
 
 fn order(verb: &str, args: &OrderArgs, out: &mut Out) -> Exit {
-    send(verb, &args.name, &args.request(), out)
+    send(verb, args, &args.request(), out)
 }
 
 fn careful(verb: &str, args: &CarefulArgs, full: bool, out: &mut Out) -> Exit {
     let even_if_degraded = args.even_if_degraded;
-    send(
-        verb,
-        &args.order.name,
-        &RolloutRequest { full, even_if_degraded, ..args.order.request() },
-        out,
-    )
+    send(verb, &args.order, &RolloutRequest { full, even_if_degraded, ..args.order.request() }, out)
 }
 
-fn send(verb: &str, name: &NameArgs, request: &RolloutRequest, out: &mut Out) -> Exit {
+fn send(verb: &str, args: &OrderArgs, request: &RolloutRequest, out: &mut Out) -> Exit {
+    let name = &args.name;
+    let server = match name.node.one(&name.folder, verb == "start", out) {
+        Ok(server) => server,
+        Err(exit) => return exit,
+    };
     let path = format!("/v1/rollouts/{}/{verb}", encoded(&name.name));
-    match Server::of(name.folder.path()).send::<RolloutLine>(&path, request) {
+    match server.send::<RolloutLine>(&path, request) {
         Ok(line) if out.wants_json() => {
             out.schema(&line);
             Exit::Well
@@ -227,7 +254,10 @@ fn is_over(line: &RolloutLine) -> bool {
 }
 
 fn status(args: &StatusArgs, out: &mut Out) -> Exit {
-    let server = Server::of(args.folder.path());
+    let server = match args.node.one(&args.folder, false, out) {
+        Ok(server) => server,
+        Err(exit) => return exit,
+    };
     let Some(name) = &args.name else {
         return match server.get::<Vec<RolloutLine>>("/v1/rollouts") {
             Ok(lines) => {
@@ -307,7 +337,11 @@ fn is_news(last: &RolloutLine, line: &RolloutLine) -> bool {
 
 fn finish(args: &NameArgs, out: &mut Out) -> Exit {
     let path = format!("/v1/rollouts/{}/patch", encoded(&args.name));
-    let found = match Server::of(args.folder.path()).get::<RolloutPatch>(&path) {
+    let server = match args.node.one(&args.folder, false, out) {
+        Ok(server) => server,
+        Err(exit) => return exit,
+    };
+    let found = match server.get::<RolloutPatch>(&path) {
         Ok(found) => found,
         Err(error) => return refused(&error, out),
     };
@@ -363,7 +397,11 @@ fn diff(patch: &PatchLine, out: &mut Out) {
 }
 
 fn list(args: &ListArgs, out: &mut Out) -> Exit {
-    let lines = match Server::of(args.folder.path()).get::<Vec<RolloutLine>>("/v1/rollouts") {
+    let server = match args.node.one(&args.folder, false, out) {
+        Ok(server) => server,
+        Err(exit) => return exit,
+    };
+    let lines = match server.get::<Vec<RolloutLine>>("/v1/rollouts") {
         Ok(lines) => lines,
         Err(error) => return refused(&error, out),
     };
@@ -396,7 +434,11 @@ fn list(args: &ListArgs, out: &mut Out) -> Exit {
 
 fn plan(args: &NameArgs, out: &mut Out) -> Exit {
     let path = format!("/v1/rollouts/{}", encoded(&args.name));
-    let line = match Server::of(args.folder.path()).get::<RolloutLine>(&path) {
+    let server = match args.node.one(&args.folder, false, out) {
+        Ok(server) => server,
+        Err(exit) => return exit,
+    };
+    let line = match server.get::<RolloutLine>(&path) {
         Ok(line) => line,
         Err(error) => return refused(&error, out),
     };

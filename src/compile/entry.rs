@@ -27,6 +27,8 @@ pub struct Entry {
     pub grants: Grants,
     /// Its certificate and key; nothing is encrypted without.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Whether reading takes a token on this machine too.
+    pub reads_take_token: bool,
 }
 
 impl fmt::Debug for Entry {
@@ -41,7 +43,7 @@ pub(super) fn compile(
     secret: SecretReader<'_>,
     problems: &mut Problems,
 ) -> Entry {
-    let EntryDef { tokens_file, tls } = &file.server.entry;
+    let EntryDef { tokens_file, tls, read_without_token } = &file.server.entry;
     let mut complain = |at: &Spanned<PathBuf>, why: String, help: &str| {
         let message = format!("{}: {why}", at.get_ref().display());
         problems.push(Problem::error(&file.file, at.span(), message).help(help));
@@ -57,7 +59,11 @@ pub(super) fn compile(
                     then those that vouch for it; the key of mode 640 or less";
         config(def, secret).map_err(|(at, why)| complain(at, why, help)).ok()
     });
-    Entry { grants: grants.unwrap_or_default(), tls }
+    Entry {
+        grants: grants.unwrap_or_default(),
+        tls,
+        reads_take_token: *read_without_token == Some(false),
+    }
 }
 
 /// The configuration with that certificate; or what is wrong, and with which file.

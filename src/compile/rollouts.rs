@@ -8,12 +8,14 @@ use crate::{
         Problem, Problems, Sources, Spanned,
         rollouts::{RolloutDef, read},
     },
-    policy::tree::Kind,
+    policy::tree::{Kind, Tree, Weighted, WeightedMember},
     snapshot::Snapshot,
+    units::{Share, Ttl},
 };
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 /// The rollouts of `sources` that can be run on `snapshot`, by name.
@@ -76,7 +78,7 @@ fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) {
         let help = "only the members of a `weighted` record can be given a share of its clients";
         return wrong(&def.record, message, help);
     };
-    let name = |member: &crate::policy::tree::WeightedMember| &*tree.node(member.node).name;
+    let name = |member: &WeightedMember| &*tree.node(member.node).name;
     let is_member = |wanted: &str| weighted.members.iter().any(|one| name(one) == wanted);
     if !is_member(def.member.get_ref()) {
         let names = weighted.members.iter().map(name);
@@ -92,7 +94,33 @@ fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) {
     }
     if !others.any(|one| !one.weight.is_reserve()) {
         let message = format!("`{}` has no other member with a weight", def.record);
-        wrong(&def.member, message, "a step takes its clients from the other members");
+        return wrong(&def.member, message, "a step takes its clients from the other members");
+    }
+    fits(def, weighted, tree, snapshot.plan(record.plan).ttl.max, problems);
+}
+
+/// Whether no step takes back what the files give, and each can be through in time.
+fn fits(def: &RolloutDef, weighted: &Weighted, tree: &Tree, ttl: Ttl, problems: &mut Problems) {
+    let mut wrong = |at: std::ops::Range<usize>, message: String, help: &str| {
+        problems.push(Problem::error(&def.file, at, message).help(help));
+    };
+    let sum: u64 = weighted.members.iter().map(|one| u64::from(one.weight.get())).sum();
+    let is_own = |one: &&WeightedMember| *tree.node(one.node).name == **def.member.get_ref();
+    let own = weighted.members.iter().find(is_own).map_or(0, |one| one.weight.get());
+    let filed = Share::from_fraction(f64::from(own) / sum.max(1) as f64);
+    let first = &def.steps[0].weight;
+    if *first.get_ref() < filed {
+        let message = format!("`{}` has {filed} by the files already", def.member);
+        let help = "a first step below that sends clients away whom a later one fetches back: \
+                    begin with a step above it, or with a weight of 0 in the zone's file";
+        wrong(first.span(), message, help);
+    }
+    let turned = Duration::from_secs(u64::from(ttl.as_secs()) * 2);
+    if let Some(deadline) = def.progress_deadline.as_ref().filter(|d| *d.get_ref() <= turned) {
+        let message = "no step can be through by then: twice the record's TTL takes as long";
+        let help = "nothing is judged before caches have turned over: a longer deadline, or a \
+                    shorter TTL";
+        wrong(deadline.span(), message.to_owned(), help);
     }
 }
 
@@ -170,7 +198,7 @@ members = ["stable", "canary"]
 
     #[test]
     fn a_rollout_is_held_against_its_record_and_all_that_is_wrong_is_told() {
-        let good = "record = \"g.example/www\"\nmember = \"canary\"\nsteps = [1, 10, 100]\n";
+        let good = "record = \"g.example/www\"\nmember = \"canary\"\nsteps = [10, 50, 100]\n";
         let (said, names) = check(&[("rollouts/a.toml", good)]);
         assert_eq!((said, names), (vec![], vec!["a".to_owned()]));
         for (from, to, wanted) in [
@@ -179,27 +207,43 @@ members = ["stable", "canary"]
             ("\"g.example/www", "\"www.g.example", "`www.g.example` is not a record"),
             ("canary", "canari", "no such member `canari`; did you mean `canary`?"),
             ("canary", "stable", "`canary` has an exact share too"),
-            ("[1, 10, 100]", "[10, 1]", "1 % does not come after 10 %"),
-            ("[1, 10, 100]", "[0, 101]", "0 is not a step"),
-            ("[1, 10, 100]", "[]", "a rollout has 1 to 20 steps"),
+            ("[10, 50, 100]", "[20, 11]", "11 % does not come after 20 %"),
+            ("[10, 50, 100]", "[0, 101]", "0 is not a step"),
+            ("[10, 50, 100]", "[]", "a rollout has 1 to 20 steps"),
             ("steps", "step", "unknown key `step`; did you mean `steps`?"),
-            ("[1, 10, 100]", "[1]\nthen = [\"b\"]", "no such rollout `b`"),
-            ("[1, 10, 100]", "[1]\nthen = [\"a\"]", "`a` would follow itself"),
-            ("[1, 10, 100]", "[1]\nprogress_deadline = \"5m\"", "no step can be through by then"),
-            ("[1, 10, 100]", "[1]\non_fail = \"undo\"", "no such `on_fail` `undo`"),
+            ("[10, 50, 100]", "[10]\nthen = [\"b\"]", "no such rollout `b`"),
+            ("[10, 50, 100]", "[10]\nthen = [\"a\"]", "`a` would follow itself"),
+            ("[10, 50, 100]", "[10]\nprogress_deadline = \"5m\"", "no step can be through by then"),
             (
-                "[1, 10, 100]",
-                "[1]\nanalysis = [{ name = \"e\", success = \"< 1\" }]",
+                "[10, 50, 100]",
+                "[10]\nbake = \"1s\"\nprogress_deadline = \"10s\"",
+                "no step can be through by then: twice the record's TTL takes as long",
+            ),
+            ("[10, 50, 100]", "[9, 50]", "`canary` has 10 % by the files already"),
+            (
+                "[10, 50, 100]",
+                "[10]\nanalysis = [{ name = \"e\", health = \"errors\", success = \"< 1\", count = 3, failure_limit = 3 }]",
+                "`failure_limit` is not below `count`",
+            ),
+            (
+                "[10, 50, 100]",
+                "[10]\nanalysis = [{ name = \"e\", health = \"errors\", success = \"< 1\", count = 3, inconclusive_limit = 3 }]",
+                "`inconclusive_limit` is not below `count`",
+            ),
+            ("[10, 50, 100]", "[10]\non_fail = \"undo\"", "no such `on_fail` `undo`"),
+            (
+                "[10, 50, 100]",
+                "[10]\nanalysis = [{ name = \"e\", success = \"< 1\" }]",
                 "an analysis has exactly one of `prometheus`, `http` and `health`",
             ),
             (
-                "[1, 10, 100]",
-                "[1]\nanalysis = [{ name = \"e\", health = \"errors\", success = \"small\" }]",
+                "[10, 50, 100]",
+                "[10]\nanalysis = [{ name = \"e\", health = \"errors\", success = \"small\" }]",
                 "`small` does not compare",
             ),
             (
-                "[1, 10, 100]",
-                "[1]\nanalysis = [{ name = \"e\", http = { url = \"x\", json = \"a\" }, success = \"< 1\" }]",
+                "[10, 50, 100]",
+                "[10]\nanalysis = [{ name = \"e\", http = { url = \"x\", json = \"a\" }, success = \"< 1\" }]",
                 "`x` is not a URL",
             ),
         ] {

@@ -20,6 +20,18 @@ impl Pattern {
         Ok(Pattern(glob.compile_matcher()))
     }
 
+    /// How the pattern is written that matches `name` alone.
+    pub fn literal(name: &str) -> String {
+        let mut text = String::with_capacity(name.len());
+        for c in name.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text
+    }
+
     /// As it was written.
     pub fn as_str(&self) -> &str {
         self.glob().glob()
@@ -62,6 +74,16 @@ impl fmt::Display for Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_literal_is_but_one_name() {
+        for name in ["z.example/*", "z.example/a[b]{c,d}?", "z.example/www", "a\\b"] {
+            let pattern = Pattern::parse(&Pattern::literal(name)).unwrap();
+            assert!(pattern.matches(name), "{pattern}");
+            assert!(!pattern.matches("z.example/p"), "{pattern}");
+        }
+        assert_eq!(Pattern::literal("z.example/www"), "z.example/www");
+    }
 
     #[test]
     fn a_star_stays_between_slashes() {

@@ -263,6 +263,17 @@ fn analysis<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Analysi
     let inconclusive_limit = table.take(reader, "inconclusive_limit", limit());
     let initial_delay = table.take(reader, "initial_delay", scalar::duration);
     table.finish(reader);
+    for (key, limit) in
+        [("failure_limit", &failure_limit), ("inconclusive_limit", &inconclusive_limit)]
+    {
+        if let (Some(limit), Some(count)) = (limit, &count)
+            && limit.get_ref() >= count.get_ref()
+        {
+            let message = format!("no value could be too many: `{key}` is not below `count`");
+            let help = "with so many forgiven of so few there is nothing that judges";
+            reader.report_help(limit.span(), message, help);
+        }
+    }
     Some(AnalysisDef {
         name: name?,
         source: source?,

@@ -110,13 +110,15 @@ pub struct ServerSection {
     pub metrics: MetricsDef,
 }
 
-/// `tokens_file` and `tls` of `[server]`: who may use the admin API, and by what it is known.
+/// `tokens_file`, `tls` and `read_without_token` of `[server]`: who may use the admin API, and by what it is known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EntryDef {
     /// The file with names, roles and hashes of tokens.
     pub tokens_file: Option<Spanned<PathBuf>>,
     /// Its certificate and key.
     pub tls: Option<TlsDef>,
+    /// Whether whoever is on this machine may read without a token.
+    pub read_without_token: Option<bool>,
 }
 
 /// `tls` of `[server]`.
@@ -298,6 +300,9 @@ fn entry<'i>(
         tokens_file: server
             .take(reader, "tokens_file", |reader, value| file(reader, value, "secrets/tokens")),
         tls: server.take(reader, "tls", tls).map(Spanned::into_inner),
+        read_without_token: server
+            .take(reader, "read_without_token", scalar::boolean)
+            .map(Spanned::into_inner),
     }
 }
 

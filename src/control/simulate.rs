@@ -223,6 +223,7 @@ fn command(wish: Wish) -> Command {
         if_version: None,
         even_if_unknown: false,
         instead_of: None,
+        for_whom: Vec::new(),
     }
 }
 

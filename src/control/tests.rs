@@ -168,6 +168,7 @@ pub(super) fn command(wish: Wish) -> hand::Command {
         if_version: None,
         even_if_unknown: false,
         instead_of: None,
+        for_whom: Vec::new(),
     }
 }
 

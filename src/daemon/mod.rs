@@ -469,6 +469,9 @@ impl Running for Watched {
     fn durations(&self) -> Vec<(Arc<str>, ProbeDurations)> {
         self.checker.durations()
     }
+    fn is_token_of(&self, check: &str, token: &[u8]) -> bool {
+        self.checker.is_token_of(check, token)
+    }
     fn heartbeat(
         &self,
         check: &str,

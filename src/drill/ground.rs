@@ -99,7 +99,18 @@ pub(super) struct Asked {
     pub base: HashSet<Vec<String>>,
     /// What steers it: for what would be answered.
     pub record: RecordId,
+    /// What that is called: in other files its number may be another's.
+    name: Arc<str>,
+    rtype: Rtype,
     pub class: Class,
+}
+
+impl Asked {
+    /// Everything it may be answered in `world`, if it is still steered there.
+    pub(super) fn answers_of(&self, world: &World) -> Option<HashSet<Vec<String>>> {
+        let record = world.snapshot.records.get(self.record.index())?;
+        (record.id == self.name).then(|| base(world, record, self.class, self.rtype))
+    }
 }
 
 impl Ground {
@@ -177,6 +188,7 @@ impl Ground {
             if_version: None,
             even_if_unknown: false,
             instead_of: None,
+            for_whom: Vec::new(),
         }
     }
 
@@ -317,7 +329,18 @@ impl Ground {
         let class = class_of(world, record, client, self.server.ip());
         let base = base(world, record, class, wanted);
         let label = label.into();
-        Ok(Asked { steady: place, label, question, rate, base, record: id, class })
+        let name = Arc::clone(&record.id);
+        Ok(Asked {
+            steady: place,
+            label,
+            question,
+            rate,
+            base,
+            record: id,
+            name,
+            rtype: wanted,
+            class,
+        })
     }
 }
 

@@ -247,6 +247,11 @@ impl Checker {
         }
     }
 
+    /// Whether `token` is that of the heartbeats of `check`.
+    pub fn is_token_of(&self, check: &str, token: &[u8]) -> bool {
+        self.lock().tokens.get(check).is_some_and(|expected| expected.is(token))
+    }
+
     /// Takes a heartbeat for `endpoint` (`zone/pool/endpoint` as everywhere; empty for a gate)
     /// under `check`, if it carries that check's `token`.
     ///
@@ -272,8 +277,10 @@ impl Checker {
             }
         };
         // While a drill has a fault on it, a heartbeat is lost on the way.
-        if self.shared.faults.on(&pushed.key(), self.shared.clock.now()).is_none() {
-            pushed.beat(beat);
+        let now = self.shared.clock.now();
+        match self.shared.faults.on(&pushed.key(), now) {
+            Some(fault) => fault.failed(now),
+            None => pushed.beat(beat),
         }
         Ok(())
     }

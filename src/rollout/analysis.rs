@@ -47,6 +47,8 @@ pub struct Tally {
     pub last: Option<(Measured, Verdict)>,
     /// When in the step the next look is due; not known before the first.
     pub due: Option<Duration>,
+    /// When in the step the last value was taken; not known after a restart.
+    pub at: Option<Duration>,
 }
 
 /// What a single value is.
@@ -69,8 +71,8 @@ impl Tally {
         self.successful + self.failed + self.inconclusive
     }
 
-    /// Takes in one more look.
-    pub fn take(&mut self, def: &AnalysisDef, measured: Measured) {
+    /// Takes in one more look, `at` this time in the step.
+    pub fn take(&mut self, def: &AnalysisDef, measured: Measured, at: Duration) {
         let verdict = judged(def, &measured);
         match verdict {
             Verdict::Successful => self.successful += 1,
@@ -81,7 +83,7 @@ impl Tally {
         if verdict != Verdict::Error {
             self.errors = 0;
         }
-        self.last = Some((measured, verdict));
+        (self.last, self.at) = (Some((measured, verdict)), Some(at));
     }
 
     /// What all of it comes to; nothing while more has to be seen.
@@ -95,16 +97,23 @@ impl Tally {
         if self.errors > ERRORS_MAX {
             return Some(Verdict::Error);
         }
-        let is_enough = match def.count {
-            Some(count) => self.taken() >= count,
-            None => self.successful > 0,
-        };
-        is_enough.then_some(Verdict::Successful)
+        let is_enough = def.count.is_none_or(|count| self.taken() >= count);
+        // Who cannot be asked now says nothing, whatever was said before.
+        (is_enough && self.successful > 0 && self.errors == 0).then_some(Verdict::Successful)
     }
 
-    /// Whether another look is wanted: not once `count` is reached.
+    /// Whether all in all and the last look are good, and that is no older at `now` than the time
+    /// between two looks.
+    pub fn is_good(&self, def: &AnalysisDef, now: Duration) -> bool {
+        let is_fresh = self.at.is_some_and(|at| now.saturating_sub(at) <= def.interval);
+        let last = self.last.as_ref().map(|(_, verdict)| *verdict);
+        let good = Some(Verdict::Successful);
+        is_fresh && last == good && self.verdict(def) == good
+    }
+
+    /// Whether another look is wanted: not once `count` of them have come to something.
     pub fn wants_more(&self, def: &AnalysisDef) -> bool {
-        def.count.is_none_or(|count| self.taken() < count)
+        def.count.is_none() || self.verdict(def).is_none()
     }
 
     /// The last look in words: `0.02 (wanted < 0.01)`.
@@ -162,6 +171,7 @@ mod tests {
                     'n' => Measured::Nothing("none".into()),
                     _ => Measured::Error("refused".into()),
                 },
+                Duration::ZERO,
             );
         }
         tally.verdict(&def)
@@ -186,13 +196,31 @@ mod tests {
             ("failure = \"> 0.5\"", "b", Some(Failed)),
             ("", "eeee", None),
             ("", "eeeee", Some(Error)),
-            // One that can be had again is had.
-            ("", "eeeegeeee", Some(Successful)),
+            // One that can be had again is had; one that cannot any more is not.
+            ("", "eeeeg", Some(Successful)),
+            ("", "eeeegeeee", None),
+            ("", "ge", None),
+            ("", "geeeee", Some(Error)),
+            ("count = 2", "gge", None),
+            // Nothing good is nothing.
+            ("count = 3\nfailure_limit = 2\ninconclusive_limit = 2", "bbn", None),
             // Bad weighs more than unknown.
             ("", "nb", Some(Failed)),
         ] {
             assert_eq!(verdict(rest, looks), wanted, "{rest} {looks}");
         }
+    }
+
+    #[test]
+    fn a_step_goes_on_by_a_last_look_that_is_good_and_fresh() {
+        let def = def("interval = \"3s\"\nfailure_limit = 1");
+        let (at, mut tally) = (Duration::from_secs, Tally::default());
+        assert!(!tally.is_good(&def, at(0)));
+        tally.take(&def, Measured::Value(0.0), at(10));
+        assert!(tally.is_good(&def, at(13)) && !tally.is_good(&def, at(14)));
+        tally.take(&def, Measured::Value(0.9), at(13));
+        assert_eq!(tally.verdict(&def), Some(Verdict::Successful), "one bad value is forgiven");
+        assert!(!tally.is_good(&def, at(13)), "and yet nothing goes on by it");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::model::{Seen, Served};
 use crate::{
     clock::Moment,
-    config::rollouts::RolloutDef,
+    config::{Pattern, rollouts::RolloutDef},
     control::hand::{Action, Hand, Override, weights::share_of, words},
     forecast::shares::pools_below,
     health::TargetState,
@@ -36,9 +36,9 @@ pub(super) fn maker(name: &str) -> String {
     format!("rollout {name}")
 }
 
-/// The target of its overrides, as typed.
+/// The target of its overrides, as typed: that record and, where it is a wildcard, no other.
 pub(super) fn target(def: &RolloutDef) -> String {
-    format!("record:{}", def.record)
+    format!("record:{}", Pattern::literal(def.record.get_ref()))
 }
 
 /// The override that `def` has made, or somebody confirmed.
@@ -89,8 +89,15 @@ impl Around<'_> {
 
     fn served(&self, def: &RolloutDef) -> Served {
         let own = own(def, self.hand).filter(|own| own.is_active(self.now));
-        let Some(Override { id, action: Action::Share { share, .. }, .. }) = own else {
-            return Served::Nothing;
+        let (id, share) = match own {
+            Some(Override { id, action: Action::Share { share, .. }, .. }) => (id, *share),
+            // Where no share could be given any more it has taken the member's weight.
+            Some(Override { id, action: Action::Weight { weight, .. }, .. })
+                if weight.is_reserve() =>
+            {
+                (id, Share::NONE)
+            }
+            _ => return Served::Nothing,
         };
         let effect = self.hand.effect(self.files, self.now);
         match effect.hiding(*id).first().and_then(|by| self.hand.find(*by)) {
@@ -98,7 +105,7 @@ impl Around<'_> {
                 let does = words::does(by, &effect, self.files);
                 Served::Hidden(format!("#{} of {} {does}", by.id, by.who).into())
             }
-            None => Served::Share(*share),
+            None => Served::Share(share),
         }
     }
 }

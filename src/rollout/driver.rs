@@ -6,7 +6,7 @@
 
 use super::{
     Observed, Refused, Run, SharedRollouts, Shown,
-    around::{Around, counters, degraded, maker, of_member, own, target},
+    around::{Around, counters, degraded, maker, of_member, own, place, target},
     kept::KeptRun,
     machine::Machine,
     model::{Effect, Given, Order, Seen, Stage},
@@ -18,7 +18,7 @@ use crate::{
     control::{
         Change, Handle,
         event::EventKind,
-        hand::{Command, Refusal, Wish as HandWish},
+        hand::{Command, Refusal, Wish as HandWish, weights::share_of, words::short},
         store::{Keeper, Write},
     },
     forecast::Clients,
@@ -27,7 +27,7 @@ use crate::{
     place::LazyTable,
     snapshot::Snapshot,
     telemetry::Telemetry,
-    units::Share,
+    units::{Share, Weight},
     world::Viewer,
 };
 use arc_swap::ArcSwap;
@@ -118,7 +118,7 @@ enum Ask {
 /// What came of something that took its time.
 enum Outcome {
     Given { name: String, given: Given },
-    Measured { name: String, step: usize, analysis: usize, measured: Measured },
+    Measured { name: String, epoch: u64, analysis: usize, measured: Measured },
 }
 
 impl Rollouts {
@@ -216,14 +216,23 @@ struct Entry {
     written: Option<(KeptRun, Moment)>,
     /// How much its member's targets were probed when the step was served.
     probed: Probed,
+    /// When that was.
+    served: Moment,
     /// How much its record had answered then.
     answered: Observed,
 }
 
 impl Entry {
     fn new(run: Run) -> Entry {
-        Entry { run, written: None, probed: Probed::new(), answered: Observed::default() }
+        let (probed, served) = (Probed::new(), Moment(0));
+        Entry { run, written: None, probed, served, answered: Observed::default() }
     }
+}
+
+/// A share, or the member's own weight of nothing.
+struct Gift {
+    share: Share,
+    plain: bool,
 }
 
 struct Driver {
@@ -296,8 +305,10 @@ impl Driver {
             Outcome::Given { name, given } => {
                 self.drive(&name, |machine, seen| machine.given(given, seen));
             }
-            Outcome::Measured { name, step, analysis, measured } => {
-                self.drive(&name, |machine, seen| machine.measured(step, analysis, measured, seen));
+            Outcome::Measured { name, epoch, analysis, measured } => {
+                self.drive(&name, |machine, seen| {
+                    machine.measured(epoch, analysis, measured, seen)
+                });
             }
         }
     }
@@ -352,10 +363,12 @@ impl Driver {
     /// What was probed and answered before now says nothing of the step.
     fn count_from_here(&mut self, name: &str) {
         let (targets, world) = ((self.targets)(), self.viewer.world());
+        let now = self.clock.now();
         let Some(entry) = self.runs.get_mut(name) else { return };
         let own = of_member(entry.run.machine.def(), &world.snapshot, &targets);
         let answered = answered(entry.run.machine.def(), &world.snapshot, &self.telemetry);
         entry.answered = answered.unwrap_or_default();
+        entry.served = now;
         entry.probed =
             own.into_iter().map(|target| (Arc::clone(&target.key), probed(target))).collect();
     }
@@ -371,9 +384,12 @@ impl Driver {
         self.keep(name, !effects.is_empty());
         for effect in effects {
             match effect {
-                Effect::Give { share, urgent, why } => self.give(name, Some(share), urgent, why),
-                Effect::TakeAway => self.give(name, None, true, String::new()),
-                Effect::Measure { analysis } => self.measure(name, analysis),
+                Effect::Give { share, plain, urgent, why } => {
+                    self.give(name, Some(Gift { share, plain }), urgent, why);
+                }
+                Effect::TakeAway => self.give(name, None, false, String::new()),
+                Effect::Withdraw { id } => self.withdraw(name, id),
+                Effect::Measure { analysis, epoch } => self.measure(name, analysis, epoch),
                 Effect::Tell(_) | Effect::Follow => {}
             }
         }
@@ -417,17 +433,21 @@ impl Driver {
     }
 
     /// Asks control for the member to have `share`; for the override to go, without.
-    fn give(&self, name: &str, share: Option<Share>, urgent: bool, why: String) {
+    fn give(&self, name: &str, gift: Option<Gift>, urgent: bool, why: String) {
         let Some(entry) = self.runs.get(name) else { return };
         let def = entry.run.machine.def();
         let shown = self.handle.hand.load();
         let own = own(def, &shown.hand).map(|own| own.id);
-        let wish = match (share, own) {
-            (Some(share), _) => HandWish::Share {
+        let member = || Arc::from(def.member.get_ref().as_str());
+        let wish = match (&gift, own) {
+            (Some(Gift { plain: true, .. }), _) => HandWish::Weight {
                 target: target(def),
-                member: def.member.get_ref().as_str().into(),
-                share,
+                member: Some(member()),
+                weight: Weight::new(0),
             },
+            (Some(Gift { share, .. }), _) => {
+                HandWish::Share { target: target(def), member: member(), share: *share }
+            }
             (None, Some(id)) => {
                 HandWish::Weight { target: format!("id:{id}"), member: None, weight: None }
             }
@@ -440,11 +460,12 @@ impl Driver {
             reason: (!why.is_empty()).then(|| why.into()),
             begins: None,
             lasts: None,
-            break_glass: urgent && share.is_some(),
+            break_glass: urgent,
             dry_run: false,
             if_version: None,
             even_if_unknown: false,
-            instead_of: own.filter(|_| share.is_some()),
+            instead_of: own.filter(|_| gift.is_some()),
+            for_whom: entry.run.people.iter().map(Arc::clone).collect(),
         };
         let (name, kept) = (name.to_owned(), self.keeper.flush());
         let (viewer, locations) = (self.viewer.clone(), Arc::clone(&self.handle.locations));
@@ -469,7 +490,7 @@ impl Driver {
                     },
                     // Files were loaded meanwhile, or somebody else was faster: look again.
                     Err(Refusal::Conflict(_)) => Given::Done,
-                    Err(refusal) => Given::Refused(said(&refusal).into()),
+                    Err(refusal) => refused(&refusal),
                 }),
                 Err(_) => None,
             };
@@ -480,19 +501,45 @@ impl Driver {
         });
     }
 
-    fn measure(&self, name: &str, analysis: usize) {
+    /// Nobody may confirm any more what a rollout does not ask for any more.
+    fn withdraw(&self, name: &str, id: u64) {
+        // One that has ended already is as good; the answer says nothing new.
+        let (reply, _) = oneshot::channel();
+        let command = Command {
+            wish: HandWish::Reject { target: format!("id:{id}") },
+            who: maker(name).into(),
+            reason: None,
+            begins: None,
+            lasts: None,
+            break_glass: false,
+            dry_run: false,
+            if_version: None,
+            even_if_unknown: false,
+            instead_of: None,
+            for_whom: Vec::new(),
+        };
+        // Fails only while the server stops.
+        let _ = self.handle.changes.send(Change::Hand {
+            command: command.into(),
+            from: "rollout".into(),
+            clients: Arc::default(),
+            reply,
+        });
+    }
+
+    fn measure(&self, name: &str, analysis: usize, epoch: u64) {
         let Some(entry) = self.runs.get(name) else { return };
-        let (def, step) = (entry.run.machine.def(), entry.run.machine.at());
+        let def = entry.run.machine.def();
         let Some(source) = def.analysis.get(analysis).map(|one| one.source.clone()) else { return };
         let (name, results) = (name.to_owned(), self.results.clone());
         // Fails only while the server stops.
         let tell = move |measured| {
-            let _ = results.send(Outcome::Measured { name, step, analysis, measured });
+            let _ = results.send(Outcome::Measured { name, epoch, analysis, measured });
         };
         if let Source::Health(figure) = source {
             let (targets, world) = ((self.targets)(), self.viewer.world());
             let own = of_member(def, &world.snapshot, &targets);
-            return tell(of_health(figure, own.into_iter(), &entry.probed));
+            return tell(of_health(figure, own.into_iter(), &entry.probed, entry.served));
         }
         let asker = self.asker.clone();
         tokio::spawn(async move { tell(asker.ask(&source).await) });
@@ -501,12 +548,16 @@ impl Driver {
     fn follow(&mut self, name: &str) {
         let Some(entry) = self.runs.get(name) else { return };
         let then = entry.run.machine.def().then.clone();
+        let people = entry.run.people.clone();
         for next in then {
             let next = next.get_ref().as_str();
             let reason = format!("follows {name}");
             if let Err(refused) = self.begin(next, &maker(name).into(), Some(reason.into()), false)
             {
                 self.tell(name, "not followed", &format!("{next} did not begin: {refused}"), true);
+            } else if let Some(entry) = self.runs.get_mut(next) {
+                // It was they who had that begin, too.
+                entry.run.people.extend(people.iter().map(Arc::clone));
             }
         }
     }
@@ -539,6 +590,7 @@ impl Driver {
         self.check_health(&def, even_if_degraded)?;
         let starting = || Refused::Conflict("no files are in force yet".into());
         let seen = self.seen(&def).ok_or_else(starting)?;
+        self.check_first(&def, &seen)?;
         let (machine, effects) = Machine::begin(def, &seen);
         let mut run = Run::new(machine, Arc::clone(who), reason, self.clock.wall());
         run.seen = Some(seen);
@@ -570,6 +622,11 @@ impl Driver {
             None => who.to_string(),
         };
         let mut outcome = Ok(());
+        if order != Order::Pause
+            && let Some(entry) = self.runs.get_mut(name)
+        {
+            entry.run.people.insert(Arc::clone(who));
+        }
         self.drive(name, |machine, seen| match machine.order(order, &by, seen) {
             Ok(effects) => effects,
             Err(why) => {
@@ -578,6 +635,33 @@ impl Driver {
             }
         });
         outcome
+    }
+
+    /// Whether the first step gives the member more than it has, and can be through in time. Files are
+    /// held against that when they are loaded, but may say otherwise by now, and so may people.
+    fn check_first(&self, def: &RolloutDef, seen: &Seen) -> Result<(), Refused> {
+        let world = self.viewer.world();
+        let has = place(def, &world.snapshot).and_then(|(tree, ..)| {
+            share_of(tree, tree.root, def.member.get_ref()).map(Share::from_fraction)
+        });
+        let first = *def.steps[0].weight.get_ref();
+        if let Some(has) = has.filter(|has| *has > first) {
+            return Err(Refused::Conflict(format!(
+                "`{}` has {has} of the clients already: a first step of {first} would send some of \
+                 them away, and the next one fetch them back",
+                def.member
+            )));
+        }
+        let longest = def.steps.iter().map(|step| step.bake).max().unwrap_or_default();
+        match &def.progress_deadline {
+            Some(deadline) if *deadline.get_ref() <= longest.max(seen.settle) => {
+                Err(Refused::Conflict(format!(
+                    "no step can be through within `progress_deadline`: each lasts {} at least",
+                    short(longest.max(seen.settle))
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_health(&self, def: &RolloutDef, even_if_degraded: bool) -> Result<(), Refused> {
@@ -627,11 +711,12 @@ impl Driver {
 }
 
 /// The step whose weight is served, while it is looked at.
-fn served_step(machine: &Machine) -> Option<usize> {
+fn served_step(machine: &Machine) -> Option<u64> {
     match machine.stage() {
-        Stage::Baking => Some(machine.at()),
+        // A pause goes on with what the step has baked by.
+        Stage::Baking | Stage::Waiting => Some(machine.epoch()),
         // What is taken back counts from there.
-        Stage::Reversing { .. } => Some(usize::MAX),
+        Stage::Reversing { .. } => Some(u64::MAX),
         _ => None,
     }
 }
@@ -653,6 +738,22 @@ fn count(
         Arc::new(Clients::of_files(&viewer.world().snapshot, &locations.load_full(), &known));
     *clients.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
     counted
+}
+
+/// What a refusal comes to for who asks again.
+fn refused(refusal: &Refusal) -> Given {
+    let why: Arc<str> = said(refusal).into();
+    match refusal {
+        Refusal::Weight(_) => Given::NoShare(why),
+        Refusal::Unsafe(violations) => {
+            let left: Option<Vec<Duration>> = violations.iter().map(|one| one.left).collect();
+            match left.and_then(|left| left.into_iter().max()) {
+                Some(left) => Given::NotYet { why, left },
+                None => Given::Refused(why),
+            }
+        }
+        _ => Given::Refused(why),
+    }
 }
 
 /// A refusal with what it would have broken.

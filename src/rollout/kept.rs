@@ -44,6 +44,11 @@ pub(super) struct KeptRun {
     pub(super) elapsed_ms: (u64, u64),
     tallies: Vec<KeptTally>,
     filed: Option<u32>,
+    #[serde(default)]
+    break_glass: bool,
+    /// Who had it go on: none of them may confirm what it proposes.
+    #[serde(default)]
+    people: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proposed: Option<u64>,
 }
@@ -120,6 +125,8 @@ impl KeptRun {
             elapsed_ms: (elapsed(machine.step_clock), elapsed(machine.clock)),
             tallies: machine.tallies.iter().map(KeptTally::of).collect(),
             filed: machine.filed.map(Share::as_millionths),
+            break_glass: machine.break_glass,
+            people: run.people.iter().map(ToString::to_string).collect(),
             proposed: machine.proposed,
         }
     }
@@ -143,12 +150,17 @@ impl KeptRun {
             proposed: self.proposed,
             asked: false,
             measuring: vec![false; analyses],
+            epoch: 0,
+            put_off: None,
+            break_glass: self.break_glass,
+            plain: false,
             def: Arc::new(def),
         };
         let wall = |ms| UNIX_EPOCH + Duration::from_millis(ms);
         let mut run =
             Run::new(machine, self.who.into(), self.reason.map(Arc::from), wall(self.began_ms));
         (run.ended, run.said) = (self.ended_ms.map(wall), self.said.into());
+        run.people.extend(self.people.into_iter().map(Arc::from));
         Some(run)
     }
 }
@@ -261,6 +273,7 @@ impl KeptTally {
             errors: self.errors,
             last,
             due: self.due_ms.map(Duration::from_millis),
+            at: None,
         }
     }
 }

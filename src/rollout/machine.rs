@@ -49,7 +49,31 @@ pub struct Machine {
     pub(super) asked: bool,
     /// The figures that are being looked at.
     pub(super) measuring: Vec<bool>,
+    /// Raised whenever judging begins anew: what was looked at before says nothing of what comes.
+    pub(super) epoch: u64,
+    /// Why what it asked for last was not done, and when that is asked for again.
+    pub(super) put_off: Option<PutOff>,
+    /// Whether somebody who may has it go over safety rules while it takes clients back.
+    pub(super) break_glass: bool,
+    /// Whether the member's own weight is what can be taken back, since no share of it can be given.
+    pub(super) plain: bool,
 }
+
+/// Something that was not done when it was asked for, and will be asked for again.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PutOff {
+    why: Arc<str>,
+    /// So often in a row for the same reason.
+    times: u32,
+    until: Moment,
+    /// Nothing but time is missing.
+    waits: bool,
+}
+
+/// What was refused is asked again after a second, and each time twice as late as before, up to
+/// this: rules and files change seldom, and each try is judged by all of them.
+const AGAIN_MAX: Duration = Duration::from_secs(64);
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// A rollout by `def` that begins.
@@ -66,6 +90,10 @@ impl Machine {
             proposed: None,
             asked: false,
             measuring: Vec::new(),
+            epoch: 0,
+            put_off: None,
+            break_glass: false,
+            plain: false,
             def,
         };
         machine.set(0, seen);
@@ -169,23 +197,40 @@ impl Machine {
         format!("step {}/{} ({})", self.step + 1, self.def.steps.len(), self.share())
     }
 
+    /// Which judging it is that goes on: looks of another one say nothing.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Enters step number `step`.
     fn set(&mut self, step: usize, seen: &Seen) {
         self.step = step;
         self.stage = Stage::Setting;
-        self.proposed = None;
+        (self.put_off, self.break_glass, self.plain) = (None, false, false);
         self.tallies = vec![Tally::default(); self.def.analysis.len()];
-        self.measuring = vec![false; self.def.analysis.len()];
+        self.judge_anew();
         self.clock = Since::starting(seen.now);
         self.step_clock = Since::starting(seen.now);
+    }
+
+    fn judge_anew(&mut self) {
+        self.measuring = vec![false; self.def.analysis.len()];
+        self.epoch += 1;
+    }
+
+    /// Whether it waits for nothing but a rule's time.
+    fn bides(&self, now: Moment) -> bool {
+        self.put_off.as_ref().is_some_and(|put_off| put_off.waits && now < put_off.until)
     }
 
     /// Looks around, and says what is to be done.
     pub fn step(&mut self, seen: &Seen) -> Vec<Effect> {
         let is_urgent =
             matches!(self.stage, Stage::Reversing { .. } | Stage::Undoing | Stage::Done { .. });
-        self.freeze((seen.frozen && !is_urgent) || self.halt.is_some(), seen.now);
-        if (seen.frozen && !is_urgent) || self.halt.is_some() {
+        let stands = (seen.frozen && !is_urgent) || self.halt.is_some();
+        // A rule's time is no fault of the step's: its deadline does not run meanwhile.
+        self.freeze(stands || self.bides(seen.now), seen.now);
+        if stands {
             return Vec::new();
         }
         if let Some(edited) = self.edited(seen) {
@@ -200,7 +245,7 @@ impl Machine {
                 // What is under way may make an override yet.
                 _ if self.asked => Vec::new(),
                 Served::Nothing => self.end(Outcome::Undone, true, "the files' weights are served"),
-                _ => self.ask(Effect::TakeAway),
+                _ => self.ask(Effect::TakeAway, seen),
             },
             Stage::Done { closed: true, .. } => Vec::new(),
             Stage::Done { outcome, closed: false } => self.done(outcome, seen),
@@ -251,7 +296,7 @@ impl Machine {
         if seen.served == Served::Share(share) {
             self.stage = Stage::Baking;
             self.clock = Since::starting(seen.now);
-            self.proposed = None;
+            (self.proposed, self.put_off) = (None, None);
             let said = format!("{} is served", self.place());
             let mut effects = vec![tell("step", said, false)];
             effects.extend(self.baking(seen));
@@ -261,34 +306,52 @@ impl Machine {
             return self.fail(overdue, seen);
         }
         let why = format!("rollout {}, {}", self.def.name, self.place());
-        self.ask(Effect::Give { share, urgent: false, why })
+        self.ask(Effect::Give { share, plain: false, urgent: false, why }, seen)
     }
 
     fn baking(&mut self, seen: &Seen) -> Vec<Effect> {
         if self.full {
             return self.succeed();
         }
-        let served = self.clock.elapsed(seen.now);
-        let (settled, through) = self.times(seen);
-        let mut effects = Vec::new();
-        for (index, def) in self.def.analysis.iter().enumerate() {
-            let tally = &mut self.tallies[index];
-            let due = *tally.due.get_or_insert(settled.max(def.initial_delay));
-            if served >= due && tally.wants_more(def) && !self.measuring[index] {
-                self.measuring[index] = true;
-                effects.push(Effect::Measure { analysis: index });
-            }
-        }
+        let mut effects = self.looks(seen);
         if let Some(overdue) = self.overdue(seen) {
             effects.extend(self.fail(overdue, seen));
             return effects;
         }
-        let all = self.def.analysis.iter().zip(&self.tallies);
-        let is_good = |(def, tally): (_, &Tally)| tally.verdict(def) == Some(Verdict::Successful);
-        if served >= through && seen.member_up && all.clone().all(is_good) {
+        if self.is_baked(seen) && self.is_good(seen) {
             effects.extend(self.through(seen));
         }
         effects
+    }
+
+    /// Whether the step was served for as long as it has to be.
+    fn is_baked(&self, seen: &Seen) -> bool {
+        self.stage == Stage::Waiting || self.clock.elapsed(seen.now) >= self.times(seen).1
+    }
+
+    /// The figures that are to be looked at now. A step that is served for long enough, or waits
+    /// for somebody, is looked at past `count`: it goes on by what is so then.
+    fn looks(&mut self, seen: &Seen) -> Vec<Effect> {
+        let (now, settled) = (self.step_clock.elapsed(seen.now), self.times(seen).0);
+        let (is_baked, epoch) = (self.is_baked(seen), self.epoch);
+        let mut effects = Vec::new();
+        for (index, def) in self.def.analysis.iter().enumerate() {
+            let tally = &mut self.tallies[index];
+            let due = *tally.due.get_or_insert(now + settled.max(def.initial_delay));
+            if now >= due && (is_baked || tally.wants_more(def)) && !self.measuring[index] {
+                self.measuring[index] = true;
+                effects.push(Effect::Measure { analysis: index, epoch });
+            }
+        }
+        effects
+    }
+
+    /// Whether the member is up and every analysis is successful: all in all, and by a last look
+    /// that is no older than the time between two.
+    fn is_good(&self, seen: &Seen) -> bool {
+        let now = self.step_clock.elapsed(seen.now);
+        let mut all = self.def.analysis.iter().zip(&self.tallies);
+        seen.member_up && all.all(|(def, tally)| tally.is_good(def, now))
     }
 
     /// What figures say against the step.
@@ -330,13 +393,16 @@ impl Machine {
         }
     }
 
+    /// What waits is answered to clients, and so is judged on.
     fn waiting(&mut self, seen: &Seen) -> Vec<Effect> {
-        match self.current().pause {
-            Pause::For(time) if self.clock.elapsed(seen.now) >= time && seen.member_up => {
-                self.next(seen)
-            }
-            _ => Vec::new(),
+        let mut effects = self.looks(seen);
+        if let Pause::For(time) = self.current().pause
+            && self.clock.elapsed(seen.now) >= time
+            && self.is_good(seen)
+        {
+            effects.extend(self.next(seen));
         }
+        effects
     }
 
     fn next(&mut self, seen: &Seen) -> Vec<Effect> {
@@ -359,18 +425,19 @@ impl Machine {
         if self.def.on_fail == OnFail::Hold {
             return self.stop(HaltKind::Failed, why, seen);
         }
-        if !seen.others_up {
-            let why = format!("{why}; no other member can be answered, so it is not reversed");
-            return self.stop(HaltKind::Failed, why, seen);
-        }
         self.reverse(Outcome::Reversed, why, seen)
     }
 
     fn reverse(&mut self, outcome: Outcome, why: String, seen: &Seen) -> Vec<Effect> {
         self.stage = Stage::Reversing { outcome };
-        (self.halt, self.proposed, self.full) = (None, None, false);
+        (self.halt, self.put_off, self.full) = (None, None, false);
         self.clock = Since::starting(seen.now);
+        let why = match seen.others_up {
+            true => why,
+            false => format!("{why}; no other member can be answered: as soon as one can"),
+        };
         let mut effects = vec![tell("reversing", why, true)];
+        effects.extend(self.withdraw());
         effects.extend(self.reversing(outcome, seen));
         effects
     }
@@ -381,8 +448,13 @@ impl Machine {
             let said = format!("{} of {} gets nobody any more", self.def.member, self.def.record);
             return self.end(outcome, false, &said);
         }
+        // Bad answers are better than none; it is looked again each time anything changes.
+        if !seen.others_up {
+            return Vec::new();
+        }
         let why = format!("rollout {}, {}", self.def.name, outcome.word());
-        self.ask(Effect::Give { share: Share::NONE, urgent: true, why })
+        let urgent = outcome == Outcome::Reversed || self.break_glass;
+        self.ask(Effect::Give { share: Share::NONE, plain: self.plain, urgent, why }, seen)
     }
 
     /// Over, but the weights are not those of the files: until they say the same, or somebody
@@ -398,29 +470,39 @@ impl Machine {
                 self.stage = Stage::Done { outcome, closed: true };
                 vec![tell("finished", "the files are served".to_owned(), false)]
             }
-            _ if same => self.ask(Effect::TakeAway),
+            _ if same => self.ask(Effect::TakeAway, seen),
             _ => Vec::new(),
         }
     }
 
     fn end(&mut self, outcome: Outcome, closed: bool, said: &str) -> Vec<Effect> {
         self.stage = Stage::Done { outcome, closed };
-        (self.halt, self.full) = (None, false);
-        vec![tell(outcome.word(), said.to_owned(), outcome == Outcome::Reversed)]
+        (self.halt, self.full, self.put_off) = (None, false, None);
+        let mut effects = vec![tell(outcome.word(), said.to_owned(), outcome == Outcome::Reversed)];
+        // One that was confirmed is no more; any other must not come after the end.
+        effects.extend(self.withdraw());
+        effects
     }
 
     /// Stands still from here on.
     fn stop(&mut self, kind: HaltKind, why: String, seen: &Seen) -> Vec<Effect> {
         self.freeze(true, seen.now);
         let said = format!("{} at {}: {why}", kind.word(), self.place());
-        self.halt = Some(Halt { kind, why: why.into() });
-        self.proposed = None;
-        vec![tell("paused", said, kind != HaltKind::Paused)]
+        (self.halt, self.put_off) = (Some(Halt { kind, why: why.into() }), None);
+        let mut effects = vec![tell("paused", said, kind != HaltKind::Paused)];
+        effects.extend(self.withdraw());
+        effects
     }
 
-    /// `effect`, unless something is under way or waits for somebody.
-    fn ask(&mut self, effect: Effect) -> Vec<Effect> {
-        if self.asked || self.proposed.is_some() {
+    /// Nobody may confirm any more what it does not want any more.
+    fn withdraw(&mut self) -> Option<Effect> {
+        self.proposed.take().map(|id| Effect::Withdraw { id })
+    }
+
+    /// `effect`, unless something is under way, waits for somebody or was refused just now.
+    fn ask(&mut self, effect: Effect, seen: &Seen) -> Vec<Effect> {
+        let is_put_off = self.put_off.as_ref().is_some_and(|put_off| seen.now < put_off.until);
+        if self.asked || self.proposed.is_some() || is_put_off {
             return Vec::new();
         }
         self.asked = true;
@@ -429,23 +511,57 @@ impl Machine {
 
     /// What came of what it asked for.
     pub fn given(&mut self, given: Given, seen: &Seen) -> Vec<Effect> {
-        let is_setting = self.stage == Stage::Setting && self.halt.is_none();
         self.asked = false;
+        let is_reversing = matches!(self.stage, Stage::Reversing { .. });
+        let is_wanted = (self.stage == Stage::Setting || is_reversing) && self.halt.is_none();
         match given {
-            Given::Done => {}
-            Given::Proposed(id) if is_setting => {
+            Given::Done => self.put_off = None,
+            Given::Proposed(id) if is_wanted => {
                 self.proposed = Some(id);
-                let said =
-                    format!("{} waits for a second person: tradewind confirm {id}", self.place());
+                let what = match self.stage {
+                    Stage::Setting => self.place(),
+                    _ => "taking its clients back".to_owned(),
+                };
+                let said = format!("{what} waits for a second person: tradewind confirm {id}");
                 return vec![tell("proposed", said, true)];
             }
-            Given::Refused(why) if is_setting => {
-                return self.stop(HaltKind::Refused, why.to_string(), seen);
+            Given::Proposed(id) => return vec![Effect::Withdraw { id }],
+            Given::NotYet { why, left } => return self.bide(why, left, seen),
+            Given::NoShare(_) if is_reversing && !self.plain => self.plain = true,
+            Given::Refused(why) | Given::NoShare(why) if self.stage == Stage::Setting => {
+                return match self.halt {
+                    None => self.stop(HaltKind::Refused, why.to_string(), seen),
+                    Some(_) => Vec::new(),
+                };
             }
-            // What is over tries again at the next look.
-            Given::Proposed(_) | Given::Refused(_) => return Vec::new(),
+            Given::Refused(why) | Given::NoShare(why) => return self.back_off(why, seen),
         }
         self.step(seen)
+    }
+
+    /// Waits until nothing but time is missing any more.
+    fn bide(&mut self, why: Arc<str>, left: Duration, seen: &Seen) -> Vec<Effect> {
+        let is_news = !self.put_off.as_ref().is_some_and(|put_off| put_off.waits);
+        let until = seen.now.after(left.max(AGAIN));
+        self.put_off = Some(PutOff { why: Arc::clone(&why), times: 0, until, waits: true });
+        self.freeze(true, seen.now);
+        match is_news {
+            true => vec![tell("not yet", format!("{}: {why}", self.place()), false)],
+            false => Vec::new(),
+        }
+    }
+
+    /// What is over is asked for until it is done, ever less often. Each reason is told once.
+    fn back_off(&mut self, why: Arc<str>, seen: &Seen) -> Vec<Effect> {
+        let known = self.put_off.take().filter(|put_off| put_off.why == why);
+        let times = known.as_ref().map_or(0, |put_off| put_off.times.saturating_add(1));
+        let pause = AGAIN.saturating_mul(1 << times.min(6)).min(AGAIN_MAX);
+        let until = seen.now.after(pause);
+        self.put_off = Some(PutOff { why: Arc::clone(&why), times, until, waits: false });
+        match known {
+            Some(_) => Vec::new(),
+            None => vec![tell("refused", format!("{} is refused: {why}", self.word()), true)],
+        }
     }
 
     /// The proposal it waits in is no more, and was not confirmed.
@@ -462,25 +578,29 @@ impl Machine {
     /// A figure was looked at. One that comes late says nothing.
     pub fn measured(
         &mut self,
-        step: usize,
+        epoch: u64,
         analysis: usize,
         measured: Measured,
         seen: &Seen,
     ) -> Vec<Effect> {
-        let is_current = self.step == step && self.stage == Stage::Baking;
-        if let Some(under_way) = self.measuring.get_mut(analysis).filter(|_| self.step == step) {
-            *under_way = false;
-        }
-        let def = Arc::clone(&self.def);
-        let Some(def) = def.analysis.get(analysis) else { return Vec::new() };
-        if !is_current || self.halt.is_some() || seen.frozen {
+        if self.epoch != epoch {
             return Vec::new();
         }
+        if let Some(under_way) = self.measuring.get_mut(analysis) {
+            *under_way = false;
+        }
+        let is_judged = matches!(self.stage, Stage::Baking | Stage::Waiting);
+        let def = Arc::clone(&self.def);
+        let Some(def) = def.analysis.get(analysis) else { return Vec::new() };
+        if !is_judged || self.halt.is_some() || seen.frozen {
+            return Vec::new();
+        }
+        let now = self.step_clock.elapsed(seen.now);
         let tally = &mut self.tallies[analysis];
-        tally.take(def, measured);
+        tally.take(def, measured, now);
         let due = tally.due.unwrap_or_default();
         // Looks that were missed are not made up for.
-        tally.due = Some((due + def.interval).max(self.clock.elapsed(seen.now)));
+        tally.due = Some((due + def.interval).max(now));
         let effects = self.judged(seen);
         if !effects.is_empty() {
             return effects;
@@ -501,13 +621,25 @@ impl Machine {
         match order {
             Order::Undo => {
                 self.stage = Stage::Undoing;
-                (self.halt, self.proposed) = (None, None);
+                (self.halt, self.put_off) = (None, None);
                 let mut effects = vec![tell("undoing", by("undone"), false)];
+                effects.extend(self.withdraw());
                 effects.extend(self.step(seen));
                 return Ok(effects);
             }
+            // Taking back waits for somebody, or is refused: it is asked for again.
+            Order::Resume if is_ending && self.halt.is_some() => {
+                return Ok(self.go_on("resumed", by("resumed"), seen));
+            }
+            Order::Abort { break_glass: true } if matches!(self.stage, Stage::Reversing { .. }) => {
+                self.break_glass = true;
+                return Ok(self.go_on("reversing", by("aborted over safety rules"), seen));
+            }
             _ if is_ending => return Err(format!("it is {}", self.word())),
-            Order::Abort if !self.is_done() || self.stage_is(Outcome::Succeeded) => {
+            Order::Abort { break_glass }
+                if !self.is_done() || self.stage_is(Outcome::Succeeded) =>
+            {
+                (self.break_glass, self.plain) = (break_glass, false);
                 return Ok(self.reverse(Outcome::Aborted, by("aborted"), seen));
             }
             Order::Retry if self.is_done() => {
@@ -527,9 +659,12 @@ impl Machine {
             Order::Resume if self.halt.is_none() => Err("it is not paused".into()),
             Order::Resume => {
                 let halt = self.halt.take();
-                if halt.is_some_and(|halt| halt.kind != HaltKind::Paused) {
+                if halt.is_some_and(|halt| halt.kind != HaltKind::Paused)
+                    || seen.served != Served::Share(self.share())
+                {
                     self.tallies = vec![Tally::default(); self.def.analysis.len()];
                 }
+                self.look_later(seen);
                 Ok(self.taken_up("resumed", by("resumed"), seen))
             }
             Order::Retry => {
@@ -553,7 +688,26 @@ impl Machine {
                 self.set(if full { last } else { last.min(self.step + 1) }, seen);
                 Ok(self.go_on("promoted", said, seen))
             }
-            Order::Abort | Order::Undo => Err(format!("it is {}", self.word())),
+            Order::Abort { .. } | Order::Undo => Err(format!("it is {}", self.word())),
+        }
+    }
+
+    /// What was looked at before it stood still says nothing of what is so now.
+    fn look_later(&mut self, seen: &Seen) {
+        self.judge_anew();
+        if !matches!(self.stage, Stage::Baking | Stage::Waiting) {
+            return;
+        }
+        let now = self.step_clock.elapsed(seen.now);
+        let (settled, served) = (self.times(seen).0, self.clock.elapsed(seen.now));
+        for (def, tally) in self.def.analysis.iter().zip(&mut self.tallies) {
+            let first = match self.stage {
+                Stage::Baking => settled.max(def.initial_delay).saturating_sub(served),
+                _ => Duration::ZERO,
+            };
+            tally.due = Some(now + def.interval.max(first));
+            // A last look from before is none.
+            tally.at = None;
         }
     }
 
@@ -566,14 +720,16 @@ impl Machine {
         self.filed = seen.filed;
         if seen.served != Served::Share(self.share()) {
             self.stage = Stage::Setting;
+            self.tallies.iter_mut().for_each(|tally| tally.due = None);
         }
         self.go_on(what, said, seen)
     }
 
     fn go_on(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
-        (self.halt, self.proposed) = (None, None);
+        (self.halt, self.put_off) = (None, None);
         self.freeze(seen.frozen, seen.now);
         let mut effects = vec![tell(what, said, false)];
+        effects.extend(self.withdraw());
         effects.extend(self.step(seen));
         effects
     }
@@ -583,23 +739,25 @@ impl Machine {
         if self.halt.is_some() || seen.frozen {
             return None;
         }
+        if let Some(put_off) = self.put_off.as_ref().filter(|put_off| seen.now < put_off.until) {
+            return Some(put_off.until);
+        }
         let at = |elapsed| self.clock.reaches(elapsed);
-        let deadline =
-            self.def.progress_deadline.as_ref().map(|at| self.step_clock.reaches(*at.get_ref()));
+        let in_step = |elapsed| self.step_clock.reaches(elapsed);
+        let deadline = self.def.progress_deadline.as_ref().map(|at| in_step(*at.get_ref()));
+        let is_baked = self.is_baked(seen);
+        let looks = self.def.analysis.iter().zip(&self.tallies).zip(&self.measuring);
+        let looks = looks.filter(|((def, tally), under_way)| {
+            (is_baked || tally.wants_more(def)) && !**under_way
+        });
+        let looks = looks.filter_map(|((_, tally), _)| tally.due.map(in_step));
+        // What only waits for figures or health is told of those.
+        let ahead = |moment: Moment| Some(moment).filter(|at| *at > seen.now);
         match self.stage {
-            Stage::Baking => {
-                let (_, through) = self.times(seen);
-                let looks = self.def.analysis.iter().zip(&self.tallies).zip(&self.measuring);
-                let looks =
-                    looks.filter(|((def, tally), under_way)| tally.wants_more(def) && !**under_way);
-                let looks = looks.filter_map(|((_, tally), _)| tally.due.map(at));
-                // What only waits for figures or health is told of those.
-                let through = Some(at(through)).filter(|at| *at > seen.now);
-                looks.chain(through).chain(deadline).min()
-            }
+            Stage::Baking => looks.chain(ahead(at(self.times(seen).1))).chain(deadline).min(),
             Stage::Waiting => match self.current().pause {
-                Pause::For(time) => Some(at(time)),
-                _ => None,
+                Pause::For(time) => looks.chain(ahead(at(time))).min(),
+                _ => looks.min(),
             },
             Stage::Setting => deadline,
             _ => None,

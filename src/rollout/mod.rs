@@ -31,7 +31,7 @@ use crate::config::rollouts::RolloutDef;
 use arc_swap::ArcSwap;
 use machine::Machine;
 use model::Seen;
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// One rollout that was begun.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Run {
     pub machine: Machine,
     /// Who began it.
     pub who: Arc<str>,
+    /// Everybody who had it go on: another person has to confirm what it proposes.
+    pub people: BTreeSet<Arc<str>>,
     /// Why.
     pub reason: Option<Arc<str>>,
     /// When.
@@ -67,6 +69,7 @@ impl Run {
     fn new(machine: Machine, who: Arc<str>, reason: Option<Arc<str>>, began: SystemTime) -> Run {
         Run {
             machine,
+            people: BTreeSet::from([Arc::clone(&who)]),
             who,
             reason,
             began,

@@ -134,7 +134,10 @@ pub enum Order {
     /// Go on from where it stands.
     Resume,
     /// The member gets nobody any more.
-    Abort,
+    Abort {
+        /// Over safety rules.
+        break_glass: bool,
+    },
     /// The step once more; after the end, all of it.
     Retry,
     /// What the files say.
@@ -148,7 +151,7 @@ impl Order {
             Order::Promote { .. } => "promote",
             Order::Pause => "pause",
             Order::Resume => "resume",
-            Order::Abort => "abort",
+            Order::Abort { .. } => "abort",
             Order::Retry => "retry",
             Order::Undo => "undo",
         }
@@ -162,6 +165,8 @@ pub enum Effect {
     Give {
         /// Its share.
         share: Share,
+        /// By its own weight, which can be nothing where no share can be given any more.
+        plain: bool,
         /// Over safety rules: it takes clients back from what fails.
         urgent: bool,
         /// Why, for the hand.
@@ -169,10 +174,17 @@ pub enum Effect {
     },
     /// Take the override away.
     TakeAway,
+    /// Withdraw a proposal.
+    Withdraw {
+        /// Its number.
+        id: u64,
+    },
     /// Look at the figure of this analysis.
     Measure {
         /// Which.
         analysis: usize,
+        /// For which judging: comes back with what is seen.
+        epoch: u64,
     },
     /// Write this down.
     Tell(News),
@@ -198,6 +210,15 @@ pub enum Given {
     Done,
     /// It waits for a second person, as the proposal of this number.
     Proposed(u64),
+    /// Rules want more time between two changes.
+    NotYet {
+        /// Which, in words.
+        why: Arc<str>,
+        /// How long that takes.
+        left: Duration,
+    },
+    /// The member cannot be given a share as files are now: why.
+    NoShare(Arc<str>),
     /// It was refused: why.
     Refused(Arc<str>),
 }

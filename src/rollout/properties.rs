@@ -7,7 +7,7 @@ use super::{
     Run,
     kept::KeptRun,
     machine::Machine,
-    model::{Effect, Given, Order, Seen, Served, Stage},
+    model::{Effect, Given, Order, Outcome, Seen, Served, Stage},
 };
 use crate::{
     clock::{Dice, Moment},
@@ -52,6 +52,8 @@ struct Life {
     story: Vec<String>,
     /// The last step that people let it skip to.
     promoted: bool,
+    /// What waits for a second person.
+    proposed: Option<u64>,
 }
 
 impl Life {
@@ -78,6 +80,7 @@ impl Life {
             reached: BTreeSet::new(),
             story: vec![format!("seed {seed}")],
             promoted: false,
+            proposed: None,
         };
         life.take(effects);
         life
@@ -96,10 +99,24 @@ impl Life {
                 Effect::Give { share, urgent, .. } => {
                     let next = self.machine.intended();
                     assert_eq!(next, Some(*share), "asks for what it intends: {}", self.told());
-                    assert_eq!(*urgent, *share == Share::NONE, "{}", self.told());
+                    let is_own = matches!(
+                        self.machine.stage(),
+                        Stage::Reversing { outcome: Outcome::Reversed }
+                    );
+                    assert_eq!(*urgent, is_own, "{}", self.told());
+                    assert!(
+                        *share > Share::NONE || self.seen.others_up,
+                        "takes from the last that is up: {}",
+                        self.told()
+                    );
                     self.asked.push(effect);
                 }
                 Effect::TakeAway | Effect::Measure { .. } => self.asked.push(effect),
+                Effect::Withdraw { id } => {
+                    // One that was confirmed meanwhile is as good as withdrawn.
+                    let gone = self.proposed.take();
+                    assert!(gone.is_none_or(|gone| gone == *id), "{}", self.told());
+                }
                 Effect::Tell(news) => drop(self.reached.insert(news.what)),
                 Effect::Follow => {
                     let given = Served::Share(self.machine.def().last());
@@ -121,7 +138,8 @@ impl Life {
         let effect = self.asked.remove(0);
         let chance = self.pick(20);
         match effect {
-            Effect::Measure { analysis } => {
+            Effect::Withdraw { .. } => {}
+            Effect::Measure { analysis, epoch } => {
                 let measured = match chance {
                     0 => Measured::Value(0.9),
                     1 => Measured::Nothing("none".into()),
@@ -130,15 +148,24 @@ impl Life {
                 };
                 let step = self.machine.at();
                 let before = self.machine.tallies().to_vec();
-                let effects = self.machine.measured(step, analysis, measured, &self.seen);
+                let effects = self.machine.measured(epoch, analysis, measured, &self.seen);
                 if self.machine.tallies() != before && self.machine.at() == step {
                     let judged = self.seen.now.since(self.since);
                     assert!(judged >= SETTLE, "judged after {judged:?}: {}", self.told());
                 }
                 self.take(effects);
             }
-            Effect::Give { .. } if chance == 0 => {
-                let given = Given::Refused("a rule".into());
+            Effect::Give { .. } if chance <= 3 => {
+                let given = match chance {
+                    0 => Given::Refused("a rule".into()),
+                    1 => Given::NotYet { why: "a rule".into(), left: Duration::from_secs(7) },
+                    2 => Given::NoShare("no other has a weight".into()),
+                    _ => {
+                        let id = self.dice.roll();
+                        assert_eq!(self.proposed.replace(id), None, "{}", self.told());
+                        Given::Proposed(id)
+                    }
+                };
                 let effects = self.machine.given(given, &self.seen);
                 self.take(effects);
             }
@@ -185,7 +212,7 @@ impl Life {
             1 => Order::Promote { full: true },
             2 => Order::Pause,
             3 => Order::Resume,
-            4 => Order::Abort,
+            4 => Order::Abort { break_glass: false },
             5 => Order::Retry,
             _ => Order::Undo,
         };
@@ -203,7 +230,7 @@ impl Life {
                 let step = self.machine.at();
                 if let Ok(effects) = self.machine.order(order, "ana", &self.seen) {
                     self.reached.insert(order.word());
-                    if matches!(order, Order::Pause | Order::Abort | Order::Undo) {
+                    if matches!(order, Order::Pause | Order::Abort { .. } | Order::Undo) {
                         assert_eq!(self.machine.at(), step, "{}", self.told());
                     }
                     self.take(effects);
@@ -215,6 +242,17 @@ impl Life {
             89..=90 => self.seen.filed = Some(Share::from_fraction(0.05)),
             91 => self.seen.member_up = !self.seen.member_up,
             92 => self.seen.others_up = !self.seen.others_up,
+            93..=94 if self.proposed.is_some() => {
+                // Somebody confirms it or not, or it expires.
+                self.proposed = None;
+                match (self.machine.intended(), what) {
+                    (Some(share), 93) => self.serve(share),
+                    _ => {
+                        let effects = self.machine.proposal_gone(&self.seen);
+                        return self.take(effects);
+                    }
+                }
+            }
             93 if self.seen.served != Served::Nothing => {
                 self.seen.served = Served::Hidden("#7".into());
             }
@@ -227,6 +265,7 @@ impl Life {
     fn check(&self, before: (usize, Stage)) {
         let (step, stage) = before;
         let machine = &self.machine;
+        assert_eq!(machine.proposed(), self.proposed, "a proposal outlives it: {}", self.told());
         // Steps are never skipped by the machine itself: one at a time, and only after they baked.
         if machine.at() > step && !self.promoted {
             assert_eq!(machine.at(), step + 1, "{}", self.told());
@@ -258,12 +297,17 @@ fn whatever_happens_no_step_is_skipped_repeated_or_judged_too_soon() {
         // Left alone by everybody, with good figures, it ends or waits for somebody.
         life.seen.frozen = false;
         (life.seen.member_up, life.seen.others_up) = (true, true);
-        for _ in 0..200 {
+        for _ in 0..400 {
             life.seen.now = life.seen.now.after(Duration::from_secs(3));
             let effects = life.machine.step(&life.seen);
             life.take(effects);
             while !life.asked.is_empty() {
                 life.answer();
+            }
+            // Nobody confirms what waits.
+            if life.proposed.take().is_some() {
+                let effects = life.machine.proposal_gone(&life.seen);
+                life.take(effects);
             }
         }
         let rests = life.machine.is_done()

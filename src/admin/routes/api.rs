@@ -22,8 +22,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 const WHAT: &str = "The admin API of Tradewind: what a server answers and why, and what operators tell \
     it. Every refusal is a problem (RFC 9457). `security` names the least role that a token needs: \
     read, operate, approve or admin, each with all that stands before it. On loopback what takes \
-    `read` takes no token; the control socket takes none for anything. Replies of GET carry an \
-    ETag.";
+    `read` of `token` takes none, of `token_everywhere` it does; the control socket takes none for \
+    anything. Replies of GET carry an ETag.";
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::new().routes(routes!(describe))
@@ -60,7 +60,7 @@ fn complete(api: &mut OpenApi) {
     let mut schemas = vec![(Refusal::name().into_owned(), Refusal::schema())];
     Refusal::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    for scheme in ["token", "heartbeat"] {
+    for scheme in ["token", "token_everywhere", "heartbeat"] {
         let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         components.security_schemes.insert(scheme.to_owned(), bearer);
     }

@@ -32,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
 
 /// Who changed what, oldest first, in pages of 1,000.
 #[utoipa::path(
-    get, path = "/v1/audit", security(("token" = ["read"])), tag = "audit",
+    get, path = "/v1/audit", security(("token_everywhere" = ["read"])), tag = "audit",
     params(AuditQuery),
     responses((status = 200, body = AuditList)),
 )]
@@ -46,7 +46,7 @@ async fn show_audit(
 
 /// The audit as it is kept, to recompute its chain of hashes, in pages of 1,000.
 #[utoipa::path(
-    get, path = "/v1/audit/chain", security(("token" = ["read"])), tag = "audit",
+    get, path = "/v1/audit/chain", security(("token_everywhere" = ["read"])), tag = "audit",
     params(ChainQuery),
     responses((status = 200, body = AuditChain)),
 )]

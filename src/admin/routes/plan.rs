@@ -10,6 +10,7 @@ use crate::{
             ReloadReply, SCHEMA_VERSION,
             plan::{ApplyReply, ApplyRequest, PlanReply, PlanRequest},
         },
+        turns::InLine,
     },
     control::{
         Change, Report,
@@ -37,17 +38,18 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
 
 /// What files would change against what is served: things, and who would move.
 #[utoipa::path(
-    post, path = "/v1/plan", security(("token" = ["read"])), tag = "plan",
+    post, path = "/v1/plan", security(("token_everywhere" = ["read"])), tag = "plan",
     request_body = PlanRequest,
     responses((status = 200, body = PlanReply)),
 )]
 async fn plan(
     State(context): State<Arc<Context>>,
+    in_line: InLine,
     Json(request): Json<PlanRequest>,
 ) -> Result<Json<PlanReply>, Refused> {
     let wanted = request.wanted().map_err(Refused::bad)?;
     let weights = context.weights(&request.weights)?;
-    let plan = context.plan(wanted, weights).await?;
+    let plan = context.plan(wanted, weights, Some(in_line)).await?;
     Ok(Json(PlanReply::from(&plan)))
 }
 
@@ -69,7 +71,7 @@ async fn apply(
     if request.break_glass && request.reason.as_ref().is_none_or(|why| why.trim().is_empty()) {
         return Err(Refused::from(&Refusal::NeedsReason));
     }
-    let planned = context.plan(Wanted::Served, Weights::Space).await?;
+    let planned = context.plan(Wanted::Served, Weights::Space, None).await?;
     let forbidden = |said: String, rules: Vec<Arc<str>>| {
         let (by, what) = (by.clone(), "tradewind apply".into());
         let (outcome, said) = (Outcome::Refused, said.into());

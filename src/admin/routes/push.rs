@@ -76,6 +76,10 @@ async fn beat(
 ) -> Result<StatusCode, Response> {
     let token = bearer(request.headers()).map(<[u8]>::to_vec);
     let token = token.ok_or_else(|| refuse(HeartbeatError::Unauthorized))?;
+    // Before the body: whoever has no token does not keep a place by sending one slowly.
+    if !context.running.is_token_of(check, &token) {
+        return Err(refuse(HeartbeatError::Unauthorized));
+    }
     let body = body(request).await.map_err(IntoResponse::into_response)?;
     let said = said(&body).map_err(|error| Refused::bad(error).into_response())?;
     context.running.heartbeat(check, endpoint, &token, said).map_err(refuse)?;

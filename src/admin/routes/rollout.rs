@@ -8,6 +8,7 @@ use crate::{
         schema::rollout::{RolloutLine, RolloutPatch, RolloutRequest},
     },
     control::audit::Origin,
+    grant::Role,
     rollout::{Refused as RolloutRefused, Rollouts, Wish, model::Order},
 };
 use axum::{
@@ -86,7 +87,7 @@ async fn promote_rollout(
 }
 
 /// Has a rollout begin, stand still, go on or back: `start`, `pause`, `resume`, `abort`, `retry`,
-/// `undo`.
+/// `undo`. `break_glass` takes the role `admin`.
 #[utoipa::path(
     post, path = "/v1/rollouts/{name}/{verb}", security(("token" = ["operate"])), tag = "rollout",
     request_body = RolloutRequest, responses((status = 200, body = RolloutLine)),
@@ -101,7 +102,7 @@ async fn order_rollout(
         "start" => Wish::Start,
         "pause" => Wish::Order(Order::Pause),
         "resume" => Wish::Order(Order::Resume),
-        "abort" => Wish::Order(Order::Abort),
+        "abort" => Wish::Order(Order::Abort { break_glass: request.break_glass }),
         "retry" => Wish::Order(Order::Retry),
         "undo" => Wish::Order(Order::Undo),
         other => return Err(Refused::bad(format!("there is no verb `{other}`"))),
@@ -116,6 +117,9 @@ async fn order(
     wish: Wish,
     request: RolloutRequest,
 ) -> Result<Json<RolloutLine>, Refused> {
+    if request.break_glass {
+        peer.check(Role::Admin, false)?;
+    }
     let (who, reason) = request.read(peer).map_err(Refused::bad)?;
     let by = Origin { who: Arc::clone(&who), from: peer.place(), reason: reason.clone() };
     let what = format!("rollout {} {name}", wish.word());

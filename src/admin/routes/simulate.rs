@@ -2,11 +2,12 @@
 
 use crate::{
     admin::{
-        context::{Context, aside},
+        context::Context,
         refused::Refused,
         schema::plan::{SimulateReply, SimulateRequest},
+        turns::InLine,
     },
-    control::simulate::simulate as work_out,
+    control::{plan::PlanError, simulate::simulate as work_out},
 };
 use axum::{Json, extract::State};
 use std::sync::Arc;
@@ -19,22 +20,21 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
 /// Who would go where if regions failed, something were drained or weights were others; several
 /// at once. Nothing is changed.
 #[utoipa::path(
-    post, path = "/v1/simulate", security(("token" = ["read"])), tag = "plan",
+    post, path = "/v1/simulate", security(("token_everywhere" = ["read"])), tag = "plan",
     request_body = SimulateRequest,
     responses((status = 200, body = SimulateReply)),
 )]
 async fn simulate(
     State(context): State<Arc<Context>>,
+    in_line: InLine,
     Json(request): Json<SimulateRequest>,
 ) -> Result<Json<SimulateReply>, Refused> {
     let suppositions = request.suppositions().map_err(Refused::bad)?;
     let weights = context.weights(&request.weights)?;
-    let outlook = context.outlook().await?;
-    let simulated = aside(move || {
-        context.looking_ahead(&outlook, &weights, |ask| {
-            work_out(context.running.planner(), &suppositions, ask)
-        })
+    let simulated = context.ahead(weights, Some(in_line), move |planner, ask| {
+        let simulated = work_out(planner, &suppositions, ask)?;
+        Ok(SimulateReply::new(&simulated, request.supposed()))
     });
-    let simulated = simulated.await?.map_err(|error| Refused::from(&error))?;
-    Ok(Json(SimulateReply::new(&simulated, request.supposed())))
+    let simulated: Result<_, PlanError> = simulated.await?;
+    simulated.map(Json).map_err(|error| Refused::from(&error))
 }

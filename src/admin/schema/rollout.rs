@@ -16,6 +16,9 @@ pub struct RolloutRequest {
     /// `promote`: to the end at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub full: bool,
+    /// `abort`: over safety rules, which is an alarm; with a reason, and the role `admin`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
     /// `start`, `promote`, `retry`: although endpoints of the record are down.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub even_if_degraded: bool,

@@ -70,6 +70,7 @@ fn command(line: &str) -> Command {
         even_if_unknown: false,
         if_version: None,
         instead_of: None,
+        for_whom: Vec::new(),
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Command {
     pub even_if_unknown: bool,
     /// The override that the one made takes the place of, in one step.
     pub instead_of: Option<u64>,
+    /// The people who had a machine ask for it: none of them is the second of two persons.
+    pub for_whom: Vec<Arc<str>>,
 }
 
 /// When something is to begin.
@@ -172,6 +174,14 @@ pub enum Wish {
     },
     /// Let falls take effect that the breaker holds.
     ConfirmFalls,
+    /// Take away what a run of a drill made or proposed, whatever became of it meanwhile: no rule
+    /// keeps a rehearsal from ending. Nobody can type it.
+    Withdraw {
+        /// By whom it was made.
+        who: Arc<str>,
+        /// Only these, by number; everything, without.
+        only: Option<Vec<u64>>,
+    },
 }
 
 impl Wish {
@@ -190,6 +200,7 @@ impl Wish {
             | Wish::Hold { target }
             | Wish::Unhold { target } => Some(target),
             Wish::Unpin { target } => target.as_deref(),
+            Wish::Withdraw { who, .. } => Some(who),
             Wish::Pin | Wish::Confirm { .. } | Wish::ConfirmFalls => None,
         }
     }
@@ -204,7 +215,7 @@ impl Wish {
             Wish::Failover { .. } => Verb::Failover,
             Wish::Failback { .. } => Verb::Failback,
             Wish::Approve { .. } => Verb::Approve,
-            Wish::Reject { .. } => Verb::Reject,
+            Wish::Reject { .. } | Wish::Withdraw { .. } => Verb::Reject,
             Wish::Hold { .. } => Verb::Hold,
             Wish::Unhold { .. } => Verb::Unhold,
             Wish::Pin => Verb::Pin,

@@ -45,6 +45,8 @@ pub struct KeptProposal {
     even_if_unknown: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instead_of: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    for_whom: Vec<String>,
     rules: Vec<String>,
     made_ms: u64,
     /// When this was written, in milliseconds since 1970, and how long it had left then.
@@ -269,8 +271,8 @@ impl KeptOverride {
 impl KeptProposal {
     /// Nothing for what needs no second person.
     fn of(one: &Proposal, now: Now) -> Option<KeptProposal> {
-        let Command { wish, who, reason, begins, lasts, even_if_unknown, instead_of, .. } =
-            &one.command;
+        let Command { wish, who, reason, begins, lasts, even_if_unknown, .. } = &one.command;
+        let Command { instead_of, for_whom, .. } = &one.command;
         Some(KeptProposal {
             id: one.id,
             wish: KeptWish::of(wish)?,
@@ -283,6 +285,7 @@ impl KeptProposal {
             lasts_ms: lasts.map(ms),
             even_if_unknown: *even_if_unknown,
             instead_of: *instead_of,
+            for_whom: for_whom.iter().map(ToString::to_string).collect(),
             rules: one.rules.iter().map(ToString::to_string).collect(),
             made_ms: wall_ms(one.made),
             written_ms: wall_ms(now.wall),
@@ -310,6 +313,7 @@ impl KeptProposal {
                 if_version: None,
                 even_if_unknown: self.even_if_unknown,
                 instead_of: self.instead_of,
+                for_whom: self.for_whom.into_iter().map(Arc::from).collect(),
             },
             rules: self.rules.into_iter().map(Arc::from).collect(),
             made: UNIX_EPOCH + Duration::from_millis(self.made_ms),
@@ -345,7 +349,8 @@ impl KeptWish {
             Wish::Pin => KeptWish::Pin,
             Wish::Unpin { target } => KeptWish::Unpin { target },
             Wish::ConfirmFalls => KeptWish::ConfirmFalls,
-            Wish::Confirm { .. } => return None,
+            // Neither ever waits for a second person.
+            Wish::Confirm { .. } | Wish::Withdraw { .. } => return None,
         })
     }
 

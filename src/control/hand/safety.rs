@@ -30,6 +30,8 @@ pub struct Violation {
     pub others: usize,
     /// What would be, in numbers.
     pub message: String,
+    /// In how long it is none any more, where nothing but time is missing.
+    pub left: Option<Duration>,
 }
 
 impl std::fmt::Display for Violation {
@@ -67,6 +69,7 @@ pub fn violations(
                 record: Arc::clone(&record),
                 others: alike.len() - 1,
                 message,
+                left: None,
             }));
         }
     }
@@ -189,6 +192,7 @@ pub fn alone(planned: &Planned, snapshot: &Snapshot) -> Vec<Violation> {
             record: record.unwrap_or_else(|| "every record".into()),
             others: planned.records.len().saturating_sub(1),
             message: "was changed by one person; two are asked for".into(),
+            left: None,
         }
     };
     planned.alone.iter().map(violation).collect()
@@ -206,12 +210,14 @@ pub fn waits(hand: &Hand, planned: &Planned, snapshot: &Snapshot, now: Now) -> V
         });
         let mut recent = recent.by_ref().filter(|(_, ago)| *ago < wait);
         if let Some((record, ago)) = recent.next() {
+            let left = Some(wait.saturating_sub(ago));
             let (ago, wait) = (whole_seconds(ago), words::short(wait));
             found.push(Violation {
                 rule: Arc::clone(&rule.name),
                 record: Arc::clone(record),
                 others: recent.count(),
                 message: format!("was changed {ago} ago; {wait} are to pass between two changes"),
+                left,
             });
         }
     }

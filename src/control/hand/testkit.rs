@@ -140,6 +140,7 @@ pub(super) fn command(text: &str) -> Command {
         if_version: None,
         even_if_unknown,
         instead_of: None,
+        for_whom: Vec::new(),
     }
 }
 

@@ -248,6 +248,7 @@ async fn an_override_of_a_newer_version_costs_no_other_and_stays() {
         if_version: None,
         even_if_unknown: false,
         instead_of: None,
+        for_whom: Vec::new(),
     };
     control.command(&command, &crate::forecast::Clients::default()).unwrap();
     assert_eq!(ids(&control), [3, 5]);
