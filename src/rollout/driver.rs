@@ -88,7 +88,7 @@ impl Wish {
             Wish::Order(Order::Promote { full: false }) => "promote",
             Wish::Order(Order::Pause) => "pause",
             Wish::Order(Order::Resume) => "resume",
-            Wish::Order(Order::Abort) => "abort",
+            Wish::Order(Order::Abort { .. }) => "abort",
             Wish::Order(Order::Retry) => "retry",
             Wish::Order(Order::Undo) => "undo",
         }
