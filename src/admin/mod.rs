@@ -47,8 +47,8 @@ pub mod status;
 pub mod suppose;
 #[cfg(test)]
 mod testkit;
-mod turns;
 mod turned_away;
+mod turns;
 
 pub use context::Context;
 pub use routes::openapi;
