@@ -273,8 +273,9 @@ fn a_drill_and_what_it_does_are_written_down_with_who_wanted_it() {
         ("drills/take.toml", DRILL),
     ]);
     let server = Server::start(folder);
-    exits(&server.cli("drill", &["run", "nothing", "--yes"]), 1);
-    server.cli("drill", &["run", "take", "--yes", "--even-if-degraded"]);
+    let dir = server.folder.path().to_str().unwrap();
+    exits(&cli(&["drill", "run", "nothing", "--yes", "-C", dir]), 1);
+    cli(&["drill", "run", "take", "--yes", "--even-if-degraded", "-C", dir]);
     let all = entries(&server, &[]);
     let said: Vec<String> = all
         .iter()

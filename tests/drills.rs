@@ -386,7 +386,7 @@ fn somebody_can_end_it_by_command_and_by_a_file() {
     demo.await_stage("steps");
     // Every seat at the control socket is taken by somebody who says nothing.
     let seats: Vec<UnixStream> =
-        (0..40).map(|_| UnixStream::connect(demo.server.control()).unwrap()).collect();
+        (0..520).map(|_| UnixStream::connect(demo.server.control()).unwrap()).collect();
     let hung = demo.drill(&["abort"]);
     let said = String::from_utf8_lossy(&hung.stdout);
     assert!(hung.status.code() == Some(5) && said.contains("ABORT was made"), "{said}");

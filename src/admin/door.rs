@@ -149,9 +149,11 @@ impl Door {
             .with_state(Arc::clone(context))
     }
 
-    /// Lets a request in, as of whoever it is, or says why not.
-    fn check(&self, mut request: Request) -> Result<Request, Refused> {
+    /// Lets a request in, as of whoever it is, or says why not; `seen` is who it is as far as that
+    /// became known.
+    fn check(&self, mut request: Request, seen: &mut Option<Peer>) -> Result<Request, Refused> {
         let caller = request.extensions().get::<Caller>().cloned().ok_or_else(nobody)?;
+        *seen = Some(caller.peer.clone());
         let need = match request.extensions().get::<MatchedPath>() {
             Some(path) => self.needs.find(path.as_str(), request.method())?,
             None => Need::Nothing,
@@ -166,6 +168,7 @@ impl Door {
                 self.limiter.take(from.ip(), now).map_err(|wait| too_often(from, wait))?;
                 check_origin(request.method(), request.headers(), is_encrypted)?;
                 peer = self.known(from, request.headers())?;
+                *seen = Some(peer.clone());
                 if !is_safe(request.method()) {
                     check_kind(request.headers())?;
                 }
@@ -325,20 +328,16 @@ fn is_ours(host: &str) -> bool {
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let wish = door.wish(&request);
-    let caller = request.extensions().get::<Caller>().map(|caller| caller.peer.clone());
-    let (peer, response) = match door.check(request) {
-        Err(refused) => {
-            let why = Unread(refused.detail().into());
-            (caller, (Extension(why), refused).into_response())
-        }
+    let mut peer = None;
+    let response = match door.check(request, &mut peer) {
+        Err(refused) => (Extension(Unread(refused.detail().into())), refused).into_response(),
         Ok(request) => {
-            let peer = request.extensions().get::<Peer>().cloned();
             let guesser = request.extensions().get::<Guesser>().copied();
             let response = next.run(request).await;
             if let Some(guesser) = guesser {
                 door.count(guesser, response.status());
             }
-            (peer, response)
+            response
         }
     };
     if let (Some(wish), Some(peer), Some(Unread(why))) = (wish, peer, response.extensions().get()) {

@@ -623,7 +623,11 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_rehearsal_leaves_the_alarms_that_were_there_without_it() {
         let (dir, clock) = (folder(), Arc::new(Mine::default()));
-        fs::write(dir.path().join("zones/b.example.zone"), ZONE.replace("a.ex", "b.ex")).unwrap();
+        fs::write(
+            dir.path().join("zones/b.example.zone"),
+            ZONE.replace("ns.b.", "ns.c.").replace("a.ex", "b.ex"),
+        )
+        .unwrap();
         let bench = Bench::start(dir.path(), &clock);
         let rehearse = async |what: Option<&str>| {
             let (reply, report) = oneshot::channel();

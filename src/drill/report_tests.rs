@@ -183,7 +183,7 @@ fn a_verdict_is_checked_against_the_file_and_every_second() {
             change(head);
         }
     };
-    let wider = of(&head(|head| drop(head.budgets.insert("detect".into(), 9_000.0))));
+    let wider = of(&head(|head| head.budgets.extend([("detect".into(), 9_000.0)])));
     assert!(wider.contains("budgets are not those"), "{wider}");
     let dropped = of(&head(|head| head.stops.clear()));
     assert!(dropped.contains("stop conditions are not those"), "{dropped}");

@@ -88,7 +88,8 @@ impl Wish {
             Wish::Order(Order::Promote { full: false }) => "promote",
             Wish::Order(Order::Pause) => "pause",
             Wish::Order(Order::Resume) => "resume",
-            Wish::Order(Order::Abort { .. }) => "abort",
+            Wish::Order(Order::Abort { break_glass: true }) => "abort --break-glass",
+            Wish::Order(Order::Abort { break_glass: false }) => "abort",
             Wish::Order(Order::Retry) => "retry",
             Wish::Order(Order::Undo) => "undo",
         }
