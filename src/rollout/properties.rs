@@ -334,3 +334,88 @@ fn whatever_happens_no_step_is_skipped_repeated_or_judged_too_soon() {
         assert!(reached.contains(what), "no life came to `{what}`: {reached:?}");
     }
 }
+
+/// A machine at a step that waits to be promoted, with what it sees.
+fn waiting() -> (Machine, Seen) {
+    let text = "record = \"z/r\"\nmember = \"m\"\nbake = \"1s\"\n\
+                steps = [{ weight = 10, pause = true }, 100]\n\
+                analysis = [{ name = \"e\", health = \"errors\", success = \"< 0.1\", \
+                interval = \"3s\", count = 1 }]\n";
+    let def = Arc::new(RolloutDef::kept(&Path::new("r.toml").into(), text).unwrap());
+    let mut seen = Seen {
+        now: Moment(1_000_000_000_000),
+        settle: Duration::from_secs(1),
+        frozen: false,
+        served: Served::Nothing,
+        filed: Some(Share::NONE),
+        member_up: true,
+        others_up: true,
+    };
+    let (mut machine, _) = Machine::begin(def, &seen);
+    seen.served = Served::Share(Share::from_fraction(0.1));
+    machine.given(Given::Done, &seen);
+    look(&mut machine, &mut seen, 0.0);
+    assert_eq!(*machine.stage(), Stage::Waiting);
+    (machine, seen)
+}
+
+/// Four seconds later it has to look, and sees this.
+fn look(machine: &mut Machine, seen: &mut Seen, value: f64) -> Vec<Effect> {
+    seen.now = seen.now.after(Duration::from_secs(4));
+    let asked = machine.step(seen);
+    let Some(Effect::Measure { analysis, epoch }) = asked.last() else {
+        panic!("looks at nothing: {asked:?}");
+    };
+    machine.measured(*epoch, *analysis, Measured::Value(value), seen)
+}
+
+#[test]
+fn a_step_that_waits_is_judged_and_taken_back_once_others_are_up() {
+    let (mut machine, mut seen) = waiting();
+    look(&mut machine, &mut seen, 0.0);
+    assert_eq!(*machine.stage(), Stage::Waiting);
+    seen.others_up = false;
+    let effects = look(&mut machine, &mut seen, 0.9);
+    assert!(matches!(machine.stage(), Stage::Reversing { .. }), "{effects:?}");
+    let gives = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Give { .. }));
+    assert!(!gives(&effects), "nobody else can be answered");
+    assert!(!gives(&machine.step(&seen)));
+    seen.others_up = true;
+    assert!(gives(&machine.step(&seen)));
+}
+
+#[test]
+fn a_reversal_that_is_refused_is_told_once_and_asked_again_ever_later() {
+    let (mut machine, mut seen) = waiting();
+    look(&mut machine, &mut seen, 0.9);
+    let refused = |machine: &mut Machine, seen: &Seen| {
+        machine.given(Given::Refused("a rule".into()), seen).len()
+    };
+    assert_eq!(refused(&mut machine, &seen), 1);
+    for (early, late) in [(900, 100), (1_900, 100), (3_900, 100)] {
+        seen.now = seen.now.after(Duration::from_millis(early));
+        assert_eq!(machine.step(&seen), []);
+        seen.now = seen.now.after(Duration::from_millis(late));
+        assert_eq!(machine.step(&seen).len(), 1);
+        assert_eq!(refused(&mut machine, &seen), 0, "it is told once");
+    }
+    seen.now = seen.now.after(Duration::from_secs(64));
+    machine.step(&seen);
+    let again = machine.given(Given::NoShare("no other has a weight".into()), &seen);
+    assert!(again.is_empty() || matches!(again[..], [Effect::Give { plain: true, .. }]));
+    seen.now = seen.now.after(Duration::from_secs(64));
+    let again = [again, machine.step(&seen)].concat();
+    assert!(matches!(again[..], [Effect::Give { plain: true, .. }]), "{again:?}");
+}
+
+#[test]
+fn a_look_from_before_a_retry_says_nothing() {
+    let (mut machine, mut seen) = waiting();
+    seen.now = seen.now.after(Duration::from_secs(4));
+    let asked = machine.step(&seen);
+    let [Effect::Measure { epoch, .. }] = asked[..] else { panic!("{asked:?}") };
+    machine.order(Order::Retry, "ana", &seen).unwrap();
+    assert_eq!(*machine.stage(), Stage::Baking);
+    machine.measured(epoch, 0, Measured::Value(0.9), &seen);
+    assert_eq!((machine.stage(), machine.tallies()[0].failed), (&Stage::Baking, 0));
+}

@@ -567,6 +567,24 @@ fn what_a_drill_made_or_proposed_is_withdrawn_without_asking_anybody() {
     assert!(bench.control.command(&withdraw(None), &Clients::default()).is_ok(), "again");
 }
 
+#[test]
+fn whoever_had_a_machine_ask_is_not_the_second_person_and_what_is_gone_has_no_successor() {
+    let mut bench = guarded();
+    let asked = super::Command {
+        who: "rollout www".into(),
+        for_whom: vec!["bo".into()],
+        instead_of: Some(7),
+        ..command("weight record:g.example/www canary=50")
+    };
+    let gone = bench.control.command(&asked, &Clients::default());
+    assert!(matches!(gone, Err(Refusal::Conflict(_))), "#7 is gone");
+    let asked = super::Command { instead_of: None, ..asked };
+    bench.control.command(&asked, &Clients::default()).unwrap();
+    let same = bench.tell("confirm --as bo");
+    assert!(matches!(same, Err(Refusal::SamePerson { .. })));
+    bench.tell("confirm --as cy").unwrap();
+}
+
 /// Whatever can wait for a second person waits on after a restart, for as long as it had left.
 #[test]
 fn what_waits_for_a_second_person_outlives_the_process() {
