@@ -12,7 +12,7 @@ use std::{
 };
 use support::{
     DEADLINE, await_some, dns,
-    https::{Authority, Client, secret, token},
+    https::{Authority, Client, NAME, secret, token},
     scratch::Scratch,
     server::{Server, cli},
 };
@@ -59,7 +59,7 @@ fn to_listen_for_others_takes_tokens_and_tls_and_the_refusal_says_so() {
         ("[::ffff:127.0.0.1]:0", "", None),
     ] {
         let folder = folder(admin, more);
-        authority.certify(&folder);
+        authority.certify(&folder, NAME);
         secret(&folder, "secrets/tokens", &token("ci", "read", "1d").1);
         let (code, said) = check(&folder);
         match lacks {
@@ -78,7 +78,7 @@ fn to_listen_for_others_takes_tokens_and_tls_and_the_refusal_says_so() {
 fn a_secret_that_others_may_read_is_refused_and_none_is_ever_shown() {
     let authority = Authority::new();
     let folder = folder("127.0.0.1:0", BOTH);
-    authority.certify(&folder);
+    authority.certify(&folder, NAME);
     let (_, line) = token("ci", "read", "1d");
     folder.write("secrets/tokens", &line);
     let (code, said) = check(&folder);
@@ -165,7 +165,7 @@ fn plans_are_worked_out_one_at_a_time_and_a_long_line_is_refused_before_its_file
 fn each_role_may_do_its_own_over_tls_and_nothing_more() {
     let authority = Authority::new();
     let folder = folder("127.0.0.1:0", BOTH);
-    authority.certify(&folder);
+    authority.certify(&folder, NAME);
     let made = ["read", "operate", "approve", "admin"].map(|role| token(role, role, "1h"));
     let (old, expired) = token("old", "admin", "1h");
     let expired = expired.rsplit_once(' ').unwrap().0;
@@ -216,7 +216,7 @@ fn each_role_may_do_its_own_over_tls_and_nothing_more() {
     let old_root = client;
     secret(&server.folder, "secrets/tokens", &made[3].1);
     let renewed = Authority::new();
-    renewed.certify(&server.folder);
+    renewed.certify(&server.folder, NAME);
     server.signal("HUP");
     let client = renewed.client(server.admin());
     await_some("the new certificate", || {
@@ -241,7 +241,7 @@ fn each_role_may_do_its_own_over_tls_and_nothing_more() {
 fn what_pages_make_browsers_send_is_refused() {
     let authority = Authority::new();
     let folder = folder("127.0.0.1:0", BOTH);
-    authority.certify(&folder);
+    authority.certify(&folder, NAME);
     let (admin, line) = token("ana", "admin", "1h");
     secret(&folder, "secrets/tokens", &line);
     let server = Server::start(folder);
@@ -298,7 +298,7 @@ fn a_name_that_somebody_points_here_opens_nothing() {
 fn every_refusal_is_a_problem() {
     let authority = Authority::new();
     let folder = folder("127.0.0.1:0", BOTH);
-    authority.certify(&folder);
+    authority.certify(&folder, NAME);
     let (admin, line) = token("ana", "admin", "1h");
     secret(&folder, "secrets/tokens", &line);
     let server = Server::start(folder);

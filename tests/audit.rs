@@ -9,6 +9,8 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use serde_json::Value;
 use std::{path::Path, process::Output};
 use support::{
+    await_some,
+    https::{Client, secret, token},
     scratch::Scratch,
     server::{Server, cli},
 };
@@ -209,4 +211,89 @@ fn tampering_is_seen_and_the_entry_named() {
     exits(&server.cli("pin", &[]), 0);
     let verdict = verify(server.folder.path(), &[], 1);
     assert!(verdict["broken"].as_str().unwrap().contains("entry 6 is missing"), "{verdict}");
+}
+
+const DRILL: &str = r#"
+schema = 1
+[drill]
+name         = "take"
+description  = "A pool is taken out for a moment."
+mode         = "live"
+max_duration = "20s"
+before       = "1s"
+after        = "2s"
+[[steady]]
+name  = "www"
+query = { name = "www.gtm.example", rate = "20/s" }
+[[step]]
+id     = "take"
+action = "force.down"
+target = "pool:gtm.example/iad"
+for    = "1s"
+"#;
+
+#[test]
+fn who_was_turned_away_at_the_door_is_written_down_without_what_they_brought() {
+    let folder = Scratch::with(&[
+        (
+            "tradewind.toml",
+            &SERVER.replace(
+                "[server]",
+                "[server]\nadmin = \"127.0.0.1:0\"\ntokens_file = \"secrets/tokens\"",
+            ),
+        ),
+        ("zones/gtm.example.toml", ZONE),
+    ]);
+    let (operator, line) = token("ci", "operate", "1h");
+    secret(&folder, "secrets/tokens", &line);
+    let server = Server::start(folder);
+    let client = Client::plain(&server);
+    assert_eq!(client.post("/v1/hand", "guessed-token", "{}").status, 401);
+    assert_eq!(client.post("/v1/reload", &operator, "").status, 403);
+    assert!((400..500).contains(&client.post("/v1/hand", &operator, "{ no json").status));
+    // Whoever only looks changes nothing.
+    assert_eq!(client.get("/v1/status", "guessed-token").status, 401);
+    let all =
+        await_some("the refusals", || Some(entries(&server, &[])).filter(|all| all.len() >= 4));
+    assert_eq!(words(&all, "what"), ["start", "POST /v1/hand", "POST /v1/reload", "POST /v1/hand"]);
+    assert_eq!(words(&all, "outcome")[1..], ["refused"; 3]);
+    assert_eq!(words(&all, "who")[1..], ["unknown", "token ci", "token ci"]);
+    for entry in &all[1..] {
+        assert!(entry["from"].as_str().unwrap().starts_with("127.0.0.1:"), "{entry}");
+        assert!(!entry["said"].as_str().unwrap().is_empty(), "{entry}");
+        assert!(!entry.to_string().contains("guessed"), "{entry}");
+    }
+}
+
+#[test]
+fn a_drill_and_what_it_does_are_written_down_with_who_wanted_it() {
+    let folder = Scratch::with(&[
+        ("tradewind.toml", SERVER.split("[[safety]]").next().unwrap()),
+        ("zones/gtm.example.toml", ZONE),
+        ("drills/take.toml", DRILL),
+    ]);
+    let server = Server::start(folder);
+    let dir = server.folder.path().to_str().unwrap();
+    exits(&cli(&["drill", "run", "nothing", "--yes", "-C", dir]), 1);
+    cli(&["drill", "run", "take", "--yes", "--even-if-degraded", "-C", dir]);
+    let all = entries(&server, &[]);
+    let said: Vec<String> = all
+        .iter()
+        .map(|entry| {
+            let text = |key: &str| entry[key].as_str().unwrap_or_default();
+            format!("{} {} {}: {}", text("who"), text("what"), text("outcome"), text("said"))
+        })
+        .collect();
+    let at = |words: &[&str]| {
+        let is = |line: &String| words.iter().all(|word| line.contains(word));
+        said.iter().position(is).unwrap_or_else(|| panic!("{words:?} in {said:#?}"))
+    };
+    at(&["drill run nothing refused: "]);
+    let run = at(&["drill run take done"]);
+    let begins = at(&["drill:take/", "begins"]);
+    let step = at(&["drill:take/", "step take: "]);
+    let over = at(&["drill:take/", "step take is over"]);
+    assert!(begins < step && step < over && over < said.len(), "{said:#?}");
+    assert!(all[run]["from"].as_str().unwrap().starts_with("control socket"), "{said:#?}");
+    assert_eq!(all[step]["from"], "drill");
 }

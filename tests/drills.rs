@@ -136,7 +136,7 @@ impl Demo {
     fn journal(&self, name: &str) -> std::path::PathBuf {
         let folder = self.server.folder.path().join("state/drills").join(name);
         let runs = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        runs.max().unwrap()
+        runs.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).max().unwrap()
     }
 
     /// Kills the server with SIGKILL and starts it again on what it left behind.
@@ -313,6 +313,11 @@ fn a_budget_that_is_too_small_fails_and_what_was_forced_comes_back() {
     let history: Value =
         serde_json::from_slice(&demo.drill(&["history", "tight", "--json"]).stdout).unwrap();
     assert_eq!(history[0]["verdict"], "FAIL");
+    let outside = "/v1/drills/..%2fdrills%2ftight";
+    let (_, history) = demo.server.control_request("GET", &format!("{outside}/history"));
+    assert_eq!(history, Value::Array(Vec::new()), "no name leads out of the archive");
+    let journal = demo.server.control_request("GET", &format!("{outside}/journal")).1;
+    assert!(journal["error"].is_string() || !journal.is_array(), "{journal}");
 }
 
 #[test]
@@ -381,7 +386,7 @@ fn somebody_can_end_it_by_command_and_by_a_file() {
     demo.await_stage("steps");
     // Every seat at the control socket is taken by somebody who says nothing.
     let seats: Vec<UnixStream> =
-        (0..40).map(|_| UnixStream::connect(demo.server.control()).unwrap()).collect();
+        (0..520).map(|_| UnixStream::connect(demo.server.control()).unwrap()).collect();
     let hung = demo.drill(&["abort"]);
     let said = String::from_utf8_lossy(&hung.stdout);
     assert!(hung.status.code() == Some(5) && said.contains("ABORT was made"), "{said}");

@@ -6,6 +6,7 @@
 //! are few.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "the figures are what one runs it for")]
 
 mod support;
 
@@ -198,7 +199,7 @@ fn agree(what: &str, cells: &[(String, f64, u64)], groups: usize) {
     }
     let free = (used - groups) as f64;
     let z = ((chi / free).cbrt() - (1.0 - 2.0 / (9.0 * free))) / (2.0 / (9.0 * free)).sqrt();
-    println!("{what}: chi² {chi:.1} over {used} cells ({free} free), z {z:+.2}, n {all}");
+    eprintln!("{what}: chi² {chi:.1} over {used} cells ({free} free), z {z:+.2}, n {all}");
     // p > 0.001, one-sided.
     assert!(z < 3.09, "{what}: {cells:?}");
 }

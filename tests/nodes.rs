@@ -8,12 +8,15 @@ mod support;
 use serde_json::Value;
 use std::{
     fs,
-    net::SocketAddr,
+    io::Read,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt,
     process::{Command, Output},
+    thread,
 };
 use support::{
     await_some, free_address,
+    https::Authority,
     scratch::Scratch,
     server::{BINARY, Server, cli},
 };
@@ -35,11 +38,18 @@ members  = ["iad", "dub"]
 failback = "manual"
 "#;
 
+const TLS: &str = "tls = { cert = \"secrets/cert.pem\", key = \"secrets/key.pem\" }\n";
+
 const REGIONS: &str = "[regions.us]\ncloud = \"aws:us-east-1\"\n\
                        [regions.eu]\ncloud = \"aws:eu-west-1\"\n";
 
 /// The files of `number` servers, each with the others as its peers.
 fn folders(number: usize) -> Vec<Scratch> {
+    folders_by(number, None)
+}
+
+/// The same, who speak over TLS with certificates of `authority`, if there is one.
+fn folders_by(number: usize, authority: Option<&Authority>) -> Vec<Scratch> {
     let at: Vec<SocketAddr> =
         (0..number).map(|n| free_address(format!("127.0.0.{}", 61 + n).parse().unwrap())).collect();
     let made = cli(&["token", "new", "ops", "--role", "admin", "--forever", "--json"]);
@@ -47,15 +57,21 @@ fn folders(number: usize) -> Vec<Scratch> {
     let folder = |own: usize| {
         let peers = (0..number).filter(|n| *n != own).map(|n| {
             let (name, at) = (format!("ns{}", n + 1), at[n]);
+            let (scheme, ca) = match authority {
+                Some(_) => ("https", ", ca_file = \"secrets/ca.pem\""),
+                None => ("http", ""),
+            };
+            let admin = format!("{scheme}://{at}");
             format!(
-                "{{ name = \"{name}\", admin = \"http://{at}\", token_file = \"secrets/token\" }}"
+                "{{ name = \"{name}\", admin = \"{admin}\", token_file = \"secrets/token\"{ca} }}"
             )
         });
         let peers: Vec<String> = peers.collect();
         let server = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"{}\"\n\
-             tokens_file = \"secrets/tokens\"\npeers = [{}]\n{REGIONS}",
+             tokens_file = \"secrets/tokens\"\n{}peers = [{}]\n{REGIONS}",
             at[own],
+            authority.map_or("", |_| TLS),
             peers.join(", ")
         );
         let folder = Scratch::with(&[
@@ -67,6 +83,10 @@ fn folders(number: usize) -> Vec<Scratch> {
         for secret in ["secrets/tokens", "secrets/token"] {
             let mode = fs::Permissions::from_mode(0o600);
             fs::set_permissions(folder.path().join(secret), mode).unwrap();
+        }
+        if let Some(authority) = authority {
+            authority.certify(&folder, &at[own].ip().to_string());
+            folder.write("secrets/ca.pem", &authority.pem());
         }
         folder
     };
@@ -181,4 +201,74 @@ fn other_files_are_a_difference_and_what_each_says_of_itself_is_none() {
     let said = exits(&servers[0].cli("reload", &[]), 0);
     assert!(said.contains("ns2:"), "told to all: {said}");
     exits(&servers[0].cli("status", &[]), 0);
+}
+
+#[test]
+fn peers_speak_over_tls_to_whom_their_own_authority_vouches_for() {
+    let authority = Authority::new();
+    let servers: Vec<Server> =
+        folders_by(2, Some(&authority)).into_iter().map(Server::start).collect();
+    let said = exits(&servers[0].cli("status", &[]), 0);
+    assert!(said.contains("peer ns2: in step"), "{said}");
+    let said = exits(&servers[0].cli("drain", &["region:us", "--reason", "INC 42"]), 0);
+    assert!(said.contains("here:") && said.contains("ns2:"), "{said}");
+    assert_eq!(overrides(&servers[1]), ["drain region:us"]);
+    // A certificate by somebody else: nothing is told to whoever shows it, the token least of all.
+    servers[0].folder.write("secrets/ca.pem", &Authority::new().pem());
+    exits(&servers[0].cli("reload", &["--node", "here"]), 0);
+    let said = exits(&servers[0].cli("undrain", &["region:us"]), 5);
+    assert!(said.contains("ns2: not done"), "{said}");
+    assert_eq!(overrides(&servers[1]), ["drain region:us"]);
+}
+
+#[test]
+fn what_undoes_a_reload_of_a_peer_is_for_that_peer() {
+    let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    let hash = |server: &Server| {
+        let facts = server.control_request("GET", "/v1/node").1;
+        facts["content_hash"].as_str().unwrap().to_owned()
+    };
+    // Both are at revision 2, so that a rollback to 1 could be either's.
+    for server in &servers {
+        server.folder.write("zones/gtm.example.toml", &ZONE.replace("20s", "30s"));
+        exits(&server.cli("reload", &["--node", "here"]), 0);
+    }
+    let (here, there) = (hash(&servers[0]), hash(&servers[1]));
+    servers[1].folder.write("zones/gtm.example.toml", &ZONE.replace("20s", "40s"));
+    let said = exits(&servers[0].cli("reload", &["--node", "ns2"]), 0);
+    assert_ne!(hash(&servers[1]), there);
+    let undo = said.lines().find_map(|line| line.strip_prefix("undo: ")).unwrap();
+    assert!(undo.ends_with("--node ns2"), "{undo}");
+    let said = exits(&typed(undo), 0);
+    assert_eq!((hash(&servers[0]), hash(&servers[1])), (here, there));
+    assert!(said.lines().any(|line| line.starts_with("undo: ") && line.ends_with("--node ns2")));
+    let list = exits(&servers[0].cli("rollback", &["--node", "ns2"]), 0);
+    assert!(list.contains("rollback to 2"), "{list}");
+    exits(&servers[0].cli("rollback", &["1", "--dry-run", "--node", "ns2"]), 2);
+}
+
+#[test]
+fn one_that_hears_and_says_nothing_may_have_done_it_and_is_not_asked_again_blindly() {
+    let mut folders = folders(2);
+    let other = folders.pop().unwrap();
+    let text = fs::read_to_string(other.path().join("tradewind.toml")).unwrap();
+    let at = text.split("admin = \"").nth(1).unwrap().split('"').next().unwrap();
+    let listener = TcpListener::bind(at).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // It reads what is asked, and goes away.
+            let _ = stream.read(&mut [0; 4_096]);
+        }
+    });
+    let server = Server::start(folders.pop().unwrap());
+    let said = exits(&server.cli("drain", &["region:us"]), 5);
+    assert!(said.contains("ns2: not known whether it was done"), "{said}");
+    let lines: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let look = lines.iter().find(|line| line.ends_with("--node ns2")).unwrap();
+    assert!(look.starts_with("tradewind overrides"), "{said}");
+    assert!(!lines.iter().any(|line| line.starts_with("tradewind drain")), "{said}");
+    exits(&typed(look), 5);
+    let undo = lines.iter().find(|line| line.contains("undrain")).unwrap();
+    exits(&typed(undo), 0);
+    assert!(overrides(&server).is_empty());
 }

@@ -48,7 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("admin", &["health", "engine", "drill", "rollout"]),
     ("cli", &["admin", "dns"]),
     ("hooks", &["admin"]),
-    ("querylog", &["config", "telemetry", "wire"]),
+    ("querylog", &["config", "place", "telemetry"]),
     ("daemon", &["admin", "cli", "flatten", "hooks", "querylog", "transport"]),
 ];
 

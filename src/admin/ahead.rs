@@ -7,19 +7,19 @@ use super::schema::plan::{
 use crate::{
     config::{Content, ContentHash, SourceFile, Sources},
     control::{
-        hand::{Wish, words::short},
+        hand::Wish,
         plan::Wanted,
         reload::Agreed,
         simulate::{Supposition, Suppositions},
     },
-    forecast::{Sample, Weights},
+    forecast::{Asked, Sample, Seen, Weights},
     telemetry::observed::ObservedClient,
     units::{TenthMs, Weight},
     verdict::Standing,
 };
 use ipnet::IpNet;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Component, Path, PathBuf},
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
@@ -29,8 +29,6 @@ use std::{
 const FILES_MAX: usize = 100_000;
 /// Networks that clients are weighed by: some for every /16 there is. Each is looked up twice.
 const NETWORKS_MAX: usize = 1_000_000;
-/// With fewer clients seen, a share of one half is not known to three percent.
-const OBSERVED_MIN: usize = 1_000;
 /// Things supposed at once.
 const SUPPOSED_MAX: usize = 100;
 
@@ -60,49 +58,32 @@ impl PlanRequest {
 }
 
 impl WeightsLine {
-    /// What clients are weighed by; `observed` says by which networks they asked lately, or why
-    /// that is not known.
+    /// What clients are weighed by; `observed` says who asked lately.
     ///
     /// # Errors
     /// Says what is wrong with the request.
-    pub(super) fn read(
-        &self,
-        observed: impl FnOnce() -> Result<Sample, String>,
-    ) -> Result<Weights, String> {
+    pub(super) fn read(&self, observed: impl FnOnce() -> Arc<[Asked]>) -> Result<Weights, String> {
         match self {
             WeightsLine::Space => Ok(Weights::Space),
-            WeightsLine::Observed => Ok(Weights::Sample(Arc::new(observed()?))),
+            WeightsLine::Observed => Ok(Weights::Observed(observed())),
             WeightsLine::Networks(line) => Ok(Weights::Sample(Arc::new(line.read()?))),
         }
     }
 }
 
 /// The `clients` seen lately as what others are weighed by.
-///
-/// # Errors
-/// When there are too few of them.
-pub(super) fn observed(clients: &[ObservedClient]) -> Result<Sample, String> {
-    if clients.len() < OBSERVED_MIN {
-        return Err(format!(
-            "only {} queries of clients were sampled so far; {OBSERVED_MIN} are needed (a share is \
-             not known from less), or weigh them by --weights space or a file",
-            clients.len()
-        ));
-    }
-    let net = |client: &ObservedClient| {
+pub(super) fn observed(clients: &[ObservedClient]) -> Arc<[Asked]> {
+    let mut owners: HashMap<&str, Arc<str>> = HashMap::new();
+    let asked = clients.iter().filter_map(|client| {
+        let record = &*client.answer.record;
+        let owner = owners.entry(record).or_insert_with(|| record.into());
         let whole = if client.from.is_ipv4() { 32 } else { 128 };
-        let (ip, length) = client.subnet.unwrap_or((client.from, whole));
-        IpNet::new(ip, length).ok().map(|net| net.trunc())
-    };
-    let mut counted: BTreeMap<IpNet, f64> = BTreeMap::new();
-    for net in clients.iter().filter_map(net) {
-        *counted.entry(net).or_default() += 1.0;
-    }
-    let ends = clients.first().zip(clients.last());
-    let over = ends.map_or(Duration::ZERO, |(first, last)| last.at.since(first.at));
-    let over = short(Duration::from_secs(over.as_secs()));
-    let said = format!("{} sampled queries of {over}", clients.len());
-    Ok(Sample { said, networks: counted.into_iter().collect() })
+        let net = |(ip, length)| IpNet::new(ip, length).ok().map(|net| net.trunc());
+        let subnet = client.subnet.and_then(net);
+        let seen = Seen { from: net((client.from, whole))?, subnet };
+        Some(Asked { at: client.at, owner: Arc::clone(owner), seen })
+    });
+    asked.collect()
 }
 
 impl SampleLine {
@@ -114,11 +95,11 @@ impl SampleLine {
         let read = self.networks.iter().map(|(net, weight)| {
             let parsed: IpNet = net.parse().map_err(|_| format!("`{net}` is no network"))?;
             match weight.is_finite() && *weight > 0.0 {
-                true => Ok((parsed.trunc(), *weight)),
+                true => Ok((Seen { from: parsed.trunc(), subnet: None }, *weight)),
                 false => Err(format!("{net} has the weight {weight}; it must be above zero")),
             }
         });
-        Ok(Sample { said: self.said.clone(), networks: read.collect::<Result<_, String>>()? })
+        Ok(Sample { said: self.said.clone(), clients: read.collect::<Result<_, String>>()? })
     }
 }
 
@@ -223,7 +204,6 @@ const BIAS_MS_MAX: f64 = 10_000.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Moment;
 
     #[test]
     fn what_is_supposed_is_read_as_it_is_typed() {
@@ -256,30 +236,6 @@ mod tests {
     }
 
     #[test]
-    fn clients_seen_are_weighed_by_how_often_they_were() {
-        let answer = crate::telemetry::AnswerName {
-            zone: "z".into(),
-            record: "www".into(),
-            region: "eu".into(),
-            pool: "eu".into(),
-        };
-        let answer = Arc::new(answer);
-        let client = |n: u64| ObservedClient {
-            at: Moment(n * 1_000_000_000),
-            from: [192, 0, 2, 1].into(),
-            subnet: n.is_multiple_of(4).then(|| ([203, 0, 113, 0].into(), 24)),
-            answer: Arc::clone(&answer),
-        };
-        let clients: Vec<ObservedClient> = (0..1_201).map(client).collect();
-        let sample = observed(&clients).unwrap();
-        assert_eq!(sample.said, "1201 sampled queries of 20m");
-        let nets: Vec<IpNet> =
-            ["192.0.2.1/32", "203.0.113.0/24"].map(|n| n.parse().unwrap()).into();
-        assert_eq!(sample.networks, [(nets[0], 900.0), (nets[1], 301.0)]);
-        assert!(observed(&clients[..999]).unwrap_err().contains("only 999"));
-    }
-
-    #[test]
     fn files_are_inside_a_folder_and_weights_above_zero() {
         let file = |path: &str| {
             let files = vec![FileText { path: path.into(), modified: 7, text: String::new() }];
@@ -293,12 +249,11 @@ mod tests {
         let weights = |net: &str, weight: f64| {
             let networks = vec![(net.to_owned(), weight)];
             let line = WeightsLine::Networks(SampleLine { said: "x".into(), networks });
-            line.read(|| Err("nobody asked".into()))
+            line.read(Arc::default)
         };
         assert!(weights("192.0.2.0/24", 1.5).is_ok());
         for (net, weight) in [("192.0.2.0/24", 0.0), ("192.0.2.0/24", f64::NAN), ("x", 1.0)] {
             assert!(weights(net, weight).is_err(), "{net} {weight}");
         }
-        assert!(WeightsLine::Observed.read(|| Err("nobody asked".into())).is_err());
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     compile::Entry,
     control::{
         Change, Handle, Report,
+        audit::{Origin, Outcome},
         hand::foresee::Outlook,
         journal::SharedJournal,
         overview::{Overview, SharedOverview},
@@ -170,6 +171,21 @@ impl Context {
     pub(super) fn tell(&self, change: Change) {
         // Fails only while the server stops.
         let _ = self.changes.send(change);
+    }
+
+    /// Has written down what `by` wished of another room than control, and what became of it.
+    pub(super) fn wished<T, E: std::fmt::Display>(
+        &self,
+        by: Origin,
+        what: String,
+        done: &Result<T, E>,
+    ) {
+        let (outcome, said) = match done {
+            Ok(_) => (Outcome::Done, String::new()),
+            Err(why) => (Outcome::Refused, why.to_string()),
+        };
+        let (what, said) = (what.into(), said.into());
+        self.tell(Change::Wished { by, what, outcome, said, rules: Vec::new() });
     }
 
     /// Sends a wish and waits for what becomes of it.

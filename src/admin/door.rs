@@ -15,12 +15,12 @@ use super::{
     context::Context,
     limiter::Limiter,
     peer::{Caller, Peer},
-    refused::Refused,
+    refused::{Refused, Unread},
+    turned_away::TurnedAway,
 };
-use crate::{clock::Clock, compile::Entry, grant::Role};
-use arc_swap::ArcSwap;
+use crate::grant::Role;
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes, to_bytes},
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
@@ -124,8 +124,8 @@ pub(super) struct Door {
     limiter: Limiter,
     /// Counts wrong tokens of heartbeats: right ones may come as often as they like.
     guesses: Limiter,
-    entry: Arc<ArcSwap<Entry>>,
-    clock: Arc<dyn Clock>,
+    turned_away: TurnedAway,
+    context: Arc<Context>,
 }
 
 impl Door {
@@ -136,8 +136,8 @@ impl Door {
             needs: Needs::of(&api),
             limiter: Limiter::default(),
             guesses: Limiter::default(),
-            entry: Arc::clone(&context.entry),
-            clock: Arc::clone(&context.clock),
+            turned_away: TurnedAway::default(),
+            context: Arc::clone(context),
         };
         router
             .fallback(|| async { Refused::new(StatusCode::NOT_FOUND, "there is nothing here") })
@@ -149,16 +149,18 @@ impl Door {
             .with_state(Arc::clone(context))
     }
 
-    /// Lets a request in, as of whoever it is, or says why not.
-    fn check(&self, mut request: Request) -> Result<Request, Refused> {
+    /// Lets a request in, as of whoever it is, or says why not; `seen` is who it is as far as that
+    /// became known.
+    fn check(&self, mut request: Request, seen: &mut Option<Peer>) -> Result<Request, Refused> {
         let caller = request.extensions().get::<Caller>().cloned().ok_or_else(nobody)?;
+        *seen = Some(caller.peer.clone());
         let need = match request.extensions().get::<MatchedPath>() {
             Some(path) => self.needs.find(path.as_str(), request.method())?,
             None => Need::Nothing,
         };
         let Caller { mut peer, is_encrypted } = caller;
         if let Peer::Stranger { from } = peer {
-            let now = self.clock.now();
+            let now = self.context.clock.now();
             if need == Need::Own {
                 self.guesses.check(from.ip(), now).map_err(|wait| too_often(from, wait))?;
                 request.extensions_mut().insert(Guesser(from));
@@ -166,13 +168,14 @@ impl Door {
                 self.limiter.take(from.ip(), now).map_err(|wait| too_often(from, wait))?;
                 check_origin(request.method(), request.headers(), is_encrypted)?;
                 peer = self.known(from, request.headers())?;
+                *seen = Some(peer.clone());
                 if !is_safe(request.method()) {
                     check_kind(request.headers())?;
                 }
             }
         }
         if let Need::Role { role, is_everywhere } = need {
-            let is_open = !is_everywhere && !self.entry.load().reads_take_token;
+            let is_open = !is_everywhere && !self.context.entry.load().reads_take_token;
             peer.check(role, is_open && is_here(&peer, request.headers()))?;
         }
         request.extensions_mut().insert(peer);
@@ -183,7 +186,18 @@ impl Door {
     fn count(&self, Guesser(from): Guesser, said: StatusCode) {
         if said == StatusCode::UNAUTHORIZED {
             // Whoever is over is refused when it comes again.
-            let _ = self.guesses.take(from.ip(), self.clock.now());
+            let _ = self.guesses.take(from.ip(), self.context.clock.now());
+        }
+    }
+
+    /// What `request` asks for, if that would change something.
+    fn wish(&self, request: &Request) -> Option<String> {
+        let (path, method) = (request.extensions().get::<MatchedPath>()?, request.method());
+        match self.needs.find(path.as_str(), method) {
+            Ok(Need::Role { role, .. }) if role > Role::Read => {
+                Some(format!("{method} {}", request.uri().path()))
+            }
+            _ => None,
         }
     }
 
@@ -194,8 +208,8 @@ impl Door {
         }
         let token =
             bearer(headers).ok_or_else(|| challenge("write `Authorization: Bearer TOKEN`"))?;
-        let entry = self.entry.load();
-        let found = entry.grants.find(token, self.clock.wall());
+        let entry = self.context.entry.load();
+        let found = entry.grants.find(token, self.context.clock.wall());
         let grant = found.map_err(|useless| challenge(&useless.to_string()))?;
         Ok(Peer::Token { name: Arc::clone(&grant.name), role: grant.role, from })
     }
@@ -313,7 +327,10 @@ fn is_ours(host: &str) -> bool {
 }
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    match door.check(request) {
+    let wish = door.wish(&request);
+    let mut peer = None;
+    let response = match door.check(request, &mut peer) {
+        Err(refused) => (Extension(Unread(refused.detail().into())), refused).into_response(),
         Ok(request) => {
             let guesser = request.extensions().get::<Guesser>().copied();
             let response = next.run(request).await;
@@ -322,8 +339,11 @@ async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
             }
             response
         }
-        Err(refused) => refused.into_response(),
+    };
+    if let (Some(wish), Some(peer), Some(Unread(why))) = (wish, peer, response.extensions().get()) {
+        door.turned_away.note(&door.context, &peer, &wish, why);
     }
+    response
 }
 
 /// Makes a problem (RFC 9457) of what the framework says of a request that it cannot read.
@@ -340,7 +360,7 @@ async fn explained(uri: Uri, request: Request, next: Next) -> Response {
         true => format!("{} cannot be answered", uri.path()),
         false => String::from_utf8_lossy(&text).trim().to_owned(),
     };
-    Refused::new(status, text).into_response()
+    Refused::unread(status, text).into_response()
 }
 
 /// Gives what was read a tag of its content, and says nothing to who has that already.

@@ -91,7 +91,7 @@ pub fn differences(own: &NodeFacts, theirs: &NodeFacts) -> Vec<String> {
     }
     let apart = |what: &str, own: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>| {
         let both = own.iter().filter_map(|(name, mine)| Some((name, mine, theirs.get(name)?)));
-        // What nobody knows yet is no difference.
+        // What one of them does not know yet is counted apart.
         let apart = both.filter(|(_, a, b)| a != b && *a != "unknown" && *b != "unknown");
         let lines =
             apart.map(|(name, mine, other)| format!("{what} {name}: {mine} here, {other} there"));
@@ -99,7 +99,25 @@ pub fn differences(own: &NodeFacts, theirs: &NodeFacts) -> Vec<String> {
     };
     found.extend(named(apart("failover", &own.failovers, &theirs.failovers), "more failovers"));
     found.extend(named(apart("endpoint", &own.verdicts, &theirs.verdicts), "more endpoints"));
+    for (mine, others, place) in
+        [(&own.verdicts, &theirs.verdicts, "here"), (&theirs.verdicts, &own.verdicts, "there")]
+    {
+        // One that nobody has judged yet is answered: where it is out elsewhere, answers differ.
+        let unjudged = mine.iter().filter(|(name, word)| {
+            *word == "unknown" && others.get(*name).is_some_and(|other| is_out(other))
+        });
+        match unjudged.count() {
+            0 => {}
+            1 => found.push(format!("1 endpoint not judged {place}")),
+            more => found.push(format!("{more} endpoints not judged {place}")),
+        }
+    }
     found
+}
+
+/// Whether a verdict takes an endpoint out of answers.
+fn is_out(word: &str) -> bool {
+    matches!(word, "down" | "drained")
 }
 
 /// The first of `lines`, and how many more there are.
@@ -132,6 +150,9 @@ mod tests {
         let numbers = NodeFacts { revision: 7, swap: 9, ..own.clone() };
         assert_eq!(differences(&own, &numbers), [] as [&str; 0], "numbers are each server's own");
         assert_eq!(differences(&own, &facts("unknown")), [] as [&str; 0]);
+        let (down, unknown) = (facts("down"), facts("unknown"));
+        assert_eq!(differences(&down, &unknown), ["8 endpoints not judged there"]);
+        assert_eq!(differences(&unknown, &down), ["8 endpoints not judged here"]);
         let other = NodeFacts {
             content_hash: "b".repeat(64),
             pinned: true,

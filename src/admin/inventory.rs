@@ -12,7 +12,7 @@ use super::schema::{
 };
 use crate::{
     forecast::{
-        Clients,
+        Clients, Look,
         shares::{Standpoint, of_pools},
     },
     health::TargetState,
@@ -166,7 +166,7 @@ fn members(tree: &Tree, world: &World) -> Vec<MemberLine> {
 
 /// Which share of each crowd is sent to which pool.
 fn shares(plan: &Plan, at: &Standpoint, clients: &Clients) -> Vec<ShareLine> {
-    let side = (&*at.snapshot, plan.map);
+    let side = (&*at.snapshot, Look::of(plan));
     let crowds = clients.of(side, side);
     let crowds = crowds.iter().flat_map(|crowds| crowds.iter());
     let shares = crowds.flat_map(|crowd| {

@@ -47,6 +47,7 @@ pub mod status;
 pub mod suppose;
 #[cfg(test)]
 mod testkit;
+mod turned_away;
 mod turns;
 
 pub use context::Context;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{config::peers::PeerDef, control::secrets, health::client_config};
 use axum::http::{Method, StatusCode, header};
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, RequestBuilder, redirect::Policy};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     error::Error,
@@ -28,6 +28,8 @@ const EVERY: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(5);
 /// What is compared takes milliseconds to gather.
 const WITHIN: Duration = Duration::from_secs(10);
+/// One that is down, or whose network is, is known for it by then.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// A status of some hundred thousand endpoints.
 const REPLY_BYTES_MAX: usize = 256 << 20;
 
@@ -41,6 +43,17 @@ pub struct PeerDoor {
     dir: PathBuf,
     token_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+}
+
+/// Why a server said nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Silence {
+    /// It cannot have heard what was asked.
+    #[error("{0}")]
+    NotReachable(String),
+    /// It may have heard it, and done it.
+    #[error("{0}")]
+    Unanswered(String),
 }
 
 impl PeerDoor {
@@ -58,14 +71,39 @@ impl PeerDoor {
     /// What it says to a request; to be called in a tokio runtime.
     ///
     /// # Errors
-    /// Says why it could not be asked, or does not answer.
+    /// When it could not be asked, or does not answer.
     pub async fn ask(
         &self,
         method: Method,
         path: &str,
         body: Vec<u8>,
         within: Duration,
-    ) -> Result<(StatusCode, Vec<u8>), String> {
+    ) -> Result<(StatusCode, Vec<u8>), Silence> {
+        let request = self.prepare(method, path, body, within).map_err(Silence::NotReachable)?;
+        let mut reply = request.send().await.map_err(|error| match error.is_connect() {
+            true => Silence::NotReachable(innermost(&error)),
+            false => Silence::Unanswered(innermost(&error)),
+        })?;
+        let (status, mut body) = (reply.status(), Vec::new());
+        let broken = |error: reqwest::Error| Silence::Unanswered(innermost(&error));
+        while let Some(chunk) = reply.chunk().await.map_err(broken)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > REPLY_BYTES_MAX {
+                let why = format!("the reply is longer than {REPLY_BYTES_MAX} bytes");
+                return Err(Silence::Unanswered(why));
+            }
+        }
+        Ok((status, body))
+    }
+
+    /// What it will be asked.
+    fn prepare(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<RequestBuilder, String> {
         let read = |file: &Path| {
             secrets::read(&self.dir, file).map_err(|why| format!("{} {why}", file.display()))
         };
@@ -81,6 +119,7 @@ impl PeerDoor {
             .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
             .redirect(Policy::none())
             .no_proxy()
+            .connect_timeout(CONNECT_WITHIN)
             .timeout(within)
             .user_agent(concat!("Tradewind/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -92,20 +131,13 @@ impl PeerDoor {
         if let Some(file) = &self.token_file {
             request = request.bearer_auth(read(file)?.trim());
         }
-        let mut reply = request.send().await.map_err(|error| innermost(&error))?;
-        let (status, mut body) = (reply.status(), Vec::new());
-        while let Some(chunk) = reply.chunk().await.map_err(|error| innermost(&error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > REPLY_BYTES_MAX {
-                return Err(format!("the reply is longer than {REPLY_BYTES_MAX} bytes"));
-            }
-        }
-        Ok((status, body))
+        Ok(request)
     }
 
     /// What it has in common with others.
     async fn facts(&self) -> Result<NodeFacts, String> {
-        let (status, body) = self.ask(Method::GET, "/v1/node", Vec::new(), WITHIN).await?;
+        let asked = self.ask(Method::GET, "/v1/node", Vec::new(), WITHIN).await;
+        let (status, body) = asked.map_err(|silence| silence.to_string())?;
         if !status.is_success() {
             return Err(format!("{status}: {}", String::from_utf8_lossy(&body).trim()));
         }

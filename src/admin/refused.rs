@@ -9,14 +9,19 @@ use crate::{
     drill::Refusal as DrillRefusal,
 };
 use axum::{
-    Json,
+    Extension, Json,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use std::sync::Arc;
 
 /// Why a request was not done.
 #[derive(Debug)]
-pub(super) struct Refused(Box<Refusal>, StatusCode, HeaderMap);
+pub(super) struct Refused(Box<Refusal>, StatusCode, HeaderMap, bool);
+
+/// Beside a reply: that its request was refused before it became a change, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Unread(pub Arc<str>);
 
 impl Refused {
     /// Refuses with `status`; `detail` says what is wrong, for people.
@@ -28,7 +33,17 @@ impl Refused {
             detail: detail.into(),
             ..Refusal::default()
         };
-        Refused(Box::new(refusal), status, HeaderMap::new())
+        Refused(Box::new(refusal), status, HeaderMap::new(), false)
+    }
+
+    /// The same of a request that nobody could make a change of.
+    pub fn unread(status: StatusCode, detail: impl Into<String>) -> Refused {
+        Refused { 3: true, ..Refused::new(status, detail) }
+    }
+
+    /// What is wrong, for people.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// With a header beside it.
@@ -53,7 +68,7 @@ impl Refused {
 
     /// The request itself is wrong.
     pub fn bad(detail: impl Into<String>) -> Refused {
-        Refused::new(StatusCode::BAD_REQUEST, detail)
+        Refused::unread(StatusCode::BAD_REQUEST, detail)
     }
 }
 
@@ -73,6 +88,7 @@ impl From<&PlanError> for Refused {
         match error {
             PlanError::Refused(refusal) => Refused::from(refusal),
             PlanError::Moved => Refused::new(StatusCode::CONFLICT, error.to_string()),
+            PlanError::TooFew(_) => Refused::new(StatusCode::BAD_REQUEST, error.to_string()),
             PlanError::Unreadable(_) | PlanError::Broken(_) => {
                 Refused::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
             }
@@ -123,7 +139,8 @@ impl From<&DrillRefusal> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         const KIND: HeaderValue = HeaderValue::from_static("application/problem+json");
-        let Refused(refusal, status, headers) = self;
-        (status, headers, [(header::CONTENT_TYPE, KIND)], Json(refusal)).into_response()
+        let Refused(refusal, status, headers, is_unread) = self;
+        let unread = is_unread.then(|| Extension(Unread(refusal.detail.as_str().into())));
+        (status, unread, headers, [(header::CONTENT_TYPE, KIND)], Json(refusal)).into_response()
     }
 }

@@ -7,6 +7,7 @@
 
 use super::hand::Hands;
 use crate::{
+    forecast::Look,
     ids::{Class, MapId, PlanId},
     snapshot::Plan,
     steering::{Draw, Selection},
@@ -95,7 +96,7 @@ impl Weights {
         }
         let clients = hands.clients();
         for map in (0..snapshot.maps.len()).map(MapId::at) {
-            let side = (snapshot, Some(map));
+            let side = (snapshot, Look::by(Some(map)));
             let mut of_class: BTreeMap<Class, f64> = BTreeMap::new();
             let crowds = clients.of(side, side);
             for cell in crowds.iter().filter_map(|crowds| crowds.first()).flat_map(|c| &c.cells) {

@@ -139,6 +139,7 @@ mod tests {
 
     /// Every command: a new one belongs here, and then has what its kind has.
     const COMMANDS: &[(&str, Does)] = &[
+        ("api openapi", Else),
         ("apply", Changes),
         ("approve", Changes),
         ("audit", Tells),
@@ -164,6 +165,7 @@ mod tests {
         ("force", Changes),
         ("geoip build", Else),
         ("geoip lookup", Tells),
+        ("get", Tells),
         ("health", Stands),
         ("hold", Changes),
         ("man", Else),
@@ -174,6 +176,17 @@ mod tests {
         ("reject", Changes),
         ("reload", Changes),
         ("rollback", Changes),
+        ("rollout abort", Drills),
+        ("rollout finish", Drills),
+        ("rollout list", Tells),
+        ("rollout pause", Drills),
+        ("rollout plan", Tells),
+        ("rollout promote", Drills),
+        ("rollout resume", Drills),
+        ("rollout retry", Drills),
+        ("rollout start", Drills),
+        ("rollout status", Stands),
+        ("rollout undo", Drills),
         ("serve", Else),
         ("simulate", Tells),
         ("status", Stands),

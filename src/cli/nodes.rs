@@ -4,8 +4,9 @@
 //! The command line asks each itself, by names and tokens of the folder's files: a server here that
 //! is down or stuck is one failure among others, and no reason for the rest not to hear of it.
 //! There is no transaction over them: what one did and another did not is said, and how to finish
-//! or undo it. One that refuses first is asked first, so that nothing is begun that a safety rule
-//! forbids everywhere.
+//! or undo it; what one may have done, too, and how to see. The folder's own is asked first, so that
+//! nothing is begun that a safety rule forbids everywhere; the others then all at once, so that none
+//! that is stuck holds up the rest.
 
 use super::{
     Exit,
@@ -28,12 +29,14 @@ use crate::{
 };
 use clap::Args;
 use serde::Serialize;
-use std::{env, thread, time::Duration};
+use std::{env, sync::mpsc, thread, time::Duration};
 
 /// How often nodes are asked while somebody waits for all of them.
 const LOOK: Duration = Duration::from_millis(200);
 /// A peer that does not answer holds up nobody for longer.
 const WITHIN: Duration = Duration::from_secs(10);
+/// What an operator wants is done in milliseconds; past this a person looks instead of waiting.
+const HAND_WITHIN: Duration = Duration::from_secs(15);
 
 /// Which of the servers a change is for.
 #[derive(Args, Clone, Debug, Default)]
@@ -41,6 +44,14 @@ pub struct NodeArgs {
     /// Only on this one of the servers for these zones: `here`, or a name under [server] peers
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+}
+
+/// Which one of the servers is asked.
+#[derive(Args, Clone, Debug)]
+pub struct AtNodeArgs {
+    /// Ask this one of the servers for these zones: a name under [server] peers
+    #[arg(long, value_name = "NAME", default_value = HERE)]
+    pub node: String,
 }
 
 /// One server.
@@ -89,6 +100,15 @@ impl NodeArgs {
     }
 }
 
+impl AtNodeArgs {
+    /// That server.
+    pub(super) fn node(&self, folder: &FolderArgs, out: &mut Out) -> Result<Node, Exit> {
+        let wanted = NodeArgs { node: Some(self.node.clone()) };
+        // One at least, by the name that is asked for.
+        wanted.nodes(folder, out)?.pop().ok_or(Exit::Usage)
+    }
+}
+
 /// All servers for the zones of `folder`, its own first.
 pub(super) fn all(folder: &FolderArgs) -> Vec<Node> {
     let dir = folder.path();
@@ -104,7 +124,25 @@ pub(super) fn all(folder: &FolderArgs) -> Vec<Node> {
 impl Node {
     /// Has it do what `request` says.
     fn hand(&self, request: &HandRequest) -> Result<HandReply, ServerError> {
-        self.server.send("/v1/hand", request)
+        self.server.clone().within(HAND_WITHIN).send("/v1/hand", request)
+    }
+
+    /// How it is asked.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Whether it is the folder's own.
+    pub(super) fn is_here(&self) -> bool {
+        self.name == HERE
+    }
+
+    /// A command `line` of its own, so that it is for it wherever it is typed.
+    pub(super) fn with(&self, line: &str) -> String {
+        match self.is_here() {
+            true => line.to_owned(),
+            false => format!("{line} --node {}", self.name),
+        }
     }
 
     /// `lines` for this node alone.
@@ -132,6 +170,9 @@ struct NodeOutcome {
     reply: Option<HandReply>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Whether it may have been done all the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unknown: bool,
 }
 
 /// The same of all of them.
@@ -143,8 +184,9 @@ struct Outcomes {
     undo: Vec<String>,
 }
 
-/// Has `nodes` do what `request` says, one after the other, and tells what came of it on each;
-/// what the first one did comes back. `quiet` keeps what is no failure from being told.
+/// Has `nodes` do what `request` says, the first one and then all others at once, and tells what came
+/// of it on each as it comes; what the first one did comes back. `quiet` keeps what is no failure from
+/// being told.
 pub(super) fn hand(
     nodes: &[Node],
     request: &HandRequest,
@@ -152,95 +194,137 @@ pub(super) fn hand(
     quiet: bool,
     out: &mut Out,
 ) -> (Exit, Option<HandReply>) {
-    if let [only] = nodes {
-        return match only.hand(request) {
+    let [first, others @ ..] = nodes else { return (Exit::Usage, None) };
+    let said = first.hand(request);
+    if others.is_empty() {
+        return match said {
             Ok(mut reply) => {
-                if only.name != HERE {
-                    let flag = |line: &String| format!("{line} --node {}", only.name);
-                    reply.undo = reply.undo.iter().map(flag).collect();
-                }
+                reply.undo = reply.undo.iter().map(|line| first.with(line)).collect();
                 let exit = if quiet { Exit::Well } else { show::reply(&reply, folder, out) };
                 (exit, Some(reply))
             }
             Err(error) => (refused(&error, out), None),
         };
     }
-    let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for node in nodes {
-        match node.hand(request) {
-            Ok(reply) => done.push((node, reply)),
-            Err(error) => {
-                let is_first = done.is_empty() && failed.is_empty();
-                let forbids = matches!(error, ServerError::Refused(..));
-                failed.push((node, error));
-                // What the first one forbids nobody else is asked for.
-                if is_first && forbids {
-                    break;
-                }
-            }
-        }
-    }
-    if let (true, [(node, error)]) = (done.is_empty(), &failed[..])
-        && nodes.len() > 1
-    {
+    // What the first one forbids nobody else is asked for.
+    if let Err(error @ ServerError::Refused(..)) = &said {
         let exit = refused(error, out);
-        out.complain(&format!("nothing was done: {} was asked first\n", node.name));
+        out.complain(&format!("nothing was done: {} was asked first\n", first.name));
         return (exit, None);
     }
-    let exit = told(&done, &failed, folder, quiet, out);
+    let mut exit = tell(first, &said, folder, out);
+    let mut outcomes = vec![(0, said)];
+    let (teller, told) = mpsc::channel();
+    thread::scope(|scope| {
+        for (at, node) in nodes.iter().enumerate().skip(1) {
+            let teller = teller.clone();
+            // The other end is there until all have said something.
+            scope.spawn(move || drop(teller.send((at, node.hand(request)))));
+        }
+        drop(teller);
+        for (at, said) in told {
+            exit = worse(exit, tell(&nodes[at], &said, folder, out));
+            outcomes.push((at, said));
+        }
+    });
+    outcomes.sort_unstable_by_key(|(at, _)| *at);
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for (at, said) in outcomes {
+        match said {
+            Ok(reply) => done.push((&nodes[at], reply)),
+            Err(error) => failed.push((&nodes[at], error)),
+        }
+    }
+    sum_up(&done, &failed, folder, quiet, out);
     (exit, done.into_iter().next().map(|(_, reply)| reply))
 }
 
-fn told(
+/// Tells people what came of it on `node`.
+fn tell(
+    node: &Node,
+    said: &Result<HandReply, ServerError>,
+    folder: &FolderArgs,
+    out: &mut Out,
+) -> Exit {
+    if out.wants_json() {
+        return said.as_ref().map_or_else(exit_of, show::exit);
+    }
+    let (paint, what) = match said {
+        Ok(_) => (Paint::Strong, ""),
+        Err(ServerError::Unanswered { .. }) => (Paint::Bad, " not known whether it was done"),
+        Err(_) => (Paint::Bad, " not done"),
+    };
+    let head = out.paint(paint, format_args!("{}:{what}", node.name));
+    out.line(head);
+    match said {
+        Ok(reply) => {
+            let without = HandReply { undo: Vec::new(), ..reply.clone() };
+            show::reply(&without, folder, out)
+        }
+        Err(error) => {
+            refused(error, out);
+            exit_of(error)
+        }
+    }
+}
+
+/// A failure before all, and of those the last.
+fn worse(before: Exit, next: Exit) -> Exit {
+    if next == Exit::Well { before } else { next }
+}
+
+/// Tells how to finish what was `done` on some and `failed` on others, and how to undo it.
+fn sum_up(
     done: &[(&Node, HandReply)],
     failed: &[(&Node, ServerError)],
     folder: &FolderArgs,
     quiet: bool,
     out: &mut Out,
-) -> Exit {
+) {
     let undo = undo(done, folder, failed.is_empty());
-    let mut exit = Exit::Well;
+    let is_unknown = |error: &ServerError| matches!(error, ServerError::Unanswered { .. });
     if out.wants_json() {
         let did = done.iter().map(|(node, reply)| NodeOutcome {
             node: node.name.clone(),
             reply: Some(reply.clone()),
             error: None,
+            unknown: false,
         });
         let did_not = failed.iter().map(|(node, error)| NodeOutcome {
             node: node.name.clone(),
             reply: None,
             error: Some(error.to_string()),
+            unknown: is_unknown(error),
         });
         let nodes = did.chain(did_not).collect();
         if !quiet {
             out.schema(&Outcomes { schema_version: SCHEMA_VERSION, nodes, undo });
         }
-        return failed.last().map_or(exit, |(_, error)| exit_of(error));
+        return;
     }
-    for (node, reply) in done {
-        let head = out.paint(Paint::Strong, format_args!("{}:", node.name));
-        out.line(head);
-        let without = HandReply { undo: Vec::new(), ..reply.clone() };
-        exit = show::reply(&without, folder, out);
+    let (unknown, not_done): (Vec<_>, Vec<_>) =
+        failed.iter().partition(|(_, error)| is_unknown(error));
+    if !unknown.is_empty() {
+        // To do it again blindly could do it twice: what counts is what stands there now.
+        out.line("the servers may differ now. See whether it was done:");
+        for (node, _) in unknown {
+            let line = folder.with("tradewind overrides");
+            out.line(format_args!("  {line} --node {}", node.name));
+        }
     }
-    for (node, error) in failed {
-        let head = out.paint(Paint::Bad, format_args!("{}: not done", node.name));
-        out.line(head);
-        refused(error, out);
-        exit = exit_of(error);
-    }
-    if !failed.is_empty() && !done.is_empty() {
+    if !not_done.is_empty() && !done.is_empty() {
         out.line("the servers differ now. To do it where it was not done:");
-        for (node, _) in failed {
+        for (node, _) in not_done {
             out.line(format_args!("  {} --node {}", typed(), node.name));
         }
+    }
+    if !failed.is_empty() && !done.is_empty() {
         out.line("or to undo it where it was:");
     }
     for line in undo {
         let margin = if failed.is_empty() { "undo: " } else { "  " };
         out.line(format_args!("{margin}{line}"));
     }
-    exit
 }
 
 /// What undoes it where it was done: on all at once, where one line means the same on each of them.
@@ -260,7 +344,7 @@ fn undo(done: &[(&Node, HandReply)], folder: &FolderArgs, is_whole: bool) -> Vec
 
 fn exit_of(error: &ServerError) -> Exit {
     match error {
-        ServerError::NotReachable { .. } => Exit::NotReachable,
+        ServerError::NotReachable { .. } | ServerError::Unanswered { .. } => Exit::NotReachable,
         ServerError::Refused(_, hyper::StatusCode::CONFLICT) => Exit::Conflict,
         ServerError::Refused(_, hyper::StatusCode::FORBIDDEN) => Exit::Refused,
         _ => Exit::Failed,
@@ -276,18 +360,14 @@ fn typed() -> String {
 
 /// Has each of `nodes` load files, by `load`, which tells what came of it; the worst of that. Files
 /// are each server's own, so what one refuses says nothing of the next.
-pub(super) fn files(
-    nodes: &[Node],
-    out: &mut Out,
-    load: impl Fn(&Server, &mut Out) -> Exit,
-) -> Exit {
+pub(super) fn files(nodes: &[Node], out: &mut Out, load: impl Fn(&Node, &mut Out) -> Exit) -> Exit {
     let mut worst = Exit::Well;
     for node in nodes {
         if nodes.len() > 1 && !out.wants_json() {
             let head = out.paint(Paint::Strong, format_args!("{}:", node.name));
             out.line(head);
         }
-        let exit = load(&node.server, out);
+        let exit = load(node, out);
         if exit != Exit::Well {
             worst = exit;
         }

@@ -36,7 +36,7 @@ Examples:
       Clients by your own measure: lines of `network,weight`.
 
 Clients are weighed by the address space that the location data know (IPv6 apart), which is not
-traffic; --weights observed weighs them by sampled queries, once there are a thousand.
+traffic; --weights observed weighs them by sampled queries for what changes, once there are a thousand.
 
 Exit codes: 0 no changes · 3 the files have errors · 5 no server answers · 10 changes wait";
 

@@ -5,9 +5,9 @@ use super::{
     check::judge,
     files::Folder,
     folder::FolderArgs,
-    nodes::{self, NodeArgs},
+    nodes::{self, AtNodeArgs, Node, NodeArgs},
     output::{Out, Paint},
-    server::{Server, ServerError, state_folder},
+    server::{ServerError, state_folder},
     table,
     why::WhyArgs,
 };
@@ -37,6 +37,8 @@ Examples:
   tradewind rollback 7
       Return to the files of revision 7. Your own files stay as they are: mend them before the
       next reload.
+  tradewind rollback 7 --node ns2
+      On that peer: revision numbers are each server's own.
 
 Exit codes: 0 done · 3 no such revision, or its files do not load · 5 no server answers";
 
@@ -77,6 +79,9 @@ pub struct RollbackArgs {
     /// Why, who.
     #[command(flatten)]
     pub why: WhyArgs,
+    /// On which server.
+    #[command(flatten)]
+    pub node: AtNodeArgs,
 }
 
 /// Has the server load its files.
@@ -90,13 +95,23 @@ pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
         Ok(nodes) => nodes,
         Err(exit) => return exit,
     };
-    nodes::files(&nodes, out, |server, out| print(server.post(&asked), &args.folder, out))
+    nodes::files(&nodes, out, |node, out| {
+        print(node.server().post(&asked), node, &args.folder, out)
+    })
 }
 
 /// Has the server return to a revision, or lists them.
 pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
-    let server = Server::of(args.folder.path());
+    let node = match args.node.node(&args.folder, out) {
+        Ok(node) => node,
+        Err(exit) => return exit,
+    };
     match args.revision {
+        Some(_) if args.dry_run && !node.is_here() => {
+            let hint = "give it to `tradewind rollback` there";
+            out.error("--dry-run looks at the revisions of this machine only", Some(hint));
+            Exit::Usage
+        }
         Some(revision) if args.dry_run => {
             let dir = args.folder.path();
             let kept = Revisions::new(&state_folder(dir)).restore(revision);
@@ -105,9 +120,9 @@ pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
         }
         Some(revision) => {
             let asked = format!("/v1/rollback/{revision}?{}", args.why.query());
-            print(server.post(&asked), &args.folder, out)
+            print(node.server().post(&asked), &node, &args.folder, out)
         }
-        None => list(server.get("/v1/revisions"), out),
+        None => list(node.server().get("/v1/revisions"), out),
     }
 }
 
@@ -128,12 +143,17 @@ fn tried(folder: Result<Folder, String>, out: &mut Out) -> Exit {
     }
 }
 
-fn print(reply: Result<ReloadReply, ServerError>, folder: &FolderArgs, out: &mut Out) -> Exit {
+fn print(
+    reply: Result<ReloadReply, ServerError>,
+    node: &Node,
+    folder: &FolderArgs,
+    out: &mut Out,
+) -> Exit {
     let mut reply = match reply {
         Ok(reply) => reply,
         Err(error) => return error.tell(out),
     };
-    reply.undo = reply.undo.iter().map(|line| folder.with(line)).collect();
+    reply.undo = reply.undo.iter().map(|line| node.with(&folder.with(line))).collect();
     let errors = reply.problems.iter().filter(|problem| problem.severity == "error").count();
     let well = reply.accepted && reply.held.is_empty() && errors == 0;
     if out.wants_json() {

@@ -3,7 +3,10 @@
 
 use super::{Exit, output::Out};
 use crate::{
-    admin::{peers::PeerDoor, schema::Refusal},
+    admin::{
+        peers::{PeerDoor, Silence},
+        schema::Refusal,
+    },
     config::{
         Problems,
         server::{self as server_file, ServerSection},
@@ -15,6 +18,7 @@ use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::hands
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    error::Error,
     fmt::Write,
     io,
     path::{Path, PathBuf},
@@ -56,6 +60,14 @@ pub enum ServerError {
         /// What the system says.
         cause: io::Error,
     },
+    /// It was asked to do something, and says nothing: it may have done it.
+    #[error("{place} was asked and does not answer: {why}; it is not known whether it was done")]
+    Unanswered {
+        /// Its socket, or its address.
+        place: String,
+        /// What the system says.
+        why: String,
+    },
     /// It says no.
     #[error("{}", .0.detail)]
     Refused(Box<Refusal>, StatusCode),
@@ -75,6 +87,11 @@ impl ServerError {
                     }
                     _ => "is it running? -C DIR names the folder it serves",
                 };
+                out.error(self, Some(hint));
+                Exit::NotReachable
+            }
+            ServerError::Unanswered { .. } => {
+                let hint = "look before you do it again: `tradewind overrides`, `tradewind status`";
                 out.error(self, Some(hint));
                 Exit::NotReachable
             }
@@ -171,19 +188,26 @@ impl Server {
     fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ServerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| self.not_reachable(cause))?;
+        let is_change = method != Method::GET;
         runtime.block_on(async {
             let socket = match &self.door {
                 Door::Socket(socket) => socket,
                 Door::Peer(door) => {
                     let reply = door.ask(method, path, body.to_vec(), self.within).await;
-                    let reply = reply.map_err(|why| self.not_reachable(io::Error::other(why)));
+                    let reply = reply.map_err(|silence| match silence {
+                        Silence::NotReachable(why) => self.not_reachable(io::Error::other(why)),
+                        Silence::Unanswered(why) => self.unanswered(is_change, why.into()),
+                    });
                     return reply.and_then(|(status, body)| read_status(status, body.into()));
                 }
             };
             match tokio::time::timeout(self.within, self.exchange(socket, method, path, body)).await
             {
                 Ok(reply) => reply,
-                Err(_) => Err(self.not_reachable(io::ErrorKind::TimedOut.into())),
+                Err(_) => {
+                    let late = io::Error::from(io::ErrorKind::TimedOut);
+                    Err(self.unanswered(is_change, late.into()))
+                }
             }
         })
     }
@@ -197,7 +221,8 @@ impl Server {
     ) -> Result<Bytes, ServerError> {
         let stream = UnixStream::connect(socket).await;
         let stream = stream.map_err(|cause| self.not_reachable(cause))?;
-        let broken = |error: hyper::Error| self.not_reachable(io::Error::other(error));
+        let is_change = method != Method::GET;
+        let broken = |error: hyper::Error| self.unanswered(is_change, error.into());
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let request = Request::builder()
             .method(method)
@@ -224,12 +249,24 @@ impl Server {
         }
     }
 
+    /// That it says nothing to what it may have heard: of what `is_change` that is more than that
+    /// nobody is there.
+    fn unanswered(&self, is_change: bool, cause: Box<dyn Error + Send + Sync>) -> ServerError {
+        match is_change {
+            true => ServerError::Unanswered { place: self.place(), why: cause.to_string() },
+            false => self.not_reachable(io::Error::other(cause)),
+        }
+    }
+
     fn not_reachable(&self, cause: io::Error) -> ServerError {
-        let place = match &self.door {
+        ServerError::NotReachable { place: self.place(), cause }
+    }
+
+    fn place(&self) -> String {
+        match &self.door {
             Door::Socket(socket) => socket.display().to_string(),
             Door::Peer(door) => door.url.to_string(),
-        };
-        ServerError::NotReachable { place, cause }
+        }
     }
 }
 

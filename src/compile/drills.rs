@@ -6,7 +6,7 @@
 use crate::{
     config::{
         Problem, Problems, Sources, Spanned,
-        drill::{ActionDef, DrillDef, FaultDef, Mode, RATE_MAX, SteadyDef, StepDef, read},
+        drill::{ActionDef, DrillDef, FaultDef, Measure, Mode, RATE_MAX, SteadyDef, StepDef, read},
     },
     policy::tree::Kind,
     snapshot::{Slot, Snapshot},
@@ -80,6 +80,16 @@ impl Held<'_> {
                 let message = format!("`{pattern}` matches no record");
                 self.wrong(pattern, message, "write `zone/record`, as `tradewind status` does");
             }
+        }
+        let by_answers = |measure: &Measure| !matches!(measure, Measure::Detect | Measure::Swap);
+        if *def.mode.get_ref() != Mode::Simulate
+            && def.steady.is_empty()
+            && let Some((measure, budget)) = def.expect.iter().find(|(of, _)| by_answers(of))
+        {
+            let message =
+                format!("`{}` is measured by answers, and none is asked for", measure.word());
+            let help = "add [[steady]] with `name` and `query = { name = \"api.example.com\" }`";
+            self.wrong(budget, message, help);
         }
         if let Some(first) = def.schedule.first()
             && def.needs_ack

@@ -320,7 +320,7 @@ fn drill<'i>(reader: &mut Reader<'i, '_>, mut root: Table<'i>, text: &str) -> Op
     let mut head = head?;
     let name = head.require(reader, "name", "\"region-loss\"", scalar::name);
     if let Some(name) = &name
-        && !name.get_ref().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        && !is_name(name.get_ref())
     {
         let help = "its journals stand in a folder of that name: letters, digits, `-` and `_`";
         reader.report_help(name.span(), format!("a drill cannot be called `{name}`"), help);
@@ -335,8 +335,8 @@ fn drill<'i>(reader: &mut Reader<'i, '_>, mut root: Table<'i>, text: &str) -> Op
     let max_duration = head.require(reader, "max_duration", "\"5m\"", max_duration);
     let needs_ack = head.take(reader, "needs_ack", scalar::boolean);
     let min_regions = head.take(reader, "min_regions", scalar::integer(0..=1_000));
-    let before = head.take(reader, "before", scalar::duration);
-    let after = head.take(reader, "after", scalar::duration);
+    let before = head.take(reader, "before", stage);
+    let after = head.take(reader, "after", stage);
     let canaries = head.take(reader, "canaries", |reader, value| {
         reader.list(value, "records, such as \"gtm.example.com/www\"", safety::pattern)
     });
@@ -379,6 +379,11 @@ fn drill<'i>(reader: &mut Reader<'i, '_>, mut root: Table<'i>, text: &str) -> Op
     Some(drill)
 }
 
+/// Whether a drill can be called `name`: its journals stand in a folder of that name.
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
 /// All tables `[[key]]`.
 fn tables<'i, T>(
     reader: &mut Reader<'i, '_>,
@@ -405,6 +410,17 @@ fn max_duration<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Dur
     let duration = scalar::duration(reader, value)?;
     if duration.is_zero() || duration > DURATION_MAX {
         reader.report(span, "`max_duration` is above zero and at most 1h");
+        return None;
+    }
+    Some(duration)
+}
+
+/// How long one looks on.
+fn stage<'i>(reader: &mut Reader<'i, '_>, value: Value<'i>) -> Option<Duration> {
+    let span = value.span();
+    let duration = scalar::duration(reader, value)?;
+    if duration > DURATION_MAX {
+        reader.report(span, "nothing of a drill lasts longer than 1h");
         return None;
     }
     Some(duration)

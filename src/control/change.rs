@@ -1,7 +1,7 @@
 //! The one way in: everything that alters a running server is a [`Change`].
 
 use super::{
-    audit::Origin,
+    audit::{Origin, Outcome},
     event::EventKind,
     found::Looked,
     hand::{Command, Done, Refusal, apply::Waiting, foresee::Outlook, pin::PinFile},
@@ -11,6 +11,9 @@ use super::{
 use crate::{forecast::Clients, wire::Name};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+
+/// Where drills stand, for the audit.
+pub const DRILL: &str = "drill";
 
 /// A wish to alter the running server. Senders that wait for the outcome give a `reply`.
 #[derive(Debug)]
@@ -80,13 +83,16 @@ pub enum Change {
         /// Where the outcome goes.
         reply: oneshot::Sender<Report>,
     },
-    /// Somebody's wish was refused before it became a change: that is written down.
-    Forbidden {
+    /// Somebody's wish was refused before it became a change, or is another room's to see to: that
+    /// is written down.
+    Wished {
         /// Who asked.
         by: Origin,
         /// For what.
         what: Arc<str>,
-        /// Why not.
+        /// What became of it.
+        outcome: Outcome,
+        /// Why not, or what else there is to say.
         said: Arc<str>,
         /// The safety rules that forbid it.
         rules: Vec<Arc<str>>,
@@ -98,6 +104,14 @@ pub enum Change {
     },
     /// Something happened that alters no answer: it is written down.
     Record(EventKind),
+    /// Somebody did something beside the commands, or had it done for them: it is written down,
+    /// with who and from where.
+    Audited {
+        /// Who.
+        by: Origin,
+        /// What.
+        event: EventKind,
+    },
     /// `state/PIN` came or went.
     Pin(Option<PinFile>),
     /// The server is about to stop: what only time changed is written down.
@@ -116,4 +130,21 @@ pub enum Change {
         /// What became of it.
         reply: Option<oneshot::Sender<Result<(), String>>>,
     },
+}
+
+impl Change {
+    /// Whether a person asks for it who reads, once it is done, that it is kept. Drills rehearse
+    /// that nothing is; what they do themselves is no reason to end that.
+    pub(super) fn is_asked(&self) -> bool {
+        match self {
+            Change::Hand { from, .. } => &**from != DRILL,
+            Change::Reload { by, .. }
+            | Change::Rollback { by, .. }
+            | Change::Apply { by, .. }
+            | Change::Wished { by, .. }
+            | Change::Demo { by, .. } => by.is_asked(),
+            Change::Audited { by, .. } => by.is_asked() && &*by.from != DRILL,
+            _ => false,
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
     compile::{Compiled, CounterName, Input, Memory, compile_biased},
     config::{ContentHash, Problems, Progress, Sources, render::ProblemJson},
     forecast::{
-        Clients, Standpoint, Weights, capacity,
+        Clients, Standpoint, TooFew, Weights, capacity,
         difference::{Difference, Sign},
         preview::{Preview, preview},
     },
@@ -67,6 +67,9 @@ pub enum PlanError {
     /// What was supposed cannot be.
     #[error(transparent)]
     Refused(#[from] super::hand::Refusal),
+    /// Clients are to be weighed by who asked, and too few did.
+    #[error(transparent)]
+    TooFew(#[from] TooFew),
     /// What was supposed does not compile.
     #[error("the files do not compile with that: {0}")]
     Broken(String),
@@ -232,7 +235,7 @@ pub(super) fn outcome(
     let difference = Difference::between(before, after);
     let records = &difference.affected;
     let snapshots = (&*before.snapshot, &*after.snapshot);
-    let clients = Clients::between(snapshots, records, ask.locations, ask.weights, ask.known);
+    let clients = Clients::between(snapshots, records, ask.locations, ask.weights, ask.known)?;
     let preview = preview(before, after, records, &clients).ok_or(PlanError::Moved)?;
     let loads = capacity::loads(before, after, records, &clients).ok_or(PlanError::Moved)?;
     let broke = safety::violations(before, after, records, &clients)

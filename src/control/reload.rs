@@ -103,9 +103,10 @@ impl Report {
         if before.accepted && before.held.is_empty() {
             return;
         }
-        self.accepted = before.accepted;
-        self.held.clone_from(&before.held);
-        self.errors = before.errors;
+        self.accepted &= before.accepted;
+        let more = before.held.iter().filter(|zone| !self.held.contains(zone)).cloned();
+        self.held = more.chain(self.held.iter().cloned()).collect();
+        self.errors += before.errors;
         self.rendered.insert_str(0, &before.rendered);
         self.problems.splice(0..0, before.problems.iter().cloned());
     }

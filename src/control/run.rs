@@ -7,7 +7,7 @@
 
 use super::{
     Change,
-    audit::Origin,
+    audit::{self, Origin},
     event::EventKind,
     publish::{Control, TargetVerdict, Unlike},
     reload::{Found, Loader, Prepared, Report, Wish},
@@ -110,6 +110,8 @@ pub struct Loop {
     /// What the first load came to, until [`Loop::run`] has it kept.
     begun: Option<Report>,
     published: Option<Moment>,
+    /// What the newest load of the operator's own files came to, whatever was rehearsed since.
+    real: Arc<Report>,
     /// When time was last looked at.
     ticked: Moment,
 }
@@ -143,11 +145,23 @@ impl Loop {
         control.watch_from(Arc::clone(&hooks.vantage));
         let (loader, queue) = (Some(loader), VecDeque::new());
         let ticked = clock.now();
-        Loop { control, loader, clock, hooks, shown, queue, begun: None, published: None, ticked }
+        Loop {
+            control,
+            loader,
+            clock,
+            hooks,
+            shown,
+            queue,
+            begun: None,
+            published: None,
+            real: Arc::default(),
+            ticked,
+        }
     }
 
     /// Publishes what the first load prepared. Steered names wait for [`Change::Warm`].
     pub fn begin(&mut self, prepared: Prepared, cause: &str) {
+        self.real = Arc::new(prepared.report.clone());
         self.begun = Some(self.install(prepared, cause, &Origin::itself("start")));
     }
 
@@ -208,6 +222,12 @@ impl Loop {
     }
 
     fn take(&mut self, change: Change) {
+        if change.is_asked()
+            && let Some(keeper) = self.control.keeper()
+        {
+            // What a person is told is kept must be: a drill that has the store lost ends that.
+            keeper.lose(None);
+        }
         match change {
             Change::Verdicts(found) => self.control.observe(found),
             Change::Found(name, looked) => self.control.take_found(&name, looked),
@@ -247,16 +267,21 @@ impl Loop {
                 // Whoever asked may have gone away.
                 let _ = reply.send(Box::new(self.control.outlook()));
             }
-            Change::Forbidden { by, what, said, rules } => {
+            Change::Wished { by, what, outcome, said, rules } => {
                 let world = self.control.world();
-                let entry = self.control.standing().forbidden(&by, &what, said, rules, &world);
-                self.control.audit(Some(entry));
+                let entry = self.control.standing().wished(&by, &what, &world);
+                self.control.audit(Some(audit::Entry { outcome, said, rules, ..entry }));
             }
             Change::Waiting { reply } => {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.control.waiting());
             }
             Change::Record(kind) => self.control.record(kind),
+            Change::Audited { by, event } => {
+                let entry = self.control.standing().event(&by, &event, &self.control.world());
+                self.control.audit(entry);
+                self.control.record(event);
+            }
             Change::Pin(file) => self.control.pin_file(file),
             Change::Keep { done } => {
                 self.control.keep_all();
@@ -315,9 +340,15 @@ impl Loop {
     fn done(&mut self, done: Done) -> Option<JoinHandle<Done>> {
         match done {
             Done::Loaded(loader, load, Ok(mut prepared)) => {
-                if load.wish == Wish::Places {
-                    // What was wrong with the operator's other files still is.
-                    prepared.report.keep_alarms_of(&self.shown.report.borrow());
+                match load.wish {
+                    // What was wrong with the operator's files still is, and still will be when
+                    // the rehearsal is over.
+                    Wish::Rehearse(_) => prepared.report.keep_alarms_of(&self.real),
+                    Wish::Places => {
+                        let rehearsed = self.shown.report.borrow().clone();
+                        prepared.report.keep_alarms_of(&rehearsed);
+                    }
+                    _ => self.real = Arc::new(prepared.report.clone()),
                 }
                 let report = self.install(prepared, &load.cause, &load.by);
                 Some(keep(loader, report, load.reply))
@@ -331,10 +362,14 @@ impl Loop {
                 if report.moved.is_none() {
                     self.control.record(EventKind::Refused { cause, errors });
                 }
-                // That there is no such revision, or another than planned, says nothing of the
-                // operator's files.
-                let is_elsewhere = matches!(load.wish, Wish::Rollback(_)) || report.moved.is_some();
+                // That there is no such revision, or another than planned, or nothing to rehearse,
+                // says nothing of the operator's files.
+                let is_elsewhere = matches!(load.wish, Wish::Rollback(_) | Wish::Rehearse(_))
+                    || report.moved.is_some();
                 let shown = !is_elsewhere;
+                if shown {
+                    self.real = Arc::new((*report).clone());
+                }
                 self.tell(*report, shown, load.reply);
                 None
             }
@@ -460,7 +495,10 @@ async fn finished(job: &mut Option<JoinHandle<Done>>) -> Done {
 mod tests {
     use super::*;
     use crate::{
-        control::{journal::SharedJournal, vantage::Nobody},
+        control::{
+            audit::Outcome, change::DRILL, journal::SharedJournal, reload::Rehearsal,
+            store::Keeper, vantage::Nobody,
+        },
         telemetry::Telemetry,
     };
     use std::{
@@ -580,6 +618,68 @@ mod tests {
         let journal = bench.journal.lock();
         let words: Vec<&str> = journal.since(0).map(|event| event.kind.word()).collect();
         assert_eq!(words.iter().filter(|word| **word == "refused").count(), 1, "{words:?}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_rehearsal_leaves_the_alarms_that_were_there_without_it() {
+        let (dir, clock) = (folder(), Arc::new(Mine::default()));
+        fs::write(
+            dir.path().join("zones/b.example.zone"),
+            ZONE.replace("ns.b.", "ns.c.").replace("a.ex", "b.ex"),
+        )
+        .unwrap();
+        let bench = Bench::start(dir.path(), &clock);
+        let rehearse = async |what: Option<&str>| {
+            let (reply, report) = oneshot::channel();
+            let what = what.map(|zone| Rehearsal::BrokenZone(zone.into()));
+            let change = Change::Rehearse { what, cause: "drill x".into(), reply: Some(reply) };
+            bench.changes.send(change).unwrap();
+            report.await.unwrap();
+            let mut held = bench.report.borrow().held.clone();
+            held.sort();
+            held.iter().map(|zone| zone.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(rehearse(Some("b.example")).await, ["b.example"]);
+        fs::write(dir.path().join("zones/a.example.zone"), "not a zone\n").unwrap();
+        assert_eq!(bench.reload("SIGHUP").await.held, ["a.example".into()]);
+        assert_eq!(rehearse(Some("b.example")).await, ["a.example", "b.example"]);
+        assert_eq!(rehearse(None).await, ["a.example"]);
+        let zone = fs::write(dir.path().join("zones/a.example.zone"), ZONE);
+        zone.unwrap();
+        assert!(bench.reload("SIGHUP").await.held.is_empty());
+        assert!(rehearse(None).await.is_empty());
+        fs::write(dir.path().join("tradewind.toml"), "no such key\n").unwrap();
+        assert!(!bench.reload("SIGHUP").await.accepted);
+        rehearse(None).await;
+        assert!(!bench.report.borrow().accepted, "files that are refused still are");
+    }
+
+    #[tokio::test]
+    async fn what_a_person_does_ends_the_rehearsed_loss_of_the_database() {
+        let (dir, clock) = (folder(), Arc::new(Mine::default()));
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let (keeper, saved, _) = Keeper::open(&dir.path().join("state"), shared).unwrap();
+        let (mut main, _report) = main_loop(dir.path(), &clock);
+        main.control = Control::with_saved(Arc::clone(&clock) as Arc<dyn Clock>, saved, keeper);
+        let keeper = main.control.keeper().unwrap();
+        let wished = |from: &str| {
+            let by = Origin { who: "ana".into(), from: from.into(), reason: None };
+            let (what, said, event) = ("x".into(), "".into(), store_event());
+            match from {
+                DRILL => Change::Audited { by, event },
+                _ => Change::Wished { by, what, outcome: Outcome::Refused, said, rules: vec![] },
+            }
+        };
+        keeper.lose(Some(Moment(u64::MAX)));
+        main.take(wished(DRILL));
+        assert!(keeper.flush().await.is_err(), "what a drill does itself leaves it lost");
+        main.take(wished("control socket"));
+        assert!(keeper.flush().await.is_ok());
+    }
+
+    fn store_event() -> EventKind {
+        let [drill, run, what] = ["x", "y", "begins"].map(Arc::from);
+        EventKind::Drill { drill, run, what, alarm: false }
     }
 
     #[tokio::test]

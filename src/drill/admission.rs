@@ -1,7 +1,10 @@
 //! Whether a drill may begin, and what it would do. The same safety rules judge it as judge an
 //! operator's commands, by the same dry run.
 
-use super::ground::{Ground, Hit, regions_up};
+use super::{
+    effects::commanded,
+    ground::{Ground, Hit, regions_up},
+};
 use crate::{
     config::drill::{ActionDef, DrillDef, FaultDef, Mode, StepDef},
     control::hand::{Done, ForceTo, Refusal as HandRefusal, Wish, safety::Violation, words::count},
@@ -178,6 +181,9 @@ impl Ground {
         if canaries.is_some() && !is_of_endpoints(action) {
             return Err(wrong(format!("{} is felt by all, not by canaries alone", action.word())));
         }
+        if action == ActionDef::ConfirmFalls {
+            self.rehearsed(Wish::ConfirmFalls, &wrong)?;
+        }
         let Some(target) = target.filter(|_| is_of_endpoints(action)) else { return Ok(planned) };
         let hit = self.hit(world, target, canaries).map_err(wrong)?;
         if matches!(action, ActionDef::Fault(_)) && hit.keys.is_empty() {
@@ -191,14 +197,34 @@ impl Ground {
         if planned.hit.slots.is_empty() {
             return Ok(planned);
         }
-        let wish = match action {
-            ActionDef::Drain { .. } => Wish::Drain { target: target.into(), over: None },
-            ActionDef::Force { up: true } => {
-                Wish::Force { target: target.into(), to: Some(ForceTo::Up) }
-            }
+        let wish = |target: String| match action {
+            ActionDef::Drain { .. } => Wish::Drain { target, over: None },
+            ActionDef::Force { up: true } => Wish::Force { target, to: Some(ForceTo::Up) },
             // What its probes find out, or what it says itself: judged as if it went down.
-            _ => Wish::Force { target: target.into(), to: Some(ForceTo::Down) },
+            _ => Wish::Force { target, to: Some(ForceTo::Down) },
         };
+        let clients = self.clients();
+        // The very commands that will be given; where they are several, what is shown is the one
+        // that moves most.
+        for target in commanded(world, *def.mode.get_ref(), step, &planned.hit).map_err(wrong)? {
+            let done = self.rehearsed(wish(target), &wrong)?;
+            let preview =
+                preview(&done.before, &done.after, &Pair::same(&done.planned.records), &clients);
+            let moved = |of: &Option<Preview>| of.as_ref().map_or(-1.0, |of| of.first().moved);
+            planned.ttl_s = planned.ttl_s.max(done.ttl.as_secs());
+            if planned.done.is_none() || moved(&preview) > moved(&planned.preview) {
+                (planned.preview, planned.done) = (preview, Some(Arc::from(done)));
+            }
+        }
+        Ok(planned)
+    }
+
+    /// What would come of `wish`.
+    fn rehearsed(
+        &self,
+        wish: Wish,
+        wrong: &dyn Fn(String) -> Refusal,
+    ) -> Result<Box<Done>, Refusal> {
         let mut command = self.command(wish, "drill", "only to see what would come of it");
         command.dry_run = true;
         let told = self.told(command, WITHIN, &|| false);
@@ -207,16 +233,13 @@ impl Ground {
             HandRefusal::Unsafe(violations) => Refusal::Unsafe(listed(&violations)),
             other => wrong(other.to_string()),
         })?;
-        if done.planned.proposed.is_some() {
-            let why = "a rule wants two persons for what this step does";
-            return Err(Refusal::Unsafe(why.into()));
+        match done.planned.proposed {
+            Some(_) => {
+                let why = "a rule wants two persons for what this step does";
+                Err(Refusal::Unsafe(why.into()))
+            }
+            None => Ok(done),
         }
-        planned.ttl_s = done.ttl.as_secs();
-        let clients = self.clients();
-        planned.preview =
-            preview(&done.before, &done.after, &Pair::same(&done.planned.records), &clients);
-        planned.done = Some(Arc::from(done));
-        Ok(planned)
     }
 
     /// How long until probes have found it out, by their checks: the slowest of them.

@@ -60,7 +60,12 @@ pub(super) struct Lane {
     pub label: Arc<str>,
     /// What it may be answered when nothing is wrong.
     pub base: HashSet<Vec<String>>,
+    /// What it may be answered now.
+    now: HashSet<Vec<String>>,
     is_off: bool,
+    /// Whether it was moved away, and counted for that: the same World may answer some clients
+    /// within the base and some without.
+    is_away: bool,
     outs: u32,
     /// Whether anything came yet.
     is_known: bool,
@@ -70,8 +75,18 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(steady: usize, label: Arc<str>, base: HashSet<Vec<String>>) -> Lane {
-        let base = base.into_iter().map(sorted).collect();
-        Lane { steady, label, base, is_off: false, outs: 0, is_known: false, unexpected: None }
+        let base: HashSet<Vec<String>> = base.into_iter().map(sorted).collect();
+        Lane {
+            steady,
+            label,
+            now: base.clone(),
+            base,
+            is_off: false,
+            is_away: false,
+            outs: 0,
+            is_known: false,
+            unexpected: None,
+        }
     }
 
     /// Whether some of its usual answers are hit.
@@ -97,6 +112,8 @@ pub(super) struct Answers {
     last_off: Option<Moment>,
     counts: Counts,
     samples: Vec<Sample>,
+    /// How many samples there were.
+    sampled: usize,
 }
 
 /// Of the whole run.
@@ -126,6 +143,7 @@ impl Answers {
             last_off: None,
             counts: Counts::default(),
             samples: Vec::new(),
+            sampled: 0,
         }
     }
 
@@ -133,6 +151,13 @@ impl Answers {
     pub(super) fn injected(&mut self) {
         self.injected += 1;
         self.is_learning = false;
+    }
+
+    /// From here on `lane` may be answered this.
+    pub(super) fn may(&mut self, lane: usize, now: HashSet<Vec<String>>) {
+        let lane = &mut self.lanes[lane];
+        lane.now = now.into_iter().map(sorted).collect();
+        lane.is_away &= !lane.now.is_subset(&lane.base);
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -223,15 +248,18 @@ impl Answers {
             row.last_off_ms = later(row.last_off_ms, ms);
             self.last_off = self.last_off.max(Some(heard.at));
             row.first_off_ms = Some(row.first_off_ms.map_or(ms, |first: f64| first.min(ms)));
-            if !lane.is_off {
+            let is_meant = lane.now.contains(&key);
+            if !(lane.is_off || lane.is_away && is_meant) {
                 lane.outs += 1;
                 let may = if lane.is_touched(&self.book) { self.injected } else { 0 };
                 if lane.outs > may {
                     row.spurious += 1;
                 }
             }
+            lane.is_away |= is_meant;
         }
-        if is_off != lane.is_off && self.samples.len() < SAMPLES {
+        if is_off != lane.is_off && self.sampled < SAMPLES {
+            self.sampled += 1;
             self.samples.push(Sample {
                 at_ms: ms,
                 asked: lane.label.to_string(),

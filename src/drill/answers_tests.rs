@@ -49,7 +49,7 @@ fn the_first_changed_and_the_last_old_answer_are_found() {
         answers.take(&answered(0, at, record));
         assert_eq!(answers.is_back(), record == "us", "{at}");
     }
-    let rows = answers.rows(Moment(5 * SECOND), false);
+    let rows = answers.rows(Moment(4 * SECOND).after(SETTLED), false);
     let told: Vec<_> = rows.iter().map(|r| (r.second, r.asked, r.old, r.off)).collect();
     assert_eq!(told, [(0, 2, 1, 0), (1, 2, 1, 1), (2, 1, 0, 1), (3, 1, 1, 0)]);
     assert_eq!((rows[1].first_off_ms, rows[1].last_old_ms), (Some(1_200.0), Some(1_100.0)));
@@ -101,4 +101,39 @@ fn a_region_that_was_promised_must_answer() {
     answers.take(&answered(1, 1, "eu"));
     let why = "other: answered from eu-west-1, not from us-east-1";
     assert_eq!(answers.deviates().as_deref(), Some(why));
+}
+
+#[test]
+fn one_move_of_a_weighted_record_is_one_change_however_it_draws() {
+    let mut answers = answers();
+    answers.take(&answered(0, 1, "us"));
+    answers.take(&answered(0, 2, "ap"));
+    answers.injected();
+    let may = |answers: &mut Answers, records: &[&str]| {
+        let each = records.iter().map(|record| vec![(*record).to_owned()]);
+        answers.may(0, each.collect());
+    };
+    may(&mut answers, &["ap", "eu"]);
+    for record in ["eu", "ap", "eu", "ap", "eu"] {
+        answers.take(&answered(0, 10, record));
+    }
+    assert_eq!(answers.rows[&0].spurious, 0, "drawn from one World");
+    may(&mut answers, &["us", "ap"]);
+    answers.take(&answered(0, 20, "us"));
+    may(&mut answers, &["ap", "eu"]);
+    answers.take(&answered(0, 30, "eu"));
+    assert_eq!(answers.rows[&0].spurious, 1, "moved to and fro");
+}
+
+#[test]
+fn samples_are_bounded_over_the_whole_run() {
+    let mut answers = answers();
+    answers.take(&answered(0, 1, "us"));
+    answers.injected();
+    let mut told = 0;
+    for round in 0..100 {
+        answers.take(&answered(0, 10 + round, if round % 2 == 0 { "eu" } else { "us" }));
+        told += answers.samples().len();
+    }
+    assert_eq!(told, SAMPLES);
 }

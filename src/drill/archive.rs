@@ -1,6 +1,10 @@
 //! The journals that are kept: `state/drills/NAME/RUN.jsonl`.
 
-use super::journal::{self, Entry, What};
+use super::{
+    journal::{self, Entry, What},
+    report::{self, Trend},
+};
+use crate::config::drill::is_name;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -35,12 +39,37 @@ impl Archive {
         let runs = self.runs(drill);
         for run in runs.iter().take(runs.len().saturating_sub(RUNS_KEPT - 1)) {
             fs::remove_file(self.path(drill, run))?;
+            // One that was run by an older version has none.
+            let _ = fs::remove_file(self.summary(drill, run));
         }
         Ok(())
     }
 
-    /// The runs of `drill`, oldest first: their names are times.
+    fn summary(&self, drill: &str, run: &str) -> PathBuf {
+        self.0.join(drill).join(format!("{run}.summary.json"))
+    }
+
+    /// Writes down what a run adds to the trend of its drill, so that nobody has to read its
+    /// journal for that.
+    pub(super) fn sum_up(&self, drill: &str, trend: &Trend) {
+        let Ok(text) = serde_json::to_vec(trend) else { return };
+        // Without it the journal is read.
+        let _ = fs::write(self.summary(drill, &trend.run), text);
+    }
+
+    /// What a run adds to the trend of its drill; nothing while it runs.
+    pub(super) fn trend(&self, drill: &str, run: &str) -> Option<Trend> {
+        let known = fs::read(self.summary(drill, run)).ok();
+        let known = known.and_then(|text| serde_json::from_slice(&text).ok());
+        known.or_else(|| report::trend(&journal::read(&self.path(drill, run)).ok()?))
+    }
+
+    /// The runs of `drill`, oldest first: their names are times. What cannot be a drill's name, as
+    /// a path out of the archive, has none.
     pub fn runs(&self, drill: &str) -> Vec<String> {
+        if !is_name(drill) {
+            return Vec::new();
+        }
         let entries = fs::read_dir(self.0.join(drill)).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
@@ -80,5 +109,38 @@ impl Archive {
             }
         }
         unfinished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::report::Verdict;
+
+    #[test]
+    fn no_name_leads_out_of_the_archive() {
+        let state = tempfile::tempdir().unwrap();
+        let archive = Archive::new(state.path());
+        archive.prepare("x").unwrap();
+        fs::write(archive.path("x", "1"), "").unwrap();
+        fs::write(state.path().join("2.jsonl"), "").unwrap();
+        assert_eq!(archive.runs("x"), ["1"]);
+        for name in ["..", "", ".", "x/../..", "../drills/x"] {
+            assert!(archive.runs(name).is_empty(), "{name}");
+            assert!(archive.journal(name, Some("2")).is_err(), "{name}");
+        }
+        assert!(archive.journal("x", Some("../../2")).is_err());
+    }
+
+    #[test]
+    fn a_trend_is_read_without_the_journal() {
+        let state = tempfile::tempdir().unwrap();
+        let archive = Archive::new(state.path());
+        archive.prepare("x").unwrap();
+        let measures = [("detect".to_owned(), 1.5)].into();
+        let trend = Trend { run: "1".into(), verdict: Verdict::Fail, measures };
+        archive.sum_up("x", &trend);
+        assert_eq!(archive.trend("x", "1"), Some(trend));
+        assert_eq!(archive.trend("x", "2"), None);
     }
 }

@@ -5,8 +5,8 @@ use super::{
     admission::{Plan, Refusal},
     archive::Archive,
     ground::{Ground, WHO},
-    journal::{Entry, What, Writer, head},
-    report::{Report, Trend, Verdict, report, trend},
+    journal::{Entry, What, Writer},
+    report::{Report, Trend, report},
     runner::{How, Runner},
 };
 use crate::{
@@ -14,10 +14,7 @@ use crate::{
         drill::{DrillDef, Mode},
         nearest,
     },
-    control::{
-        hand::{Action, Wish},
-        store::Write,
-    },
+    control::{hand::Wish, store::Write},
 };
 use serde_json::json;
 use std::{
@@ -32,6 +29,8 @@ use std::{
 const TREND: usize = 10;
 /// What is due by `schedule` is looked for so often.
 const LOOK: Duration = Duration::from_secs(1);
+/// Control answers within milliseconds, once it has come up.
+const CLEAN_UP: Duration = Duration::from_secs(10);
 /// The note in the state database while a drill runs.
 const LEASE: &str = "drill";
 
@@ -123,10 +122,9 @@ impl Drills {
     /// Every drill there is, by name.
     pub fn list(&self) -> Vec<Listed> {
         let defs = self.ground.drills.load_full();
-        let listed = |def: &Arc<DrillDef>| Listed {
-            def: Arc::clone(def),
-            last: self.archive.journal(def.name.get_ref(), None).ok().as_deref().and_then(trend),
-        };
+        let last = |name: &str| self.archive.trend(name, self.archive.runs(name).last()?);
+        let listed =
+            |def: &Arc<DrillDef>| Listed { def: Arc::clone(def), last: last(def.name.get_ref()) };
         defs.iter().map(listed).collect()
     }
 
@@ -160,18 +158,8 @@ impl Drills {
             return Err(Refusal::NotAcknowledged(def.name.get_ref().clone()));
         }
         self.reserve(def.name.get_ref())?;
-        let begun = self.begin(&def, order);
-        let mut current = self.lock();
-        match &begun {
-            Ok(running) => {
-                // A short one may be over by now.
-                if matches!(*current, Current::Admitting(_)) {
-                    *current = Current::Running(Arc::clone(running));
-                }
-            }
-            Err(_) => *current = Current::Nothing,
-        }
-        begun
+        let _admitting = Admitting(self);
+        self.begin(&def, order)
     }
 
     fn reserve(&self, name: &str) -> Result<(), Refusal> {
@@ -227,23 +215,27 @@ impl Drills {
         let runner = runner.map_err(|error| cannot(&error))?;
         self.lease(Some(&running));
         *self.lock() = Current::Running(Arc::clone(&running));
-        let this = Arc::clone(self);
+        let seat = Seat { drills: Arc::clone(self), running: Arc::clone(&running) };
         let thread = thread::Builder::new().name("drill".to_owned());
         let spawned = thread.spawn(move || {
-            // A fault of ours must not leave the lease taken; what was done is taken back as the
-            // runner goes.
+            let seat = seat;
+            // What was done is taken back as the runner goes, also by a fault of ours.
             let run = std::panic::AssertUnwindSafe(|| runner.run());
             let _ = std::panic::catch_unwind(run);
-            this.lease(None);
-            *this.lock() = Current::Nothing;
+            drop(seat);
         });
-        match spawned {
-            Ok(_) => Ok(running),
-            Err(error) => {
-                self.lease(None);
-                Err(cannot(&error))
-            }
+        spawned.map(|_| running).map_err(|error| cannot(&error))
+    }
+
+    /// `running` is over, in whatever way.
+    fn ended(&self, running: &Running) {
+        let entries = running.entries(0);
+        if !entries.iter().any(|entry| matches!(entry.what, What::Ended { .. })) {
+            let why = "a fault of the server's own ended it; its log has it".to_owned();
+            self.bury(&running.drill, &running.run, entries, What::Broke { why }, &[]);
         }
+        self.lease(None);
+        *self.lock() = Current::Nothing;
     }
 
     /// A time, so that names sort by it: `20261128T161449Z`.
@@ -293,8 +285,7 @@ impl Drills {
     /// The runs of a drill, oldest first, as far as they are kept.
     pub fn history(&self, name: &str) -> Vec<Trend> {
         let runs = self.archive.runs(name);
-        let of = |run: &String| trend(&self.archive.journal(name, Some(run)).ok()?);
-        runs.iter().filter_map(of).collect()
+        runs.iter().filter_map(|run| self.archive.trend(name, run)).collect()
     }
 
     /// The journal of a run, from entry number `from` on; of the newest one, without `run`.
@@ -324,9 +315,11 @@ impl Drills {
     pub fn report(&self, name: &str, run: Option<&str>) -> Result<Report, String> {
         let entries = self.journal(name, run, 0)?;
         let mut report = report(&entries).ok_or("its journal is lost")?;
-        let mut before = self.history(name);
-        before.retain(|one| one.run < report.head.run);
-        report.trend = before.split_off(before.len().saturating_sub(TREND));
+        let mut before = self.archive.runs(name);
+        before.retain(|run| *run < report.head.run);
+        let newest = before.split_off(before.len().saturating_sub(TREND));
+        let of = |run: &String| self.archive.trend(name, run);
+        report.trend = newest.iter().filter_map(of).collect();
         Ok(report)
     }
 
@@ -346,61 +339,62 @@ impl Drills {
 
     /// Takes back what a process that is gone left behind, as far as it has not ended by itself.
     fn clean_up(&self) {
-        let mut cleaned = Vec::new();
         let hand = self.ground.hand.load_full();
-        let left = hand.hand.overrides().iter().filter(|one| one.who.starts_with(WHO));
-        for one in left {
-            let target = format!("id:{}", one.id);
-            let wish = match one.action {
-                Action::Drain { .. } => Wish::Undrain { target },
-                _ => Wish::Force { target, to: None },
-            };
-            let command = self.ground.command(wish, "drill:clean-up", "its process is gone");
-            let done = self.ground.told(command, Duration::from_secs(10), &|| false);
-            let became = if matches!(done, Some(Ok(_))) { "taken away" } else { "had ended" };
-            cleaned.push(format!("override #{} {became}", one.id));
-        }
+        let overrides = hand.hand.overrides().iter().map(|one| ("override", one.id, &one.who));
+        let proposals = hand.hand.proposals().iter();
+        let proposals = proposals.map(|one| ("proposal", one.id, &one.command.who));
+        let left = overrides.chain(proposals).filter(|(.., who)| who.starts_with(WHO));
+        let cleaned: Vec<String> = left
+            .map(|(what, id, who)| {
+                let wish = Wish::Withdraw { who: Arc::clone(who), only: Some(vec![id]) };
+                let command = self.ground.command(wish, "drill:clean-up", "its process is gone");
+                let became = match self.ground.told(command, CLEAN_UP, &|| false) {
+                    Some(Ok(done)) => match done.planned.removed.len() {
+                        0 if done.planned.settled.is_none() => "had ended".to_owned(),
+                        _ => "was taken away".to_owned(),
+                    },
+                    Some(Err(refusal)) => format!("stays until it expires: {refusal}"),
+                    None => "may be in force until it expires: control does not answer".to_owned(),
+                };
+                format!("{what} #{id} {became}")
+            })
+            .collect();
         for (drill, run, entries) in self.archive.unfinished() {
-            self.bury(&drill, &run, entries, cleaned.clone());
+            let mut cleaned = cleaned.clone();
+            cleaned.extend(judged_anew(&entries));
+            let what = What::Crashed { cleaned: cleaned.clone() };
+            self.bury(&drill, &run, entries, what, &cleaned);
         }
         self.lease(None);
     }
 
-    /// Writes the end of a run whose process is gone.
-    fn bury(&self, drill: &str, run: &str, mut entries: Vec<Entry>, mut cleaned: Vec<String>) {
-        let keys: Vec<Arc<str>> = entries
-            .iter()
-            .filter_map(|entry| match &entry.what {
-                What::Injected { keys, .. } => Some(keys),
-                _ => None,
-            })
-            .flatten()
-            .map(|key| Arc::from(key.as_str()))
-            .collect();
-        if !keys.is_empty() {
-            self.ground.checker.pardon(&keys);
-            cleaned.push(format!("{} targets are judged anew", keys.len()));
-        }
-        if head(&entries).is_none() {
-            return;
-        }
+    /// Writes the end of a run that did not come to write it itself.
+    fn bury(
+        &self,
+        drill: &str,
+        run: &str,
+        mut entries: Vec<Entry>,
+        what: What,
+        cleaned: &[String],
+    ) {
+        self.ground.checker.pardon(&keys(&entries));
         let ms = entries.last().map_or(0.0, |entry| entry.ms);
-        let Ok(mut writer) = Writer::reopen(&self.archive.path(drill, run)) else { return };
-        let mut add = |what| {
-            let entry = Entry { ms, what };
-            writer.add(&entry);
-            entries.push(entry);
-        };
-        add(What::Crashed { cleaned: cleaned.clone() });
-        let sentence = report(&entries).map(|report| report.sentence).unwrap_or_default();
-        let verdict = Verdict::Aborted.to_string();
-        let ended = Entry { ms, what: What::Ended { verdict, sentence: sentence.clone() } };
-        writer.add(&ended);
+        entries.push(Entry { ms, what });
+        let Some(report) = report(&entries) else { return };
+        let (verdict, sentence) = (report.verdict.to_string(), report.sentence.clone());
+        entries.push(Entry { ms, what: What::Ended { verdict, sentence: sentence.clone() } });
+        let written = Writer::reopen(&self.archive.path(drill, run)).and_then(|mut writer| {
+            entries[entries.len() - 2..].iter().try_for_each(|entry| writer.add(entry))
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, "the drill's journal has no end");
+        }
+        self.archive.sum_up(drill, &Trend::of(&report));
         let what = match cleaned.is_empty() {
             true => format!("ABORTED: {sentence}"),
             false => format!("ABORTED: {sentence} ({})", cleaned.join("; ")),
         };
-        self.ground.note(drill, run, what, true);
+        self.ground.note("a restart", (drill, run), what, true);
     }
 
     /// Begins what is due by its schedule.
@@ -421,14 +415,53 @@ impl Drills {
             let order = Order { name: name.clone(), who: "schedule".into(), ..Order::default() };
             if let Err(refusal) = self.run(&order) {
                 self.ground.note(
-                    name,
-                    "",
+                    "schedule",
+                    (name, ""),
                     format!("did not begin by its schedule: {refusal}"),
                     true,
                 );
             }
         }
     }
+}
+
+/// Ends what is not admitted, however that comes.
+struct Admitting<'a>(&'a Drills);
+
+impl Drop for Admitting<'_> {
+    fn drop(&mut self) {
+        let mut current = self.0.lock();
+        if matches!(*current, Current::Admitting(_)) {
+            *current = Current::Nothing;
+        }
+    }
+}
+
+/// The place of the one that runs: however it ends, the next one may begin, and whoever watches
+/// sees an end.
+struct Seat {
+    drills: Arc<Drills>,
+    running: Arc<Running>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.drills.ended(&self.running);
+    }
+}
+
+/// The targets whose probes steps let fail.
+fn keys(entries: &[Entry]) -> Vec<Arc<str>> {
+    let keys = entries.iter().filter_map(|entry| match &entry.what {
+        What::Injected { keys, .. } => Some(keys),
+        _ => None,
+    });
+    keys.flatten().map(|key| Arc::from(key.as_str())).collect()
+}
+
+fn judged_anew(entries: &[Entry]) -> Option<String> {
+    let count = keys(entries).len();
+    (count > 0).then(|| format!("{count} targets are judged anew"))
 }
 
 /// `def` under another mode: one that does less than what its owner wrote.

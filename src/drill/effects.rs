@@ -1,22 +1,25 @@
 //! What steps do to the server, and how it is taken back.
 //!
 //! Whatever is held is taken back by [`Effects::take_back_all`], and by its `Drop` should the
-//! runner end in any other way. Faults are cleared without asking anybody; overrides go the way
-//! of an operator's commands, and end by themselves if that way is blocked.
+//! runner end in any other way. Faults are cleared without asking anybody; overrides are withdrawn
+//! by control, whatever rules say, by who made them: so is what control does after we have ceased
+//! to wait for its word. They end by themselves if it never gets to that.
 
 use super::{
     admission::PlannedStep,
-    ground::{Ground, WHO},
+    ground::{Ground, Hit, WHO},
 };
 use crate::{
     clock::Moment,
     config::drill::{ActionDef, FaultDef, Mode, StepDef},
     control::{
         Change,
-        hand::{ForceTo, Refusal, Wish, tell::failover_target},
+        hand::{ForceTo, Override, Refusal, Wish, tell::failover_target},
         reload::Rehearsal,
     },
     health::{Fault, FaultKind},
+    ids::{FailoverId, PlanId, SlotId},
+    snapshot::Snapshot,
     world::World,
 };
 use std::{
@@ -30,15 +33,27 @@ use tokio::sync::oneshot;
 const WITHIN: Duration = Duration::from_secs(2);
 /// A step's expiry lies so much behind its end: for a runner that is late, not for one that died.
 const GRACE: Duration = Duration::from_secs(5);
+/// Said of a step that comes to a proposal only.
+const TWO_PERSONS: &str = "a safety rule wants a second person";
 /// Endpoints of canaries that are named one by one.
 const NAMED_MAX: usize = 64;
 
 /// Something that is on.
 enum Held {
-    Override { id: u64, is_drain: bool },
+    Override(u64),
     Fault(Arc<Fault>),
     Files,
     State,
+}
+
+impl Held {
+    /// Its number, of an override.
+    fn id(&self) -> Option<u64> {
+        match self {
+            Held::Override(id) => Some(*id),
+            _ => None,
+        }
+    }
 }
 
 /// What a step came to when it began.
@@ -46,6 +61,8 @@ enum Held {
 pub(super) struct Begun {
     pub overrides: Vec<u64>,
     pub keys: Vec<String>,
+    /// Whether probes have to fail by it.
+    pub awaits_probe: bool,
 }
 
 /// Everything that is on, by step.
@@ -57,6 +74,11 @@ pub(super) struct Effects {
     until: Moment,
     mode: Mode,
     held: Vec<(usize, Held)>,
+    /// Whether anything was ordered of control that was not seen to be taken back: whatever came of
+    /// it, since the command may be done after nobody waits for its reply any more.
+    is_ordered: bool,
+    /// The endpoints that steps are about.
+    hit: HashSet<SlotId>,
     /// Targets whose probes fail by us although they were up.
     faulted: HashSet<Arc<str>>,
     /// The active member of each failover before.
@@ -69,6 +91,7 @@ impl Effects {
         (drill, run, by): (&str, &str, &str),
         until: Moment,
         mode: Mode,
+        hit: HashSet<SlotId>,
     ) -> Effects {
         let world = ground.viewer.world();
         Effects {
@@ -78,6 +101,8 @@ impl Effects {
             until,
             mode,
             held: Vec::new(),
+            is_ordered: false,
+            hit,
             faulted: HashSet::new(),
             active: active(&world),
         }
@@ -126,10 +151,13 @@ impl Effects {
                 if keys.is_empty() {
                     return Err("nothing there is probed by a target of its own".into());
                 }
+                // One that only makes them slow may let them all pass.
+                begun.awaits_probe = !matches!(fault, FaultDef::Slow(_));
                 begun.keys = keys.iter().map(ToString::to_string).collect();
                 self.inject(index, drill, keys, kind, until);
             }
             ActionDef::Isolate => {
+                begun.awaits_probe = true;
                 self.inject(index, drill, HashSet::new(), FaultKind::Isolate, until);
             }
             ActionDef::BadConfig => {
@@ -148,6 +176,10 @@ impl Effects {
             ActionDef::ConfirmFalls => {
                 let command = self.ground.command(Wish::ConfirmFalls, &self.who, &self.reason);
                 match self.ground.told(command, WITHIN, is_enough) {
+                    Some(Ok(done)) if done.planned.proposed.is_some() => {
+                        self.is_ordered = true;
+                        return Err(TWO_PERSONS.into());
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(refusal)) => return Err(refusal.to_string()),
                     None => return Err("control does not answer".into()),
@@ -157,25 +189,8 @@ impl Effects {
         Ok(begun)
     }
 
-    /// What a command is given: the target as written, or a canary's endpoints by name.
     fn targets(&self, step: &StepDef, planned: &PlannedStep) -> Result<Vec<String>, String> {
-        let written = step.target.as_ref().map_or("", |target| target.get_ref());
-        if self.mode != Mode::Canary {
-            return Ok(vec![written.to_owned()]);
-        }
-        let world = self.ground.viewer.world();
-        let name = |slot: &crate::ids::SlotId| {
-            let slot = world.snapshot.slots.get(slot.index())?;
-            Some(format!("endpoint:{}", slot.name))
-        };
-        let names: BTreeSet<String> = planned.hit.slots.iter().filter_map(name).collect();
-        if names.len() > NAMED_MAX {
-            return Err(format!(
-                "canaries have {} endpoints there; {NAMED_MAX} are the most",
-                names.len()
-            ));
-        }
-        Ok(names.into_iter().collect())
+        commanded(&self.ground.viewer.world(), self.mode, step, &planned.hit)
     }
 
     fn order(
@@ -185,16 +200,16 @@ impl Effects {
         lasts: Duration,
         is_enough: &dyn Fn() -> bool,
     ) -> Result<u64, String> {
-        let is_drain = matches!(wish, Wish::Drain { .. });
         let mut command = self.ground.command(wish, &self.who, &self.reason);
         command.lasts = Some(lasts);
+        self.is_ordered = true;
         match self.ground.told(command, WITHIN, is_enough) {
             Some(Ok(done)) => match done.planned.made {
                 Some(id) => {
-                    self.held.push((index, Held::Override { id, is_drain }));
+                    self.held.push((index, Held::Override(id)));
                     Ok(id)
                 }
-                None => Err("a safety rule wants a second person".into()),
+                None => Err(TWO_PERSONS.into()),
             },
             Some(Err(refusal)) => Err(refusal.to_string()),
             None => Err("control does not answer".into()),
@@ -229,13 +244,23 @@ impl Effects {
         let (reply, loaded) = oneshot::channel();
         let cause = format!("drill {drill}").into();
         self.held.push((index, Held::Files));
+        /// A load of a million names takes seconds.
+        const LOADED: Duration = Duration::from_secs(30);
+        let broken = match &what {
+            Rehearsal::BrokenZone(zone) => Some(Arc::clone(zone)),
+            Rehearsal::StalePlaces | Rehearsal::BadPlaces => None,
+        };
         let change = Change::Rehearse { what: Some(what), cause, reply: Some(reply) };
         // When control is gone the reply says so.
         let _ = self.ground.changes.send(change);
-        /// A load of a million names takes seconds.
-        const LOADED: Duration = Duration::from_secs(30);
         match self.ground.wait(loaded, LOADED, is_enough) {
-            Some(_) => Ok(()),
+            Some(report) if !report.accepted => {
+                Err(format!("the files were refused: {}", report.rendered))
+            }
+            Some(report) => match broken.filter(|zone| !report.held.contains(zone)) {
+                Some(zone) => Err(format!("zone {zone} was not held back, broken as it is")),
+                None => Ok(()),
+            },
             None => Err("files were not loaded in time".into()),
         }
     }
@@ -250,38 +275,40 @@ impl Effects {
         failed.min()
     }
 
-    /// Takes back what `step` did.
-    pub(super) fn end(&mut self, step: usize) {
-        let (own, rest) =
+    /// Takes back what `step` did; what could not be.
+    pub(super) fn end(&mut self, step: usize) -> Vec<String> {
+        let (own, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.held).into_iter().partition(|(index, _)| *index == step);
         self.held = rest;
+        let ids: Vec<u64> = own.iter().filter_map(|(_, held)| held.id()).collect();
         self.take_back(own);
+        match ids.is_empty() {
+            true => Vec::new(),
+            false => self.withdraw(Some(ids)).err().into_iter().collect(),
+        }
     }
 
-    /// Takes back everything.
-    pub(super) fn take_back_all(&mut self) {
+    /// Takes back everything, and whatever may still come of what was ordered; what could not be.
+    pub(super) fn take_back_all(&mut self) -> Vec<String> {
         let all = std::mem::take(&mut self.held);
         self.take_back(all);
+        if !self.is_ordered {
+            return Vec::new();
+        }
+        let withdrawn = self.withdraw(None);
+        self.is_ordered = withdrawn.is_err();
+        withdrawn.err().into_iter().collect()
     }
 
-    /// Faults first: nobody has to be asked for those.
+    /// Takes back what nobody has to be asked for.
     fn take_back(&self, held: Vec<(usize, Held)>) {
-        let mut asked = Vec::new();
         let mut is_files = false;
         for (_, held) in held {
             match held {
                 Held::Fault(fault) => self.ground.checker.clear(&fault),
                 Held::State => self.ground.keeper.lose(None),
                 Held::Files => is_files = true,
-                Held::Override { id, is_drain } => {
-                    let target = format!("id:{id}");
-                    let wish = match is_drain {
-                        true => Wish::Undrain { target },
-                        false => Wish::Force { target, to: None },
-                    };
-                    let command = self.ground.command(wish, &self.who, &self.reason);
-                    asked.push(self.ground.tell(command));
-                }
+                Held::Override(_) => {}
             }
         }
         if is_files {
@@ -289,9 +316,17 @@ impl Effects {
             // Fails only while the server stops.
             let _ = self.ground.changes.send(Change::Rehearse { what: None, cause, reply: None });
         }
-        for reply in asked {
-            // One that has ended by itself is refused, which is as well.
-            let _ = self.ground.wait(reply, WITHIN, &|| false);
+    }
+
+    /// Has control take away overrides of this run. Commands are done in the order in which they
+    /// were sent: one that nobody waited for is done, and taken back, by then.
+    fn withdraw(&self, only: Option<Vec<u64>>) -> Result<(), String> {
+        let wish = Wish::Withdraw { who: self.who.as_str().into(), only };
+        let command = self.ground.command(wish, &self.who, &self.reason);
+        match self.ground.told(command, WITHIN, &|| false) {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(refusal)) => Err(format!("overrides stay until they expire: {refusal}")),
+            None => Err("control does not answer: overrides end once it does, or expire".into()),
         }
     }
 
@@ -300,21 +335,34 @@ impl Effects {
         self.ground.checker.pardon(&self.faulted);
     }
 
-    /// Lets failovers go back that moved meanwhile; what was asked for.
+    /// Lets failovers go back that moved meanwhile by what was hit; what was asked for. One that an
+    /// operator has a hand in is the operator's.
     pub(super) fn fail_back(&self) -> Vec<String> {
         let world = self.ground.viewer.world();
         let mut asked = Vec::new();
-        for (name, was) in active(&world) {
-            if self.active.get(&name).is_none_or(|before| *before == was) {
+        for id in self.ours(&world) {
+            let (name, now) = (&world.snapshot.failovers[id.index()].name, active_of(&world, id));
+            if self.active.get(name).is_none_or(|before| Some(*before) == now) {
                 continue;
             }
             // As a command takes it, not as a shell does.
-            let target = failover_target(&name, &world.snapshot).replace('\'', "");
+            let target = failover_target(name, &world.snapshot).replace('\'', "");
             if self.fail_back_one(&target).is_ok() {
                 asked.push(format!("failback {target}"));
             }
         }
         asked
+    }
+
+    /// The failovers over what is hit, but for those that operators moved or hold.
+    fn ours(&self, world: &World) -> Vec<FailoverId> {
+        let hand = self.ground.hand.load();
+        let overrides = hand.hand.overrides().iter().filter(|one| !one.who.starts_with(WHO));
+        let operators: Vec<&Override> = overrides.collect();
+        if hand.file.is_some() {
+            return Vec::new();
+        }
+        failovers_over(&world.snapshot, &self.hit, &operators)
     }
 
     /// Lets one failover go back.
@@ -330,7 +378,8 @@ impl Effects {
 
 impl Drop for Effects {
     fn drop(&mut self) {
-        self.take_back_all();
+        // Whoever would have said what could not be is gone.
+        let _ = self.take_back_all();
     }
 }
 
@@ -338,4 +387,60 @@ impl Drop for Effects {
 fn active(world: &World) -> HashMap<Arc<str>, u8> {
     let courses = world.snapshot.failovers.iter().zip(&world.state.courses);
     courses.map(|(failover, course)| (Arc::clone(&failover.name), course.active)).collect()
+}
+
+fn active_of(world: &World, id: FailoverId) -> Option<u8> {
+    world.state.courses.get(id.index()).map(|course| course.active)
+}
+
+/// The failovers with an endpoint among `hit`, but for those that one of `operators` is about.
+fn failovers_over(
+    snapshot: &Snapshot,
+    hit: &HashSet<SlotId>,
+    operators: &[&Override],
+) -> Vec<FailoverId> {
+    let plans: HashSet<PlanId> =
+        hit.iter().flat_map(|slot| &snapshot.plans_of_slot[slot.index()]).copied().collect();
+    let is_meant = |id: FailoverId, one: &Override| match &one.target {
+        // All automation is pinned.
+        None => true,
+        Some(target) => {
+            let plans = &snapshot.plans_of_failover[id.index()];
+            let slots = target.slots(snapshot);
+            let mut theirs = slots.iter().flat_map(|slot| &snapshot.plans_of_slot[slot.index()]);
+            target.failovers(snapshot).contains(&id) || theirs.any(|plan| plans.contains(plan))
+        }
+    };
+    let ids = (0..snapshot.failovers.len()).map(FailoverId::at);
+    ids.filter(|id| snapshot.plans_of_failover[id.index()].iter().any(|one| plans.contains(one)))
+        .filter(|id| !operators.iter().any(|one| is_meant(*id, one)))
+        .collect()
+}
+
+/// What a command is given: the target as written, or a canary's endpoints by name.
+///
+/// # Errors
+/// When these are too many.
+pub(super) fn commanded(
+    world: &World,
+    mode: Mode,
+    step: &StepDef,
+    hit: &Hit,
+) -> Result<Vec<String>, String> {
+    let written = step.target.as_ref().map_or("", |target| target.get_ref());
+    if mode != Mode::Canary {
+        return Ok(vec![written.to_owned()]);
+    }
+    let name = |slot: &SlotId| {
+        let slot = world.snapshot.slots.get(slot.index())?;
+        Some(format!("endpoint:{}", slot.name))
+    };
+    let names: BTreeSet<String> = hit.slots.iter().filter_map(name).collect();
+    match names.len() > NAMED_MAX {
+        true => {
+            let count = names.len();
+            Err(format!("canaries have {count} endpoints there; {NAMED_MAX} are the most"))
+        }
+        false => Ok(names.into_iter().collect()),
+    }
 }

@@ -1,7 +1,8 @@
 //! Figures of others that stop conditions look at, asked for on a thread of their own: nobody
-//! waits for Prometheus, least of all an abort.
+//! waits for Prometheus, least of all an abort, and no source for another one.
 
 use crate::{
+    clock::{Clock, Moment},
     config::{drill::DrillDef, metric::Source, stop::Watched},
     measure::{Asker, Measured},
 };
@@ -15,56 +16,74 @@ use std::{
     thread,
     time::Duration,
 };
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
-/// How often each is asked for: below that a scrape has nothing new to say.
+/// How often each is asked for: below that a scrape has nothing new to say. One that takes longer
+/// to say it says nothing.
 const EVERY: Duration = Duration::from_secs(2);
+/// What was said longer ago says nothing of now: one that was asked for twice since.
+const FRESH: Duration = Duration::from_secs(4);
+
+/// A figure, and when it was said.
+type Known = Option<(f64, Moment)>;
 
 /// What was last said, by the place of the stop condition. One that could not be had is none, and
-/// stops nothing: that a Prometheus is away is no reason to end what runs well.
-#[derive(Debug, Default)]
+/// stops nothing: that a Prometheus is away is no reason to end what runs well. One that never
+/// could be is told of by the verdict.
 pub(super) struct Figures {
-    known: Arc<Mutex<Vec<Option<f64>>>>,
+    known: Arc<Mutex<Vec<Known>>>,
     stopping: Arc<AtomicBool>,
 }
 
 impl Figures {
     /// Starts to ask what the stop conditions of `def` want to know, if any does; token files
     /// stand in `dir`.
-    pub(super) fn start(def: &DrillDef, dir: &Path) -> io::Result<Figures> {
+    pub(super) fn start(def: &DrillDef, dir: &Path, clock: &Arc<dyn Clock>) -> io::Result<Figures> {
         let source = |stop: &toml::Spanned<crate::config::stop::StopDef>| match &stop.get_ref().what
         {
             Watched::Figure(source) => Some(source.clone()),
             _ => None,
         };
         let sources: Vec<Option<Source>> = def.stops.iter().map(source).collect();
-        let figures = Figures::default();
-        *figures.known.lock().unwrap_or_else(PoisonError::into_inner) = vec![None; sources.len()];
+        let known = Arc::new(Mutex::new(vec![None; sources.len()]));
+        let figures = Figures { known, stopping: Arc::default() };
         if sources.iter().all(Option::is_none) {
             return Ok(figures);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (known, stopping) = (Arc::clone(&figures.known), Arc::clone(&figures.stopping));
-        let asker = Asker::new(dir);
-        thread::Builder::new().name("drill-figures".to_owned()).spawn(move || {
-            while !stopping.load(Relaxed) {
-                for (place, source) in sources.iter().enumerate() {
-                    let Some(source) = source else { continue };
-                    let value = match runtime.block_on(asker.ask(source)) {
-                        Measured::Value(value) => Some(value),
-                        Measured::Nothing(_) | Measured::Error(_) => None,
+        let mut asking = JoinSet::new();
+        for (place, source) in sources.into_iter().enumerate() {
+            let Some(source) = source else { continue };
+            let (known, stopping) = (Arc::clone(&figures.known), Arc::clone(&figures.stopping));
+            let (asker, clock) = (Asker::new(dir), Arc::clone(clock));
+            let ask = async move {
+                let mut turn = interval(EVERY);
+                turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                while !stopping.load(Relaxed) {
+                    turn.tick().await;
+                    let value = match timeout(EVERY, asker.ask(&source)).await {
+                        Ok(Measured::Value(value)) => Some((value, clock.now())),
+                        Ok(Measured::Nothing(_) | Measured::Error(_)) | Err(_) => None,
                     };
                     known.lock().unwrap_or_else(PoisonError::into_inner)[place] = value;
                 }
-                thread::sleep(EVERY);
-            }
+            };
+            asking.spawn_on(ask, runtime.handle());
+        }
+        thread::Builder::new().name("drill-figures".to_owned()).spawn(move || {
+            runtime.block_on(async { while asking.join_next().await.is_some() {} });
         })?;
         Ok(figures)
     }
 
-    /// What was last said of the stop condition at `place`.
-    pub(super) fn of(&self, place: usize) -> Option<f64> {
+    /// What was last said of the stop condition at `place`, if that is what is now.
+    pub(super) fn of(&self, place: usize, now: Moment) -> Option<f64> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(place).copied().flatten()
+        let (value, at) = known.get(place).copied().flatten()?;
+        (now.since(at) <= FRESH).then_some(value)
     }
 }
 

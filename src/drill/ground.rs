@@ -5,6 +5,8 @@ use crate::{
     config::drill::{DrillDef, SteadyDef},
     control::{
         Change, Report,
+        audit::Origin,
+        change::DRILL,
         event::EventKind,
         hand::{Command, Done, Refusal, Target, Wish, apply::SharedHand},
         journal::SharedJournal,
@@ -97,7 +99,18 @@ pub(super) struct Asked {
     pub base: HashSet<Vec<String>>,
     /// What steers it: for what would be answered.
     pub record: RecordId,
+    /// What that is called: in other files its number may be another's.
+    name: Arc<str>,
+    rtype: Rtype,
     pub class: Class,
+}
+
+impl Asked {
+    /// Everything it may be answered in `world`, if it is still steered there.
+    pub(super) fn answers_of(&self, world: &World) -> Option<HashSet<Vec<String>>> {
+        let record = world.snapshot.records.get(self.record.index())?;
+        (record.id == self.name).then(|| base(world, record, self.class, self.rtype))
+    }
 }
 
 impl Ground {
@@ -115,7 +128,7 @@ impl Ground {
     pub(super) fn tell(&self, command: Command) -> oneshot::Receiver<Result<Box<Done>, Refusal>> {
         let (reply, done) = oneshot::channel();
         let (command, clients) = (Box::new(command), self.clients());
-        let change = Change::Hand { command, from: "drill".into(), clients, reply };
+        let change = Change::Hand { command, from: DRILL.into(), clients, reply };
         // When control is gone the reply says so.
         let _ = self.changes.send(change);
         done
@@ -152,11 +165,14 @@ impl Ground {
         }
     }
 
-    /// Writes down what a drill does.
-    pub(super) fn note(&self, drill: &str, run: &str, what: String, alarm: bool) {
+    /// Writes down what a drill does, which `by` wanted, among events and in the audit.
+    pub(super) fn note(&self, by: &str, (drill, run): (&str, &str), what: String, alarm: bool) {
+        let who = format!("{WHO}{drill}/{run} ({by})").into();
         let [drill, run, what] = [drill, run, &what].map(Arc::from);
+        let by = Origin { who, from: DRILL.into(), reason: None };
+        let event = EventKind::Drill { drill, run, what, alarm };
         // Fails only while the server stops.
-        let _ = self.changes.send(Change::Record(EventKind::Drill { drill, run, what, alarm }));
+        let _ = self.changes.send(Change::Audited { by, event });
     }
 
     /// A command of the drill's.
@@ -313,7 +329,18 @@ impl Ground {
         let class = class_of(world, record, client, self.server.ip());
         let base = base(world, record, class, wanted);
         let label = label.into();
-        Ok(Asked { steady: place, label, question, rate, base, record: id, class })
+        let name = Arc::clone(&record.id);
+        Ok(Asked {
+            steady: place,
+            label,
+            question,
+            rate,
+            base,
+            record: id,
+            name,
+            rtype: wanted,
+            class,
+        })
     }
 }
 

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
     path::Path,
 };
@@ -73,6 +73,9 @@ pub enum What {
         keys: Vec<String>,
         /// Whether somebody may be moved by it.
         disrupts: bool,
+        /// Whether it has had no effect before a probe fails by it.
+        #[serde(default)]
+        awaits_probe: bool,
     },
     /// A step was taken back.
     Over {
@@ -135,6 +138,11 @@ pub enum What {
     Crashed {
         /// What was found and cleaned up.
         cleaned: Vec<String>,
+    },
+    /// A fault of our own kept it from going on, or its journal from being written.
+    Broke {
+        /// Which.
+        why: String,
     },
     /// It is over.
     Ended {
@@ -277,26 +285,39 @@ impl Writer {
 
     /// The file at `path`, to go on with.
     pub(super) fn reopen(path: &Path) -> io::Result<Writer> {
-        OpenOptions::new().append(true).open(path).map(|file| Writer(Some(file)))
+        let text = fs::read(path)?;
+        let file = OpenOptions::new().append(true).open(path)?;
+        // What is added must not end up behind half a line.
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        file.set_len(whole as u64)?;
+        Ok(Writer(Some(file)))
     }
 
     /// Adds an entry; one that changes what a crash would leave behind is on disk when this
-    /// returns. A disk that fails ends the writing, not the drill: what it does must be taken back
-    /// whatever becomes of its journal.
-    pub(super) fn add(&mut self, entry: &Entry) {
-        let is_vital = !matches!(entry.what, What::Second(_) | What::Stops { .. } | What::Event(_));
+    /// returns.
+    ///
+    /// # Errors
+    /// When the disk fails, once: nothing is written from then on.
+    pub(super) fn add(&mut self, entry: &Entry) -> io::Result<()> {
+        let is_vital = matches!(
+            entry.what,
+            What::Began(_)
+                | What::Injected { .. }
+                | What::Aborted { .. }
+                | What::RolledBack { .. }
+                | What::Crashed { .. }
+                | What::Broke { .. }
+                | What::Ended { .. }
+        );
         let written = match (&mut self.0, serde_json::to_vec(entry)) {
             (Some(file), Ok(mut line)) => {
                 line.push(b'\n');
                 let written = file.write_all(&line);
                 written.and_then(|()| if is_vital { file.sync_data() } else { Ok(()) })
             }
-            _ => return,
+            _ => return Ok(()),
         };
-        if let Err(error) = written {
-            tracing::warn!(%error, "the drill's journal can no longer be written");
-            self.0 = None;
-        }
+        written.inspect_err(|_| self.0 = None)
     }
 }
 
@@ -350,13 +371,25 @@ mod tests {
             },
         ];
         let mut writer = Writer::create(&path).unwrap();
-        entries.iter().for_each(|entry| writer.add(entry));
+        entries.iter().for_each(|entry| writer.add(entry).unwrap());
         assert!(Writer::create(&path).is_err(), "no journal is written over");
         assert_eq!(read(&path).unwrap(), entries);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{text}{{\"ms\":2")).unwrap();
         assert_eq!(read(&path).unwrap(), entries);
+        // What the next process adds stands on a line of its own.
+        Writer::reopen(&path).unwrap().add(&entries[1]).unwrap();
+        assert_eq!(read(&path).unwrap()[3], entries[1]);
         std::fs::write(&path, format!("nonsense\n{text}")).unwrap();
         assert!(read(&path).unwrap_err().contains("run.jsonl:1: "));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once() {
+        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let mut writer = Writer(Some(full));
+        let entry = Entry { ms: 0.0, what: What::Stage { stage: "before".into() } };
+        assert!(writer.add(&entry).is_err());
+        assert!(writer.add(&entry).is_ok(), "nothing is written any more");
     }
 }

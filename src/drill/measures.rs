@@ -31,45 +31,45 @@ impl Points {
         let mut points = Points::default();
         let mut is_back = false;
         let injections = || {
-            entries.iter().filter_map(|entry| match entry.what {
-                What::Injected { disrupts, .. } => Some((entry.ms, disrupts)),
+            entries.iter().filter_map(|entry| match &entry.what {
+                What::Injected { step, disrupts, .. } => Some((entry.ms, step, *disrupts)),
                 _ => None,
             })
         };
         // The first that may move anybody, else the first there is.
-        let disrupting = injections().find(|(_, disrupts)| *disrupts);
-        points.injected = disrupting.or_else(|| injections().next()).map(|(ms, _)| ms);
+        let disrupting = injections().find(|(.., disrupts)| *disrupts);
+        points.injected = disrupting.or_else(|| injections().next()).map(|(ms, ..)| ms);
+        let steps = injections().filter(|(.., disrupts)| *disrupts || disrupting.is_none());
+        points.restored = restored(entries, steps.map(|(_, step, _)| step));
+        let is_in = |ms: f64| {
+            points.injected.is_some_and(|at| at <= ms)
+                && points.restored.is_none_or(|until| ms <= until)
+        };
+        let (mut first_failed, mut detected, mut published) = (None, None, None::<(f64, f64)>);
         for Entry { ms, what } in entries {
             match what {
-                What::FirstFailedProbe { .. } => {
-                    points.first_failed_probe.get_or_insert(*ms);
-                }
-                What::Event(seen)
-                    if points.injected.is_some_and(|at| at <= *ms) && points.restored.is_none() =>
-                {
+                What::Event(seen) if is_in(*ms) => {
                     if seen.down == Some(true) {
-                        points.detected.get_or_insert(*ms);
+                        detected.get_or_insert(*ms);
                     }
-                    if let (Some(took), Some(_), None) =
-                        (seen.took_ms, points.detected, points.published)
-                    {
-                        (points.published, points.swap_ms) = (Some(*ms), Some(took));
+                    if let (Some(took), Some(_), None) = (seen.took_ms, detected, published) {
+                        published = Some((*ms, took));
                     }
                 }
-                What::Over { .. } => points.restored = Some(*ms),
-                What::RolledBack { took_ms, .. } => {
-                    let at = ms - took_ms;
-                    points.restored = Some(points.restored.map_or(at, |last| last.max(at)));
+                What::FirstFailedProbe { .. } => {
+                    first_failed.get_or_insert(*ms);
                 }
                 What::Back { .. } => is_back = true,
                 _ => {}
             }
         }
+        (points.first_failed_probe, points.detected) = (first_failed, detected);
+        (points.published, points.swap_ms) = published.unzip();
         let rows: Vec<&Row> = rows(entries).collect();
         let Some(injected) = points.injected else { return points };
         let after = |at: Option<f64>| at.filter(|at| *at >= injected);
         points.first_changed =
-            rows.iter().filter_map(|row| row.first_off_ms).min_by(f64::total_cmp);
+            rows.iter().filter_map(|row| after(row.first_off_ms)).min_by(f64::total_cmp);
         let restored = points.restored.unwrap_or(f64::INFINITY);
         // Before anybody comes back.
         let is_hit = |row: &&&Row| f64::from(row.second) * 1e3 < restored;
@@ -77,13 +77,32 @@ impl Points {
             let old = rows.iter().filter(is_hit).filter_map(|row| after(row.last_old_ms));
             points.last_old = old.filter(|at| *at < restored).max_by(f64::total_cmp);
         }
-        if is_back {
+        // Where nobody was asked, nobody can say.
+        if is_back && rows.iter().any(|row| row.asked > 0) {
             let off = rows.iter().filter_map(|row| row.last_off_ms).max_by(f64::total_cmp);
             points.recovered = points.restored.map(|at| off.map_or(at, |off| off.max(at)));
         }
         points.tail = tail(&rows, injected, points.last_old);
         points
     }
+}
+
+/// When all of `steps` were over; when everything was taken back, if some never were.
+fn restored<'e>(entries: &[Entry], steps: impl Iterator<Item = &'e String>) -> Option<f64> {
+    let over = |step: &String| {
+        entries.iter().find_map(|entry| match &entry.what {
+            What::Over { step: over } if over == step => Some(entry.ms),
+            _ => None,
+        })
+    };
+    let all: Option<Vec<f64>> = steps.map(over).collect();
+    let rolled_back = || {
+        entries.iter().find_map(|entry| match &entry.what {
+            What::RolledBack { took_ms, .. } => Some(entry.ms - took_ms),
+            _ => None,
+        })
+    };
+    all.and_then(|all| all.into_iter().max_by(f64::total_cmp)).or_else(rolled_back)
 }
 
 /// When caches let go of the old answer. Whoever keeps one fetched it at some moment of the last
@@ -123,7 +142,7 @@ pub(super) fn rows(entries: &[Entry]) -> impl Iterator<Item = &Row> + Clone {
 /// The figures that budgets are for: milliseconds, or counts. One that is absent never came.
 pub(super) fn measures(entries: &[Entry], points: &Points) -> BTreeMap<Measure, f64> {
     let mut found: BTreeMap<Measure, f64> = BTreeMap::new();
-    let since = |from: Option<f64>, to: Option<f64>| Some((to? - from?).max(0.0));
+    let since = |from: Option<f64>, to: Option<f64>| Some(to? - from?).filter(|ms| *ms >= 0.0);
     let times = [
         (Measure::Detect, since(points.injected, points.detected)),
         (Measure::Swap, points.swap_ms),
@@ -136,10 +155,13 @@ pub(super) fn measures(entries: &[Entry], points: &Points) -> BTreeMap<Measure, 
     ];
     found.extend(times.into_iter().filter_map(|(measure, ms)| Some((measure, ms?))));
     let sum = |of: fn(&Row) -> u64| rows(entries).map(of).sum::<u64>() as f64;
-    found.insert(Measure::WrongAnswers, sum(|row| row.wrong));
-    found.insert(Measure::EmptyAnswers, sum(|row| row.empty));
-    found.insert(Measure::LostQueries, sum(|row| row.lost));
-    found.insert(Measure::SpuriousChanges, sum(|row| row.spurious));
+    // Nothing is wrong with answers that nobody asked for, but nothing was seen to be right either.
+    if sum(|row| row.asked) > 0.0 {
+        found.insert(Measure::WrongAnswers, sum(|row| row.wrong));
+        found.insert(Measure::EmptyAnswers, sum(|row| row.empty));
+        found.insert(Measure::LostQueries, sum(|row| row.lost));
+        found.insert(Measure::SpuriousChanges, sum(|row| row.spurious));
+    }
     foreseen(entries, &mut found);
     found
 }

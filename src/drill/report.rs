@@ -5,9 +5,10 @@ use super::{
     journal::{Entry, Head, Row, Sample, What, head},
     measures::{self, Points, measures},
 };
-use crate::config::drill::Measure;
+use crate::config::{self, Problems, drill::Measure};
+use ring::digest;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 /// How a drill went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,13 +197,20 @@ pub fn report(entries: &[Entry]) -> Option<Report> {
 /// What a run adds to the trend of its drill; nothing while it runs.
 pub fn trend(entries: &[Entry]) -> Option<Trend> {
     let report = report(entries).filter(|report| report.is_over)?;
-    let measures =
-        report.budgets.iter().filter_map(|line| Some((line.name.clone(), line.measured?)));
-    Some(Trend {
-        run: report.head.run.clone(),
-        verdict: report.verdict,
-        measures: measures.collect(),
-    })
+    Some(Trend::of(&report))
+}
+
+impl Trend {
+    /// What `report` adds to it.
+    pub(super) fn of(report: &Report) -> Trend {
+        let lines = report.budgets.iter();
+        let measures = lines.filter_map(|line| Some((line.name.clone(), line.measured?)));
+        Trend {
+            run: report.head.run.clone(),
+            verdict: report.verdict,
+            measures: measures.collect(),
+        }
+    }
 }
 
 /// Whether what a journal says of its verdict is what follows from it: the verdict computed, and
@@ -213,6 +221,13 @@ pub fn verify(entries: &[Entry]) -> Result<(Verdict, String), String> {
         What::Ended { verdict, sentence } => Some((verdict, sentence)),
         _ => None,
     });
+    let head = &computed.head;
+    is_own(head)?;
+    for (wanted, row) in measures::rows(entries).enumerate() {
+        if row.second as usize != wanted {
+            return Err(format!("second {wanted} is missing: {} is in its place", row.second));
+        }
+    }
     let Some((verdict, sentence)) = written else {
         return Err("this journal has no end: the drill still runs, or its server is gone".into());
     };
@@ -223,6 +238,29 @@ pub fn verify(entries: &[Entry]) -> Result<(Verdict, String), String> {
         ));
     }
     Ok((computed.verdict, computed.sentence))
+}
+
+/// Whether what a journal is judged by is what its file says.
+fn is_own(head: &Head) -> Result<(), String> {
+    if head.sha256 != sha256(&head.text) {
+        return Err("its file does not have the SHA-256 that was written down".into());
+    }
+    let file = Arc::from(Path::new(&head.file));
+    let Some(def) = config::drill::read(&file, &head.text, &mut Problems::default()) else {
+        return Err("this version cannot read the file it was run by".into());
+    };
+    let stops = def.stops.iter().map(|stop| &stop.get_ref().text);
+    match (def.budgets() == head.budgets, stops.eq(&head.stops)) {
+        (true, true) => Ok(()),
+        (false, _) => Err("its budgets are not those of its file".into()),
+        (true, false) => Err("its stop conditions are not those of its file".into()),
+    }
+}
+
+/// The SHA-256 of a file, in hex.
+pub(super) fn sha256(text: &str) -> String {
+    let sum = digest::digest(&digest::SHA256, text.as_bytes());
+    sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn timeline(points: &Points) -> Vec<Point> {
@@ -278,15 +316,25 @@ fn judge(
                    next one, or had expired";
         return (Verdict::Aborted, why.to_owned());
     }
+    let broke = find(|what| match what {
+        What::Broke { why } => Some(why.clone()),
+        _ => None,
+    });
+    if let Some(why) = broke {
+        return (Verdict::Aborted, why);
+    }
     let aborted = find(|what| match what {
         What::Aborted { why } => Some(why.clone()),
         _ => None,
     });
     if let Some(why) = aborted {
         let back = points.restored.zip(points.recovered).map(|(restored, recovered)| {
-            format!("; everything was back {} later", time((recovered - restored).max(0.0)))
+            format!("; everything was back {} later", time(recovered - restored))
         });
         return (Verdict::Aborted, format!("{why}{}", back.unwrap_or_default()));
+    }
+    if let Some(why) = blind(entries, head) {
+        return (Verdict::Fail, why);
     }
     let over: Vec<&BudgetLine> = budgets.iter().filter(|line| line.kept == Some(false)).collect();
     if let Some(first) = over.first() {
@@ -312,6 +360,37 @@ fn judge(
         Some(None) => {}
     }
     (Verdict::Pass, passed(budgets))
+}
+
+/// Why nothing that was seen counts: a step that did nothing, a stop condition that never saw
+/// anything.
+fn blind(entries: &[Entry], head: &Head) -> Option<String> {
+    let is_met = |wanted: &str| {
+        let is = |entry: &Entry| matches!(&entry.what, What::FirstFailedProbe { step } if step == wanted);
+        entries.iter().any(is)
+    };
+    let is_lost = |since: f64| {
+        let is = |entry: &Entry| matches!(&entry.what, What::Event(seen) if seen.kind == "store");
+        entries.iter().any(|entry| is(entry) && entry.ms >= since)
+    };
+    let idle = entries.iter().find_map(|entry| match &entry.what {
+        What::Injected { step, awaits_probe: true, .. } if !is_met(step) => {
+            Some(format!("step `{step}` had no effect: no probe failed by it"))
+        }
+        What::Injected { step, action, .. } if action == "state.lost" && !is_lost(entry.ms) => {
+            Some(format!("step `{step}` had no effect: the state database was never lost"))
+        }
+        _ => None,
+    });
+    let is_real = !is_dry(head);
+    // What only computes takes no time: there was nothing to stop.
+    let is_timed = head.mode != "simulate";
+    let unseen = || stops(entries, head).into_iter().find(|stop| stop.values.is_empty());
+    let unseen = || {
+        let when = unseen().filter(|_| is_timed)?.when;
+        Some(format!("`{when}` never had a value: it could not have stopped anything"))
+    };
+    idle.filter(|_| is_real).or_else(unseen)
 }
 
 fn broken(line: &BudgetLine) -> String {

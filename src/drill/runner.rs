@@ -16,7 +16,7 @@ use super::{
     ground::{self, Asked, Ground},
     journal::{Entry, Head, SCHEMA, What, Writer},
     machine::{Machine, Order, Seen, Stage},
-    report::{Verdict, report},
+    report::{Trend, Verdict, report, sha256},
 };
 use crate::{
     clock::Moment,
@@ -24,7 +24,6 @@ use crate::{
     forecast::preview::Place,
     ids::SlotId,
 };
-use ring::digest;
 use std::{
     collections::HashSet,
     io,
@@ -123,6 +122,20 @@ pub(super) struct Runner {
     besides: Vec<String>,
     is_rolled_back: bool,
     deviated: bool,
+    sights: Sights,
+    /// What is written down once what hurts was taken back.
+    late: Vec<(Moment, What)>,
+    /// Why the journal cannot be written any more.
+    unwritten: Option<String>,
+}
+
+/// What there is to see of a World, worked out once for each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sights {
+    swap: u64,
+    regions_up: f64,
+    endpoints_down: f64,
+    fail_open: f64,
 }
 
 impl Runner {
@@ -151,7 +164,7 @@ impl Runner {
         let started = jiff::Timestamp::try_from(started).unwrap_or_default();
         head.started = format!("{started:.6}");
         let first = Entry { ms: 0.0, what: What::Began(Box::new(head)) };
-        writer.add(&first);
+        writer.add(&first)?;
         shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(first);
         let slots: HashSet<SlotId> =
             plan.steps.iter().flat_map(|step| step.hit.slots.iter().copied()).collect();
@@ -174,14 +187,14 @@ impl Runner {
         };
         let until = began.after(*def.max_duration.get_ref());
         let names = (&*shared.drill, &*shared.run, &*shared.who);
-        let effects = Effects::new(ground, names, until, *def.mode.get_ref());
+        let effects = Effects::new(ground, names, until, *def.mode.get_ref(), slots);
         let seq = ground.journal.lock().newest();
         Ok(Runner {
             ground: Arc::clone(ground),
             archive: archive.clone(),
             machine: Machine::new(&def, began),
             shared: Arc::clone(shared),
-            figures: Figures::start(&def, &ground.dir)?,
+            figures: Figures::start(&def, &ground.dir, &ground.clock)?,
             holding: vec![None; def.stops.len()],
             plan,
             began,
@@ -203,6 +216,9 @@ impl Runner {
             besides: Vec::new(),
             is_rolled_back: false,
             deviated: false,
+            sights: Sights::of(&world),
+            late: Vec::new(),
+            unwritten: None,
         })
     }
 
@@ -240,13 +256,30 @@ impl Runner {
 
     fn add_at(&mut self, at: Moment, what: What) {
         let entry = Entry { ms: ms(at, self.began), what };
-        self.writer.add(&entry);
-        let mut entries = self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.push(entry);
+        self.push(entry.clone());
+        if let Err(error) = self.writer.add(&entry) {
+            // What is done is taken back whatever becomes of its journal, and that at once: nobody
+            // could say afterwards what happened.
+            let why = format!("its journal can no longer be written: {error}");
+            self.push(Entry { ms: entry.ms, what: What::Broke { why: why.clone() } });
+            self.shared.abort(why.clone());
+            self.unwritten = Some(why);
+        }
+    }
+
+    fn push(&self, entry: Entry) {
+        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    /// Whether somebody wants it to end at once: looked at in every wait.
+    fn is_enough(&self) -> impl Fn() -> bool + use<> {
+        let (shared, file) = (Arc::clone(&self.shared), self.archive.abort_file());
+        move || shared.aborted().is_some() || file.exists()
     }
 
     fn note(&self, what: String, alarm: bool) {
-        self.ground.note(&self.shared.drill, &self.shared.run, what, alarm);
+        let Running { drill, run, who, .. } = &*self.shared;
+        self.ground.note(who, (drill, run), what, alarm);
     }
 
     fn stage(&mut self, stage: Stage) {
@@ -256,17 +289,17 @@ impl Runner {
 
     /// Takes what was answered; waits a moment for more.
     fn listen(&mut self) {
+        let mut heard = Vec::new();
         match self.heard.recv_timeout(TICK) {
-            Ok(heard) => {
-                self.answers.take(&heard);
-                while let Ok(heard) = self.heard.try_recv() {
-                    self.answers.take(&heard);
-                }
-            }
+            Ok(first) => heard.push(first),
             Err(RecvTimeoutError::Timeout) => {}
             // Nobody asks: time goes on all the same.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
         }
+        heard.extend(self.heard.try_iter());
+        // After they came, before they are judged: each was answered by this World or one before.
+        self.look_at_world();
+        heard.iter().for_each(|heard| self.answers.take(heard));
         let answers = self.answers.samples();
         if !answers.is_empty() {
             self.add(What::Samples { answers });
@@ -284,7 +317,9 @@ impl Runner {
             Order::Enter(stage) => self.stage(stage),
             Order::Begin(index) => self.begin(index),
             Order::End(index) => {
-                self.effects.end(index);
+                self.watch_probes();
+                let left = self.effects.end(index);
+                self.besides.extend(left);
                 self.on.retain(|on| *on != index);
                 let step = self.plan.def.steps[index].id.get_ref().clone();
                 self.note(format!("step {step} is over"), false);
@@ -294,8 +329,12 @@ impl Runner {
                 self.aborted_at = Some(self.ground.clock.now());
                 self.deviated = true;
                 // First what hurts, then the words.
-                self.effects.take_back_all();
+                let left = self.effects.take_back_all();
+                self.besides.extend(left);
                 self.effects.pardon();
+                for (at, what) in std::mem::take(&mut self.late) {
+                    self.add_at(at, what);
+                }
                 self.note(format!("aborted: {why}"), true);
                 self.add(What::Aborted { why });
             }
@@ -320,14 +359,13 @@ impl Runner {
         self.answers.injected();
         let at = self.ground.clock.now();
         let lasts = step.lasts.as_ref().map_or(Duration::ZERO, |lasts| *lasts.get_ref());
-        let shared = Arc::clone(&self.shared);
-        let is_enough = move || shared.aborted().is_some();
+        let is_enough = self.is_enough();
         let drill = self.shared.drill.clone();
         self.on.push(index);
         let begun = self.effects.begin((index, step, &planned), &drill, &is_enough);
         match begun {
             Ok(begun) => {
-                if !begun.keys.is_empty() {
+                if begun.awaits_probe {
                     self.awaited.push(index);
                 }
                 self.note(format!("step {id}: {said}"), false);
@@ -342,6 +380,7 @@ impl Runner {
                         overrides: begun.overrides,
                         keys: begun.keys,
                         disrupts: planned.disrupts(),
+                        awaits_probe: begun.awaits_probe,
                     },
                 );
             }
@@ -382,7 +421,8 @@ impl Runner {
     /// Takes back what is left, and does what the file wants done at the end besides.
     fn roll_back(&mut self) {
         let at = self.ground.clock.now();
-        self.effects.take_back_all();
+        let left = self.effects.take_back_all();
+        self.besides.extend(left);
         let def = self.def();
         for rollback in &def.rollbacks {
             if *rollback.action.get_ref() != RollbackAction::Failback
@@ -435,7 +475,8 @@ impl Runner {
         let deviates = self.answers.deviates();
         if !self.is_rolled_back {
             let at = self.ground.clock.now();
-            self.effects.take_back_all();
+            let left = self.effects.take_back_all();
+            self.besides.extend(left);
             self.rolled_back(at);
         }
         if let Some(asker) = self.asker.take() {
@@ -455,12 +496,35 @@ impl Runner {
         }
         let entries = self.shared.entries(0);
         let (verdict, sentence) = match report(&entries) {
-            Some(report) => (report.verdict, report.sentence),
+            Some(report) => {
+                self.archive.sum_up(&self.shared.drill, &Trend::of(&report));
+                (report.verdict, report.sentence)
+            }
             None => (Verdict::Aborted, "its journal is lost".to_owned()),
         };
+        if let Some(why) = self.unwritten.take() {
+            self.write_end(why);
+        }
         self.add(What::Ended { verdict: verdict.to_string(), sentence: sentence.clone() });
         self.note(format!("{verdict}: {sentence}"), verdict != Verdict::Pass);
         (verdict, sentence)
+    }
+}
+
+impl Runner {
+    /// Lets a journal that could not be written say so, if the disk has recovered.
+    fn write_end(&mut self, why: String) {
+        let path = self.archive.path(&self.shared.drill, &self.shared.run);
+        let entry =
+            Entry { ms: ms(self.ground.clock.now(), self.began), what: What::Broke { why } };
+        let written = Writer::reopen(&path).and_then(|mut writer| {
+            writer.add(&entry)?;
+            Ok(writer)
+        });
+        match written {
+            Ok(writer) => self.writer = writer,
+            Err(error) => tracing::warn!(%error, "the drill's journal has no end"),
+        }
     }
 }
 
@@ -472,7 +536,6 @@ fn head(
     how: How,
     revision: u64,
 ) -> Head {
-    let sum = digest::digest(&digest::SHA256, def.text.as_bytes());
     Head {
         schema_version: SCHEMA,
         drill: shared.drill.clone(),
@@ -486,7 +549,7 @@ fn head(
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         revision,
         file: def.file.display().to_string(),
-        sha256: sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: sha256(&def.text),
         text: def.text.to_string(),
         budgets: def.budgets(),
         stops: def.stops.iter().map(|stop| stop.get_ref().text.clone()).collect(),

@@ -1,6 +1,11 @@
 //! What pools get against what they can take.
 
-use super::{Pair, Standpoint, clients::Clients, preview::Change, shares::of_pools};
+use super::{
+    Pair, Standpoint,
+    clients::{Clients, Look},
+    preview::Change,
+    shares::of_pools,
+};
 use crate::ids::PlanId;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -55,7 +60,7 @@ pub fn loads(
         if !is.tree.pools().any(|pool| limits.contains_key(&*pool.id)) {
             continue;
         }
-        let crowds = clients.of((old, was.map), (new, is.map))?;
+        let crowds = clients.of((old, Look::of(was)), (new, Look::of(is)))?;
         // Capacities are of all clients; IPv6, which is weighed apart, follows the same policies.
         let Some(crowd) = crowds.first() else { continue };
         let had = of_pools(was, before, crowd, 0);

@@ -26,7 +26,7 @@ pub mod shares;
 mod statics;
 mod sums;
 
-pub use clients::{Clients, Sample, Weights};
+pub use clients::{Asked, Clients, Look, Sample, Seen, TooFew, Weights};
 pub use preview::{Preview, preview};
 pub use shares::Standpoint;
 

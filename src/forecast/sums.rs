@@ -6,6 +6,7 @@
 
 use super::{
     Pair, Standpoint,
+    clients::Look,
     clients::{Clients, Crowd},
     distance::Distances,
     preview::{
@@ -15,7 +16,7 @@ use super::{
     shares::{Given, Spot, given},
 };
 use crate::{
-    ids::{Class, MapId, PlanId},
+    ids::{Class, PlanId},
     place::Country,
     spread,
 };
@@ -36,8 +37,8 @@ pub(super) struct Alike {
 
 /// A region; none for endpoints without one.
 type Region<'w> = Option<&'w str>;
-/// The maps of two plans.
-type Maps = [Option<MapId>; 2];
+/// How two plans look at clients.
+type Maps = [Look; 2];
 
 /// A sum of round trips, and the share of clients it is known of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,7 +91,8 @@ impl<'w> Sums<'w> {
     pub fn over(at: [&'w Standpoint; 2], alike: &[Alike], clients: &Clients) -> Option<Sums<'w>> {
         let mut grounds: HashMap<Maps, Ground<'w>> = HashMap::new();
         for Alike { plans, .. } in alike {
-            let maps = [at[0].snapshot.plan(plans.0).map, at[1].snapshot.plan(plans.1).map];
+            let plans = [at[0].snapshot.plan(plans.0), at[1].snapshot.plan(plans.1)];
+            let maps = plans.map(Look::of);
             if let Entry::Vacant(free) = grounds.entry(maps) {
                 let sides = ((&*at[0].snapshot, maps[0]), (&*at[1].snapshot, maps[1]));
                 free.insert(Ground::of(clients.of(sides.0, sides.1)?, at));
@@ -102,7 +104,7 @@ impl<'w> Sums<'w> {
             for alike in *chunk {
                 let plans =
                     [at[0].snapshot.plan(alike.plans.0), at[1].snapshot.plan(alike.plans.1)];
-                let maps = [plans[0].map, plans[1].map];
+                let maps = plans.map(Look::of);
                 partial.add(at, alike, maps, &grounds[&maps]);
             }
             partial

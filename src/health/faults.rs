@@ -15,6 +15,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::{sync::watch, time::sleep};
 
 /// How probes fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +49,22 @@ pub struct Fault {
     first: AtomicU64,
     /// Probes of each target so far, for [`FaultKind::Flap`].
     asked: Mutex<HashMap<Arc<str>, u64>>,
+    /// Whether it was taken away.
+    cleared: watch::Sender<bool>,
 }
 
 impl Fault {
     /// A fault nobody has met yet.
     pub fn new(by: Arc<str>, keys: HashSet<Arc<str>>, kind: FaultKind, until: Moment) -> Fault {
-        Fault { by, keys, kind, until, first: AtomicU64::new(0), asked: Mutex::default() }
+        Fault {
+            by,
+            keys,
+            kind,
+            until,
+            first: AtomicU64::new(0),
+            asked: Mutex::default(),
+            cleared: watch::Sender::new(false),
+        }
     }
 
     /// When the first probe failed by it, if one did.
@@ -69,6 +80,16 @@ impl Fault {
 
     fn is_on(&self, key: &str, now: Moment) -> bool {
         now < self.until && (self.kind == FaultKind::Isolate || self.keys.contains(key))
+    }
+
+    /// Waits for `time`; less if it is taken away meanwhile: what it made of a probe is over then.
+    pub(super) async fn last(&self, time: Duration) {
+        let mut cleared = self.cleared.subscribe();
+        tokio::select! {
+            () = sleep(time) => {}
+            // Fails only once the fault itself is gone.
+            _ = cleared.wait_for(|cleared| *cleared) => {}
+        }
     }
 
     /// Whether this probe of `key` is one that fails, under [`FaultKind::Flap`].
@@ -106,6 +127,12 @@ impl Faults {
             now.iter().filter(|one| !Arc::ptr_eq(one, fault)).cloned().collect::<Vec<_>>()
         };
         self.0.rcu(without);
+        fault.cleared.send_replace(true);
+    }
+
+    /// Whether `fault` is what probes of `key` still meet at `now`.
+    pub(super) fn is_still(&self, fault: &Arc<Fault>, key: &str, now: Moment) -> bool {
+        self.on(key, now).is_some_and(|on| Arc::ptr_eq(&on, fault))
     }
 
     /// The fault on `key` at `now`; the newest, if there are several.

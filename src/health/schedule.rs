@@ -277,8 +277,10 @@ impl Checker {
             }
         };
         // While a drill has a fault on it, a heartbeat is lost on the way.
-        if self.shared.faults.on(&pushed.key(), self.shared.clock.now()).is_none() {
-            pushed.beat(beat);
+        let now = self.shared.clock.now();
+        match self.shared.faults.on(&pushed.key(), now) {
+            Some(fault) => fault.failed(now),
+            None => pushed.beat(beat),
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! [`super::lanes`].
 
 use super::{
-    faults::Met,
+    faults::{Fault, Met},
     judge::Judge,
     latency::Durations,
     ledger::{Entry, Times},
@@ -168,11 +168,16 @@ impl Task {
         if let Some(fault) = faults.on(&key, woken) {
             match fault.meet(&key, self.check.timeout) {
                 Some(Met::Instead(outcome, after)) => {
-                    sleep(after).await;
-                    fault.failed(clock.now());
+                    fault.last(after).await;
+                    let now = clock.now();
+                    if !faults.is_still(&fault, &key, now) {
+                        // What was taken away meanwhile lets nothing fail any more.
+                        return (Outcome::void("a drill ended meanwhile"), woken);
+                    }
+                    fault.failed(now);
                     return (outcome, woken);
                 }
-                Some(Met::Later(after)) => return self.ask_later(after, woken).await,
+                Some(Met::Later(after)) => return self.ask_later(&fault, after, woken).await,
                 None => {}
             }
         }
@@ -191,13 +196,18 @@ impl Task {
     }
 
     /// The same, so much later: as if the way there were long.
-    async fn ask_later(&mut self, after: Duration, woken: Moment) -> (Outcome, Moment) {
+    async fn ask_later(
+        &mut self,
+        fault: &Fault,
+        after: Duration,
+        woken: Moment,
+    ) -> (Outcome, Moment) {
         let Shared { clock, lookups, deny, .. } = &*self.shared;
         let deny = deny.load_full();
         let Ok(address) = self.prober.address(lookups, &deny, &**clock).await else {
             return (Outcome::void("lookup failed while a drill made it slow"), woken);
         };
-        sleep(after).await;
+        fault.last(after).await;
         let left = self.check.timeout.saturating_sub(after);
         let outcome = match timeout(left, self.prober.probe(address)).await {
             Ok(outcome) => outcome,

@@ -297,6 +297,24 @@ async fn hung_targets_delay_nobody() {
 }
 
 #[tokio::test]
+async fn a_fault_that_is_cleared_while_a_probe_hangs_by_it_fails_nobody() {
+    let alive = Server::http("127.0.0.11:0", OK).await;
+    // The first probe alone tells; nothing but the clearing can end it in time.
+    let target = every(Duration::from_secs(60), Duration::from_secs(30), http(alive.address));
+    let mut bench = Bench::new();
+    let keys = [Arc::clone(&target.key)].into();
+    let fault = Fault::new("drill x".into(), keys, FaultKind::Hang, Moment(u64::MAX));
+    let fault = Arc::new(fault);
+    bench.checker.inject(Arc::clone(&fault));
+    bench.plan(&[&target]);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    bench.checker.clear(&fault);
+    let report = bench.report().await;
+    assert_eq!((&report.key, report.sight), (&target.key, UP));
+    assert_eq!(fault.first_failed(), None);
+}
+
+#[tokio::test]
 async fn a_pause_of_the_checker_is_void_and_shows() {
     let server = Server::http("127.0.0.13:0", OK).await;
     let target = http(server.address);

@@ -144,6 +144,10 @@ impl Work {
     }
 
     fn show(&mut self, def: QueryLogDef) {
+        if self.cut != def.anonymize {
+            // What was noted keeps other bits than the operator wants kept from now on.
+            self.parts.telemetry.observed().forget();
+        }
         self.cut = def.anonymize;
         self.file = def.file.map(|path| LogFile::open(self.under(&path), def.file_bytes));
         let socket = def.dnstap.map(|path| self.under(&path));
@@ -245,14 +249,14 @@ mod tests {
         let (sampling, samples) = Sampling::new();
         let mut sampler = sampling.sampler(7, telemetry.thread());
         let dir = tempfile::tempdir().unwrap();
-        let parts = Parts {
+        let parts = |samples| Parts {
             dir: dir.path().to_owned(),
             identity: "here".to_owned(),
             sampling: sampling.clone(),
             samples,
             telemetry: Arc::clone(&telemetry),
         };
-        let log = QueryLog::start(parts, Arc::new(SystemClock::default())).unwrap();
+        let log = QueryLog::start(parts(samples), Arc::new(SystemClock::default())).unwrap();
         let anonymize = Some(Cut { v4: 24, v6: 48 });
         log.show(&QueryLogDef { one_in: 1, anonymize, ..QueryLogDef::default() });
         // The thread reads its wishes before it ends; samples wait until then.
@@ -276,6 +280,14 @@ mod tests {
             answer: Arc::new(name),
         };
         assert_eq!(seen, [client], "what nobody steered is no client of a record");
+        // Fewer bits are wanted from now on: those that were noted go.
+        let log = QueryLog::start(parts(Sampling::new().1), Arc::new(SystemClock::default()));
+        let anonymize = Some(Cut { v4: 16, v6: 32 });
+        let def = QueryLogDef { anonymize, ..QueryLogDef::default() };
+        let log = log.unwrap();
+        log.show(&def);
+        log.stop();
+        assert!(telemetry.observed().of(|_| true).is_empty());
         log.show(&QueryLogDef::default());
         log.stop();
     }

@@ -19,7 +19,8 @@ pub(super) struct Opt {
     pub ecs: Option<Range<usize>>,
 }
 
-/// The message ends before it should, or a name in it does not end.
+/// The message ends before it should or goes on behind its end, a name in it does not end, or what
+/// may be there once is there twice: then nobody can say where in it an address stands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
@@ -39,12 +40,15 @@ pub(super) fn find(message: &[u8]) -> Result<Option<Opt>, Unreadable> {
         let begin = at + 10;
         let end = begin + usize::from(number(message, at + 8)?);
         if number(message, at)? == OPT {
+            if found.is_some() {
+                return Err(Unreadable);
+            }
             let rcode = *message.get(at + 4).ok_or(Unreadable)?;
             found = Some(Opt { rcode, ecs: ecs(message, begin..end)? });
         }
         at = end;
     }
-    if at > message.len() { Err(Unreadable) } else { Ok(found) }
+    if at == message.len() { Ok(found) } else { Err(Unreadable) }
 }
 
 /// The network among the options that stand in `within`.
@@ -54,8 +58,8 @@ fn ecs(message: &[u8], within: Range<usize>) -> Result<Option<Range<usize>>, Unr
     while at < within.end {
         let begin = at + 4;
         let end = begin + usize::from(number(message, at + 2)?);
-        if number(message, at)? == ECS {
-            found = Some(begin..end);
+        if end > within.end || number(message, at)? == ECS && found.replace(begin..end).is_some() {
+            return Err(Unreadable);
         }
         at = end;
     }
@@ -72,7 +76,9 @@ fn name_end(message: &[u8], mut at: usize) -> Result<usize, Unreadable> {
     loop {
         match *message.get(at).ok_or(Unreadable)? {
             0 => return Ok(at + 1),
-            pointer if pointer & 0xc0 != 0 => return Ok(at + 2),
+            pointer if pointer & 0xc0 == 0xc0 => return Ok(at + 2),
+            // RFC 6891 §5: what these two bits once meant is obsolete.
+            unknown if unknown & 0xc0 != 0 => return Err(Unreadable),
             label => at += 1 + usize::from(label),
         }
     }
@@ -116,5 +122,28 @@ mod tests {
         for cut in 0..with.len() {
             assert_eq!(find(&with[..cut]), Err(Unreadable), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_message_in_which_an_address_might_stand_twice_cannot_be_read() {
+        // A header with so many additional records, which are OPT with these options.
+        let with = |opts: &[&[u8]]| {
+            let mut message = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, opts.len() as u8];
+            for options in opts {
+                message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, options.len() as u8]);
+                message.extend(*options);
+            }
+            message
+        };
+        let ecs = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
+        let twice = [ecs, ecs].concat();
+        let beyond = [0, 8, 0, 8, 0, 1, 24, 0, 192, 0, 2];
+        assert!(find(&with(&[&ecs])).unwrap().unwrap().ecs.is_some());
+        assert_eq!(find(&with(&[&twice])), Err(Unreadable), "two options");
+        assert_eq!(find(&with(&[&ecs, &ecs])), Err(Unreadable), "two OPT records");
+        assert_eq!(find(&with(&[&beyond])), Err(Unreadable), "one that ends behind its record");
+        let mut trailing = with(&[&ecs]);
+        trailing.extend(ecs);
+        assert_eq!(find(&trailing), Err(Unreadable), "what is counted by no header");
     }
 }

@@ -79,6 +79,23 @@ pub enum Wish {
     Order(Order),
 }
 
+impl Wish {
+    /// The verb that asks for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Wish::Start => "start",
+            Wish::Order(Order::Promote { full: true }) => "promote --full",
+            Wish::Order(Order::Promote { full: false }) => "promote",
+            Wish::Order(Order::Pause) => "pause",
+            Wish::Order(Order::Resume) => "resume",
+            Wish::Order(Order::Abort { break_glass: true }) => "abort --break-glass",
+            Wish::Order(Order::Abort { break_glass: false }) => "abort",
+            Wish::Order(Order::Retry) => "retry",
+            Wish::Order(Order::Undo) => "undo",
+        }
+    }
+}
+
 /// The way to all rollouts. Clones lead to the same place.
 #[derive(Clone)]
 pub struct Rollouts {

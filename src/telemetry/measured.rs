@@ -98,8 +98,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "www.z.\",region=\"eu\",reason=\"healthy\"} 1.0",
-                "*\",region=\"eu\",reason=\"healthy\"} 2.0"
+                "*\",region=\"eu\",reason=\"healthy\"} 2.0",
+                "www.z.\",region=\"eu\",reason=\"healthy\"} 1.0"
             ]
             .map(|end| format!("tradewind_answers_total{{zone=\"z.\",record=\"{end}"))
         );

@@ -47,6 +47,11 @@ impl Observed {
         clients.push_back(client);
     }
 
+    /// Forgets all of them.
+    pub fn forget(&self) {
+        self.clients().clear();
+    }
+
     /// The clients who asked for records that `wanted` likes, oldest first.
     pub fn of(&self, mut wanted: impl FnMut(&AnswerName) -> bool) -> Clients {
         let clients = self.clients();
@@ -90,5 +95,7 @@ mod tests {
         assert_eq!(of_www.first(), Some(&client(10, &www)), "oldest first");
         assert_eq!(of_www.last(), Some(&client(CLIENTS_MAX + 8, &www)));
         assert!(observed.of(|answer| &*answer.record == "none").is_empty());
+        observed.forget();
+        assert!(observed.of(|_| true).is_empty());
     }
 }

@@ -31,10 +31,10 @@ impl Authority {
         self.root.pem()
     }
 
-    /// Puts a new certificate for [`NAME`] and its key into `folder`.
-    pub fn certify(&self, folder: &Scratch) {
+    /// Puts a new certificate for a name or address and its key into `folder`.
+    pub fn certify(&self, folder: &Scratch, name: &str) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new([NAME.to_owned()]).unwrap();
+        let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         folder.write("secrets/cert.pem", &certificate.pem());
         secret(folder, "secrets/key.pem", &key.serialize_pem());

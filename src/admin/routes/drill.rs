@@ -99,20 +99,22 @@ async fn run_drill(
     Json(request): Json<DrillRequest>,
 ) -> Result<Json<RunningLine>, Refused> {
     let drills = drills(&context)?;
-    let who = peer.who(request.who.as_deref()).map_err(Refused::bad)?;
+    let by = peer.origin(request.who.as_deref(), None).map_err(Refused::bad)?;
     let mode = request.mode.as_deref().map(|word| {
         let known = Mode::WORDS.iter().find(|(known, _)| *known == word);
         known.map(|(_, mode)| *mode).ok_or_else(|| Refused::bad(format!("`{word}` is no mode")))
     });
     let order = Order {
         name,
-        who: who.to_string(),
+        who: by.who.to_string(),
         ack: request.ack,
         yes: request.yes,
         mode: mode.transpose()?,
         even_if_degraded: request.even_if_degraded,
     };
+    let what = format!("drill run {}", order.name);
     let begun = aside(move || drills.run(&order)).await?;
+    context.wished(by, what, &begun);
     let running = begun.map_err(|refusal| Refused::from(&refusal))?;
     Ok(Json((&*running).into()))
 }
@@ -127,9 +129,10 @@ async fn abort_drill(
     Extension(peer): Extension<Peer>,
 ) -> Result<Json<Option<RunningLine>>, Refused> {
     let drills = drills(&context)?;
-    let who = peer.who(None).map_err(Refused::bad)?;
+    let by = peer.origin(None, None).map_err(Refused::bad)?;
     let running = drills.current();
-    drills.abort(&who);
+    let ended = drills.abort(&by.who).ok_or("no drill runs");
+    context.wished(by, "drill abort".into(), &ended);
     Ok(Json(running.map(|running| (&*running).into())))
 }
 

@@ -14,6 +14,7 @@ use crate::{
     },
     control::{
         Change, Report,
+        audit::Outcome,
         hand::Refusal,
         plan::{Plan, Wanted},
     },
@@ -73,7 +74,8 @@ async fn apply(
     let planned = context.plan(Wanted::Served, Weights::Space, None).await?;
     let forbidden = |said: String, rules: Vec<Arc<str>>| {
         let (by, what) = (by.clone(), "tradewind apply".into());
-        context.tell(Change::Forbidden { by, what, said: said.into(), rules });
+        let (outcome, said) = (Outcome::Refused, said.into());
+        context.tell(Change::Wished { by, what, outcome, said, rules });
     };
     if (planned.base, planned.hash) != (agreed.base, agreed.hash) {
         forbidden("the world moved since it was planned".to_owned(), Vec::new());

@@ -7,6 +7,7 @@ use crate::{
         refused::Refused,
         schema::rollout::{RolloutLine, RolloutPatch, RolloutRequest},
     },
+    control::audit::Origin,
     grant::Role,
     rollout::{Refused as RolloutRefused, Rollouts, Wish, model::Order},
 };
@@ -120,9 +121,12 @@ async fn order(
         peer.check(Role::Admin, false)?;
     }
     let (who, reason) = request.read(peer).map_err(Refused::bad)?;
+    let by = Origin { who: Arc::clone(&who), from: peer.place(), reason: reason.clone() };
+    let what = format!("rollout {} {name}", wish.word());
     let rollouts = rollouts(&context)?;
     let even_if_degraded = request.even_if_degraded;
     let done = rollouts.order(&name, wish, who, reason, even_if_degraded).await;
+    context.wished(by, what, &done);
     done.map_err(|refused| Refused::from(&refused))?;
     aside(move || shown(&context, &name)).await?.map(Json)
 }

@@ -7,18 +7,10 @@
 /// What stands in the place of what was taken out.
 const GONE: &str = "[redacted]";
 
-/// Names whose values are nobody's business, in lower case; those that name a file are no secret.
-const NAMES: [&str; 9] = [
-    "token",
-    "secret",
-    "passw",
-    "apikey",
-    "api_key",
-    "authorization",
-    "credential",
-    "cookie",
-    "signature",
-];
+/// Names whose values are nobody's business, in lower case and without `-` and `_`; those that name a
+/// file are no secret.
+const NAMES: [&str; 8] =
+    ["token", "secret", "passw", "apikey", "authorization", "credential", "cookie", "signature"];
 
 /// A run of so many letters and digits is no word.
 const RUN: usize = 32;
@@ -42,7 +34,8 @@ pub(super) fn redacted(text: &str, wrote: bool) -> String {
         let line = values(&line);
         let line = after(&line, "://", userinfo);
         let line = after(&line, "tradewind_", |rest| run(rest, 16));
-        let line = if wrote { runs(&hooks(&line)) } else { line };
+        let line = hooks(&line);
+        let line = if wrote { runs(&line) } else { line };
         out.push_str(&line);
     }
     out
@@ -57,7 +50,8 @@ fn values(line: &str) -> String {
         out.push_str(before);
         let name = before[..at].trim_end().trim_end_matches(['"', '\'']);
         let begin = name.rfind(|c: char| !(c.is_alphanumeric() || "_-".contains(c)));
-        let name = name[begin.map_or(0, |at| at + 1)..].to_lowercase();
+        let mut name = name[begin.map_or(0, |at| at + 1)..].to_lowercase();
+        name.retain(|c| !matches!(c, '-' | '_'));
         let is_secret = NAMES.iter().any(|secret| name.contains(secret)) && !name.ends_with("file");
         rest = behind;
         if is_secret {
@@ -116,23 +110,27 @@ fn after(line: &str, mark: &str, length: impl Fn(&str) -> usize) -> String {
     out + rest
 }
 
-/// Takes out the paths of `url = "…"`: whoever knows that of a chat's hook may write there.
+/// Takes out the paths and queries of URLs, wherever they stand: whoever knows those of a chat's hook
+/// may write there.
 fn hooks(line: &str) -> String {
-    let Some((name, value)) = line.split_once('=') else { return line.to_owned() };
-    if name.trim_start_matches(['#', ' ']).trim() != "url" {
-        return line.to_owned();
-    }
-    let path = |rest: &str| {
-        let end = rest.find(['"', '\'', ' ', '\n']).unwrap_or(rest.len());
-        rest[..end].find('/').map(|at| (at, end))
-    };
-    let Some((scheme, rest)) = value.split_once("://") else { return line.to_owned() };
-    match path(rest) {
-        Some((at, end)) => {
-            format!("{name}={scheme}://{}/{GONE}{}", &rest[..at], &rest[end..])
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = behind.find(|c: char| c.is_whitespace() || "\"'`<>".contains(c));
+        let (url, after) = behind.split_at(end.unwrap_or(behind.len()));
+        let host = url.find(['/', '?', '#']).unwrap_or(url.len());
+        out.push_str(&url[..host]);
+        if url.len() > host + 1 {
+            out.push_str(&url[host..=host]);
+            out.push_str(GONE);
+        } else {
+            out.push_str(&url[host..]);
         }
-        None => line.to_owned(),
+        rest = after;
     }
+    out + rest
 }
 
 /// Takes out runs of letters and digits that are too long for words, but for paths.
@@ -170,8 +168,10 @@ mod tests {
                 "headers = { Authorization = \"Basic eA==\" }",
                 "headers = { Authorization = [redacted] }",
             ),
-            ("probe https://ana:pw@a.example/x", "probe https://[redacted]@a.example/x"),
+            ("probe https://ana:pw@a.example/x", "probe https://[redacted]@a.example/[redacted]"),
             ("{\"api_key\":\"k\",\"n\":1}", "{\"api_key\":[redacted],\"n\":1}"),
+            ("headers = { X-Api-Key = \"k\" }", "headers = { X-Api-Key = [redacted] }"),
+            ("api-key: k", "api-key: [redacted]"),
             ("sent Bearer abc.def, twice", "sent Bearer [redacted], twice"),
             ("www 30 IN A 192.0.2.1", "www 30 IN A 192.0.2.1"),
             ("a tradewind_0123456789abcdef0123 b", "a tradewind_[redacted] b"),
@@ -181,10 +181,23 @@ mod tests {
         let hash = "3f".repeat(32);
         assert_eq!(redacted(&hash, false), hash);
         assert_eq!(redacted(&hash, true), GONE);
-        assert_eq!(
-            redacted("url = \"https://hooks.example/services/T0/B0/x\"\n", true),
-            "url = \"https://hooks.example/[redacted]\"\n"
-        );
+        for (line, expected) in [
+            (
+                "url = \"https://hooks.example/services/T0/B0/x\"\n",
+                "url = \"https://hooks.example/[redacted]\"\n",
+            ),
+            (
+                "hooks = [{ url = \"https://a.example/T0\", on = [\"x\"] }, { url = 'http://b.example?k=1' }]",
+                "hooks = [{ url = \"https://a.example/[redacted]\", on = [\"x\"] }, { url = 'http://b.example?[redacted]' }]",
+            ),
+            (
+                "check = { http = { url = \"http://127.0.0.1:9/q?sum(x)\", least = 1 } } # see https://c.example/",
+                "check = { http = { url = \"http://127.0.0.1:9/[redacted]\", least = 1 } } # see https://c.example/",
+            ),
+            ("admin = \"https://ns2.example:8053\"", "admin = \"https://ns2.example:8053\""),
+        ] {
+            assert_eq!(redacted(line, true), expected);
+        }
         let key = "a\n-----BEGIN PRIVATE KEY-----\nMIIx\n-----END PRIVATE KEY-----\nb\n";
         let said = redacted(key, true);
         assert!(

@@ -31,7 +31,7 @@ pub(super) fn to_the_end(server: &Server, running: &RunningLine, out: &mut Out) 
         let line = out.paint(Paint::Strong, format_args!("DRILL {drill} {run} ({mode})"));
         out.line(line);
     }
-    let mut known = 0;
+    let (mut known, mut was_gone) = (0, false);
     loop {
         let path = format!("/v1/drills/{drill}/journal?run={run}&from={known}");
         let entries: Vec<Entry> = match server.get(&path) {
@@ -44,6 +44,15 @@ pub(super) fn to_the_end(server: &Server, running: &RunningLine, out: &mut Out) 
         }
         if entries.iter().any(|entry| matches!(entry.what, What::Ended { .. })) {
             break;
+        }
+        if entries.is_empty() {
+            // One that ended in between has said so by now.
+            match server.get::<Option<RunningLine>>("/v1/drills/running") {
+                Ok(Some(now)) if now.run == running.run && now.drill == running.drill => {}
+                Ok(_) if was_gone => break,
+                Ok(_) => was_gone = true,
+                Err(error) => return refused(&error, out),
+            }
         }
         if out.is_broken() {
             return Exit::Well;

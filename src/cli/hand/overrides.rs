@@ -6,8 +6,8 @@ use crate::{
     cli::{
         Exit,
         folder::FolderArgs,
+        nodes::AtNodeArgs,
         output::{Out, Paint},
-        server::Server,
         table,
         watch::{WatchArgs, watch},
     },
@@ -24,6 +24,8 @@ Examples:
       second person stand below.
   tradewind overrides --watch
       The same, redrawn every second; in a pipe a line of JSON for each change.
+  tradewind overrides --node ns2
+      Those of a peer: whether what it has not answered to was done.
 
 Exit codes: 0 well · 5 no server answers";
 
@@ -37,11 +39,27 @@ pub struct OverridesArgs {
     /// Whether to go on.
     #[command(flatten)]
     pub watch: WatchArgs,
+    /// Of which server.
+    #[command(flatten)]
+    pub node: AtNodeArgs,
 }
 
 /// Lists overrides and proposals.
 pub fn run(args: &OverridesArgs, out: &mut Out) -> Exit {
-    let look = || Server::of(args.folder.path()).get::<HandList>("/v1/hand");
+    let node = match args.node.node(&args.folder, out) {
+        Ok(node) => node,
+        Err(exit) => return exit,
+    };
+    let look = || {
+        let mut list = node.server().get::<HandList>("/v1/hand")?;
+        for line in &mut list.overrides {
+            line.undo = node.with(&line.undo);
+        }
+        for one in &mut list.proposals {
+            one.confirm = node.with(&one.confirm);
+        }
+        Ok(list)
+    };
     if args.watch.watch {
         return watch(look, print, out);
     }

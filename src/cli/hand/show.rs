@@ -12,12 +12,17 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Tells what came of a wish. A proposal is a change that is pending.
-pub(in crate::cli) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Exit {
-    let exit = match &reply.proposed {
+/// How a command ends with `reply`. A proposal is a change that is pending.
+pub(in crate::cli) fn exit(reply: &HandReply) -> Exit {
+    match &reply.proposed {
         Some(_) if !reply.done => Exit::Pending,
         _ => Exit::Well,
-    };
+    }
+}
+
+/// Tells what came of a wish.
+pub(in crate::cli) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Exit {
+    let exit = exit(reply);
     if out.wants_json() {
         let mut reply = reply.clone();
         reply.undo = reply.undo.iter().map(|line| folder.with(line)).collect();

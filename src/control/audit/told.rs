@@ -133,16 +133,9 @@ impl Before {
         Some(entry)
     }
 
-    /// What was refused before it became a change.
-    pub fn forbidden(
-        &self,
-        by: &Origin,
-        what: &str,
-        said: Arc<str>,
-        rules: Vec<Arc<str>>,
-        world: &World,
-    ) -> Entry {
-        Entry { outcome: Outcome::Refused, said, rules, ..self.entry(by, what, world) }
+    /// A wish that is no change of control's; what became of it is the asker's to say.
+    pub fn wished(&self, by: &Origin, what: &str, world: &World) -> Entry {
+        self.entry(by, what, world)
     }
 
     /// What time alone did to overrides, or what `by` did beside the commands.
@@ -158,6 +151,18 @@ impl Before {
                 let verb = if *up { "restore" } else { "kill" };
                 let mut entry = self.entry(by, &format!("demo {verb} {region}"), after);
                 entry.target = Some(format!("region:{region}").into());
+                entry
+            }
+            EventKind::Drill { drill, run, what, .. } => {
+                let mut entry = self.entry(by, &format!("drill {drill}"), after);
+                entry.target = (!run.is_empty()).then(|| format!("run {run}").into());
+                entry.said = Arc::clone(what);
+                entry
+            }
+            EventKind::Rollout { name, record, what, said, .. } => {
+                let mut entry = self.entry(by, &format!("rollout {name}: {what}"), after);
+                entry.target = Some(format!("record:{record}").into());
+                entry.said = Arc::clone(said);
                 entry
             }
             _ => return None,

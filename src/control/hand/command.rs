@@ -174,6 +174,14 @@ pub enum Wish {
     },
     /// Let falls take effect that the breaker holds.
     ConfirmFalls,
+    /// Take away what a run of a drill made or proposed, whatever became of it meanwhile: no rule
+    /// keeps a rehearsal from ending. Nobody can type it.
+    Withdraw {
+        /// By whom it was made.
+        who: Arc<str>,
+        /// Only these, by number; everything, without.
+        only: Option<Vec<u64>>,
+    },
 }
 
 impl Wish {
@@ -192,6 +200,7 @@ impl Wish {
             | Wish::Hold { target }
             | Wish::Unhold { target } => Some(target),
             Wish::Unpin { target } => target.as_deref(),
+            Wish::Withdraw { who, .. } => Some(who),
             Wish::Pin | Wish::Confirm { .. } | Wish::ConfirmFalls => None,
         }
     }
@@ -206,7 +215,7 @@ impl Wish {
             Wish::Failover { .. } => Verb::Failover,
             Wish::Failback { .. } => Verb::Failback,
             Wish::Approve { .. } => Verb::Approve,
-            Wish::Reject { .. } => Verb::Reject,
+            Wish::Reject { .. } | Wish::Withdraw { .. } => Verb::Reject,
             Wish::Hold { .. } => Verb::Hold,
             Wish::Unhold { .. } => Verb::Unhold,
             Wish::Pin => Verb::Pin,

@@ -349,7 +349,8 @@ impl KeptWish {
             Wish::Pin => KeptWish::Pin,
             Wish::Unpin { target } => KeptWish::Unpin { target },
             Wish::ConfirmFalls => KeptWish::ConfirmFalls,
-            Wish::Confirm { .. } => return None,
+            // Neither ever waits for a second person.
+            Wish::Confirm { .. } | Wish::Withdraw { .. } => return None,
         })
     }
 

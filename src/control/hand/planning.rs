@@ -21,6 +21,9 @@ use crate::{
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+/// Between the two persons of an override that took two.
+const CONFIRMED: &str = ", confirmed by ";
+
 impl Hand {
     /// What `command` comes to.
     ///
@@ -38,6 +41,9 @@ impl Hand {
         match &command.wish {
             Wish::Confirm { id } => self.confirmed(command, *id, snapshot, now),
             Wish::Reject { target } if id_of(target).is_some() => self.withdrawn(target),
+            Wish::Withdraw { who, only } => {
+                Ok(self.without_those_of(command, who, only.as_deref(), snapshot, now))
+            }
             _ => self.gated(command, snapshot, now),
         }
     }
@@ -84,7 +90,7 @@ impl Hand {
         rest.proposals.retain(|known| known.id != id);
         let mut planning = Planning::new(&rest, &proposal.command, snapshot, now);
         planning.id = Some(id);
-        let who = format!("{by}, confirmed by {}", command.who);
+        let who = format!("{by}{CONFIRMED}{}", command.who);
         planning.who = who.into();
         let planned = planning.plan()?;
         Ok(Planned { settled: Some(proposal.clone()), ..planned })
@@ -95,6 +101,30 @@ impl Hand {
         let mut hand = self.clone();
         hand.proposals.retain(|known| known.id != proposal.id);
         Ok(Planned { settled: Some(proposal.clone()), ..Planned::nothing(&hand) })
+    }
+
+    /// The hand without what `who` made or proposed; a proposal that another has confirmed
+    /// meanwhile is `who`'s all the same. It may be nothing.
+    fn without_those_of(
+        &self,
+        command: &Command,
+        who: &str,
+        only: Option<&[u64]>,
+        snapshot: &Snapshot,
+        now: Now,
+    ) -> Planned {
+        let is_meant = |id: u64| only.is_none_or(|only| only.contains(&id));
+        let is_theirs = |maker: &str| {
+            let rest = maker.strip_prefix(who);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(CONFIRMED))
+        };
+        let own = self.overrides.iter().filter(|one| is_meant(one.id) && is_theirs(&one.who));
+        let own: Vec<&Override> = own.collect();
+        let planned = Planning::new(self, command, snapshot, now).without(&own);
+        let is_own = |one: &mut Proposal| is_meant(one.id) && *one.command.who == *who;
+        let mut hand = planned.hand;
+        let settled = hand.proposals.extract_if(.., is_own).last();
+        Planned { would: hand.clone(), hand, settled, ..planned }
     }
 
     fn proposal(&self, id: Option<u64>) -> Result<&Proposal, Refusal> {
@@ -199,8 +229,8 @@ impl<'a> Planning<'a> {
                 self.check_once()?;
                 Ok(Planned { confirm_falls: true, ..Planned::nothing(self.hand) })
             }
-            // Planned as what was proposed.
-            Wish::Confirm { .. } => Ok(Planned::nothing(self.hand)),
+            // Planned as what was proposed, or by whom.
+            Wish::Confirm { .. } | Wish::Withdraw { .. } => Ok(Planned::nothing(self.hand)),
         }
     }
 

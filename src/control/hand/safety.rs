@@ -6,7 +6,7 @@
 
 use super::{Hand, Now, command::Planned, words};
 use crate::{
-    forecast::{Clients, Pair, Standpoint, shares},
+    forecast::{Clients, Look, Pair, Standpoint, shares},
     ids::PlanId,
     snapshot::{Snapshot, safety::SafetyRule},
 };
@@ -163,7 +163,8 @@ impl<'w> Judge<'w> {
     ) -> Result<Vec<String>, Uncounted> {
         let (old, new) = (&self.before.snapshot, &self.after.snapshot);
         let (old_plan, new_plan) = (old.plan(before), new.plan(after));
-        let crowds = self.clients.of((old, old_plan.map), (new, new_plan.map)).ok_or(Uncounted)?;
+        let looks = ((&**old, Look::of(old_plan)), (&**new, Look::of(new_plan)));
+        let crowds = self.clients.of(looks.0, looks.1).ok_or(Uncounted)?;
         // Caps are of all clients; IPv6, which is weighed apart, follows the same policies.
         let Some(crowd) = crowds.first() else { return Ok(Vec::new()) };
         let had = shares::of_pools(old_plan, self.before, crowd, 0);

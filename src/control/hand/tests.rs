@@ -3,7 +3,7 @@
 //! Long, because it goes verb by verb; what takes time is in `scenarios.rs`.
 
 use super::{
-    Action, ForceTo, Hand, Refusal, SlotIs, Target, TargetError,
+    Action, Command, ForceTo, Hand, Refusal, SlotIs, Target, TargetError, Wish,
     kept::Restored,
     testkit::{Bench, SERVER, ZONE, at, command, compiled, snapshot},
     weights::patched,
@@ -540,6 +540,31 @@ fn two_persons_means_two() {
     assert!(hand.load().hand.proposals().is_empty());
     bench.tell("weight record:g.example/www canary=70 --break-glass --reason now").unwrap();
     assert_eq!(hand.load().hand.overrides().len(), 2);
+}
+
+#[test]
+fn what_a_drill_made_or_proposed_is_withdrawn_without_asking_anybody() {
+    let rule = "[[safety]]\nname = \"two\"\ntwo_persons = [\"force\", \"undrain\", \"reject\"]\n";
+    let mut bench = Bench::over(&compiled(&format!("{SERVER}{rule}"), &[ZONE]));
+    let hand = bench.control.hand();
+    bench.tell("drain region:eu --as drill:x").unwrap();
+    bench.tell("drain endpoint:s1 --as ana").unwrap();
+    bench.tell("force endpoint:s1 down --as drill:x").unwrap();
+    let proposed = bench.tell("force endpoint:s1 up --as drill:x").unwrap().planned.proposed;
+    bench.tell(&format!("confirm {} --as bo", proposed.unwrap())).unwrap();
+    let withdraw = |only| {
+        let wish = Wish::Withdraw { who: "drill:x".into(), only };
+        Command { wish, ..command("pin --as drill:x") }
+    };
+    let done = bench.control.command(&withdraw(Some(vec![1])), &Clients::default()).unwrap();
+    assert_eq!(done.planned.removed.len(), 1);
+    let done = bench.control.command(&withdraw(None), &Clients::default()).unwrap();
+    assert_eq!(done.planned.proposed, None);
+    let shown = hand.load();
+    let left: Vec<&str> = shown.hand.overrides().iter().map(|one| &*one.who).collect();
+    assert_eq!(left, ["ana"]);
+    assert!(shown.hand.proposals().is_empty());
+    assert!(bench.control.command(&withdraw(None), &Clients::default()).is_ok(), "again");
 }
 
 #[test]

@@ -158,7 +158,8 @@ impl Keeper {
     }
 
     /// Behaves as if the database were lost until that moment, or (`None`) no more: a rehearsal.
-    /// What is written meanwhile is held in memory, as ever when it cannot be kept.
+    /// What is written meanwhile is held in memory, as ever when it cannot be kept. A clean end
+    /// ends it too: what was held is written then.
     pub fn lose(&self, until: Option<Moment>) {
         // Fails only while the server stops.
         let _ = self.jobs.send(Job::Lose(until));
@@ -327,16 +328,20 @@ impl Desk {
             match self.next(jobs) {
                 Ok(Job::Write(writes)) => self.take(writes),
                 Ok(Job::Flush(reply)) => drop(reply.send(self.commit())),
-                Ok(Job::Lose(until)) => {
-                    self.lost_until = until;
-                    // It shows at once, and so does that it is over.
-                    self.whole = true;
-                    drop(self.commit());
-                }
+                Ok(Job::Lose(until)) => self.lose(until),
                 Ok(Job::Close(reply)) => return drop(reply.send(self.close())),
                 Err(RecvTimeoutError::Timeout) => drop(self.commit()),
                 Err(RecvTimeoutError::Disconnected) => return drop(self.close()),
             }
+        }
+    }
+
+    fn lose(&mut self, until: Option<Moment>) {
+        if self.lost_until != until {
+            self.lost_until = until;
+            // It shows at once, and so does that it is over.
+            self.whole = true;
+            drop(self.commit());
         }
     }
 
@@ -449,6 +454,8 @@ impl Desk {
 
     fn close(&mut self) -> Result<(), StoreError> {
         self.set((Shelf::Server, "clean".to_owned()), Some("true".to_owned()));
+        // Nobody is left to end the rehearsal, and what it held would be lost in earnest.
+        self.lost_until = None;
         let committed = self.commit();
         self.store.close();
         committed

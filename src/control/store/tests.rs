@@ -149,6 +149,22 @@ async fn a_second_server_on_the_same_folder_is_refused() {
     assert!(named(dir.path(), "state.redb.").is_empty());
 }
 
+/// A drill that has the database lost holds what happens meanwhile in memory; a clean end must not
+/// leave it there.
+#[tokio::test]
+async fn what_a_rehearsed_loss_held_back_is_written_at_a_clean_end() {
+    let dir = folder();
+    let (keeper, ..) = open(dir.path());
+    keeper.lose(Some(clock().now().after(Duration::from_secs(600))));
+    let value = Some(json!({ "drain": "region:eu-*" }));
+    keeper.write(vec![Write::Override { id: 12, value: value.clone() }, changed("a")]);
+    assert!(keeper.flush().await.is_err(), "it is lost for now");
+    keeper.close().await.unwrap();
+    let (keeper, saved, alarm) = open(dir.path());
+    assert_eq!((saved.overrides.get(&12), alarm), (value.as_ref(), None));
+    assert_eq!(of_keeper(&keeper, 0).0.head.seq, 1);
+}
+
 /// The newest events of a store that keeps ten.
 #[test]
 fn only_the_newest_events_are_kept() {

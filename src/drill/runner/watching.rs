@@ -1,7 +1,7 @@
 //! What a run looks at between two ticks: the server's events, the first failed probe, answers
 //! second by second, stop conditions, and whether all is as before.
 
-use super::Runner;
+use super::{Runner, Sights};
 use crate::{
     clock::Moment,
     config::{
@@ -16,6 +16,7 @@ use crate::{
         report::time,
     },
     forecast::shares::given,
+    world::World,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -27,7 +28,32 @@ const ABORT_FILE: Duration = Duration::from_millis(100);
 /// All must be answered as before for so long to count as back: every lane was asked by then.
 const BACK_FOR: Duration = Duration::from_secs(1);
 
+impl Sights {
+    pub(super) fn of(world: &World) -> Sights {
+        Sights {
+            swap: world.swap,
+            regions_up: ground::regions_up(world, &HashSet::new()) as f64,
+            endpoints_down: ground::endpoints_down(world) as f64,
+            fail_open: ground::fail_open(world) as f64,
+        }
+    }
+}
+
 impl Runner {
+    /// Works out what a new World means: it is another one seldom, and this is asked all the time.
+    pub(super) fn look_at_world(&mut self) {
+        let world = self.ground.viewer.world();
+        if world.swap == self.sights.swap {
+            return;
+        }
+        self.sights = Sights::of(&world);
+        for (lane, asked) in self.asked.iter().enumerate() {
+            if let Some(now) = asked.answers_of(&world) {
+                self.answers.may(lane, now);
+            }
+        }
+    }
+
     pub(super) fn watch_events(&mut self) {
         let events: Vec<Event> = {
             let journal = self.ground.journal.lock();
@@ -118,16 +144,16 @@ impl Runner {
     /// What the stop condition at `place` sees; nothing if nobody can say.
     pub(super) fn value(&self, place: usize, stop: &StopDef) -> Option<f64> {
         let counts = self.answers.counts();
-        let world = || self.ground.viewer.world();
-        Some(match stop.what {
-            Watched::Empty => counts.empty as f64,
-            Watched::Wrong => counts.wrong as f64,
-            Watched::Lost => counts.lost as f64,
-            Watched::RegionsUp => ground::regions_up(&world(), &HashSet::new()) as f64,
-            Watched::EndpointsDown => ground::endpoints_down(&world()) as f64,
-            Watched::FailOpen => ground::fail_open(&world()) as f64,
-            Watched::Figure(_) => return self.figures.of(place),
-        })
+        let counted = |count: u64| (!self.asked.is_empty()).then_some(count as f64);
+        match stop.what {
+            Watched::Empty => counted(counts.empty),
+            Watched::Wrong => counted(counts.wrong),
+            Watched::Lost => counted(counts.lost),
+            Watched::RegionsUp => Some(self.sights.regions_up),
+            Watched::EndpointsDown => Some(self.sights.endpoints_down),
+            Watched::FailOpen => Some(self.sights.fail_open),
+            Watched::Figure(_) => self.figures.of(place, self.ground.clock.now()),
+        }
     }
 
     /// Why everything has to end, if it does: somebody says so, or a stop condition holds.
@@ -152,7 +178,7 @@ impl Runner {
             let since = self.holding[place].unwrap_or(now);
             self.holding[place] = value.map(|_| since);
             if let Some(value) = value.filter(|_| now.since(since) >= stop.lasts) {
-                self.add(What::Fired { when: stop.text.clone(), value });
+                self.late.push((now, What::Fired { when: stop.text.clone(), value }));
                 let at = time(ms(now, self.began));
                 return Some(format!("stopped by `{stop}` after {at} (it was {value})"));
             }
