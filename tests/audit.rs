@@ -227,8 +227,9 @@ name  = "www"
 query = { name = "www.gtm.example", rate = "20/s" }
 [[step]]
 id     = "take"
-action = "force.down"
+action = "health.force"
 target = "pool:gtm.example/iad"
+params = { state = "down" }
 for    = "1s"
 "#;
 
