@@ -220,6 +220,7 @@ name         = "take"
 description  = "A pool is taken out for a moment."
 mode         = "live"
 max_duration = "20s"
+min_regions  = 0
 before       = "1s"
 after        = "2s"
 [[steady]]

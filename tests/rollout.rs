@@ -304,9 +304,11 @@ fn whoever_kills_the_server_in_any_phase_finds_nothing_skipped_repeated_or_stuck
     assert_eq!(site.asked(), ["1 %", "10 %", "0 %"], "each once, in order");
     let steps = site.story().iter().filter(|what| *what == "step").count();
     assert_eq!(steps, 2);
-    site.rollout(&["undo", "www"], 0);
+    // The files give it nobody either: the override is no more.
+    await_some("the end of the override", || (site.line()["closed"] == true).then_some(()));
     let site = site.killed();
-    site.awaited("undone", 2);
+    site.awaited("aborted", 2);
+    site.rollout(&["undo", "www"], 4);
     site.gives(0.0);
 }
 
