@@ -303,7 +303,8 @@ fn whoever_kills_the_server_in_any_phase_finds_nothing_skipped_repeated_or_stuck
     site.awaited("aborted", 2);
     assert_eq!(site.asked(), ["1 %", "10 %", "0 %"], "each once, in order");
     let steps = site.story().iter().filter(|what| *what == "step").count();
-    assert_eq!(steps, 2);
+    // Told no more than once each; what was told just before a kill may not have been kept.
+    assert!((1..=2).contains(&steps), "{steps}");
     // The files give it nobody either: the override is no more.
     await_some("the end of the override", || (site.line()["closed"] == true).then_some(()));
     let site = site.killed();
