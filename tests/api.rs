@@ -271,7 +271,8 @@ fn others_who_read_the_description_find_nothing_that_breaks() {
     // Below the limit of one address; a stream has no end, and no demo runs.
     command.args(["--rate-limit", "45/s", "--exclude-path-regex", "stream|demo"]);
     command.args(["--phases", "coverage,fuzzing", "--max-time", "60", "--max-examples", "20"]);
-    command.args(["--checks", CHECKS]);
+    // Whoever waits for events waits longer than its default.
+    command.args(["--checks", CHECKS, "--request-timeout", "90"]);
     let done = command.output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
