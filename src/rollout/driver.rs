@@ -2,11 +2,15 @@
 //! come, does what machines want done, and keeps how they stand.
 //!
 //! What a machine wants done to answers is sent only once how it stands is kept, so that a crash
-//! in between finds it asking again and never further than it was.
+//! in between finds it asking again and never further than it was. `wishes` has what people ask
+//! for, `doing` what is asked of control and of figures.
+
+mod doing;
+mod wishes;
 
 use super::{
     Observed, Refused, Run, SharedRollouts, Shown,
-    around::{Around, counters, degraded, maker, of_member, own, place, target},
+    around::{Around, counters, maker, of_member},
     kept::KeptRun,
     machine::Machine,
     model::{Effect, Given, Order, Seen, Stage},
@@ -14,28 +18,25 @@ use super::{
 };
 use crate::{
     clock::{Clock, Moment},
-    config::{metric::Source, nearest, rollouts::RolloutDef},
+    config::rollouts::RolloutDef,
     control::{
         Change, Handle,
         event::EventKind,
-        hand::{Command, Refusal, Wish as HandWish, weights::share_of, words::short},
         store::{Keeper, Write},
     },
     forecast::Clients,
     health::TargetState,
-    measure::{Asker, Measured, Probed, of_health, probed},
-    place::LazyTable,
+    measure::{Asker, Measured, Probed, probed},
     snapshot::Snapshot,
     telemetry::Telemetry,
-    units::{Share, Weight},
+    units::Share,
     world::Viewer,
 };
-use arc_swap::ArcSwap;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
@@ -132,11 +133,15 @@ impl Rollouts {
         let dir: Arc<Path> = settings.dir.as_path().into();
         let now = settings.clock.now();
         let notes = notes.iter().filter(|(name, _)| name.starts_with(NOTE));
-        let runs = notes.filter_map(|(name, value)| {
-            let kept: KeptRun = serde_json::from_value(value.clone()).ok()?;
-            let run = kept.restored(now)?;
-            Some((name[NOTE.len()..].to_owned(), Entry::new(run)))
-        });
+        let mut runs = BTreeMap::new();
+        for (name, value) in notes {
+            let name = &name[NOTE.len()..];
+            let kept = serde_json::from_value::<KeptRun>(value.clone()).ok();
+            match kept.and_then(|kept| kept.restored(now)) {
+                Some(run) => drop(runs.insert(name.to_owned(), Entry::new(run))),
+                None => unreadable(&settings.handle, name),
+            }
+        }
         let Settings { handle, targets, telemetry, keeper, clock, dir: _ } = settings;
         let driver = Driver {
             asker: Asker::new(&dir),
@@ -148,7 +153,7 @@ impl Rollouts {
             clock,
             defs: BTreeMap::new(),
             files: None,
-            runs: runs.collect(),
+            runs,
             results,
             clients: Arc::default(),
             shown: Arc::clone(&shown),
@@ -433,119 +438,6 @@ impl Driver {
         entry.written = Some((kept, now));
     }
 
-    /// Asks control for the member to have `share`; for the override to go, without.
-    fn give(&self, name: &str, gift: Option<Gift>, urgent: bool, why: String) {
-        let Some(entry) = self.runs.get(name) else { return };
-        let def = entry.run.machine.def();
-        let shown = self.handle.hand.load();
-        let own = own(def, &shown.hand).map(|own| own.id);
-        let member = || Arc::from(def.member.get_ref().as_str());
-        let wish = match (&gift, own) {
-            (Some(Gift { plain: true, .. }), _) => HandWish::Weight {
-                target: target(def),
-                member: Some(member()),
-                weight: Weight::new(0),
-            },
-            (Some(Gift { share, .. }), _) => {
-                HandWish::Share { target: target(def), member: member(), share: *share }
-            }
-            (None, Some(id)) => {
-                HandWish::Weight { target: format!("id:{id}"), member: None, weight: None }
-            }
-            // It is gone already; the next look shows it.
-            (None, None) => return,
-        };
-        let command = Command {
-            wish,
-            who: maker(name).into(),
-            reason: (!why.is_empty()).then(|| why.into()),
-            begins: None,
-            lasts: None,
-            break_glass: urgent,
-            dry_run: false,
-            if_version: None,
-            even_if_unknown: false,
-            instead_of: own.filter(|_| gift.is_some()),
-            for_whom: entry.run.people.iter().map(Arc::clone).collect(),
-        };
-        let (name, kept) = (name.to_owned(), self.keeper.flush());
-        let (viewer, locations) = (self.viewer.clone(), Arc::clone(&self.handle.locations));
-        let (changes, clients) = (self.handle.changes.clone(), Arc::clone(&self.clients));
-        let results = self.results.clone();
-        tokio::spawn(async move {
-            let _ = timeout(KEPT_WITHIN, kept).await;
-            let counted =
-                tokio::task::spawn_blocking(move || count(&viewer, &locations, &clients)).await;
-            let (reply, done) = oneshot::channel();
-            let clients = counted.unwrap_or_default();
-            let given = match changes.send(Change::Hand {
-                command: command.into(),
-                from: "rollout".into(),
-                clients,
-                reply,
-            }) {
-                Ok(()) => done.await.ok().map(|done| match done {
-                    Ok(done) => match done.planned.proposed {
-                        Some(id) => Given::Proposed(id),
-                        None => Given::Done,
-                    },
-                    // Files were loaded meanwhile, or somebody else was faster: look again.
-                    Err(Refusal::Conflict(_)) => Given::Done,
-                    Err(refusal) => refused(&refusal),
-                }),
-                Err(_) => None,
-            };
-            if let Some(given) = given {
-                // Fails only while the server stops.
-                let _ = results.send(Outcome::Given { name, given });
-            }
-        });
-    }
-
-    /// Nobody may confirm any more what a rollout does not ask for any more.
-    fn withdraw(&self, name: &str, id: u64) {
-        // One that has ended already is as good; the answer says nothing new.
-        let (reply, _) = oneshot::channel();
-        let command = Command {
-            wish: HandWish::Reject { target: format!("id:{id}") },
-            who: maker(name).into(),
-            reason: None,
-            begins: None,
-            lasts: None,
-            break_glass: false,
-            dry_run: false,
-            if_version: None,
-            even_if_unknown: false,
-            instead_of: None,
-            for_whom: Vec::new(),
-        };
-        // Fails only while the server stops.
-        let _ = self.handle.changes.send(Change::Hand {
-            command: command.into(),
-            from: "rollout".into(),
-            clients: Arc::default(),
-            reply,
-        });
-    }
-
-    fn measure(&self, name: &str, analysis: usize, epoch: u64) {
-        let Some(entry) = self.runs.get(name) else { return };
-        let def = entry.run.machine.def();
-        let Some(source) = def.analysis.get(analysis).map(|one| one.source.clone()) else { return };
-        let (name, results) = (name.to_owned(), self.results.clone());
-        // Fails only while the server stops.
-        let tell = move |measured| {
-            let _ = results.send(Outcome::Measured { name, epoch, analysis, measured });
-        };
-        if let Source::Health(figure) = source {
-            let (targets, world) = ((self.targets)(), self.viewer.world());
-            let own = of_member(def, &world.snapshot, &targets);
-            return tell(of_health(figure, own.into_iter(), &entry.probed, entry.served));
-        }
-        let asker = self.asker.clone();
-        tokio::spawn(async move { tell(asker.ask(&source).await) });
-    }
-
     fn follow(&mut self, name: &str) {
         let Some(entry) = self.runs.get(name) else { return };
         let then = entry.run.machine.def().then.clone();
@@ -560,124 +452,6 @@ impl Driver {
                 // It was they who had that begin, too.
                 entry.run.people.extend(people.iter().map(Arc::clone));
             }
-        }
-    }
-
-    fn begin(
-        &mut self,
-        name: &str,
-        who: &Arc<str>,
-        reason: Option<Arc<str>>,
-        even_if_degraded: bool,
-    ) -> Result<(), Refused> {
-        let def = match self.defs.get(name) {
-            Some(def) => Arc::clone(def),
-            None => return Err(Refused::Unknown(self.unknown(name))),
-        };
-        for (other, entry) in &self.runs {
-            let machine = &entry.run.machine;
-            if machine.is_closed() || machine.def().record.get_ref() != def.record.get_ref() {
-                continue;
-            }
-            let (word, record) = (machine.word(), &def.record);
-            return Err(Refused::Conflict(match machine.is_done() {
-                true => format!(
-                    "`{other}` has {word}, and its weights at {record} are not in the files yet: \
-                     `tradewind rollout finish {other}` says what to write, `undo` takes them away"
-                ),
-                false => format!("`{other}` is under way at {record}: {word}"),
-            }));
-        }
-        self.check_health(&def, even_if_degraded)?;
-        let starting = || Refused::Conflict("no files are in force yet".into());
-        let seen = self.seen(&def).ok_or_else(starting)?;
-        self.check_first(&def, &seen)?;
-        let (machine, effects) = Machine::begin(def, &seen);
-        let mut run = Run::new(machine, Arc::clone(who), reason, self.clock.wall());
-        run.seen = Some(seen);
-        self.runs.insert(name.to_owned(), Entry::new(run));
-        self.carry_out(name, effects);
-        Ok(())
-    }
-
-    fn order(
-        &mut self,
-        name: &str,
-        order: Order,
-        who: &Arc<str>,
-        reason: Option<Arc<str>>,
-        even_if_degraded: bool,
-    ) -> Result<(), Refused> {
-        let Some(entry) = self.runs.get(name) else {
-            return Err(Refused::Unknown(match self.defs.contains_key(name) {
-                true => format!("`{name}` was not begun: `tradewind rollout start {name}`"),
-                false => self.unknown(name),
-            }));
-        };
-        let def = Arc::clone(entry.run.machine.def());
-        if matches!(order, Order::Promote { .. } | Order::Retry) {
-            self.check_health(&def, even_if_degraded)?;
-        }
-        let by = match &reason {
-            Some(reason) => format!("{who}: {reason}"),
-            None => who.to_string(),
-        };
-        let mut outcome = Ok(());
-        if order != Order::Pause
-            && let Some(entry) = self.runs.get_mut(name)
-        {
-            entry.run.people.insert(Arc::clone(who));
-        }
-        self.drive(name, |machine, seen| match machine.order(order, &by, seen) {
-            Ok(effects) => effects,
-            Err(why) => {
-                outcome = Err(Refused::Conflict(format!("`{name}`: {why}")));
-                Vec::new()
-            }
-        });
-        outcome
-    }
-
-    /// Whether the first step gives the member more than it has, and can be through in time. Files are
-    /// held against that when they are loaded, but may say otherwise by now, and so may people.
-    fn check_first(&self, def: &RolloutDef, seen: &Seen) -> Result<(), Refused> {
-        let world = self.viewer.world();
-        let has = place(def, &world.snapshot).and_then(|(tree, ..)| {
-            share_of(tree, tree.root, def.member.get_ref()).map(Share::from_fraction)
-        });
-        let first = def.steps.first().map_or(Share::NONE, |step| *step.weight.get_ref());
-        if let Some(has) = has.filter(|has| *has > first) {
-            return Err(Refused::Conflict(format!(
-                "`{}` has {has} of the clients already: a first step of {first} would send some of \
-                 them away, and the next one fetch them back",
-                def.member
-            )));
-        }
-        let longest = def.steps.iter().map(|step| step.bake).max().unwrap_or_default();
-        match &def.progress_deadline {
-            Some(deadline) if *deadline.get_ref() <= longest.max(seen.settle) => {
-                Err(Refused::Conflict(format!(
-                    "no step can be through within `progress_deadline`: each lasts {} at least",
-                    short(longest.max(seen.settle))
-                )))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_health(&self, def: &RolloutDef, even_if_degraded: bool) -> Result<(), Refused> {
-        let pinned = self.handle.overview.load().pinned;
-        let against = degraded(def, &self.viewer.world(), pinned);
-        match even_if_degraded || against.is_empty() {
-            true => Ok(()),
-            false => Err(Refused::Degraded(against)),
-        }
-    }
-
-    fn unknown(&self, name: &str) -> String {
-        match nearest(name, self.defs.keys().map(String::as_str)) {
-            Some(meant) => format!("there is no rollout `{name}`; did you mean `{meant}`?"),
-            None => format!("there is no rollout `{name}`: `tradewind rollout list`"),
         }
     }
 
@@ -711,6 +485,20 @@ impl Driver {
     }
 }
 
+/// Says that a run stays as it was kept: its override goes on, and nobody judges it.
+fn unreadable(handle: &Handle, name: &str) {
+    let said = "it was kept by another version, which this one cannot read: what it gave its member \
+                stays in force (`tradewind overrides`) and is judged by nobody; undo that by hand";
+    // Fails only while the server stops.
+    let _ = handle.changes.send(Change::Record(EventKind::Rollout {
+        name: name.into(),
+        record: "".into(),
+        what: "unreadable".into(),
+        said: said.into(),
+        alarm: true,
+    }));
+}
+
 /// The step whose weight is served, while it is looked at.
 fn served_step(machine: &Machine) -> Option<u64> {
     match machine.stage() {
@@ -726,44 +514,4 @@ fn served_step(machine: &Machine) -> Option<u64> {
 fn answered(def: &RolloutDef, snapshot: &Snapshot, telemetry: &Telemetry) -> Option<Observed> {
     let (member, all) = counters(def, snapshot)?;
     Some(Observed { member: telemetry.answered(&member), all: telemetry.answered(&all) })
-}
-
-/// The clients of every map in force: what safety rules that speak of shares need.
-fn count(
-    viewer: &Viewer,
-    locations: &ArcSwap<LazyTable>,
-    clients: &Mutex<Arc<Clients>>,
-) -> Arc<Clients> {
-    let known = Arc::clone(&clients.lock().unwrap_or_else(PoisonError::into_inner));
-    let counted =
-        Arc::new(Clients::of_files(&viewer.world().snapshot, &locations.load_full(), &known));
-    *clients.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&counted);
-    counted
-}
-
-/// What a refusal comes to for who asks again.
-fn refused(refusal: &Refusal) -> Given {
-    let why: Arc<str> = said(refusal).into();
-    match refusal {
-        Refusal::Weight(_) => Given::NoShare(why),
-        Refusal::Unsafe(violations) => {
-            let left: Option<Vec<Duration>> = violations.iter().map(|one| one.left).collect();
-            match left.and_then(|left| left.into_iter().max()) {
-                Some(left) => Given::NotYet { why, left },
-                None => Given::Refused(why),
-            }
-        }
-        _ => Given::Refused(why),
-    }
-}
-
-/// A refusal with what it would have broken.
-fn said(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Unsafe(violations) => {
-            let words: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            format!("{refusal}: {}", words.join("; "))
-        }
-        _ => refusal.to_string(),
-    }
 }

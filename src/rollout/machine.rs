@@ -10,15 +10,19 @@
 //! is taken up again after a crash neither skips a step nor takes one twice: it asks again for
 //! what is not there, and goes on with what is. While it is *halted* its clocks stand still and
 //! weights stay as they are; only people end that.
+//!
+//! What time does is here; `orders` has what people may order, `heard` what control and figures say.
+
+mod heard;
+mod orders;
 
 use super::{
     analysis::{Tally, Verdict},
-    model::{Effect, Given, Halt, HaltKind, News, Order, Outcome, Seen, Served, Stage},
+    model::{Effect, Halt, HaltKind, News, Outcome, Seen, Served, Stage},
 };
 use crate::{
     clock::{Moment, Since},
     config::rollouts::{OnFail, Pause, RolloutDef, StepDef},
-    measure::Measured,
     units::Share,
 };
 use std::{sync::Arc, time::Duration};
@@ -509,230 +513,6 @@ impl Machine {
         }
         self.asked = true;
         vec![effect]
-    }
-
-    /// What came of what it asked for.
-    pub fn given(&mut self, given: Given, seen: &Seen) -> Vec<Effect> {
-        self.asked = false;
-        let is_reversing = matches!(self.stage, Stage::Reversing { .. });
-        let is_wanted = (self.stage == Stage::Setting || is_reversing) && self.halt.is_none();
-        match given {
-            Given::Done => self.put_off = None,
-            Given::Proposed(id) if is_wanted => {
-                self.proposed = Some(id);
-                let what = match self.stage {
-                    Stage::Setting => self.place(),
-                    _ => "taking its clients back".to_owned(),
-                };
-                let said = format!("{what} waits for a second person: tradewind confirm {id}");
-                return vec![tell("proposed", said, true)];
-            }
-            Given::Proposed(id) => return vec![Effect::Withdraw { id }],
-            Given::NotYet { why, left } => return self.bide(why, left, seen),
-            Given::NoShare(_) if is_reversing && !self.plain => self.plain = true,
-            Given::Refused(why) | Given::NoShare(why) if self.stage == Stage::Setting => {
-                return match self.halt {
-                    None => self.stop(HaltKind::Refused, why.to_string(), seen),
-                    Some(_) => Vec::new(),
-                };
-            }
-            Given::Refused(why) | Given::NoShare(why) => return self.back_off(why, seen),
-        }
-        self.step(seen)
-    }
-
-    /// Waits until nothing but time is missing any more.
-    fn bide(&mut self, why: Arc<str>, left: Duration, seen: &Seen) -> Vec<Effect> {
-        let is_news = !self.put_off.as_ref().is_some_and(|put_off| put_off.waits);
-        let until = seen.now.after(left.max(AGAIN));
-        self.put_off = Some(PutOff { why: Arc::clone(&why), times: 0, until, waits: true });
-        self.freeze(true, seen.now);
-        match is_news {
-            true => vec![tell("not yet", format!("{}: {why}", self.place()), false)],
-            false => Vec::new(),
-        }
-    }
-
-    /// What is over is asked for until it is done, ever less often. Each reason is told once.
-    fn back_off(&mut self, why: Arc<str>, seen: &Seen) -> Vec<Effect> {
-        let known = self.put_off.take().filter(|put_off| put_off.why == why);
-        let times = known.as_ref().map_or(0, |put_off| put_off.times.saturating_add(1));
-        let pause = AGAIN.saturating_mul(1 << times.min(6)).min(AGAIN_MAX);
-        let until = seen.now.after(pause);
-        self.put_off = Some(PutOff { why: Arc::clone(&why), times, until, waits: false });
-        match known {
-            Some(_) => Vec::new(),
-            None => vec![tell("refused", format!("{} is refused: {why}", self.word()), true)],
-        }
-    }
-
-    /// The proposal it waits in is no more, and was not confirmed.
-    pub fn proposal_gone(&mut self, seen: &Seen) -> Vec<Effect> {
-        match self.proposed.take() {
-            Some(id) => {
-                let why = format!("proposal #{id} was rejected or has expired");
-                self.stop(HaltKind::Refused, why, seen)
-            }
-            None => Vec::new(),
-        }
-    }
-
-    /// A figure was looked at. One that comes late says nothing.
-    pub fn measured(
-        &mut self,
-        epoch: u64,
-        analysis: usize,
-        measured: Measured,
-        seen: &Seen,
-    ) -> Vec<Effect> {
-        if self.epoch != epoch {
-            return Vec::new();
-        }
-        if let Some(under_way) = self.measuring.get_mut(analysis) {
-            *under_way = false;
-        }
-        let is_judged = matches!(self.stage, Stage::Baking | Stage::Waiting);
-        let def = Arc::clone(&self.def);
-        let Some(def) = def.analysis.get(analysis) else { return Vec::new() };
-        if !is_judged || self.halt.is_some() || seen.frozen {
-            return Vec::new();
-        }
-        let now = self.step_clock.elapsed(seen.now);
-        let tally = &mut self.tallies[analysis];
-        tally.take(def, measured, now);
-        // Looks that were missed are not made up for.
-        tally.due = Some(now + def.interval);
-        let effects = self.judged(seen);
-        if !effects.is_empty() {
-            return effects;
-        }
-        self.step(seen)
-    }
-
-    /// Does what somebody orders.
-    ///
-    /// # Errors
-    /// Why it cannot be done now.
-    pub fn order(&mut self, order: Order, who: &str, seen: &Seen) -> Result<Vec<Effect>, String> {
-        let by = |what: &str| format!("{what} by {who}");
-        if self.is_closed() && order != Order::Retry {
-            return Err(format!("it is over: {}", self.word()));
-        }
-        let is_ending = matches!(self.stage, Stage::Reversing { .. } | Stage::Undoing);
-        match order {
-            Order::Undo => {
-                self.stage = Stage::Undoing;
-                (self.halt, self.put_off) = (None, None);
-                let mut effects = vec![tell("undoing", by("undone"), false)];
-                effects.extend(self.withdraw());
-                effects.extend(self.step(seen));
-                return Ok(effects);
-            }
-            // Taking back waits for somebody, or is refused: it is asked for again.
-            Order::Resume if is_ending && self.halt.is_some() => {
-                return Ok(self.go_on("resumed", by("resumed"), seen));
-            }
-            Order::Abort { break_glass: true } if matches!(self.stage, Stage::Reversing { .. }) => {
-                self.break_glass = true;
-                return Ok(self.go_on("reversing", by("aborted over safety rules"), seen));
-            }
-            _ if is_ending => return Err(format!("it is {}", self.word())),
-            Order::Abort { break_glass }
-                if !self.is_done() || self.stage_is(Outcome::Succeeded) =>
-            {
-                (self.break_glass, self.plain) = (break_glass, false);
-                return Ok(self.reverse(Outcome::Aborted, by("aborted"), seen));
-            }
-            Order::Retry if self.is_done() => {
-                if self.stage_is(Outcome::Succeeded) {
-                    return Err("it succeeded: nothing to retry".into());
-                }
-                (self.filed, self.full) = (seen.filed, false);
-                self.set(0, seen);
-                return Ok(self.go_on("retried", by("begun again"), seen));
-            }
-            _ if self.is_done() => return Err(format!("it is over: {}", self.word())),
-            _ => {}
-        }
-        match order {
-            Order::Pause if self.halt.is_some() => Err(format!("it is {} already", self.word())),
-            Order::Pause => Ok(self.stop(HaltKind::Paused, by("paused"), seen)),
-            Order::Resume if self.halt.is_none() => Err("it is not paused".into()),
-            Order::Resume => {
-                let halt = self.halt.take();
-                if halt.is_some_and(|halt| halt.kind != HaltKind::Paused)
-                    || seen.served != Served::Share(self.share())
-                {
-                    self.tallies = vec![Tally::default(); self.def.analysis.len()];
-                }
-                self.look_later(seen);
-                Ok(self.taken_up("resumed", by("resumed"), seen))
-            }
-            Order::Retry => {
-                self.set(self.step, seen);
-                Ok(self.taken_up("retried", by("the step is retried"), seen))
-            }
-            Order::Promote { full } => {
-                let is_served = seen.served == Served::Share(self.share());
-                if self.stage == Stage::Setting && !is_served && self.halt.is_none() && !full {
-                    return Err("the weight of this step is not in force yet".into());
-                }
-                let said = by(if full { "promoted to the end" } else { "promoted" });
-                let last = self.def.steps.len() - 1;
-                self.filed = seen.filed;
-                if self.step == last && is_served {
-                    let mut effects = vec![tell("promoted", said, false)];
-                    effects.extend(self.succeed());
-                    return Ok(effects);
-                }
-                self.full = full || self.step == last;
-                self.set(if full { last } else { last.min(self.step + 1) }, seen);
-                Ok(self.go_on("promoted", said, seen))
-            }
-            Order::Abort { .. } | Order::Undo => Err(format!("it is {}", self.word())),
-        }
-    }
-
-    /// What was looked at before it stood still says nothing of what is so now.
-    fn look_later(&mut self, seen: &Seen) {
-        self.judge_anew();
-        if !matches!(self.stage, Stage::Baking | Stage::Waiting) {
-            return;
-        }
-        let now = self.step_clock.elapsed(seen.now);
-        let (settled, served) = (self.times(seen).0, self.clock.elapsed(seen.now));
-        for (def, tally) in self.def.analysis.iter().zip(&mut self.tallies) {
-            let first = match self.stage {
-                Stage::Baking => settled.max(def.initial_delay).saturating_sub(served),
-                _ => Duration::ZERO,
-            };
-            tally.due = Some(now + def.interval.max(first));
-            // A last look from before is none.
-            tally.at = None;
-        }
-    }
-
-    fn stage_is(&self, wanted: Outcome) -> bool {
-        matches!(self.stage, Stage::Done { outcome, .. } if outcome == wanted)
-    }
-
-    /// Goes on at the same step; its weight is asked for again where it is not served.
-    fn taken_up(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
-        self.filed = seen.filed;
-        if seen.served != Served::Share(self.share()) {
-            self.stage = Stage::Setting;
-            self.tallies.iter_mut().for_each(|tally| tally.due = None);
-        }
-        self.go_on(what, said, seen)
-    }
-
-    fn go_on(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
-        (self.halt, self.put_off) = (None, None);
-        self.freeze(seen.frozen, seen.now);
-        let mut effects = vec![tell(what, said, false)];
-        effects.extend(self.withdraw());
-        effects.extend(self.step(seen));
-        effects
     }
 
     /// When time alone changes something, next.

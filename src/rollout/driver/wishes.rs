@@ -1,0 +1,135 @@
+//! What people ask for: whether a rollout may begin, and what an order comes to.
+
+use super::{Driver, Entry};
+use crate::{
+    config::{nearest, rollouts::RolloutDef},
+    control::hand::{weights::share_of, words::short},
+    rollout::{
+        Refused, Run,
+        around::{degraded, place},
+        machine::Machine,
+        model::{Order, Seen},
+    },
+    units::Share,
+};
+use std::sync::Arc;
+
+impl Driver {
+    pub(super) fn begin(
+        &mut self,
+        name: &str,
+        who: &Arc<str>,
+        reason: Option<Arc<str>>,
+        even_if_degraded: bool,
+    ) -> Result<(), Refused> {
+        let def = match self.defs.get(name) {
+            Some(def) => Arc::clone(def),
+            None => return Err(Refused::Unknown(self.unknown(name))),
+        };
+        for (other, entry) in &self.runs {
+            let machine = &entry.run.machine;
+            if machine.is_closed() || machine.def().record.get_ref() != def.record.get_ref() {
+                continue;
+            }
+            let (word, record) = (machine.word(), &def.record);
+            return Err(Refused::Conflict(match machine.is_done() {
+                true => format!(
+                    "`{other}` has {word}, and its weights at {record} are not in the files yet: \
+                     `tradewind rollout finish {other}` says what to write, `undo` takes them away"
+                ),
+                false => format!("`{other}` is under way at {record}: {word}"),
+            }));
+        }
+        self.check_health(&def, even_if_degraded)?;
+        let starting = || Refused::Conflict("no files are in force yet".into());
+        let seen = self.seen(&def).ok_or_else(starting)?;
+        self.check_first(&def, &seen)?;
+        let (machine, effects) = Machine::begin(def, &seen);
+        let mut run = Run::new(machine, Arc::clone(who), reason, self.clock.wall());
+        run.seen = Some(seen);
+        self.runs.insert(name.to_owned(), Entry::new(run));
+        self.carry_out(name, effects);
+        Ok(())
+    }
+
+    pub(super) fn order(
+        &mut self,
+        name: &str,
+        order: Order,
+        who: &Arc<str>,
+        reason: Option<Arc<str>>,
+        even_if_degraded: bool,
+    ) -> Result<(), Refused> {
+        let Some(entry) = self.runs.get(name) else {
+            return Err(Refused::Unknown(match self.defs.contains_key(name) {
+                true => format!("`{name}` was not begun: `tradewind rollout start {name}`"),
+                false => self.unknown(name),
+            }));
+        };
+        let def = Arc::clone(entry.run.machine.def());
+        if matches!(order, Order::Promote { .. } | Order::Retry) {
+            self.check_health(&def, even_if_degraded)?;
+        }
+        let by = match &reason {
+            Some(reason) => format!("{who}: {reason}"),
+            None => who.to_string(),
+        };
+        let mut outcome = Ok(());
+        if order != Order::Pause
+            && let Some(entry) = self.runs.get_mut(name)
+        {
+            entry.run.people.insert(Arc::clone(who));
+        }
+        self.drive(name, |machine, seen| match machine.order(order, &by, seen) {
+            Ok(effects) => effects,
+            Err(why) => {
+                outcome = Err(Refused::Conflict(format!("`{name}`: {why}")));
+                Vec::new()
+            }
+        });
+        outcome
+    }
+
+    /// Whether the first step gives the member more than it has, and can be through in time. Files are
+    /// held against that when they are loaded, but may say otherwise by now, and so may people.
+    fn check_first(&self, def: &RolloutDef, seen: &Seen) -> Result<(), Refused> {
+        let world = self.viewer.world();
+        let has = place(def, &world.snapshot).and_then(|(tree, ..)| {
+            share_of(tree, tree.root, def.member.get_ref()).map(Share::from_fraction)
+        });
+        let first = def.steps.first().map_or(Share::NONE, |step| *step.weight.get_ref());
+        if let Some(has) = has.filter(|has| *has > first) {
+            return Err(Refused::Conflict(format!(
+                "`{}` has {has} of the clients already: a first step of {first} would send some of \
+                 them away, and the next one fetch them back",
+                def.member
+            )));
+        }
+        let longest = def.steps.iter().map(|step| step.bake).max().unwrap_or_default();
+        match &def.progress_deadline {
+            Some(deadline) if *deadline.get_ref() <= longest.max(seen.settle) => {
+                Err(Refused::Conflict(format!(
+                    "no step can be through within `progress_deadline`: each lasts {} at least",
+                    short(longest.max(seen.settle))
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_health(&self, def: &RolloutDef, even_if_degraded: bool) -> Result<(), Refused> {
+        let pinned = self.handle.overview.load().pinned;
+        let against = degraded(def, &self.viewer.world(), pinned);
+        match even_if_degraded || against.is_empty() {
+            true => Ok(()),
+            false => Err(Refused::Degraded(against)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        match nearest(name, self.defs.keys().map(String::as_str)) {
+            Some(meant) => format!("there is no rollout `{name}`; did you mean `{meant}`?"),
+            None => format!("there is no rollout `{name}`: `tradewind rollout list`"),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What people may order of a rollout, and what each order does at each stage.
+
+use super::{Machine, tell};
+use crate::rollout::{
+    analysis::Tally,
+    model::{Effect, HaltKind, Order, Outcome, Seen, Served, Stage},
+};
+use std::time::Duration;
+
+impl Machine {
+    /// Does what somebody orders.
+    ///
+    /// # Errors
+    /// Why it cannot be done now.
+    pub fn order(&mut self, order: Order, who: &str, seen: &Seen) -> Result<Vec<Effect>, String> {
+        let by = |what: &str| format!("{what} by {who}");
+        if self.is_closed() && order != Order::Retry {
+            return Err(format!("it is over: {}", self.word()));
+        }
+        let is_ending = matches!(self.stage, Stage::Reversing { .. } | Stage::Undoing);
+        match order {
+            Order::Undo => {
+                self.stage = Stage::Undoing;
+                (self.halt, self.put_off) = (None, None);
+                let mut effects = vec![tell("undoing", by("undone"), false)];
+                effects.extend(self.withdraw());
+                effects.extend(self.step(seen));
+                return Ok(effects);
+            }
+            // Taking back waits for somebody, or is refused: it is asked for again.
+            Order::Resume if is_ending && self.halt.is_some() => {
+                return Ok(self.go_on("resumed", by("resumed"), seen));
+            }
+            Order::Abort { break_glass: true } if matches!(self.stage, Stage::Reversing { .. }) => {
+                self.break_glass = true;
+                return Ok(self.go_on("reversing", by("aborted over safety rules"), seen));
+            }
+            _ if is_ending => return Err(format!("it is {}", self.word())),
+            Order::Abort { break_glass }
+                if !self.is_done() || self.stage_is(Outcome::Succeeded) =>
+            {
+                (self.break_glass, self.plain) = (break_glass, false);
+                return Ok(self.reverse(Outcome::Aborted, by("aborted"), seen));
+            }
+            Order::Retry if self.is_done() => {
+                if self.stage_is(Outcome::Succeeded) {
+                    return Err("it succeeded: nothing to retry".into());
+                }
+                (self.filed, self.full) = (seen.filed, false);
+                self.set(0, seen);
+                return Ok(self.go_on("retried", by("begun again"), seen));
+            }
+            _ if self.is_done() => return Err(format!("it is over: {}", self.word())),
+            _ => {}
+        }
+        match order {
+            Order::Pause if self.halt.is_some() => Err(format!("it is {} already", self.word())),
+            Order::Pause => Ok(self.stop(HaltKind::Paused, by("paused"), seen)),
+            Order::Resume if self.halt.is_none() => Err("it is not paused".into()),
+            Order::Resume => {
+                let halt = self.halt.take();
+                if halt.is_some_and(|halt| halt.kind != HaltKind::Paused)
+                    || seen.served != Served::Share(self.share())
+                {
+                    self.tallies = vec![Tally::default(); self.def.analysis.len()];
+                }
+                self.look_later(seen);
+                Ok(self.taken_up("resumed", by("resumed"), seen))
+            }
+            Order::Retry => {
+                self.set(self.step, seen);
+                Ok(self.taken_up("retried", by("the step is retried"), seen))
+            }
+            Order::Promote { full } => {
+                let is_served = seen.served == Served::Share(self.share());
+                if self.stage == Stage::Setting && !is_served && self.halt.is_none() && !full {
+                    return Err("the weight of this step is not in force yet".into());
+                }
+                let said = by(if full { "promoted to the end" } else { "promoted" });
+                let last = self.def.steps.len() - 1;
+                self.filed = seen.filed;
+                if self.step == last && is_served {
+                    let mut effects = vec![tell("promoted", said, false)];
+                    effects.extend(self.succeed());
+                    return Ok(effects);
+                }
+                self.full = full || self.step == last;
+                self.set(if full { last } else { last.min(self.step + 1) }, seen);
+                Ok(self.go_on("promoted", said, seen))
+            }
+            Order::Abort { .. } | Order::Undo => Err(format!("it is {}", self.word())),
+        }
+    }
+
+    /// What was looked at before it stood still says nothing of what is so now.
+    fn look_later(&mut self, seen: &Seen) {
+        self.judge_anew();
+        if !matches!(self.stage, Stage::Baking | Stage::Waiting) {
+            return;
+        }
+        let now = self.step_clock.elapsed(seen.now);
+        let (settled, served) = (self.times(seen).0, self.clock.elapsed(seen.now));
+        for (def, tally) in self.def.analysis.iter().zip(&mut self.tallies) {
+            let first = match self.stage {
+                Stage::Baking => settled.max(def.initial_delay).saturating_sub(served),
+                _ => Duration::ZERO,
+            };
+            tally.due = Some(now + def.interval.max(first));
+            // A last look from before is none.
+            tally.at = None;
+        }
+    }
+
+    fn stage_is(&self, wanted: Outcome) -> bool {
+        matches!(self.stage, Stage::Done { outcome, .. } if outcome == wanted)
+    }
+
+    /// Goes on at the same step; its weight is asked for again where it is not served.
+    fn taken_up(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
+        self.filed = seen.filed;
+        if seen.served != Served::Share(self.share()) {
+            self.stage = Stage::Setting;
+            self.tallies.iter_mut().for_each(|tally| tally.due = None);
+        }
+        self.go_on(what, said, seen)
+    }
+
+    fn go_on(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
+        (self.halt, self.put_off) = (None, None);
+        self.freeze(seen.frozen, seen.now);
+        let mut effects = vec![tell(what, said, false)];
+        effects.extend(self.withdraw());
+        effects.extend(self.step(seen));
+        effects
+    }
+}
