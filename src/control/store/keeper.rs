@@ -416,8 +416,7 @@ impl Desk {
         };
         let audit = audit::lock(&self.trail).held(self.clock.wall());
         let batch = Batch { rows, events: &self.events, audit: &audit, whole: self.whole };
-        let now = self.clock.now();
-        let lost_until = self.lost_until.filter(|until| now < *until);
+        let lost_until = self.lost_until.filter(|until| self.clock.now() < *until);
         let committed = match lost_until {
             Some(_) => Err(rehearsed()),
             None => self.store.commit(&batch),
@@ -432,7 +431,8 @@ impl Desk {
             }
             Err(_) => {
                 self.whole = true;
-                let retry = now.after(self.pace.retry);
+                // From the end of this try: however long one takes, jobs are heard between two.
+                let retry = self.clock.now().after(self.pace.retry);
                 self.due = Some(lost_until.map_or(retry, |until| until.min(retry)));
             }
         }
