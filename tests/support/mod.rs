@@ -16,6 +16,7 @@ pub mod load;
 pub mod peers;
 pub mod process;
 pub mod prometheus;
+pub mod rollouts;
 pub mod scratch;
 pub mod server;
 pub mod signer;
