@@ -342,4 +342,7 @@ fn the_ready_rollout_runs_on_the_demo() {
     assert!(last["analysis"][0]["successful"].as_u64().unwrap() > 0, "{last:#}");
     let tree = site.rollout(&["status", "www"], 0);
     assert!(tree.contains("canary of gtm.example.com/www"), "{tree}");
+    // By its own name, though the demo's endpoints of a region are one target.
+    assert!(tree.contains("gtm.example.com/canary/canary-1  up"), "{tree}");
+    assert!(!tree.contains("stable-1"), "{tree}");
 }

@@ -14,7 +14,7 @@ mod wishes;
 
 use super::{
     Observed, Refused, Run, SharedRollouts, Shown,
-    around::{Around, counters, of_member},
+    around::{Around, counters, of_member, of_override},
     kept::KeptRun,
     machine::Machine,
     model::{Effect, Given, Order, Seen, Stage},
@@ -289,7 +289,10 @@ impl Driver {
         match ask {
             Ask::Loaded(defs, files) => {
                 let named = defs.into_iter().map(|def| (def.name.get_ref().clone(), def));
-                (self.defs, self.files) = (named.collect(), Some(files));
+                self.defs = named.collect();
+                if self.files.replace(files).is_none() {
+                    self.withdraw_strays();
+                }
                 self.look();
             }
             Ask::Wish { name, wish, who, reason, even_if_degraded, reply } => {
@@ -340,6 +343,19 @@ impl Driver {
         for name in names {
             self.drive(&name, Machine::step);
             self.look_at_proposal(&name);
+        }
+    }
+
+    /// Takes back what a process before had proposed and did not come to write down, or was about to
+    /// take back: nobody may confirm what no rollout waits for.
+    fn withdraw_strays(&self) {
+        let shown = self.handle.hand.load();
+        for proposal in shown.hand.proposals() {
+            let Some(name) = of_override(&proposal.command.who) else { continue };
+            let awaited = self.runs.get(name).and_then(|entry| entry.run.machine.proposed());
+            if awaited != Some(proposal.id) {
+                self.withdraw(name, proposal.id);
+            }
         }
     }
 
