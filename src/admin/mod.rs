@@ -50,6 +50,7 @@ pub mod suppose;
 mod testkit;
 mod turned_away;
 mod turns;
+mod weights;
 
 pub use context::Context;
 pub use routes::openapi;

@@ -17,6 +17,7 @@ pub mod peers;
 pub mod plain;
 pub mod process;
 pub mod prometheus;
+pub mod rollouts;
 pub mod scratch;
 pub mod server;
 pub mod signer;
