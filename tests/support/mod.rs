@@ -14,6 +14,7 @@ pub mod dns;
 pub mod https;
 pub mod load;
 pub mod peers;
+pub mod plain;
 pub mod process;
 pub mod prometheus;
 pub mod rollouts;
