@@ -184,6 +184,10 @@ impl Ground {
         if action == ActionDef::ConfirmFalls {
             self.rehearsed(Wish::ConfirmFalls, &wrong)?;
         }
+        if action == ActionDef::StaleGeo && self.locations.load().is_embedded() {
+            let why = "clients are located by the embedded table already: put a .mmdb into geoip/";
+            return Err(wrong(why.into()));
+        }
         let Some(target) = target.filter(|_| is_of_endpoints(action)) else { return Ok(planned) };
         let hit = self.hit(world, target, canaries).map_err(wrong)?;
         if matches!(action, ActionDef::Fault(_)) && hit.keys.is_empty() {

@@ -13,9 +13,9 @@ use crate::{
     clock::Moment,
     config::drill::{ActionDef, FaultDef, Mode, StepDef},
     control::{
-        Change,
+        Change, Report,
         hand::{ForceTo, Override, Refusal, Wish, tell::failover_target},
-        reload::Rehearsal,
+        reload::{DAMAGED, Rehearsal},
     },
     health::{Fault, FaultKind},
     ids::{FailoverId, PlanId, SlotId},
@@ -246,22 +246,32 @@ impl Effects {
         self.held.push((index, Held::Files));
         /// A load of a million names takes seconds.
         const LOADED: Duration = Duration::from_secs(30);
-        let broken = match &what {
-            Rehearsal::BrokenZone(zone) => Some(Arc::clone(zone)),
-            Rehearsal::StalePlaces | Rehearsal::BadPlaces => None,
-        };
-        let change = Change::Rehearse { what: Some(what), cause, reply: Some(reply) };
+        let change = Change::Rehearse { what: Some(what.clone()), cause, reply: Some(reply) };
         // When control is gone the reply says so.
         let _ = self.ground.changes.send(change);
         match self.ground.wait(loaded, LOADED, is_enough) {
             Some(report) if !report.accepted => {
                 Err(format!("the files were refused: {}", report.rendered))
             }
-            Some(report) => match broken.filter(|zone| !report.held.contains(zone)) {
-                Some(zone) => Err(format!("zone {zone} was not held back, broken as it is")),
-                None => Ok(()),
-            },
+            Some(report) => self.confirm(&what, &report),
             None => Err("files were not loaded in time".into()),
+        }
+    }
+
+    /// Whether what was loaded does what it was loaded for: a step that has no effect proves
+    /// nothing.
+    fn confirm(&self, what: &Rehearsal, report: &Report) -> Result<(), String> {
+        match what {
+            Rehearsal::BrokenZone(zone) if !report.held.contains(zone) => {
+                Err(format!("zone {zone} was not held back, broken as it is"))
+            }
+            Rehearsal::StalePlaces if !self.ground.locations.load().is_embedded() => {
+                Err("clients are located by what is in geoip/ all the same".into())
+            }
+            Rehearsal::BadPlaces if !report.rendered.contains(DAMAGED) => {
+                Err("nothing is said of the damaged database".into())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -47,9 +47,10 @@ impl Runner {
             return;
         }
         self.sights = Sights::of(&world);
+        let since = self.ground.clock.now();
         for (lane, asked) in self.asked.iter().enumerate() {
             if let Some(now) = asked.answers_of(&world) {
-                self.answers.may(lane, now);
+                self.answers.may(lane, now, since);
             }
         }
     }
