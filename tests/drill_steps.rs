@@ -10,17 +10,14 @@ mod support;
 use hickory_proto::rr::RecordType;
 use mmdb_writer::{Database, country_code};
 use serde_json::Value;
-use std::{
-    fs,
-    net::IpAddr,
-    time::{Duration, SystemTime},
-};
+use std::{fs, net::IpAddr, time::Duration};
 use support::{
     await_some,
     demo::{Demo, force, measured, point, short},
     dns,
     prometheus::Prometheus,
 };
+use tradewind::clock::{Clock, SystemClock};
 
 /// In Boston, as the embedded table knows.
 const CLIENT: &str = "18.7.22.0/24";
@@ -82,7 +79,7 @@ impl Demo {
 #[test]
 fn old_places_move_who_only_newer_ones_know_and_are_on_when_the_journal_says_so() {
     let stale = about_places("stale", "geo.stale", "3s");
-    let demo = Demo::start(201, &[("stale", &stale)]);
+    let demo = Demo::quick(201, &[("stale", &stale)]);
     let nothing = demo.drill(&["run", "stale", "--yes"]);
     let said = String::from_utf8_lossy(&nothing.stderr).into_owned();
     assert_eq!(nothing.status.code(), Some(1), "{said}");
@@ -107,7 +104,7 @@ fn old_places_move_who_only_newer_ones_know_and_are_on_when_the_journal_says_so(
 #[test]
 fn a_damaged_database_is_an_alarm_and_moves_nobody() {
     let bad = about_places("bad", "geo.bad", "1s") + "spurious_changes = 0\n";
-    let demo = Demo::start(204, &[("bad", &bad)]);
+    let demo = Demo::quick(204, &[("bad", &bad)]);
     demo.has_its_own_places();
     let since = demo.server.last_event();
     let (report, code) = demo.run("bad", &[]);
@@ -127,7 +124,7 @@ fn a_damaged_database_is_an_alarm_and_moves_nobody() {
 /// This minute and the next one, as a time table has them.
 fn now_or_soon() -> String {
     let slot = |later: u64| {
-        let at = SystemTime::now() + Duration::from_secs(later);
+        let at = SystemClock::default().wall() + Duration::from_secs(later);
         let at = jiff::Timestamp::try_from(at).unwrap();
         format!("\"{}\"", at.strftime("%a %H:%M").to_string().to_lowercase())
     };
@@ -136,12 +133,12 @@ fn now_or_soon() -> String {
 
 #[test]
 fn what_is_due_begins_by_itself_unless_its_windows_are_shut() {
-    let demo = Demo::start(207, &[]);
+    let demo = Demo::quick(207, &[]);
     let since = demo.server.last_event();
     let schedule = now_or_soon();
-    let day_after = jiff::Timestamp::now().as_second() + 2 * 86_400;
-    let day_after = jiff::Timestamp::from_second(day_after).unwrap().strftime("%a").to_string();
-    let day_after = day_after.to_lowercase();
+    let day_after = SystemClock::default().wall() + Duration::from_secs(2 * 86_400);
+    let day_after = jiff::Timestamp::try_from(day_after).unwrap();
+    let day_after = day_after.strftime("%a").to_string().to_lowercase();
     let windows = [
         ("barred", "windows = { deny = [\"2000-01-01..2200-01-01\"] }".to_owned()),
         ("closed", format!("windows = {{ allow = [\"{day_after} 00:00-24:00\"] }}")),
@@ -179,7 +176,7 @@ fn what_prometheus_says_ends_it() {
             "[[stop]]\nwhen = \"> 0.05\"\nprometheus = {{ url = \"{}\", query = \"error_rate\" }}\n",
             prometheus.url()
         );
-    let demo = Demo::start(214, &[("watched", &short("watched", "", &more))]);
+    let demo = Demo::quick(214, &[("watched", &short("watched", "", &more))]);
     demo.begin("watched");
     demo.await_stage("steps");
     await_some("what it forced", || (demo.overrides() == 1).then_some(()));

@@ -242,3 +242,26 @@ fn its_game_day_passes_while_the_database_stays() {
     assert_eq!(shop.failover("db")["active"], "db-us");
     assert_eq!(shop.answer("db", "").0, ["192.0.2.40"]);
 }
+
+#[test]
+fn who_approves_in_the_middle_of_the_game_day_is_not_overruled_when_it_is_aborted() {
+    let shop = Shop::start(177, &[FAST.as_slice(), &SHORT].concat());
+    shop.cli(&["drill", "run", "region-loss", "--yes", "--detach"], 0);
+    shop.await_wait("waits for approval");
+    let in_europe = || (shop.failover("checkout")["active"] == "eu").then_some(());
+    await_some("checkout in Europe", in_europe);
+    shop.cli(&["approve", DB, "--as", "ana"], 10);
+    shop.cli(&["confirm", "1", "--as", "bo"], 0);
+    assert_eq!(shop.failover("db")["active"], "db-eu");
+
+    shop.cli(&["drill", "abort"], 0);
+    let over = || shop.server.control_request("GET", "/v1/drills/running").1.is_null();
+    await_some("the end of the drill", || over().then_some(()));
+    let report = shop.server.control_request("GET", "/v1/drills/region-loss/report").1;
+    assert_eq!(report["verdict"], "ABORTED", "{}", report["sentence"]);
+    assert_eq!(shop.failover("checkout")["active"], "us", "the drill moved it: {report:#}");
+    assert_eq!(shop.failover("db")["active"], "db-eu", "people moved it");
+    assert!(shop.failover("db")["waits"]["by_approval"].as_bool().unwrap_or(true));
+    let hand = shop.server.control_request("GET", "/v1/hand").1;
+    assert_eq!(hand["proposals"].as_array().map_or(0, Vec::len), 0, "nothing is left: {hand}");
+}

@@ -1,4 +1,5 @@
-//! The demo with its ready drills, on ports of its own: what tests of game days begin with.
+//! The demo with its ready drills, on ports of its own: what tests of game days begin with. They
+//! hold no others up but those that measure.
 
 use super::{
     await_some,
@@ -11,7 +12,7 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, Output},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// The files of `tradewind demo`.
@@ -32,23 +33,44 @@ const READY: [(&str, &str); 6] = [
     ("broken-reload", include_str!("../../drills/broken-reload.toml")),
 ];
 
-/// One at a time: each measures milliseconds on all the processors there are.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Who measures milliseconds wants all the processors there are; the others may run together.
+static TURN: RwLock<()> = RwLock::new(());
+
+/// Held as long as a demo runs.
+enum Turn {
+    Alone(#[expect(dead_code, reason = "held, not read")] RwLockWriteGuard<'static, ()>),
+    Together(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'static, ()>),
 }
+
+/// What makes a demo quicker that nothing is measured at: checks each second, and clients back
+/// after one.
+const QUICK: [(&str, &str); 3] = [
+    ("interval = \"2s\"", "interval = \"1s\""),
+    ("timeout  = \"1s\"", "timeout  = \"900ms\""),
+    ("failback_delay = \"10s\"", "failback_delay = \"1s\""),
+];
 
 /// The demo's server on ports of its own, with its three regions.
 pub struct Demo {
     pub server: Server,
     _regions: [Backend; 3],
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Demo {
-    /// With the ready drills, and `more`.
+    /// As it is, with the ready drills and `more`, and alone on this machine as far as we can say.
     pub fn start(host: u8, more: &[(&str, &str)]) -> Demo {
-        let turn = turn();
+        let turn = Turn::Alone(TURN.write().unwrap_or_else(PoisonError::into_inner));
+        Demo::with(turn, host, more, &[])
+    }
+
+    /// The same for who measures no time: quicker, and beside others of the kind.
+    pub fn quick(host: u8, more: &[(&str, &str)]) -> Demo {
+        let turn = Turn::Together(TURN.read().unwrap_or_else(PoisonError::into_inner));
+        Demo::with(turn, host, more, &QUICK)
+    }
+
+    fn with(turn: Turn, host: u8, more: &[(&str, &str)], changes: &[(&str, &str)]) -> Demo {
         let regions = [0, 1, 2].map(|place| Backend::start(host + place));
         let folder = Scratch::new();
         for (path, text) in FILES {
@@ -59,6 +81,9 @@ impl Demo {
             for (region, backend) in ["11", "12", "13"].iter().zip(&regions) {
                 let written = format!("127.0.0.{region}:8080");
                 text = text.replace(&written, &backend.address().to_string());
+            }
+            for (from, to) in changes {
+                text = text.replace(from, to);
             }
             folder.write(path, &text);
         }

@@ -15,6 +15,7 @@ use crate::{
         journal::{EVENTS_MAX, Seen, What},
         report::time,
     },
+    failover::Cause,
     forecast::shares::given,
     world::World,
 };
@@ -37,6 +38,11 @@ impl Sights {
             fail_open: ground::fail_open(world) as f64,
         }
     }
+}
+
+/// Whether a failover moved by an operator's word: at once, or approved before it could.
+fn is_operators(who: Option<&str>, why: &str) -> bool {
+    who.map_or(why == Cause::Approved.why(), |who| !who.starts_with(ground::WHO))
 }
 
 impl Runner {
@@ -65,6 +71,11 @@ impl Runner {
         };
         for event in events {
             self.seq = event.seq;
+            if let EventKind::Failover { name, why, .. } = &event.kind
+                && is_operators(event.who.as_deref(), why)
+            {
+                self.effects.moved_by_operator(name);
+            }
             if self.events < EVENTS_MAX && event.kind.word() != "drill" {
                 self.events += 1;
                 let seen = self.seen(&event);
