@@ -357,6 +357,22 @@ fn whoever_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[test]
+fn a_head_without_end_is_cut_off_and_not_kept() {
+    let server = Server::start(folder("127.0.0.1:0", ""));
+    let mut stream = TcpStream::connect(server.admin()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ").unwrap();
+    // Less than sockets hold by themselves, so that the reply is not lost to a reset.
+    stream.write_all(&[b'x'; 17 * 1024]).unwrap();
+    let mut reply = [0; 12];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 431");
+    let client = Client::plain(&server);
+    let long = "x".repeat(12 * 1024);
+    assert_eq!(client.ask("GET", "/healthz", &[("x-trace", &long)], "").status, 200);
+}
+
+#[test]
 fn those_who_dawdle_at_the_admin_port_take_nothing_from_dns() {
     let server = Server::start(folder("127.0.0.1:0", ""));
     let mut slow: Vec<TcpStream> = (0..100)

@@ -1,22 +1,11 @@
 //! Looking ahead, end to end: what a plan says, what it refuses to be applied to, and what comes of
 //! a region that is supposed to be lost. Nothing of it disturbs the server.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod support;
 
 use serde_json::Value;
 use std::fs;
-use support::{scratch::Scratch, server::Server};
-
-const SERVER: &str = r#"
-[server]
-listen = ["127.0.0.1:0"]
-[regions.us]
-cloud = "aws:us-east-1"
-[regions.eu]
-cloud = "aws:eu-west-1"
-"#;
+use support::{plain, server::Server, site};
 
 const RULE: &str = r#"
 [[safety]]
@@ -57,23 +46,20 @@ failover = "manual"
 "#;
 
 fn serve(rules: &str) -> Server {
-    let server = format!("{SERVER}{rules}");
-    Server::start(Scratch::with(&[("tradewind.toml", &server), ("zones/gtm.example.toml", ZONE)]))
+    Server::start(plain::folder_of(rules, ZONE))
 }
 
 /// What a command prints that ends with `code`.
 #[track_caller]
 fn told(server: &Server, command: &str, args: &[&str], code: i32) -> String {
-    let done = server.cli(command, args);
-    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
-    assert_eq!(done.status.code(), Some(code), "{said}");
-    said.into_owned()
+    plain::exits(&server.cli(command, args), code)
 }
 
+#[track_caller]
 fn json(server: &Server, command: &str, args: &[&str], code: i32) -> Value {
     let done = server.cli(command, args);
-    assert_eq!(done.status.code(), Some(code), "{}", String::from_utf8_lossy(&done.stderr));
-    serde_json::from_slice(&done.stdout).unwrap()
+    plain::exits(&done, code);
+    plain::json(&done)
 }
 
 fn swap(server: &Server) -> Value {
@@ -120,7 +106,7 @@ fn a_plan_names_every_change_and_who_moves_and_changes_nothing() {
     }
     assert_eq!(swap(&server), before, "nothing was published");
     // The same of files in another folder, which are only sent.
-    let other = Scratch::with(&[("tradewind.toml", SERVER), ("zones/gtm.example.toml", &edited())]);
+    let other = plain::folder_of("", &edited());
     server.folder.write("zones/gtm.example.toml", ZONE);
     // More than any other request may have.
     let many: String = (0..60_000).map(|n| format!("n{n} IN A 192.0.2.1\n")).collect();
@@ -192,7 +178,7 @@ fn safety_rules_hold_for_files_too_and_are_not_got_around_by_taking_them_away() 
     let said = told(&server, "plan", &[], 10);
     assert!(said.contains("breaks safety rule two-regions: gtm.example/www"), "{said}");
     assert!(told(&server, "apply", &["--yes"], 6).contains("refused by safety rule `two-regions`"));
-    server.folder.write("tradewind.toml", SERVER);
+    server.folder.write("tradewind.toml", site::SERVER);
     assert!(told(&server, "apply", &["--yes"], 6).contains("refused by safety rule `two-regions`"));
     told(&server, "apply", &["--yes", "--break-glass"], 2);
     let said = told(&server, "apply", &["--yes", "--break-glass", "--reason", "INC-42"], 0);

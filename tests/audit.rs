@@ -7,58 +7,22 @@ mod support;
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 use serde_json::Value;
-use std::{path::Path, process::Output};
+use std::path::Path;
 use support::{
     await_some,
     https::{Client, secret, token},
-    scratch::Scratch,
+    plain::{self, ZONE, exits, serve},
     server::{Server, cli},
 };
 
-const SERVER: &str = r#"
-[server]
-listen = ["127.0.0.1:0"]
-[regions.us]
-cloud = "aws:us-east-1"
-[regions.eu]
-cloud = "aws:eu-west-1"
+const RULE: &str = r#"
 [[safety]]
 name = "two-regions"
 records = ["gtm.example/app"]
 min_active_regions = 2
 "#;
 
-const ZONE: &str = r#"
-zone   = "gtm.example"
-ns     = ["ns1.gtm.example"]
-ttl    = "20s"
-static = "ns1 60 IN A 127.0.0.53"
-[pools.iad]
-region = "us"
-endpoints = [{ name = "iad-1", ipv4 = "192.0.2.1" }]
-[pools.dub]
-region = "eu"
-endpoints = [{ name = "dub-1", ipv4 = "198.51.100.1" }]
-[records.www]
-policy  = "weighted"
-members = [{ pool = "iad", weight = 90 }, { pool = "dub", weight = 10 }]
-[records.app]
-policy  = "weighted"
-members = [{ pool = "iad", weight = 50 }, { pool = "dub", weight = 50 }]
-"#;
-
 const ENTRIES: TableDefinition<'static, u64, &str> = TableDefinition::new("audit");
-
-fn serve() -> Server {
-    Server::start(Scratch::with(&[("tradewind.toml", SERVER), ("zones/gtm.example.toml", ZONE)]))
-}
-
-#[track_caller]
-fn exits(output: &Output, code: i32) -> String {
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    said.into_owned()
-}
 
 fn verify(dir: &Path, args: &[&str], code: i32) -> Value {
     let mut all = vec!["audit", "verify", "--json", "-C", dir.to_str().unwrap()];
@@ -84,7 +48,7 @@ fn words(entries: &[Value], field: &str) -> Vec<String> {
 
 /// A server that was told a few things: six entries.
 fn told() -> Server {
-    let server = serve();
+    let server = serve(RULE);
     let weight = ["record:gtm.example/www", "dub=20", "--reason", "INC 42", "--as", "ana"];
     exits(&server.cli("weight", &weight), 0);
     exits(&server.cli("weight", &["record:gtm.example/www", "dub=30", "--dry-run"]), 0);
@@ -236,16 +200,9 @@ for    = "1s"
 
 #[test]
 fn who_was_turned_away_at_the_door_is_written_down_without_what_they_brought() {
-    let folder = Scratch::with(&[
-        (
-            "tradewind.toml",
-            &SERVER.replace(
-                "[server]",
-                "[server]\nadmin = \"127.0.0.1:0\"\ntokens_file = \"secrets/tokens\"",
-            ),
-        ),
-        ("zones/gtm.example.toml", ZONE),
-    ]);
+    let folder = plain::folder("");
+    let open = "[server]\nadmin = \"127.0.0.1:0\"\ntokens_file = \"secrets/tokens\"";
+    folder.write("tradewind.toml", &folder.read("tradewind.toml").replace("[server]", open));
     let (operator, line) = token("ci", "operate", "1h");
     secret(&folder, "secrets/tokens", &line);
     let server = Server::start(folder);
@@ -269,11 +226,8 @@ fn who_was_turned_away_at_the_door_is_written_down_without_what_they_brought() {
 
 #[test]
 fn a_drill_and_what_it_does_are_written_down_with_who_wanted_it() {
-    let folder = Scratch::with(&[
-        ("tradewind.toml", SERVER.split("[[safety]]").next().unwrap()),
-        ("zones/gtm.example.toml", ZONE),
-        ("drills/take.toml", DRILL),
-    ]);
+    let folder = plain::folder("");
+    folder.write("drills/take.toml", DRILL);
     let server = Server::start(folder);
     let dir = server.folder.path().to_str().unwrap();
     exits(&cli(&["drill", "run", "nothing", "--yes", "-C", dir]), 1);

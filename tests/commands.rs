@@ -1,6 +1,6 @@
 //! What holds of all commands alike: JSON says its version, colour goes where it is wanted, what
-//! changes something says what it made and how to undo it, states can be watched, names complete
-//! in a shell, and every command has a manual page.
+//! changes something says what it made and how to undo it, states can be watched, and every command
+//! has a manual page.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -10,53 +10,16 @@ use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
-    io::{BufRead, BufReader, Write},
-    path::Path,
+    io::{BufRead, BufReader},
     process::{Child, Command, Output, Stdio},
 };
 use support::{
     await_some,
+    plain::{ZONE, serve, text},
     scratch::Scratch,
     server::{BINARY, Server, cli},
     tool,
 };
-
-const SERVER: &str = r#"
-[server]
-listen = ["127.0.0.1:0"]
-[regions.us-east-1]
-cloud = "aws:us-east-1"
-[regions.eu]
-cloud = "aws:eu-west-1"
-"#;
-
-const ZONE: &str = r#"
-zone   = "gtm.example"
-ns     = ["ns1.gtm.example"]
-ttl    = "20s"
-static = "ns1 60 IN A 127.0.0.53"
-[pools.iad]
-region = "us-east-1"
-endpoints = [{ name = "iad-1", ipv4 = "192.0.2.1" }]
-[pools.dub]
-region = "eu"
-endpoints = [{ name = "dub-1", ipv4 = "198.51.100.1" }]
-[records.www]
-policy  = "weighted"
-members = [{ pool = "iad", weight = 90 }, { pool = "dub", weight = 10 }]
-[records.app]
-policy  = "failover"
-members = ["iad", "dub"]
-"#;
-
-fn serve() -> Server {
-    Server::start(Scratch::with(&[("tradewind.toml", SERVER), ("zones/gtm.example.toml", ZONE)]))
-}
-
-fn text(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
-}
 
 /// The command line `line` against `server`.
 fn run(server: &Server, line: &str) -> Output {
@@ -70,7 +33,7 @@ fn run(server: &Server, line: &str) -> Output {
 
 #[test]
 fn whatever_is_told_as_json_says_its_version_first_of_all() {
-    let server = serve();
+    let server = serve("");
     let query = format!("query www.gtm.example A -s {} --json", server.udp());
     let lines = [
         "approve",
@@ -106,7 +69,7 @@ fn whatever_is_told_as_json_says_its_version_first_of_all() {
 
 #[test]
 fn colour_goes_where_it_is_wanted() {
-    let server = serve();
+    let server = serve("");
     for line in
         ["status", "health", "audit", "rollback", "explain www.gtm.example --client 192.0.2.9"]
     {
@@ -130,11 +93,11 @@ fn colour_goes_where_it_is_wanted() {
 
 #[test]
 fn a_change_says_what_it_made_who_sees_it_when_and_what_undoes_it() {
-    let server = serve();
+    let server = serve("");
     let swap = || server.control_request("GET", "/v1/status").1["swap"].as_u64().unwrap();
     let changes = [
-        "drain region:us-east-1",
-        "undrain region:us-east-1",
+        "drain region:us",
+        "undrain region:us",
         "force endpoint:gtm.example/iad/iad-1 down",
         "force endpoint:gtm.example/iad/iad-1 auto",
         "weight record:gtm.example/www dub=20",
@@ -196,7 +159,7 @@ impl Drop for Watched {
 
 #[test]
 fn what_is_watched_through_a_pipe_is_a_line_for_each_change() {
-    let server = serve();
+    let server = serve("");
     let mut status = Watched::start(&server, &["status"]);
     let mut overrides = Watched::start(&server, &["overrides"]);
     let before = status.next();
@@ -243,49 +206,4 @@ fn every_command_has_a_manual_page_without_a_fault() {
             assert!(said.is_empty(), "{name} {page}: {said}");
         }
     }
-}
-
-/// What a real bash makes of `keys`, typed at a terminal in the folder of `server`.
-fn typed(folder: &Path, keys: &str) -> String {
-    let bin = folder.join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    let link = bin.join("tradewind");
-    if !link.exists() {
-        std::os::unix::fs::symlink(BINARY, link).unwrap();
-    }
-    let mut child = Command::new("script")
-        .args(["-qec", "bash --norc --noprofile -i", "/dev/null"])
-        .current_dir(folder)
-        .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()))
-        .env("TERM", "dumb")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let all = format!("source <(tradewind completions bash)\n{keys}\nexit\n");
-    input.write_all(all.as_bytes()).unwrap();
-    // Held until the end: bash takes the end of its input for the end of everything.
-    let output = child.wait_with_output().unwrap();
-    drop(input);
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[test]
-fn names_of_the_running_server_complete_in_bash() {
-    if tool("script").is_none() || tool("bash").is_none() {
-        return;
-    }
-    let server = serve();
-    let said = typed(server.folder.path(), "tradewind drain region:us\t --dry-run");
-    assert!(said.contains("would do: drains 1 endpoint of 1 pool"), "{said}");
-    let said = typed(server.folder.path(), "tradewind drain endpoint:gtm.example/i\t --dry-run");
-    assert!(said.contains("would do: drains 1 endpoint"), "{said}");
-    let said = typed(server.folder.path(), "tradewind stat\t --json | head -c 1");
-    assert!(said.contains('{'), "{said}");
-    // Without a server nothing is completed, and nothing said.
-    let folder = server.kill();
-    let said = typed(folder.path(), "echo tradewind; tradewind drain region:us\t --dry-run");
-    assert!(!said.contains("us-east-1") && said.contains("no server answers"), "{said}");
 }

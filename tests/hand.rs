@@ -12,18 +12,10 @@ use std::{
 };
 use support::{
     await_some,
+    plain::{exits, json, serve, text},
     scratch::Scratch,
     server::{BINARY, Server, cli},
 };
-
-const SERVER: &str = r#"
-[server]
-listen = ["127.0.0.1:0"]
-[regions.us]
-cloud = "aws:us-east-1"
-[regions.eu]
-cloud = "aws:eu-west-1"
-"#;
 
 const RULES: &str = r#"
 [[safety]]
@@ -36,49 +28,10 @@ records = ["gtm.example/www"]
 two_persons = ["weight"]
 "#;
 
-const ZONE: &str = r#"
-zone   = "gtm.example"
-ns     = ["ns1.gtm.example"]
-ttl    = "20s"
-static = "ns1 60 IN A 127.0.0.53"
-[pools.iad]
-region = "us"
-endpoints = [{ name = "iad-1", ipv4 = "192.0.2.1" }, { name = "iad-2", ipv4 = "192.0.2.2" }]
-[pools.dub]
-region = "eu"
-endpoints = [{ name = "dub-1", ipv4 = "198.51.100.1" }]
-[records.www]
-policy  = "weighted"
-members = [{ pool = "iad", weight = 90 }, { pool = "dub", weight = 10 }]
-[records.app]
-policy  = "failover"
-members = ["iad", "dub"]
-"#;
-
-fn serve(rules: &str) -> Server {
-    let server = format!("{SERVER}{rules}");
-    Server::start(Scratch::with(&[("tradewind.toml", &server), ("zones/gtm.example.toml", ZONE)]))
-}
-
 /// Runs a command line as it was printed, through a shell.
 fn typed(line: &str) -> Output {
     let line = line.replacen("tradewind", BINARY, 1);
     Command::new("sh").args(["-c", &line]).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(output)))
-}
-
-#[track_caller]
-fn exits(output: &Output, code: i32) -> String {
-    assert_eq!(output.status.code(), Some(code), "{}", text(output));
-    text(output)
 }
 
 /// The share of clients that get an address which begins so.

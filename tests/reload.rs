@@ -360,13 +360,16 @@ fn a_location_database_is_taken_while_running_and_a_broken_one_is_not() {
             "subdivisions": [{ "iso_code": part }],
             "location": { "latitude": 50.1, "longitude": 8.7 },
         });
-        Database::v6().with(client, record).bytes()
+        // In 2001: whoever looks for the alarm finds it.
+        Database::v6().with(client, record).built(1_000_000_000).bytes()
     };
     let before = server.last_event();
     put("city.mmdb", &city("DE", "HE"));
     await_some("Germany", || (place(client) == "192.0.2.2").then_some(()));
     let is = |taken: bool| move |e: &Value| e["event"] == "geoip" && e["alarm"] == !taken;
     server.await_event("the new data", before, is(true));
+    let age = server.metric("tradewind_geo_db_age_seconds{database=\"Test\"}");
+    assert!(age > 20.0 * 365.0 * 86_400.0, "{age}");
 
     let before = server.last_event();
     let whole = city("US", "CA");

@@ -1,165 +1,33 @@
 //! Rollouts, end to end: a canary goes from 1 to 100 % and moves each sticky client once at the
-//! most; figures of a real Prometheus reverse it or leave it standing; nothing is skipped, repeated
-//! or stuck when the server is killed.
-
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! most; figures of a real Prometheus, of JSON over HTTP and of our own health checks reverse it or
+//! leave it standing; the second region follows. What people and kills do to it is in
+//! `rollout_orders`.
 
 mod support;
 
-use hickory_proto::rr::RecordType;
 use serde_json::Value;
-use std::{net::Ipv4Addr, path::Path, process::Command};
+use std::{net::IpAddr, path::Path, time::Duration};
 use support::{
-    await_some,
-    backend::Backend,
-    load::{Ask, ask_all},
+    DEADLINE, await_some,
+    backend::{Backend, Mood},
     prometheus::Prometheus,
+    rollouts::{CLIENTS, Site, WAITING, ZONE, www},
     scratch::Scratch,
-    server::{BINARY, Server},
+    server::Server,
 };
-
-const SERVER: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n";
-
-const ZONE: &str = r#"
-zone   = "g.example"
-ns     = ["ns1.g.example"]
-check  = "none"
-ttl    = "1s"
-static = "ns1 60 IN A 127.0.0.53"
-[pools.stable]
-endpoints = [{ name = "s1", ipv4 = "192.0.2.10" }, { name = "s2", ipv4 = "192.0.2.11" }]
-[pools.canary]
-endpoints = [{ name = "c1", ipv4 = "192.0.2.20" }]
-[records.www]
-policy  = "weighted"
-members = [{ pool = "stable", weight = 90 }, { pool = "canary", weight = 0, absorb = false }]
-sticky  = "client"
-"#;
-
-/// Client networks that are asked for.
-const CLIENTS: usize = 3_000;
-
-struct Site {
-    server: Server,
-}
-
-impl Site {
-    /// A server over these files, with `rollouts/www.toml` of these steps and the rest.
-    fn start(steps: &str, rest: &str) -> Site {
-        let rollout = format!(
-            "record = \"g.example/www\"\nmember = \"canary\"\nbake = \"100ms\"\nsteps = {steps}\n{rest}"
-        );
-        Site {
-            server: Server::start(Scratch::with(&[
-                ("tradewind.toml", SERVER),
-                ("zones/g.example.toml", ZONE),
-                ("rollouts/www.toml", &rollout),
-            ])),
-        }
-    }
-
-    /// Kills it with SIGKILL and starts it again.
-    fn killed(self) -> Site {
-        Site { server: Server::start(self.server.kill()) }
-    }
-
-    /// What `tradewind rollout ARGS` says; it must end with `code`.
-    #[track_caller]
-    fn rollout(&self, args: &[&str], code: i32) -> String {
-        let mut command = Command::new(BINARY);
-        command.arg("rollout").args(args).arg("-C").arg(self.server.folder.path());
-        let done = command.output().unwrap();
-        let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
-        assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
-        said.into_owned()
-    }
-
-    fn line(&self) -> Value {
-        let (status, line) = self.server.control_request("GET", "/v1/rollouts/www");
-        assert_eq!(status, 200, "{line}");
-        line
-    }
-
-    /// Waits until it is doing this, at this step.
-    #[track_caller]
-    fn awaited(&self, state: &str, step: u64) -> Value {
-        let mut last = Value::Null;
-        let is = |line: &Value| line["state"] == *state && line["step"] == step;
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            await_some(state, || {
-                last = self.line();
-                is(&last).then(|| last.clone())
-            })
-        }));
-        found.unwrap_or_else(|_| panic!("not {state} at step {step}: {last:#}"))
-    }
-
-    /// The exact share of clients that get the canary now.
-    fn share(&self) -> f64 {
-        let said =
-            self.server.cli("explain", &["www.g.example", "--client", "192.0.2.9", "--json"]);
-        let said: Value = serde_json::from_slice(&said.stdout).unwrap();
-        let answers = said["steering"]["answers"].as_array().unwrap();
-        let canary = answers.iter().filter(|answer| answer["records"][0] == "192.0.2.20");
-        canary.map(|answer| answer["share"].as_f64().unwrap()).sum()
-    }
-
-    #[track_caller]
-    fn gives(&self, share: f64) {
-        let given = self.share();
-        assert!((given - share).abs() < 1e-6, "{given}, not {share}");
-    }
-
-    /// Which client networks get the canary, over real packets.
-    fn canaries(&self) -> Vec<bool> {
-        let ask = |n: usize| {
-            let net = u32::from(Ipv4Addr::new(11, 0, 0, 0)) + ((n as u32) << 8);
-            let client = format!("{}/24", Ipv4Addr::from_bits(net));
-            Ask::new("www.g.example", RecordType::A, &client)
-        };
-        let mut canaries = vec![false; CLIENTS];
-        ask_all(self.server.udp(), (0..CLIENTS).map(ask), |n, answer| {
-            canaries[n] = answer.address().to_string() == "192.0.2.20";
-        });
-        canaries
-    }
-
-    /// What happened to the rollout so far, in order: `started`, `step`, …
-    fn story(&self) -> Vec<String> {
-        let events = self.server.events(0);
-        let own = events.iter().filter(|event| event["event"] == "rollout");
-        own.map(|event| event["to"].as_str().unwrap().to_owned()).collect()
-    }
-
-    /// The shares that were asked for, in order.
-    fn asked(&self) -> Vec<String> {
-        let events = self.server.events(0);
-        let made = events.iter().filter(|e| e["event"] == "hand" && e["to"] == "made");
-        let said = made.map(|event| event["text"].as_str().unwrap().to_owned());
-        let share = |text: String| {
-            let rest = text.split_once("gives `canary` ")?.1;
-            Some(rest.split_once(" of the clients")?.0.to_owned())
-        };
-        said.filter_map(share).collect()
-    }
-}
-
-/// Steps that each wait to be promoted, so that a test can look at them.
-const WAITING: &str = "[{ weight = 1, pause = true }, { weight = 10, pause = true }, \
-    { weight = 50, pause = true }, 100]";
 
 #[test]
 fn a_canary_goes_to_all_of_its_record_and_moves_each_client_once_at_the_most() {
     let site = Site::start(WAITING, "");
     site.gives(0.0);
+    let mut seen = vec![site.answers()];
     assert!(site.rollout(&["plan", "www"], 0).contains("step 3     50 %"));
     site.rollout(&["start", "www", "--reason", "release 42"], 0);
     site.rollout(&["start", "www"], 4);
-    let mut seen: Vec<Vec<bool>> = Vec::new();
     for (step, share) in [(1, 0.01), (2, 0.1), (3, 0.5)] {
         site.awaited("waiting", step);
         site.gives(share);
-        seen.push(site.canaries());
+        seen.push(site.answers());
         let observed = await_some("counts", || {
             let line = site.line();
             (line["observed"]["of"].as_u64()? >= CLIENTS as u64).then_some(line)
@@ -172,11 +40,14 @@ fn a_canary_goes_to_all_of_its_record_and_moves_each_client_once_at_the_most() {
     }
     site.awaited("succeeded", 4);
     site.gives(1.0);
-    seen.push(site.canaries());
-    assert!(seen[3].iter().all(|is_canary| *is_canary));
-    for pair in seen.windows(2) {
-        let back = pair[0].iter().zip(&pair[1]).filter(|(before, after)| **before && !**after);
-        assert_eq!(back.count(), 0, "nobody goes back to stable");
+    seen.push(site.answers());
+    let canary = IpAddr::from([192, 0, 2, 20]);
+    assert!(seen[0].iter().all(|address| *address != canary));
+    assert!(seen[4].iter().all(|address| *address == canary));
+    // From one of the three stable addresses to the canary, in one step or another, and nowhere else.
+    for client in 0..CLIENTS {
+        let moves = seen.windows(2).filter(|pair| pair[0][client] != pair[1][client]);
+        assert_eq!(moves.count(), 1, "client network {client}");
     }
     assert_eq!(site.asked(), ["1 %", "10 %", "50 %", "100 %"]);
     assert!(site.server.metric("tradewind_rollout_step{name=\"www\"}") >= 4.0);
@@ -187,7 +58,8 @@ fn a_canary_goes_to_all_of_its_record_and_moves_each_client_once_at_the_most() {
 
     // The weights stay until the files say the same, and that is what ends them.
     let status = String::from_utf8(site.server.cli("status", &[]).stdout).unwrap();
-    assert!(status.contains("canary is given 100.0 %; the files say 0.0 %"), "{status}");
+    let served = "canary of g.example/www is given 100 %; the files say 0 % (rollout www)";
+    assert!(status.contains(served), "{status}");
     let said = site.rollout(&["finish", "www"], 10);
     let changed = |sign: char| {
         let line = said.lines().find(|l| l.starts_with(&format!("{sign}members"))).unwrap();
@@ -256,9 +128,7 @@ fn without_figures_a_rollout_stands_still_as_inconclusive() {
     let url = prometheus.url();
     drop(prometheus);
     let gone = judged(&url, "error_rate");
-    let gone = format!(
-        "record = \"g.example/www\"\nmember = \"canary\"\nbake = \"1s\"\nsteps = [10, 50]\n{gone}"
-    );
+    let gone = www("[10, 50]", &gone);
     site.rollout(&["undo", "www"], 0);
     site.server.folder.write("rollouts/www.toml", &gone);
     assert_eq!(site.server.reload()["accepted"], true);
@@ -273,71 +143,160 @@ fn without_figures_a_rollout_stands_still_as_inconclusive() {
     site.rollout(&["status", "www"], 21);
 }
 
-#[test]
-fn whoever_kills_the_server_in_any_phase_finds_nothing_skipped_repeated_or_stuck() {
-    let site = Site::start(WAITING, "");
-    site.rollout(&["start", "www"], 0);
-    // Its weight was just asked for.
-    let site = site.killed();
-    site.awaited("baking", 1);
-    let site = site.killed();
-    site.awaited("waiting", 1);
-    site.gives(0.01);
-    let site = site.killed();
-    site.awaited("waiting", 1);
-    site.rollout(&["promote", "www"], 0);
-    let site = site.killed();
-    site.awaited("waiting", 2);
-    site.rollout(&["pause", "www", "--reason", "lunch"], 0);
-    let site = site.killed();
-    let line = site.awaited("paused", 2);
-    assert!(line["halted"].as_str().unwrap().contains("lunch"), "{line:#}");
-    site.gives(0.1);
-    site.rollout(&["resume", "www"], 0);
-    site.awaited("waiting", 2);
-    site.rollout(&["abort", "www"], 0);
-    let site = site.killed();
-    site.awaited("aborted", 2);
-    site.gives(0.0);
-    let site = site.killed();
-    site.awaited("aborted", 2);
-    assert_eq!(site.asked(), ["1 %", "10 %", "0 %"], "each once, in order");
-    let steps = site.story().iter().filter(|what| *what == "step").count();
-    // Told no more than once each; what was told just before a kill may not have been kept.
-    assert!((1..=2).contains(&steps), "{steps}");
-    // The files give it nobody either: the override is no more.
-    await_some("the end of the override", || (site.line()["closed"] == true).then_some(()));
-    let site = site.killed();
-    site.awaited("aborted", 2);
-    site.rollout(&["undo", "www"], 4);
-    site.gives(0.0);
+/// What judges by the number at `/checkout/errors` of `backend`'s JSON, each second.
+fn judged_by(backend: &Backend) -> String {
+    format!(
+        "[[analysis]]\nname = \"errors\"\n\
+         http = {{ url = \"http://{}/figures\", json = \"/checkout/errors\" }}\n\
+         success = \"< 0.01\"\ninterval = \"1s\"\n",
+        backend.address()
+    )
+}
+
+/// A backend with that number.
+fn figures(errors: &str) -> Mood {
+    Mood::Answer(200, format!("{{\"checkout\": {{\"errors\": {errors}}}}}"))
 }
 
 #[test]
-fn whoever_edits_the_weight_pauses_the_rollout() {
-    let site = Site::start(WAITING, "");
+fn json_over_http_judges_once_caches_turned_over_and_what_fails_is_held_if_the_file_says_so() {
+    let backend = Backend::start(94);
+    backend.set(figures("0.2"));
+    let rest = format!("on_fail = \"hold\"\n{}", judged_by(&backend));
+    let site = Site::start("[10, 50]", &rest);
+    site.rollout(&["start", "www"], 0);
+    backend.await_hits(1, DEADLINE);
+    // It stands still once it was judged, and its clock with it.
+    let line = site.line();
+    assert_eq!(line["judged_after_ms"], 2_000, "{line:#}");
+    assert!(line["elapsed_ms"].as_u64() >= Some(2_000), "judged too soon: {line:#}");
+    let line = site.awaited("failed", 1);
+    assert_eq!(line["halted"], "errors is 0.2, wanted < 0.01", "{line:#}");
+    site.gives(0.1);
+    site.rollout(&["status", "www"], 1);
+    let site = site.killed();
+    site.awaited("failed", 1);
+    site.gives(0.1);
+    assert_eq!(site.asked(), ["10 %"]);
+    backend.set(figures("0"));
+    site.rollout(&["retry", "www"], 0);
+    site.awaited("succeeded", 2);
+    site.gives(0.5);
+    assert_eq!(site.asked(), ["10 %", "50 %"]);
+}
+
+/// The other region, where the weights are reversed: everybody gets the canary, and `stable` rises.
+const WEST: &str = "record = \"g.example/west\"\nmember = \"stable\"\nbake = \"100ms\"\n\
+    steps = [40, 100]\n";
+
+#[test]
+fn the_second_region_begins_with_the_weights_reversed_once_the_first_has_succeeded() {
+    let files = [
+        ("rollouts/www.toml", &*www("[100]", "then = [\"west\"]\n")),
+        ("rollouts/west.toml", WEST),
+    ];
+    let site = Site::over(&files);
+    site.rollout(&["start", "www", "--as", "ana"], 0);
+    site.awaited("baking", 1);
+    assert_eq!(site.line_of("west")["state"], "ready");
+    assert_eq!(site.share_of("west", "192.0.2.20"), 1.0);
+    site.awaited("succeeded", 1);
+    // Both ends of that are kept, or neither.
+    let site = site.killed();
+    let line = site.awaited_of("west", "succeeded", 2);
+    assert_eq!((&line["who"], &line["reason"]), (&"rollout www".into(), &"follows www".into()));
+    assert_eq!(site.share_of("west", "192.0.2.20"), 0.0);
+    site.gives(1.0);
+}
+
+#[test]
+fn a_step_that_is_not_through_by_its_deadline_is_reversed_and_nothing_follows() {
+    let backend = Backend::start(95);
+    backend.set(Mood::Hang);
+    let rest = format!("progress_deadline = \"3s\"\nthen = [\"west\"]\n{}", judged_by(&backend));
+    let files = [("rollouts/www.toml", &*www("[10, 50]", &rest)), ("rollouts/west.toml", WEST)];
+    let site = Site::over(&files);
+    site.rollout(&["start", "www"], 0);
+    site.awaited("reversed", 1);
+    site.gives(0.0);
+    let news = site.news();
+    let why = news.iter().find(|event| event["to"] == "reversing").unwrap();
+    assert!(why["text"].as_str().unwrap().contains("is not through after 3s"), "{why}");
+    assert_eq!(why["alarm"], true);
+    assert_eq!(site.line_of("west")["state"], "ready");
+    assert_eq!(site.asked(), ["10 %", "0 %"]);
+}
+
+#[test]
+fn what_nobody_else_can_answer_is_taken_back_once_somebody_can_even_over_a_crash() {
+    let backend = Backend::start(96);
+    backend.set(figures("0"));
+    let site = Site::start("[{ weight = 10, pause = true }, 50]", &judged_by(&backend));
     site.rollout(&["start", "www"], 0);
     site.awaited("waiting", 1);
-    let weight = site.server.cli("weight", &["record:g.example/www", "canary=40%"]);
-    assert_eq!(weight.status.code(), Some(0));
-    let line = site.awaited("edited", 1);
-    assert!(line["halted"].as_str().unwrap().contains("gives `canary` 40 %"), "{line:#}");
-    site.gives(0.4);
-    site.rollout(&["resume", "www"], 0);
-    site.awaited("waiting", 1);
-    site.gives(0.01);
+    for pool in ["stable", "spare"] {
+        site.cli("force", &[&format!("pool:g.example/{pool}"), "down"], 0);
+    }
+    backend.set(figures("0.5"));
+    site.awaited("reversing", 1);
+    let site = site.killed();
+    site.awaited("reversing", 1);
+    assert_eq!(site.asked(), ["10 %"], "bad answers are better than none");
+    site.cli("force", &["pool:g.example/spare", "auto"], 0);
+    site.awaited("reversed", 1);
+    site.gives(0.0);
+}
 
-    let zone = ZONE.replace("weight = 90", "weight = 97").replace("weight = 0", "weight = 3");
-    site.server.folder.write("zones/g.example.toml", &zone);
-    assert_eq!(site.server.reload()["accepted"], true);
-    let line = site.awaited("edited", 1);
-    assert!(line["halted"].as_str().unwrap().contains("the files say 3 %"), "{line:#}");
-    site.gives(0.01);
-    let status = String::from_utf8(site.server.cli("status", &[]).stdout).unwrap();
-    assert!(status.contains("canary is given 1.0 %; the files say 3.0 %"), "{status}");
-    site.rollout(&["promote", "www", "--full"], 0);
-    site.awaited("succeeded", 4);
-    site.gives(1.0);
+/// Judged by what our own probes see.
+const BY_HEALTH: &str = r#"
+[[analysis]]
+name    = "errors"
+health  = "errors"
+success = "< 0.2"
+interval = "1s"
+initial_delay = "3s"
+inconclusive_limit = 9
+[[analysis]]
+name    = "latency"
+health  = "latency"
+success = "< 500ms"
+interval = "1s"
+initial_delay = "3s"
+inconclusive_limit = 9
+"#;
+
+#[test]
+fn our_own_health_checks_judge_by_errors_and_by_latency() {
+    let backend = Backend::start(97);
+    let probed = format!("ipv4 = \"192.0.2.20\", probe = \"{}\"", backend.address());
+    let zone = ZONE.replace("[pools.canary]", "[pools.canary]\ncheck = \"web\"");
+    let zone = zone.replace("ipv4 = \"192.0.2.20\"", &probed);
+    // So many failures in a row that it never falls: it is the figures that speak.
+    let check = "[web]\ntype = \"http\"\ninterval = \"2s\"\ntimeout = \"1900ms\"\nfall = 10\n";
+    let site = Site::over(&[
+        ("zones/g.example.toml", &zone),
+        ("healthchecks/web.toml", check),
+        ("rollouts/www.toml", &www("[{ weight = 10, pause = true }, 50]", BY_HEALTH)),
+    ]);
+    site.rollout(&["start", "www"], 0);
+    site.awaited("waiting", 1);
+    backend.set(Mood::ill());
+    site.awaited("reversed", 1);
+    site.gives(0.0);
+    let why = |site: &Site| {
+        let news = site.news();
+        let last = news.iter().rfind(|event| event["to"] == "reversing").unwrap();
+        last["text"].as_str().unwrap().to_owned()
+    };
+    assert!(why(&site).contains("errors is 0."), "{}", why(&site));
+
+    backend.set(Mood::well());
+    site.rollout(&["retry", "www"], 0);
+    site.awaited("waiting", 1);
+    backend.set(Mood::Slow(Duration::from_secs(1)));
+    site.awaited("reversed", 1);
+    assert!(why(&site).contains("latency is 1."), "{}", why(&site));
+    site.gives(0.0);
 }
 
 /// The files of this repository as they are, but for times, ports and where the backends stand.

@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     compile::Entry,
     control::{
-        Change, Handle, Report,
+        Change, Handle, Report, Stood,
         audit::{Origin, Outcome},
         hand::foresee::Outlook,
         journal::SharedJournal,
@@ -135,6 +135,7 @@ impl Context {
         });
         status.not_ready.extend(self.unminded());
         status.rollouts = self.rollouts().into_iter().filter(|rollout| !rollout.closed).collect();
+        status.weights = self.hands.weights();
         status.peers = self.peers.load().to_vec();
         status
     }
@@ -174,18 +175,19 @@ impl Context {
     }
 
     /// Has written down what `by` wished of another room than control, and what became of it.
-    pub(super) fn wished<T, E: std::fmt::Display>(
+    pub(super) fn wished<E: std::fmt::Display>(
         &self,
         by: Origin,
         what: String,
-        done: &Result<T, E>,
+        done: Result<Option<Stood>, &E>,
     ) {
         let (outcome, said) = match done {
             Ok(_) => (Outcome::Done, String::new()),
             Err(why) => (Outcome::Refused, why.to_string()),
         };
-        let (what, said) = (what.into(), said.into());
-        self.tell(Change::Wished { by, what, outcome, said, rules: Vec::new() });
+        let (what, said, rules) = (what.into(), said.into(), Vec::new());
+        let stood = done.ok().flatten();
+        self.tell(Change::Wished { by, what, outcome, said, rules, stood });
     }
 
     /// Sends a wish and waits for what becomes of it.

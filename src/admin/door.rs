@@ -14,6 +14,7 @@
 use super::{
     context::Context,
     limiter::Limiter,
+    origin::{check_kind, check_origin, is_here, is_safe},
     peer::{Caller, Peer},
     refused::{Refused, Unread},
     turned_away::TurnedAway,
@@ -34,7 +35,7 @@ use std::{
     collections::HashMap,
     future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context as Task, Poll},
@@ -237,57 +238,8 @@ pub(super) fn challenge(why: &str) -> Refused {
     Refused::new(StatusCode::UNAUTHORIZED, why).with(header::WWW_AUTHENTICATE, "Bearer")
 }
 
-/// Whether `peer` itself is on this machine: what a proxy here passes on is somebody else's. One that
-/// adds none of these headers cannot be told from a neighbour; `read_without_token = false` is for it.
-fn is_here(peer: &Peer, headers: &HeaderMap) -> bool {
-    let is_passed_on = headers.keys().map(HeaderName::as_str).any(|name| {
-        matches!(name, "via" | "forwarded" | "x-real-ip") || name.starts_with("x-forwarded-")
-    });
-    !is_passed_on && peer.address().is_none_or(|at| at.ip().to_canonical().is_loopback())
-}
-
-fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
-}
-
 fn nobody() -> Refused {
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "it is not known who asks")
-}
-
-/// Refuses what a page of somebody else's makes a browser send.
-fn check_origin(method: &Method, headers: &HeaderMap, is_encrypted: bool) -> Result<(), Refused> {
-    let forbidden = |why: &str| Err(Refused::new(StatusCode::FORBIDDEN, why));
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    let is_ours = host.is_none_or(|host| std::str::from_utf8(host).is_ok_and(is_ours));
-    if !is_encrypted && !is_ours {
-        return forbidden("ask by address or as localhost: other Host headers are refused");
-    }
-    if is_safe(method) {
-        return Ok(());
-    }
-    let site = headers.get(HeaderName::from_static("sec-fetch-site")).map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
-        return forbidden("a page of another site asks for this");
-    }
-    // The scheme is ours: a browser sends what it used.
-    let scheme = if is_encrypted { "https" } else { "http" };
-    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
-    let own = host.map(|host| [scheme.as_bytes(), b"://", host].concat());
-    if origin.is_some() && origin != own.as_deref() {
-        return forbidden("a page of another origin asks for this");
-    }
-    Ok(())
-}
-
-/// Refuses bodies that a form could have sent.
-fn check_kind(headers: &HeaderMap) -> Result<(), Refused> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let why = "write `Content-Type: application/json`, with a body or without";
-    Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
 }
 
 /// A body that breaks off when it dawdles.
@@ -315,15 +267,6 @@ impl hyper::body::Body for Timely {
 /// `request` with such a body.
 fn timely(request: Request) -> Request {
     request.map(|body| Body::new(Timely { body, over: Box::pin(sleep(BODY_TIMEOUT)) }))
-}
-
-/// Whether `host`, with or without a port, is an address or `localhost`.
-fn is_ours(host: &str) -> bool {
-    let bare = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(v6),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
 async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
@@ -425,46 +368,32 @@ async fn armoured(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use utoipa::openapi::{
+        HttpMethod, OpenApiBuilder, PathItem, Paths, path::OperationBuilder,
+        security::SecurityRequirement,
+    };
 
     #[test]
-    fn only_addresses_and_localhost_are_our_hosts() {
-        for host in ["127.0.0.1", "127.0.0.1:8053", "[::1]:8053", "[::1]", "LocalHost:1"] {
-            assert!(is_ours(host), "{host}");
+    fn a_route_that_does_not_say_what_it_asks_is_the_administrators() {
+        let silent = OperationBuilder::new();
+        let read = SecurityRequirement::new("token", ["read"]);
+        let said = OperationBuilder::new().security(read);
+        let odd =
+            OperationBuilder::new().security(SecurityRequirement::new("token", ["everybody"]));
+        let mut paths = Paths::new();
+        for (path, operation) in [("/silent", silent), ("/said", said), ("/odd", odd)] {
+            let item = PathItem::new(HttpMethod::Get, operation);
+            paths.paths.insert(path.to_owned(), item);
         }
-        for host in ["evil.example", "evil.example:8053", "127.0.0.1.evil.example", "", "[x]"] {
-            assert!(!is_ours(host), "{host}");
+        let needs = Needs::of(&OpenApiBuilder::new().paths(paths).build());
+        let find = |path: &str, method: Method| needs.find(path, &method).ok();
+        let read = Need::Role { role: Role::Read, is_everywhere: false };
+        assert_eq!(find("/said", Method::GET), Some(read));
+        assert_eq!(find("/said", Method::HEAD), Some(read));
+        for path in ["/silent", "/odd", "/not/described"] {
+            assert_eq!(find(path, Method::GET), Some(UNSAID), "{path}");
         }
-    }
-
-    #[test]
-    fn what_a_page_elsewhere_has_a_browser_send_is_refused() {
-        let check = |method: Method, encrypted: bool, headers: &[(&'static str, &str)]| {
-            let pairs = headers.iter().map(|(name, value)| {
-                (HeaderName::from_static(name), value.parse::<HeaderValue>().unwrap())
-            });
-            check_origin(&method, &pairs.collect(), encrypted).is_ok()
-        };
-        let host = ("host", "127.0.0.1:8053");
-        let page = ("origin", "https://evil.example");
-        for (method, encrypted, headers, is_let_in) in [
-            (Method::POST, false, vec![host], true),
-            (Method::POST, false, vec![host, ("origin", "http://127.0.0.1:8053")], true),
-            (Method::POST, false, vec![host, ("origin", "https://127.0.0.1:8053")], false),
-            (Method::POST, false, vec![host, ("origin", "http://127.0.0.1:3000")], false),
-            (Method::POST, false, vec![host, ("origin", "null")], false),
-            (Method::POST, false, vec![host, page], false),
-            (Method::POST, false, vec![host, ("sec-fetch-site", "cross-site")], false),
-            (Method::POST, false, vec![host, ("sec-fetch-site", "same-site")], false),
-            (Method::POST, false, vec![host, ("sec-fetch-site", "same-origin")], true),
-            (Method::DELETE, true, vec![("host", "ns1.example"), page], false),
-            (Method::POST, true, vec![("host", "ns1.example:8053")], true),
-            (Method::GET, true, vec![("host", "ns1.example:8053"), page], true),
-            (Method::GET, false, vec![("host", "evil.example")], false),
-            (Method::GET, false, vec![], true),
-        ] {
-            let seen = check(method.clone(), encrypted, &headers);
-            assert_eq!(seen, is_let_in, "{method} {encrypted} {headers:?}");
-        }
+        assert_eq!(find("/said", Method::POST), None, "405");
     }
 
     #[test]
@@ -479,18 +408,5 @@ mod tests {
             assert_eq!(token(other), None, "{other}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn what_a_proxy_on_this_machine_passes_on_is_not_from_here() {
-        let from: SocketAddr = "127.0.0.1:40000".parse().unwrap();
-        let peer = Peer::Stranger { from };
-        assert!(is_here(&peer, &HeaderMap::new()));
-        for header in ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto"] {
-            let headers = [(HeaderName::from_static(header), HeaderValue::from_static("x"))];
-            assert!(!is_here(&peer, &HeaderMap::from_iter(headers)));
-        }
-        let far = Peer::Stranger { from: "192.0.2.1:1".parse().unwrap() };
-        assert!(!is_here(&far, &HeaderMap::new()));
     }
 }

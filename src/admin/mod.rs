@@ -16,7 +16,7 @@
 //! | `metrics` | gauges for Prometheus |
 //! | `split` | the shares regions are meant to get, for `metrics` |
 //! | `routes`, `context`, `refused` | what may be asked for, of what, and why it was not done |
-//! | `door`, `limiter`, `seats`, `turns` | who may come in, how often, and how many at once |
+//! | `door`, `origin`, `limiter`, `seats`, `turns` | who may come in, how often, and how many at once |
 //! | `server`, `socket` | where they listen |
 //!
 //! Changes nothing itself: every wish goes through [`crate::control::Change`], and a heartbeat to
@@ -33,6 +33,7 @@ pub mod in_step;
 mod inventory;
 mod limiter;
 pub mod metrics;
+mod origin;
 pub mod peer;
 pub mod peers;
 mod refused;
@@ -49,6 +50,7 @@ pub mod suppose;
 mod testkit;
 mod turned_away;
 mod turns;
+mod weights;
 
 pub use context::Context;
 pub use routes::openapi;

@@ -95,6 +95,9 @@ pub struct Status {
     /// Rollouts under way, and those that ended and whose weights the files do not have yet.
     #[serde(default)]
     pub rollouts: Vec<rollout::RolloutLine>,
+    /// Weights that are served and that the files in force do not say.
+    #[serde(default)]
+    pub weights: Vec<hand::WeightLine>,
     /// Changes whose old answers may still be kept by resolvers, newest first.
     pub old_answers: Vec<OldAnswers>,
     /// The other servers for the same zones, and where they differ.

@@ -46,6 +46,9 @@ use tokio_rustls::TlsAcceptor;
 
 /// A handshake must be over by then, and a request's head be here as long after.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a request's head may take, and what is held of any connection at a time: a long token, a
+/// path, and what proxies add. With [`super::seats`]: 512 x 16 KiB from those who write heads only.
+const HEAD_MAX: usize = 16 * 1024;
 /// A whole connection, the reload of a million names included.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -146,6 +149,7 @@ async fn converse(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     // A client that goes away is its own trouble.

@@ -94,6 +94,7 @@ pub fn status(seen: &Seen<'_>) -> Status {
             .impairment()
             .map(|i| Impaired { targets: i.targets, reason: i.reason.to_string() }),
         rollouts: Vec::new(),
+        weights: Vec::new(),
         old_answers: seen.left.iter().map(OldAnswers::from).collect(),
         refused: is_refused(report),
         problems: problems(report),

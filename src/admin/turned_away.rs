@@ -62,7 +62,8 @@ impl TurnedAway {
         }
         let by = Origin { who: peer.known().to_string().into(), from: peer.place(), reason: None };
         let (what, outcome) = (what.into(), Outcome::Refused);
-        context.tell(Change::Wished { by, what, outcome, said: said.into(), rules: Vec::new() });
+        let (said, rules) = (said.into(), Vec::new());
+        context.tell(Change::Wished { by, what, outcome, said, rules, stood: None });
     }
 }
 

@@ -31,7 +31,7 @@ Examples:
   source <(tradewind completions bash)
       In ~/.bashrc: `tradewind drain region:<TAB>` then shows the regions there are.
   source <(tradewind completions zsh)
-      In ~/.zshrc.
+      In ~/.zshrc, below `autoload -Uz compinit && compinit`.
   tradewind completions fish > ~/.config/fish/completions/tradewind.fish
 
 Names are those of the server whose folder this is, or that -C names; none while it is down.

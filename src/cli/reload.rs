@@ -7,7 +7,7 @@ use super::{
     folder::FolderArgs,
     nodes::{self, AtNodeArgs, Node, NodeArgs},
     output::{Out, Paint},
-    server::{ServerError, state_folder},
+    server::{Server, ServerError, state_folder},
     table,
     why::WhyArgs,
 };
@@ -87,8 +87,9 @@ pub struct RollbackArgs {
 /// Has the server load its files.
 pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
     if args.dry_run {
-        let folder = Folder::read(args.folder.path()).map_err(|error| error.to_string());
-        return tried(folder, out);
+        let dir = args.folder.path();
+        let folder = Folder::read(dir).map_err(|error| error.to_string());
+        return tried(folder, &Server::of(dir), out);
     }
     let asked = format!("/v1/reload?force={}{}", args.force, args.why.query());
     let nodes = match args.node.nodes(&args.folder, out) {
@@ -116,7 +117,7 @@ pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
             let dir = args.folder.path();
             let kept = Revisions::new(&state_folder(dir)).restore(revision);
             let folder = kept.map(|sources| Folder::of(dir, sources));
-            tried(folder.map_err(|error| error.to_string()), out)
+            tried(folder.map_err(|error| error.to_string()), &Server::of(dir), out)
         }
         Some(revision) => {
             let asked = format!("/v1/rollback/{revision}?{}", args.why.query());
@@ -127,10 +128,10 @@ pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
 }
 
 /// Whether files load that were only tried.
-fn tried(folder: Result<Folder, String>, out: &mut Out) -> Exit {
+fn tried(folder: Result<Folder, String>, server: &Server, out: &mut Out) -> Exit {
     match folder {
         Ok(folder) => {
-            let exit = judge(&folder, out);
+            let exit = judge(&folder, server, out);
             if !out.wants_json() {
                 out.line("nothing was done (--dry-run)");
             }

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::admin::{
     schema::{
-        EndpointStatus, FailoverStatus, LeavingLine, Status, ZoneState, rollout::RolloutLine,
+        EndpointStatus, FailoverStatus, LeavingLine, Status, ZoneState, hand::WeightLine,
+        rollout::RolloutLine,
     },
     status::clock_time,
 };
@@ -136,12 +137,8 @@ fn print(status: &Status, out: &mut Out) {
         let RolloutLine { name, state, member, record, .. } = rollout;
         let why = rollout.halted.as_ref().map_or_else(String::new, |why| format!(": {why}"));
         out.line(format_args!("rollout: {name} ({member} of {record}) {state}{why}"));
-        let served = rollout.served_share.filter(|served| rollout.file_share != Some(*served));
-        if let Some((served, file)) = served.zip(rollout.file_share) {
-            let (served, file) = (served * 100.0, file * 100.0);
-            out.line(format_args!("  {member} is given {served:.1} %; the files say {file:.1} %"));
-        }
     }
+    status.weights.iter().for_each(|weight| unfiled(weight, out));
     for left in status.old_answers.iter().filter(|left| left.computed > 0.0) {
         out.line(format_args!("old answers: {}", left.words()));
     }
@@ -153,6 +150,15 @@ fn print(status: &Status, out: &mut Out) {
     zones(status, out);
     pools(status, out);
     endpoints(status, out);
+}
+
+/// A weight that is served and that the files do not say.
+pub(super) fn unfiled(weight: &WeightLine, out: &mut Out) {
+    let words = weight.words();
+    match &weight.rollout {
+        Some(_) => out.line(format_args!("weight: {words}; what to write: {}", weight.next)),
+        None => out.line(format_args!("weight: {words}; undo: {}", weight.next)),
+    }
 }
 
 fn zones(status: &Status, out: &mut Out) {

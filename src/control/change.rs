@@ -15,6 +15,15 @@ use tokio::sync::oneshot;
 /// Where drills stand, for the audit.
 pub const DRILL: &str = "drill";
 
+/// How something of another room stood on both sides of what somebody had it do, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stood {
+    /// Before.
+    pub before: Arc<str>,
+    /// After.
+    pub after: Arc<str>,
+}
+
 /// A wish to alter the running server. Senders that wait for the outcome give a `reply`.
 #[derive(Debug)]
 pub enum Change {
@@ -96,6 +105,8 @@ pub enum Change {
         said: Arc<str>,
         /// The safety rules that forbid it.
         rules: Vec<Arc<str>>,
+        /// How what it is about stood before and after, where that is known.
+        stood: Option<Stood>,
     },
     /// Somebody asks which failovers wait, and what would come of approving them.
     Waiting {

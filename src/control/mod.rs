@@ -29,7 +29,7 @@ mod tests;
 pub mod vantage;
 mod verdicts;
 
-pub use change::Change;
+pub use change::{Change, Stood};
 pub use reload::Report;
 
 use crate::{compile::Entry, place::LazyTable, world::Reader};

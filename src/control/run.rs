@@ -267,9 +267,9 @@ impl Loop {
                 // Whoever asked may have gone away.
                 let _ = reply.send(Box::new(self.control.outlook()));
             }
-            Change::Wished { by, what, outcome, said, rules } => {
+            Change::Wished { by, what, outcome, said, rules, stood } => {
                 let world = self.control.world();
-                let entry = self.control.standing().wished(&by, &what, &world);
+                let entry = self.control.standing().wished(&by, &what, stood, &world);
                 self.control.audit(Some(audit::Entry { outcome, said, rules, ..entry }));
             }
             Change::Waiting { reply } => {
@@ -667,7 +667,14 @@ mod tests {
             let (what, said, event) = ("x".into(), "".into(), store_event());
             match from {
                 DRILL => Change::Audited { by, event },
-                _ => Change::Wished { by, what, outcome: Outcome::Refused, said, rules: vec![] },
+                _ => Change::Wished {
+                    by,
+                    what,
+                    outcome: Outcome::Refused,
+                    said,
+                    rules: vec![],
+                    stood: None,
+                },
             }
         };
         keeper.lose(Some(Moment(u64::MAX)));

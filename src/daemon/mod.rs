@@ -9,6 +9,8 @@ mod answerer;
 mod backends;
 pub mod demo;
 mod doors;
+mod limits;
+mod manager;
 mod pin;
 mod ready;
 mod signals;
@@ -114,7 +116,8 @@ fn run(options: &ServeOptions, demo: Option<demo::Demo>) -> anyhow::Result<Exit>
         let _inside = runtime.enter();
         Signals::catch()?
     };
-    raise_open_files();
+    limits::raise_open_files();
+    limits::forbid_core_dumps();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let telemetry = Arc::new(Telemetry::default());
     let watched = watch::Folder::open(&options.dir);
@@ -345,6 +348,7 @@ async fn start(
             ready::write(path, &addresses, doors.address(), &control_path)?;
         }
         tracing::info!(addresses = ?addresses, control = %control_path.display(), "serving");
+        manager::tell(manager::READY);
         anyhow::Ok(())
     };
     tokio::select! {
@@ -355,6 +359,7 @@ async fn start(
         () = signals.stopped(&changes, &hangup) => {}
     }
     tracing::info!("stopping");
+    manager::tell(manager::STOPPING);
     drop((watcher, pins));
     following.abort();
     // While control still takes changes.
@@ -495,18 +500,6 @@ impl Running for Watched {
     }
     fn drills(&self) -> Option<&Arc<Drills>> {
         Some(&self.drills)
-    }
-}
-
-/// Raises the soft limit on open files to the hard one. The usual soft limit of 1,024 is less than
-/// the probes in flight and the TCP connections we allow, and a probe without a descriptor is void:
-/// a large region that hangs would then never fail over.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let now = getrlimit(Resource::Nofile);
-    let most = Rlimit { current: now.maximum, maximum: now.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, most) {
-        tracing::warn!(limit = ?now.current, %error, "the limit on open files stays as it is");
     }
 }
 

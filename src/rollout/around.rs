@@ -4,7 +4,7 @@ use super::model::{Seen, Served};
 use crate::{
     clock::Moment,
     config::{Pattern, rollouts::RolloutDef},
-    control::hand::{Action, Hand, Override, weights::share_of, words},
+    control::hand::{Action, CONFIRMED, Hand, Override, weights::share_of, words},
     forecast::shares::pools_below,
     health::TargetState,
     ids::{CounterSlot, RecordId},
@@ -31,9 +31,18 @@ pub(super) struct Around<'a> {
     pub now: Moment,
 }
 
+/// What the names begin with under which overrides of rollouts are made.
+const MAKER: &str = "rollout ";
+
 /// The name under which a rollout's overrides are made.
 pub(super) fn maker(name: &str) -> String {
-    format!("rollout {name}")
+    format!("{MAKER}{name}")
+}
+
+/// The rollout whose override is `who`'s: that made it, or had it confirmed.
+pub fn of_override(who: &str) -> Option<&str> {
+    let name = who.strip_prefix(MAKER)?;
+    Some(name.split_once(CONFIRMED).map_or(name, |(name, _)| name))
 }
 
 /// The target of its overrides, as typed: that record and, where it is a wildcard, no other.
@@ -43,10 +52,9 @@ pub(super) fn target(def: &RolloutDef) -> String {
 
 /// The override that `def` has made, or somebody confirmed.
 pub(super) fn own<'h>(def: &RolloutDef, hand: &'h Hand) -> Option<&'h Override> {
-    let (maker, target) = (maker(def.name.get_ref()), target(def));
+    let target = target(def);
     let is_own = |one: &&Override| {
-        let rest = one.who.strip_prefix(&*maker);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", confirmed by"))
+        of_override(&one.who) == Some(&**def.name.get_ref())
             && one.target.as_ref().is_some_and(|own| own.to_string() == target)
             && one.action.member().is_some_and(|member| **member == **def.member.get_ref())
     };

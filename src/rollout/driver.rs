@@ -2,8 +2,9 @@
 //! come, does what machines want done, and keeps how they stand.
 //!
 //! What a machine wants done to answers is sent only once how it stands is kept, so that a crash
-//! in between finds it asking again and never further than it was. `wishes` has what people ask
-//! for, `doing` what is asked of control and of figures.
+//! in between finds it asking again and never further than it was. What happened is told after
+//! that was kept, so that no life of the process tells it again. `wishes` has what people ask for,
+//! `doing` what is asked of control and of figures.
 
 mod doing;
 mod wishes;
@@ -20,7 +21,7 @@ use crate::{
     clock::{Clock, Moment},
     config::rollouts::RolloutDef,
     control::{
-        Change, Handle,
+        Change, Handle, Stood,
         event::EventKind,
         store::{Keeper, Write},
     },
@@ -34,7 +35,7 @@ use crate::{
 };
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -113,7 +114,7 @@ enum Ask {
         who: Arc<str>,
         reason: Option<Arc<str>>,
         even_if_degraded: bool,
-        reply: oneshot::Sender<Result<(), Refused>>,
+        reply: oneshot::Sender<Result<Stood, Refused>>,
     },
 }
 
@@ -157,6 +158,7 @@ impl Rollouts {
             results,
             clients: Arc::default(),
             shown: Arc::clone(&shown),
+            unsent: Unsent::default(),
         };
         driver.show();
         tokio::spawn(driver.run(taken, came));
@@ -179,7 +181,7 @@ impl Rollouts {
         Arc::clone(&self.shown)
     }
 
-    /// Has `wish` done.
+    /// Has `wish` done, and says how the rollout stood before and after.
     ///
     /// # Errors
     /// When it does not fit how things stand.
@@ -190,7 +192,7 @@ impl Rollouts {
         who: Arc<str>,
         reason: Option<Arc<str>>,
         even_if_degraded: bool,
-    ) -> Result<(), Refused> {
+    ) -> Result<Stood, Refused> {
         let (reply, done) = oneshot::channel();
         let name = name.to_owned();
         let ask = Ask::Wish { name, wish, who, reason, even_if_degraded, reply };
@@ -256,6 +258,15 @@ struct Driver {
     /// As last counted.
     clients: Arc<Mutex<Arc<Clients>>>,
     shown: SharedRollouts,
+    /// How runs stand, and what happened: on their way once all that belongs together is here.
+    unsent: Unsent,
+}
+
+/// What is to be kept, in one commit, and to be told after that.
+#[derive(Default)]
+struct Unsent {
+    notes: Vec<Write>,
+    news: Vec<EventKind>,
 }
 
 impl Driver {
@@ -291,10 +302,14 @@ impl Driver {
                 self.look();
             }
             Ask::Wish { name, wish, who, reason, even_if_degraded, reply } => {
+                let before = self.stood(&name);
                 let done = match wish {
-                    Wish::Start => self.begin(&name, &who, reason, even_if_degraded),
+                    Wish::Start => {
+                        self.begin(&name, &who, &BTreeSet::new(), reason, even_if_degraded)
+                    }
                     Wish::Order(order) => self.order(&name, order, &who, reason, even_if_degraded),
                 };
+                let done = done.map(|()| Stood { before, after: self.stood(&name) });
                 let kept = self.keeper.flush();
                 tokio::spawn(async move {
                     // Who reads that it is done finds it again after a crash.
@@ -303,6 +318,14 @@ impl Driver {
                     let _ = reply.send(done);
                 });
             }
+        }
+    }
+
+    /// How `name` stands, for the audit.
+    fn stood(&self, name: &str) -> Arc<str> {
+        match self.runs.get(name).map(|entry| &entry.run.machine) {
+            Some(machine) => format!("{name} {} at {}", machine.word(), machine.place()).into(),
+            None => format!("{name} not begun").into(),
         }
     }
 
@@ -380,14 +403,18 @@ impl Driver {
     }
 
     fn carry_out(&mut self, name: &str, effects: Vec<Effect>) {
-        let mut follow = false;
+        let mut follows = false;
         for effect in &effects {
             if let Effect::Tell(news) = effect {
                 self.tell(name, news.what, &news.said, news.alarm);
             }
-            follow |= *effect == Effect::Follow;
+            follows |= *effect == Effect::Follow;
         }
         self.keep(name, !effects.is_empty());
+        if follows {
+            self.follow(name);
+        }
+        self.send();
         for effect in effects {
             match effect {
                 Effect::Give { share, plain, urgent, why } => {
@@ -399,9 +426,6 @@ impl Driver {
                 Effect::Tell(_) | Effect::Follow => {}
             }
         }
-        if follow {
-            self.follow(name);
-        }
     }
 
     fn tell(&mut self, name: &str, what: &'static str, said: &str, alarm: bool) {
@@ -411,14 +435,13 @@ impl Driver {
             let wall = self.clock.wall();
             entry.run.ended.unwrap_or(wall)
         });
-        // Fails only while the server stops.
-        let _ = self.handle.changes.send(Change::Record(EventKind::Rollout {
+        self.unsent.news.push(EventKind::Rollout {
             name: name.into(),
             record: entry.run.machine.def().record.get_ref().as_str().into(),
             what: what.into(),
             said: said.into(),
             alarm,
-        }));
+        });
     }
 
     /// Has written down how the run stands, if that is news or it is time.
@@ -434,23 +457,38 @@ impl Driver {
             return;
         }
         let value = serde_json::to_value(&kept).ok();
-        self.keeper.write(vec![Write::Note { name: format!("{NOTE}{name}").into(), value }]);
+        self.unsent.notes.push(Write::Note { name: format!("{NOTE}{name}").into(), value });
         entry.written = Some((kept, now));
     }
 
+    /// What was to be kept is on its way, and what was to be told behind it.
+    fn send(&mut self) {
+        let Unsent { notes, news } = std::mem::take(&mut self.unsent);
+        if !notes.is_empty() {
+            self.keeper.write(notes);
+        }
+        for event in news {
+            // Fails only while the server stops.
+            let _ = self.handle.changes.send(Change::Record(event));
+        }
+    }
+
+    /// Begins what comes after. That is kept together with the end of this one: no crash finds one
+    /// without the other.
     fn follow(&mut self, name: &str) {
         let Some(entry) = self.runs.get(name) else { return };
         let then = entry.run.machine.def().then.clone();
         let people = entry.run.people.clone();
         for next in then {
             let next = next.get_ref().as_str();
-            let reason = format!("follows {name}");
-            if let Err(refused) = self.begin(next, &maker(name).into(), Some(reason.into()), false)
-            {
-                self.tell(name, "not followed", &format!("{next} did not begin: {refused}"), true);
-            } else if let Some(entry) = self.runs.get_mut(next) {
-                // It was they who had that begin, too.
-                entry.run.people.extend(people.iter().map(Arc::clone));
+            let (who, reason) = (maker(name).into(), format!("follows {name}"));
+            match self.begin(next, &who, &people, Some(reason.into()), false) {
+                Ok(()) => {}
+                Err(refused) => {
+                    let said = format!("{next} did not begin: {refused}");
+                    self.tell(name, "not followed", &said, true);
+                    self.keep(name, true);
+                }
             }
         }
     }

@@ -196,8 +196,8 @@ impl Machine {
         *self.current().weight.get_ref()
     }
 
-    /// `2/4 (10 %)`.
-    fn place(&self) -> String {
+    /// Where it is: `step 2/4 (10 %)`.
+    pub fn place(&self) -> String {
         format!("step {}/{} ({})", self.step + 1, self.def.steps.len(), self.share())
     }
 

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 pub(crate) struct Database {
     v6: bool,
     kind: &'static str,
+    version: u64,
+    /// Seconds since 1970.
+    built: u64,
     /// `[left, right]` of each node.
     nodes: Vec<[Slot; 2]>,
     data: Vec<u8>,
@@ -28,12 +31,27 @@ pub(crate) fn country_code(code: &str) -> Value {
 
 impl Database {
     pub(crate) fn v4() -> Self {
-        Database { v6: false, kind: "Test", nodes: vec![[Slot::Empty; 2]], data: Vec::new() }
+        Database {
+            v6: false,
+            kind: "Test",
+            version: 2,
+            built: 1_780_000_000,
+            nodes: vec![[Slot::Empty; 2]],
+            data: Vec::new(),
+        }
     }
     /// IPv4 networks go to `::/96`, where readers look for them.
     pub(crate) fn v6() -> Self {
         let v6 = true;
         Database { v6, ..Self::v4() }
+    }
+    /// The same, built so many seconds after 1970.
+    pub(crate) fn built(self, built: u64) -> Self {
+        Database { built, ..self }
+    }
+    /// The same, in another version of the format.
+    pub(crate) fn version(self, version: u64) -> Self {
+        Database { version, ..self }
     }
     /// Adds `record` for `net`; wider networks first.
     pub(crate) fn with(mut self, net: &str, record: Value) -> Self {
@@ -88,9 +106,9 @@ impl Database {
         const U32: u8 = 6;
         const U64: u8 = 9;
         let numbers: [(&str, u8, u64); 6] = [
-            ("binary_format_major_version", U16, 2),
+            ("binary_format_major_version", U16, self.version),
             ("binary_format_minor_version", U16, 0),
-            ("build_epoch", U64, 1_780_000_000),
+            ("build_epoch", U64, self.built),
             ("ip_version", U16, if self.v6 { 6 } else { 4 }),
             ("node_count", U32, self.nodes.len() as u64),
             ("record_size", U16, 24),

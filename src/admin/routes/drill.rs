@@ -114,7 +114,7 @@ async fn run_drill(
     };
     let what = format!("drill run {}", order.name);
     let begun = aside(move || drills.run(&order)).await?;
-    context.wished(by, what, &begun);
+    context.wished(by, what, begun.as_ref().map(|_| None));
     let running = begun.map_err(|refusal| Refused::from(&refusal))?;
     Ok(Json((&*running).into()))
 }
@@ -132,7 +132,7 @@ async fn abort_drill(
     let by = peer.origin(None, None).map_err(Refused::bad)?;
     let running = drills.current();
     let ended = drills.abort(&by.who).ok_or("no drill runs");
-    context.wished(by, "drill abort".into(), &ended);
+    context.wished(by, "drill abort".into(), ended.as_ref().map(|_| None));
     Ok(Json(running.map(|running| (&*running).into())))
 }
 

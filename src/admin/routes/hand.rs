@@ -1,11 +1,12 @@
-//! `/v1/hand` and `/v1/approvals`: what operators tell the server, and what waits for them.
+//! `/v1/hand`, `/v1/weights` and `/v1/approvals`: what operators tell the server, which weights
+//! come of it, and what waits for them.
 
 use crate::{
     admin::{
         context::{Context, aside},
         peer::Peer,
         refused::Refused,
-        schema::hand::{ApprovalLine, HandList, HandReply, HandRequest},
+        schema::hand::{ApprovalLine, HandList, HandReply, HandRequest, WeightLine},
     },
     control::{Change, hand::Refusal},
 };
@@ -18,7 +19,10 @@ use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
-    OpenApiRouter::new().routes(routes!(show_hand, take_hand)).routes(routes!(show_approvals))
+    OpenApiRouter::new()
+        .routes(routes!(show_hand, take_hand))
+        .routes(routes!(show_weights))
+        .routes(routes!(show_approvals))
 }
 
 /// Overrides in force and to come, and proposals.
@@ -69,6 +73,18 @@ async fn take_hand(
     })?;
     let hands = Arc::clone(&context.hands);
     aside(move || hands.reply(&done, &command.wish, &clients)).await.map(Json)
+}
+
+/// Weights that are served and that the files in force do not say: given by operators and rollouts.
+#[utoipa::path(
+    get, path = "/v1/weights", security(("token" = ["read"])), tag = "hand",
+    responses((status = 200, body = Vec<WeightLine>)),
+)]
+async fn show_weights(
+    State(context): State<Arc<Context>>,
+) -> Result<Json<Vec<WeightLine>>, Refused> {
+    let hands = Arc::clone(&context.hands);
+    aside(move || hands.weights()).await.map(Json)
 }
 
 /// Failovers that would move, and wait for a person.

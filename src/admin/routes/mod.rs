@@ -11,7 +11,7 @@
 //! | `audit` | `/v1/audit`, `/v1/audit/chain`: who changed what |
 //! | `explain` | `/v1/explain` |
 //! | `files` | `/v1/revisions`, `/v1/reload`, `/v1/rollback`: the operator's files |
-//! | `hand` | `/v1/hand`, `/v1/approvals`: what operators tell the server |
+//! | `hand` | `/v1/hand`, `/v1/weights`, `/v1/approvals`: what operators tell the server |
 //! | `plan` | `/v1/plan`, `/v1/apply`: what other files would change, and loading them |
 //! | `simulate` | `/v1/simulate`: what would come of a failure, a drain, other weights |
 //! | `things` | zones, records, pools and the like, in pages; `/v1/geo` |

@@ -75,7 +75,7 @@ async fn apply(
     let forbidden = |said: String, rules: Vec<Arc<str>>| {
         let (by, what) = (by.clone(), "tradewind apply".into());
         let (outcome, said) = (Outcome::Refused, said.into());
-        context.tell(Change::Wished { by, what, outcome, said, rules });
+        context.tell(Change::Wished { by, what, outcome, said, rules, stood: None });
     };
     if (planned.base, planned.hash) != (agreed.base, agreed.hash) {
         forbidden("the world moved since it was planned".to_owned(), Vec::new());

@@ -126,7 +126,7 @@ async fn order(
     let rollouts = rollouts(&context)?;
     let even_if_degraded = request.even_if_degraded;
     let done = rollouts.order(&name, wish, who, reason, even_if_degraded).await;
-    context.wished(by, what, &done);
+    context.wished(by, what, done.as_ref().map(|stood| Some(stood.clone())));
     done.map_err(|refused| Refused::from(&refused))?;
     aside(move || shown(&context, &name)).await?.map(Json)
 }

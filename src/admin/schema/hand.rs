@@ -110,6 +110,34 @@ pub struct HandList {
     pub pin_file: Option<String>,
 }
 
+/// `GET /v1/weights`: a weight that is served and that the files in force do not say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WeightLine {
+    /// Where it stands: `zone/record`, the first of those that are alike; absent for a pool.
+    pub record: Option<String>,
+    /// The policy within that record; absent if it is written at the record itself.
+    pub policy: Option<String>,
+    /// The pool whose endpoint it is; absent for a member of a policy.
+    pub pool: Option<String>,
+    /// The member, or the endpoint.
+    pub member: String,
+    /// The share it is given there.
+    pub served_share: f64,
+    /// The share that the weights in the files come to.
+    pub file_share: f64,
+    /// So many more records are alike.
+    pub others: usize,
+    /// The number of the override that gives it.
+    pub by: u64,
+    /// Who gave it.
+    pub who: String,
+    /// The rollout that it belongs to.
+    pub rollout: Option<String>,
+    /// The command line that says what to write into the file; where no rollout gave it, the one
+    /// that takes it away.
+    pub next: String,
+}
+
 /// `GET /v1/approvals`: failovers that would move, and wait.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalLine {

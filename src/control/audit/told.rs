@@ -3,6 +3,7 @@
 use super::{Entry, Origin, Outcome, Side};
 use crate::{
     control::{
+        Stood,
         event::EventKind,
         hand::{Command, Done, Now, Override, Refusal, Wish, command::Begins, words},
         reload::Report,
@@ -134,8 +135,12 @@ impl Before {
     }
 
     /// A wish that is no change of control's; what became of it is the asker's to say.
-    pub fn wished(&self, by: &Origin, what: &str, world: &World) -> Entry {
-        self.entry(by, what, world)
+    pub fn wished(&self, by: &Origin, what: &str, stood: Option<Stood>, world: &World) -> Entry {
+        let mut entry = self.entry(by, what, world);
+        if let Some(Stood { before, after }) = stood {
+            (entry.before.state, entry.after.state) = (vec![before], vec![after]);
+        }
+        entry
     }
 
     /// What time alone did to overrides, or what `by` did beside the commands.
@@ -220,10 +225,23 @@ fn typed(command: &Command) -> String {
                 None => add(&weight),
             }
         }
+        Wish::Share { member, share, .. } => {
+            add(&words::quoted(&format!("{member}={}", words::percent(*share))));
+        }
         Wish::Failover { to, .. } => add(&format!("--to={}", words::quoted(to))),
         Wish::Confirm { id: Some(id) } => add(&id.to_string()),
         Wish::ConfirmFalls => add("--falls"),
-        _ => {}
+        Wish::Drain { over: None, .. }
+        | Wish::Undrain { .. }
+        | Wish::Failback { .. }
+        | Wish::Approve { .. }
+        | Wish::Reject { .. }
+        | Wish::Hold { .. }
+        | Wish::Unhold { .. }
+        | Wish::Pin
+        | Wish::Unpin { .. }
+        | Wish::Confirm { id: None }
+        | Wish::Withdraw { .. } => {}
     }
     match command.begins {
         Some(Begins::After(delay)) => add(&format!("--at +{}", words::short(delay))),

@@ -46,6 +46,8 @@ pub struct ShownHand {
     pub file: Option<PinFile>,
     /// How far the drains among it have come, by number.
     pub drains: Arc<BTreeMap<u64, Progress>>,
+    /// The Snapshot as compiled, with the weights of the files.
+    pub files: Arc<Snapshot>,
 }
 
 /// The hand as it is shared with those who show it.
@@ -97,6 +99,7 @@ impl Operator {
         now: Moment,
     ) -> Arc<Snapshot> {
         self.files = files;
+        self.show();
         self.decide(now);
         weights::patched(&self.files, &self.effect.weights)
     }
@@ -179,7 +182,8 @@ impl Operator {
 
     fn show(&self) {
         let (hand, file, drains) = (self.hand.clone(), self.file.clone(), Arc::clone(&self.drains));
-        self.shown.store(Arc::new(ShownHand { hand, file, drains }));
+        let files = Arc::clone(&self.files);
+        self.shown.store(Arc::new(ShownHand { hand, file, drains, files }));
     }
 }
 

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `target` | what a change is about, and what that stands for in one Snapshot |
 //! | `effect` | all overrides together: which slot, failover and weight each of them decides now |
-//! | `weights` | a Snapshot with other weights |
+//! | `weights`, `differing` | a Snapshot with other weights; which of them the files do not say |
 //! | `command`, `planning` | a wish, and how it is judged: what becomes of the hand, or why not |
 //! | `words` | what an override does, and the command line that undoes it |
 //! | `safety` | `[[safety]]`: what a change would break |
@@ -24,6 +24,7 @@
 
 pub mod apply;
 pub mod command;
+pub mod differing;
 pub mod drain;
 pub mod effect;
 pub mod foresee;
@@ -46,6 +47,7 @@ pub mod words;
 
 pub use command::{Command, Done, Proposal, Refusal, Wish};
 pub use effect::{Effect, SlotHand, SlotIs};
+pub use planning::CONFIRMED;
 pub use target::{Target, TargetError};
 
 use crate::{

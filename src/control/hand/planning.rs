@@ -22,7 +22,7 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Between the two persons of an override that took two.
-const CONFIRMED: &str = ", confirmed by ";
+pub const CONFIRMED: &str = ", confirmed by ";
 
 impl Hand {
     /// What `command` comes to.

@@ -161,7 +161,7 @@ pub fn does(one: &Override, effect: &Effect, snapshot: &Snapshot) -> String {
 }
 
 /// A share as it is typed: `2.5%`.
-fn percent(share: Share) -> String {
+pub fn percent(share: Share) -> String {
     share.to_string().replace(' ', "")
 }
 

@@ -293,6 +293,18 @@ fn a_file_that_is_no_location_database_says_so() {
 }
 
 #[test]
+fn a_file_of_another_version_or_beyond_all_size_is_refused() {
+    let newer = Database::v6().with("2001:db8::/32", country_code("DE")).version(3);
+    let problem = parse(newer.bytes()).unwrap_err().to_string();
+    assert!(problem.contains("it is not version 2 of the format"), "{problem}");
+    // Sparse: it takes no room, and would be 2 GiB of zeros to whoever read it.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(FILE_BYTES_MAX + 1).unwrap();
+    let problem = read(file.path()).unwrap_err().to_string();
+    assert_eq!(problem, "is 2147483649 bytes; at most 2147483648 are read");
+}
+
+#[test]
 fn truncated_and_flipped_files_never_panic_or_hang() {
     let db = Database::v6()
         .with("192.0.2.0/24", city("US", "CA", "Los Angeles", 34.05, -118.24))

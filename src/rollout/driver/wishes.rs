@@ -12,13 +12,16 @@ use crate::{
     },
     units::Share,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Driver {
+    /// Begins the rollout `name` because `who` said so, and `people` had them say so: none of all
+    /// these may confirm what it proposes.
     pub(super) fn begin(
         &mut self,
         name: &str,
         who: &Arc<str>,
+        people: &BTreeSet<Arc<str>>,
         reason: Option<Arc<str>>,
         even_if_degraded: bool,
     ) -> Result<(), Refused> {
@@ -46,6 +49,7 @@ impl Driver {
         self.check_first(&def, &seen)?;
         let (machine, effects) = Machine::begin(def, &seen);
         let mut run = Run::new(machine, Arc::clone(who), reason, self.clock.wall());
+        run.people.extend(people.iter().map(Arc::clone));
         run.seen = Some(seen);
         self.runs.insert(name.to_owned(), Entry::new(run));
         self.carry_out(name, effects);
