@@ -5,7 +5,6 @@ use crate::rollout::{
     analysis::Tally,
     model::{Effect, HaltKind, Order, Outcome, Seen, Served, Stage},
 };
-use std::time::Duration;
 
 impl Machine {
     /// Does what somebody orders.
@@ -64,7 +63,6 @@ impl Machine {
                 {
                     self.tallies = vec![Tally::default(); self.def.analysis.len()];
                 }
-                self.look_later(seen);
                 Ok(self.taken_up("resumed", by("resumed"), seen))
             }
             Order::Retry => {
@@ -92,25 +90,6 @@ impl Machine {
         }
     }
 
-    /// What was looked at before it stood still says nothing of what is so now.
-    fn look_later(&mut self, seen: &Seen) {
-        self.judge_anew();
-        if !matches!(self.stage, Stage::Baking | Stage::Waiting) {
-            return;
-        }
-        let now = self.step_clock.elapsed(seen.now);
-        let (settled, served) = (self.times(seen).0, self.clock.elapsed(seen.now));
-        for (def, tally) in self.def.analysis.iter().zip(&mut self.tallies) {
-            let first = match self.stage {
-                Stage::Baking => settled.max(def.initial_delay).saturating_sub(served),
-                _ => Duration::ZERO,
-            };
-            tally.due = Some(now + def.interval.max(first));
-            // A last look from before is none.
-            tally.at = None;
-        }
-    }
-
     fn stage_is(&self, wanted: Outcome) -> bool {
         matches!(self.stage, Stage::Done { outcome, .. } if outcome == wanted)
     }
@@ -119,7 +98,7 @@ impl Machine {
     fn taken_up(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
         self.filed = seen.filed;
         if seen.served != Served::Share(self.share()) {
-            self.stage = Stage::Setting;
+            self.enter(seen);
             self.tallies.iter_mut().for_each(|tally| tally.due = None);
         }
         self.go_on(what, said, seen)
@@ -127,7 +106,7 @@ impl Machine {
 
     fn go_on(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
         (self.halt, self.put_off) = (None, None);
-        self.freeze(seen.frozen, seen.now);
+        self.freeze(seen.frozen, seen);
         let mut effects = vec![tell(what, said, false)];
         effects.extend(self.withdraw());
         effects.extend(self.step(seen));
