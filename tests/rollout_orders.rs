@@ -6,6 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::{io::Write, os::unix::net::UnixStream};
 use support::{
     await_some,
     rollouts::{SERVER, Site, WAITING, ZONE, www},
@@ -249,6 +250,19 @@ fn status_and_check_say_what_is_served_and_not_in_the_files() {
     assert!(!said.contains("weight:"), "without a server it says nothing of it: {said}");
 }
 
+/// Orders something and hangs up without waiting for what is said.
+fn hung_up(site: &Site, verb: &str) {
+    let body = r#"{"as":"ida","reason":"gone"}"#;
+    let mut stream = UnixStream::connect(site.server.control()).unwrap();
+    write!(
+        stream,
+        "POST /v1/rollouts/www/{verb} HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+}
+
 #[test]
 fn each_order_is_in_the_audit_with_who_where_why_and_how_it_stood_before_and_after() {
     let site = Site::start(WAITING, "");
@@ -306,6 +320,17 @@ fn each_order_is_in_the_audit_with_who_where_why_and_how_it_stood_before_and_aft
             "hal: rollout undo www: done | www succeeded at step 4/4 (100 %) | www undoing at step 4/4 (100 %)",
         ]
     );
+    // Whoever hangs up at once is written down no less.
+    for (verb, state) in [("retry", "waiting"), ("pause", "paused"), ("resume", "waiting")] {
+        hung_up(&site, verb);
+        site.awaited(state, 1);
+        let what = format!("rollout {verb} www");
+        await_some("the entry of whoever hung up", || {
+            let said: Value = serde_json::from_str(&site.cli("audit", &["--json"], 0)).unwrap();
+            let mut all = said["entries"].as_array().unwrap().iter();
+            all.any(|one| one["what"] == *what && one["reason"] == "gone").then_some(())
+        });
+    }
     // What came of them to answers has entries of its own, of the rollout.
     let own =
         entries.iter().filter(|entry| entry["who"] == "rollout www" && entry["outcome"] == "done");

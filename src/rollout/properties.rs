@@ -217,6 +217,9 @@ impl Life {
     }
 
     fn serve(&mut self, share: Share) {
+        if self.seen.served != Served::Share(share) {
+            self.since = self.seen.now;
+        }
         self.seen.turn += 1;
         self.own = Some((share, self.seen.turn));
         self.shows();
@@ -233,9 +236,11 @@ impl Life {
             }
             Some((share, _)) => Served::Share(share),
         };
-        if served != self.seen.served {
-            (self.seen.served, self.since) = (served, self.seen.now);
+        // What is changed under a pin and changed back it never sees.
+        if served != self.seen.served && !self.seen.frozen {
+            self.since = self.seen.now;
         }
+        self.seen.served = served;
     }
 
     /// The process dies, and with it what was asked for; all, some or none of that had been done.

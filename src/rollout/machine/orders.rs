@@ -57,17 +57,19 @@ impl Machine {
             Order::Pause => Ok(self.stop(HaltKind::Paused, by("paused"), seen)),
             Order::Resume if self.halt.is_none() => Err("it is not paused".into()),
             Order::Resume => {
-                let halt = self.halt.take();
-                if halt.is_some_and(|halt| halt.kind != HaltKind::Paused)
+                let kind = self.halt.take().map(|halt| halt.kind);
+                let is_edited = kind == Some(HaltKind::Edited);
+                if kind != Some(HaltKind::Paused)
                     || seen.served != Served::Share(self.share())
                 {
                     self.tallies = vec![Tally::default(); self.def.analysis.len()];
                 }
-                Ok(self.taken_up("resumed", by("resumed"), seen))
+                // What somebody changed is set anew, even if they changed it back just now.
+                Ok(self.taken_up("resumed", by("resumed"), is_edited, seen))
             }
             Order::Retry => {
                 self.set(self.step, seen);
-                Ok(self.taken_up("retried", by("the step is retried"), seen))
+                Ok(self.taken_up("retried", by("the step is retried"), false, seen))
             }
             Order::Promote { full } => {
                 let is_served = seen.served == Served::Share(self.share());
@@ -94,10 +96,16 @@ impl Machine {
         matches!(self.stage, Stage::Done { outcome, .. } if outcome == wanted)
     }
 
-    /// Goes on at the same step; its weight is asked for again where it is not served.
-    fn taken_up(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
+    /// Goes on at the same step; it is set `anew` in any case where its weight is not served.
+    fn taken_up(
+        &mut self,
+        what: &'static str,
+        said: String,
+        anew: bool,
+        seen: &Seen,
+    ) -> Vec<Effect> {
         self.filed = seen.filed;
-        if seen.served != Served::Share(self.share()) {
+        if anew || seen.served != Served::Share(self.share()) {
             self.enter(seen);
             self.tallies.iter_mut().for_each(|tally| tally.due = None);
         }
