@@ -197,8 +197,15 @@ fn somebody_can_end_it_by_command_and_by_a_file() {
     let second = demo.drill(&["run", "long", "--yes"]);
     assert_eq!(second.status.code(), Some(4), "one at a time");
     await_some("the override", || (demo.overrides() == 1).then_some(()));
-    assert!(demo.drill(&["abort"]).status.success());
+    assert!(demo.drill(&["abort", "--reason", "INC 7", "--as", "ana"]).status.success());
     demo.await_end();
+    let audit = demo.server.control_request("GET", "/v1/audit").1;
+    let entries = audit["entries"].as_array().unwrap();
+    let why = |what: &str| {
+        let entry = entries.iter().find(|entry| entry["what"] == what).unwrap();
+        entry["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(["drill run long", "drill abort"].map(why), ["quarterly", "INC 7"]);
     assert_eq!((demo.overrides(), demo.down()), (0, 0));
     assert_eq!(demo.report("long")["verdict"], "ABORTED");
 
@@ -291,6 +298,9 @@ fn it_does_not_begin_when_it_should_not() {
     refused(&["run", "closed", "--yes"], 6, "may not run today");
     refused(&["run", "total", "--yes"], 6, "at least 2 are asked for");
     refused(&["plan", "total"], 6, "would not begin now");
+    refused(&["run", "total", "--dry-run"], 6, "would not begin now");
+    refused(&["run", "plain", "--dry-run"], 0, "nothing was done (--dry-run)");
+    assert_eq!((demo.running(), demo.overrides()), (Value::Null, 0));
     refused(&["run", "plain", "--yes", "--mode", "lives"], 2, "`lives` is no mode");
     let server = demo.server.folder.read("tradewind.toml");
     let rule = |name: &str, least: u32| {

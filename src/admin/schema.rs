@@ -421,6 +421,9 @@ pub struct RevisionLine {
     pub files: usize,
     /// SHA-256 of the whole set, in hexadecimal.
     pub hash: String,
+    /// SHA-256 of what it has in common with that of other servers for the same zones.
+    #[serde(default)]
+    pub content_hash: String,
 }
 
 /// One thing that happened.
@@ -754,6 +757,7 @@ impl RevisionLine {
             cause: manifest.cause.clone(),
             files: manifest.files.len(),
             hash: manifest.hash.clone(),
+            content_hash: manifest.shared.clone(),
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct RolloutRequest {
     /// `start`, `promote`, `retry`: although endpoints of the record are down.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub even_if_degraded: bool,
+    /// `start`: on this server alone, where there are others for the same zones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_here: bool,
 }
 
 /// One rollout.
