@@ -45,6 +45,9 @@ pub struct RolloutLine {
     pub state: String,
     /// Whether the weights are those of the files: nothing of it is left.
     pub closed: bool,
+    /// The other members of the record; empty where it is gone.
+    #[serde(default)]
+    pub others: Vec<String>,
     /// Why it stands still, if it does.
     pub halted: Option<String>,
     /// What happened last.
