@@ -59,9 +59,7 @@ impl Machine {
             Order::Resume => {
                 let kind = self.halt.take().map(|halt| halt.kind);
                 let is_edited = kind == Some(HaltKind::Edited);
-                if kind != Some(HaltKind::Paused)
-                    || seen.served != Served::Share(self.share())
-                {
+                if kind != Some(HaltKind::Paused) || seen.served != Served::Share(self.share()) {
                     self.tallies = vec![Tally::default(); self.def.analysis.len()];
                 }
                 // What somebody changed is set anew, even if they changed it back just now.
