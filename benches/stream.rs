@@ -13,7 +13,6 @@ mod support;
 
 use desk::Ask;
 use std::{
-    fs,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -21,6 +20,7 @@ use std::{
 use support::{
     free_address,
     peers::{Authority, Program},
+    process::processor_seconds,
     scratch::Scratch,
     server::Server,
     stream::{Stream, frame},
@@ -32,8 +32,6 @@ const ROUND: Duration = Duration::from_millis(400);
 /// Connections, and queries in flight on each: as many as the server answers in one go.
 const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 64;
-/// Clock ticks of `/proc/PID/stat` (`USER_HZ`).
-const TICKS_A_SECOND: f64 = 100.0;
 
 /// Names `n0` to `n255`.
 fn zone() -> String {
@@ -95,14 +93,6 @@ impl Peer {
 fn batch() -> Vec<u8> {
     let query = |i: usize| Ask::new(&format!("n{}.example A", i * 3)).packet();
     (0..IN_FLIGHT).flat_map(|i| frame(&query(i))).collect()
-}
-
-/// User and system time of all threads of a process, to the tick.
-fn processor_seconds(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks = |field: usize| fields[field].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / TICKS_A_SECOND
 }
 
 fn median(values: &mut [f64]) -> f64 {

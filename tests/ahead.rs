@@ -3,9 +3,10 @@
 
 mod support;
 
+use hickory_proto::rr::RecordType;
 use serde_json::Value;
 use std::fs;
-use support::{plain, server::Server, site};
+use support::{await_some, dns, plain, server::Server, site};
 
 const RULE: &str = r#"
 [[safety]]
@@ -178,6 +179,17 @@ fn safety_rules_hold_for_files_too_and_are_not_got_around_by_taking_them_away() 
     let said = told(&server, "plan", &[], 10);
     assert!(said.contains("breaks safety rule two-regions: gtm.example/www"), "{said}");
     assert!(told(&server, "apply", &["--yes"], 6).contains("refused by safety rule `two-regions`"));
+    // A record that is gone answers from no region at all.
+    let none = ZONE.split("[records.www]").next().unwrap();
+    server.folder.write("zones/gtm.example.toml", none);
+    let said = told(&server, "plan", &[], 10);
+    assert!(said.contains("3 records removed: clients get what is left at the name"), "{said}");
+    assert!(
+        said.contains("breaks safety rule two-regions: gtm.example/www would be there no"),
+        "{said}"
+    );
+    assert!(told(&server, "apply", &["--yes"], 6).contains("would be there no more"));
+    server.folder.write("zones/gtm.example.toml", &one);
     server.folder.write("tradewind.toml", site::SERVER);
     assert!(told(&server, "apply", &["--yes"], 6).contains("refused by safety rule `two-regions`"));
     told(&server, "apply", &["--yes", "--break-glass"], 2);
@@ -227,4 +239,66 @@ fn a_lost_region_is_seen_before_it_is_lost() {
         told(&server, "simulate", args, code);
     }
     assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn clients_who_asked_are_weighed_once_a_thousand_of_them_were_seen() {
+    let server = serve("[querylog]\nsample = \"1/1\"\n");
+    // One in four asks for a network that is nearer to Washington.
+    let networks = ["192.5.6.0/24", "193.0.6.0/24", "193.0.7.0/24", "193.0.10.0/24"];
+    let regions: Vec<Value> = networks
+        .iter()
+        .map(|network| {
+            let client = network.split('/').next().unwrap();
+            let said =
+                json(&server, "explain", &["api.gtm.example", "--client", client, "--json"], 0);
+            said["steering"]["answers"][0]["records"][0].clone()
+        })
+        .collect();
+    assert_eq!(regions, ["192.0.2.1", "198.51.100.1", "198.51.100.1", "198.51.100.1"]);
+    let ask = |count: usize| {
+        for number in 0..count {
+            let network = networks[number % networks.len()];
+            dns::ask(server.udp(), "api.gtm.example", RecordType::A, network);
+            dns::ask(server.udp(), "www.gtm.example", RecordType::A, network);
+        }
+    };
+    let nearer = "members = [\"iad\", \"dub\"]\nbias = { dub = \"-400ms\" }\n[records.www]";
+    let nearer = ZONE.replace("members = [\"iad\", \"dub\"]\n[records.www]", nearer);
+    server.folder.write("zones/gtm.example.toml", &nearer);
+    // What asks for others counts for nothing. No more at once than wait to be taken in.
+    let planned = || server.cli("plan", &["--weights", "observed", "--json"]);
+    for seen in [240, 480, 720, 960] {
+        ask(240);
+        await_some(&format!("{seen} samples"), || {
+            let said = plain::exits(&planned(), 2);
+            said.contains(&format!("only {seen} of the queries")).then_some(())
+        });
+    }
+    let said = told(&server, "plan", &["--weights", "observed"], 2);
+    assert!(
+        said.contains("1000 are needed") && said.contains("--weights space or a file"),
+        "{said}"
+    );
+    ask(240);
+    let plan = await_some("1,200 samples", || {
+        let plan: Value = serde_json::from_slice(&planned().stdout).ok()?;
+        let by = plan["effect"]["preview"]["by"].as_str()?;
+        by.starts_with("1200 sampled queries of ").then(|| plan.clone())
+    });
+    let crowd = &plan["effect"]["preview"]["crowds"][0];
+    let moved = crowd["moved"].as_f64().unwrap();
+    assert!((moved - 0.25).abs() < 1e-9, "{crowd}");
+    let said = told(&server, "plan", &["--weights", "observed"], 10);
+    assert!(said.contains("1200 sampled queries of ") && said.contains(" 25.0 %"), "{said}");
+    // By address space it is another share, of other clients.
+    let space = json(&server, "plan", &["--json"], 10);
+    let space = space["effect"]["preview"]["crowds"][0]["moved"].as_f64().unwrap();
+    assert!((space - moved).abs() > 0.1, "{space}");
+    // By their resolver, which nobody can place, half of them are sent to either.
+    let blind = ZONE.replace("[records.api]\n", "[records.api]\necs = \"ignore\"\n");
+    server.folder.write("zones/gtm.example.toml", &blind);
+    let plan = json(&server, "plan", &["--weights", "observed", "--json"], 10);
+    let moved = plan["effect"]["preview"]["crowds"][0]["moved"].as_f64().unwrap();
+    assert!((moved - 0.5).abs() < 1e-9, "{plan}");
 }

@@ -17,7 +17,7 @@ use std::{
     process::Command,
 };
 use support::{
-    DEADLINE,
+    DEADLINE, await_some,
     https::{Client, secret, token},
     on_ci,
     scratch::Scratch,
@@ -139,6 +139,16 @@ fn who_has_it_already_is_told_nothing_and_who_is_late_changes_nothing() {
         assert_eq!(known(path, "\"other\"").status, 200);
     }
 
+    // A status is the same while nothing but the clock moves; what it says then need not be told.
+    let status = client.get("/v1/status", &token);
+    let tag = status.header("etag").to_owned();
+    assert!(tag.starts_with("W/\""), "not byte by byte: {tag}");
+    let later = await_some("another second", || {
+        let later = client.get("/v1/status", &token);
+        (later.json()["now"] != status.json()["now"]).then_some(later)
+    });
+    assert_eq!((later.header("etag"), known("/v1/status", &tag).status), (&*tag, 304));
+
     let change = |pool: &str, tag: &str| {
         let kind = ("content-type", "application/json");
         let headers = [("authorization", &*bearer), kind, ("if-match", tag)];
@@ -153,6 +163,7 @@ fn who_has_it_already_is_told_nothing_and_who_is_late_changes_nothing() {
     let now = client.get("/v1/hand", &token);
     assert_eq!(now.json()["overrides"].as_array().unwrap().len(), 1, "it changed nothing");
     assert_eq!(known("/v1/hand", &seen).status, 200);
+    assert_eq!(known("/v1/status", &tag).status, 200, "a drain is news");
     assert_eq!(change("b", now.header("etag")).status, 200);
     assert_eq!(client.post("/v1/hand", &token, &drain("a")).status, 200, "nobody has to say");
 }

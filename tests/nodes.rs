@@ -13,13 +13,16 @@ use std::{
     os::unix::fs::PermissionsExt,
     process::{Command, Output},
     thread,
+    time::Duration,
 };
 use support::{
     await_some, free_address,
-    https::Authority,
+    https::{Authority, Client},
+    plain::exits,
     scratch::Scratch,
     server::{BINARY, Server, cli},
 };
+use tradewind::clock::{Clock, SystemClock};
 
 const ZONE: &str = r#"
 zone   = "gtm.example"
@@ -91,13 +94,6 @@ fn folders_by(number: usize, authority: Option<&Authority>) -> Vec<Scratch> {
         folder
     };
     (0..number).map(folder).collect()
-}
-
-#[track_caller]
-fn exits(output: &Output, code: i32) -> String {
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    said.into_owned()
 }
 
 /// Runs a command line as it was printed, through a shell.
@@ -224,10 +220,6 @@ fn peers_speak_over_tls_to_whom_their_own_authority_vouches_for() {
 #[test]
 fn what_undoes_a_reload_of_a_peer_is_for_that_peer() {
     let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
-    let hash = |server: &Server| {
-        let facts = server.control_request("GET", "/v1/node").1;
-        facts["content_hash"].as_str().unwrap().to_owned()
-    };
     // Both are at revision 2, so that a rollback to 1 could be either's.
     for server in &servers {
         server.folder.write("zones/gtm.example.toml", &ZONE.replace("20s", "30s"));
@@ -271,4 +263,174 @@ fn one_that_hears_and_says_nothing_may_have_done_it_and_is_not_asked_again_blind
     let undo = lines.iter().find(|line| line.contains("undrain")).unwrap();
     exits(&typed(undo), 0);
     assert!(overrides(&server).is_empty());
+}
+
+fn hash(server: &Server) -> String {
+    let facts = server.control_request("GET", "/v1/node").1;
+    facts["content_hash"].as_str().unwrap().to_owned()
+}
+
+/// Lets the folder of each of `servers` hold the same files with this TTL.
+fn write(servers: &[&Server], ttl: &str) {
+    for server in servers {
+        server.folder.write("zones/gtm.example.toml", &ZONE.replace("20s", ttl));
+    }
+}
+
+#[test]
+fn what_was_planned_is_loaded_on_all_and_gone_back_from_by_each_ones_own_number() {
+    let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    let [here, there] = &servers[..] else { panic!() };
+    // Numbers are each server's own: the other one is two ahead.
+    for ttl in ["25s", "20s"] {
+        write(&[there], ttl);
+        exits(&there.cli("reload", &["--node", "here"]), 0);
+    }
+    let before = hash(here);
+    assert_eq!(before, hash(there));
+    write(&[here, there], "30s");
+    let said = exits(&here.cli("apply", &["--yes", "--wait", "--reason", "INC 42"]), 0);
+    assert!(said.contains("here:") && said.contains("ns2:"), "{said}");
+    assert!(said.contains("all 2 nodes serve"), "{said}");
+    let after = hash(here);
+    assert!(after != before && after == hash(there));
+    let entries = there.control_request("GET", "/v1/audit").1;
+    let newest = entries["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!((&newest["who"], &newest["reason"]), (&"token ops".into(), &"INC 42".into()));
+    // What undoes it is for each, and undoes it there.
+    let undo: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("undo: ")).collect();
+    let [first, second] = undo[..] else { panic!("{said}") };
+    assert!(first.contains("rollback 1 ") && first.ends_with("--node here"), "{said}");
+    assert!(second.contains("rollback 3 ") && second.ends_with("--node ns2"), "{said}");
+    undo.iter().for_each(|line| drop(exits(&typed(line), 0)));
+    assert_eq!([hash(here), hash(there)], [before.as_str(), &before]);
+    // One number, which is the folder's own server's, on all.
+    let output = here.cli("rollback", &["2", "--json"]);
+    exits(&output, 0);
+    let outcomes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!([&outcomes["nodes"][0]["node"], &outcomes["nodes"][1]["node"]], ["here", "ns2"]);
+    assert_eq!([hash(here), hash(there)], [after.as_str(), &after]);
+    // One that has no such files stays, and is named.
+    write(&[here], "40s");
+    exits(&here.cli("apply", &["--yes", "--node", "here"]), 0);
+    exits(&here.cli("rollback", &["1", "--node", "here"]), 0);
+    let newest = here.control_request("GET", "/v1/revisions").1;
+    let kept = newest.as_array().unwrap().iter().rev().nth(1).unwrap()["revision"].to_string();
+    let said = exits(&here.cli("rollback", &[&kept]), 1);
+    assert!(said.contains("ns2: not done") && said.contains("does not keep these files"), "{said}");
+    assert_eq!(hash(there), after);
+    exits(&here.cli("rollback", &["99"]), 3);
+}
+
+#[test]
+fn what_was_planned_is_begun_nowhere_while_a_peer_would_load_something_else() {
+    let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    let [here, there] = &servers[..] else { panic!() };
+    let before = hash(here);
+    write(&[here], "30s");
+    let said = exits(&here.cli("apply", &["--yes"]), 4);
+    assert!(said.contains("ns2: its folder holds other files"), "{said}");
+    assert!(said.contains("nothing was loaded anywhere"), "{said}");
+    assert_eq!([hash(here), hash(there)], [before.as_str(), &before]);
+    // They do not load there: what is secret is in no plan, and not in every folder.
+    write(&[there], "30s");
+    let beats = "[beats]\ntype = \"push\"\ntoken_file = \"secrets/beats\"\n";
+    for folder in [&here.folder, &there.folder] {
+        folder.write("healthchecks/beats.toml", beats);
+    }
+    let secret = here.folder.write("secrets/beats", "0123456789abcdef0123456789abcdef\n");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let said = exits(&here.cli("apply", &["--yes"]), 4);
+    assert!(said.contains("ns2: the files do not load there"), "{said}");
+    assert_eq!([hash(here), hash(there)], [before.as_str(), &before]);
+    for folder in [&here.folder, &there.folder] {
+        folder.remove("healthchecks/beats.toml");
+    }
+    // A first one alone; then it is another change there than what would be shown.
+    exits(&here.cli("apply", &["--yes", "--node", "here"]), 0);
+    let said = exits(&here.cli("apply", &["--yes"]), 4);
+    assert!(said.contains("ns2: it serves other files"), "{said}");
+    assert!(said.contains("tradewind apply --node ns2"), "{said}");
+    exits(&here.cli("plan", &["--node", "ns2"]), 10);
+    exits(&here.cli("apply", &["--yes", "--node", "ns2"]), 0);
+    assert_eq!(hash(here), hash(there));
+    let said = exits(&here.cli("apply", &["--yes"]), 0);
+    assert!(said.contains("ns2: serves these files already"), "{said}");
+}
+
+#[test]
+fn one_that_is_dead_or_stuck_is_named_and_holds_up_nobody() {
+    let mut servers: Vec<Server> = folders(3).into_iter().map(Server::start).collect();
+    write(&servers.iter().collect::<Vec<_>>(), "30s");
+    let (dead, stuck) = (servers.pop().unwrap(), servers.pop().unwrap());
+    let here = servers.pop().unwrap();
+    let at = stuck.admin();
+    drop(stuck.kill());
+    let dead = dead.kill();
+    // It takes every connection and never says a word.
+    let listener = TcpListener::bind(at).unwrap();
+    thread::spawn(move || listener.incoming().flatten().map(std::mem::forget).count());
+    let clock = SystemClock::default();
+    let begun = clock.now();
+    let said = exits(&here.cli("apply", &["--yes", "--wait", "1s"]), 1);
+    let took = clock.now().since(begun);
+    assert!(took < Duration::from_secs(60), "{took:?}: what a peer may take is bounded");
+    for name in ["ns2: not done", "ns3: not done", "error: ns2: ", "error: ns3: "] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+    let lines: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert!(lines.iter().any(|line| line.contains("rollback 1 ")), "{said}");
+    // It comes back, and what was printed finishes it there; it loads its folder when it starts.
+    let back = Server::start(dead);
+    let finish = lines.iter().find(|line| line.ends_with("--node ns3")).unwrap();
+    exits(&typed(finish), 0);
+    assert_eq!(hash(&here), hash(&back));
+}
+
+#[test]
+fn a_drain_is_waited_for_where_it_was_made() {
+    let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    // Nobody else is left, so that it is answered all the same, which the wait ends with.
+    let args = ["region:*", "--wait", "--node", "ns2"];
+    let said = exits(&servers[0].cli("drain", &args), 1);
+    assert!(said.contains("not drained: 100.0 %"), "{said}");
+    assert!(overrides(&servers[0]).is_empty(), "{said}");
+}
+
+#[test]
+fn whoever_begins_a_rollout_on_one_of_several_says_so_by_whatever_way() {
+    let folders = folders(2);
+    let zone = format!(
+        "{ZONE}[records.www]\npolicy = \"weighted\"\nmembers = [{{ pool = \"iad\", weight = 9 }}, \
+         {{ pool = \"dub\", weight = 0, absorb = false }}]\n"
+    );
+    let rollout =
+        "record = \"gtm.example/www\"\nmember = \"dub\"\nbake = \"1h\"\nsteps = [10, 50]\n";
+    for folder in &folders {
+        folder.write("zones/gtm.example.toml", &zone);
+        folder.write("rollouts/www.toml", rollout);
+    }
+    let servers: Vec<Server> = folders.into_iter().map(Server::start).collect();
+    let token = servers[0].folder.read("secrets/token");
+    let client = Client::plain(&servers[0]);
+    let start = |body: &str| client.post("/v1/rollouts/www/start", &token, body);
+    let refused = start("{}");
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(
+        refused.json()["hint"].as_str().unwrap().contains("--node here, ns2"),
+        "{}",
+        refused.text
+    );
+    assert_eq!(start("{\"only_here\":true}").status, 200);
+    let begin = |args: &[&str], code: i32| {
+        let dir = servers[0].folder.path().to_str().unwrap();
+        exits(&cli(&[&["rollout", "start", "www", "-C", dir], args].concat()), code)
+    };
+    let said = begin(&[], 2);
+    assert!(said.contains("--node here, ns2"), "{said}");
+    begin(&["--node", "ns2"], 0);
+    for server in &servers {
+        let line = server.control_request("GET", "/v1/rollouts/www").1;
+        assert_eq!(line["intended_share"], 0.1, "{line}");
+    }
 }

@@ -11,7 +11,7 @@ use support::{
     DEADLINE, await_some,
     backend::{Backend, Mood},
     prometheus::Prometheus,
-    rollouts::{CLIENTS, Site, WAITING, ZONE, www},
+    rollouts::{CLIENTS, SERVER, Site, WAITING, ZONE, www},
     scratch::Scratch,
     server::Server,
 };
@@ -189,13 +189,17 @@ fn json_over_http_judges_once_caches_turned_over_and_what_fails_is_held_if_the_f
 const WEST: &str = "record = \"g.example/west\"\nmember = \"stable\"\nbake = \"100ms\"\n\
     steps = [40, 100]\n";
 
+/// There a weight takes two persons.
+const TWO_IN_THE_WEST: &str =
+    "[[safety]]\nname = \"west\"\nrecords = [\"g.example/west\"]\ntwo_persons = [\"weight\"]\n";
+
 #[test]
 fn the_second_region_begins_with_the_weights_reversed_once_the_first_has_succeeded() {
-    let files = [
-        ("rollouts/www.toml", &*www("[100]", "then = [\"west\"]\n")),
+    let site = Site::over(&[
+        ("tradewind.toml", &format!("{SERVER}{TWO_IN_THE_WEST}")),
+        ("rollouts/www.toml", &www("[100]", "then = [\"west\"]\n")),
         ("rollouts/west.toml", WEST),
-    ];
-    let site = Site::over(&files);
+    ]);
     site.rollout(&["start", "www", "--as", "ana"], 0);
     site.awaited("baking", 1);
     assert_eq!(site.line_of("west")["state"], "ready");
@@ -203,6 +207,14 @@ fn the_second_region_begins_with_the_weights_reversed_once_the_first_has_succeed
     site.awaited("succeeded", 1);
     // Both ends of that are kept, or neither.
     let site = site.killed();
+    // Who had the first begin had the second begin.
+    for step in 1..=2 {
+        let proposed = || site.line_of("west")["proposed"].as_u64();
+        let id = await_some("a proposal", proposed).to_string();
+        site.cli("confirm", &[&id, "--as", "ana"], 6);
+        site.cli("confirm", &[&id, "--as", "bo"], 0);
+        site.awaited_of("west", ["baking", "succeeded"][step - 1], step as u64);
+    }
     let line = site.awaited_of("west", "succeeded", 2);
     assert_eq!((&line["who"], &line["reason"]), (&"rollout www".into(), &"follows www".into()));
     assert_eq!(site.share_of("west", "192.0.2.20"), 0.0);
@@ -330,4 +342,7 @@ fn the_ready_rollout_runs_on_the_demo() {
     assert!(last["analysis"][0]["successful"].as_u64().unwrap() > 0, "{last:#}");
     let tree = site.rollout(&["status", "www"], 0);
     assert!(tree.contains("canary of gtm.example.com/www"), "{tree}");
+    // By its own name, though the demo's endpoints of a region are one target.
+    assert!(tree.contains("gtm.example.com/canary/canary-1  up"), "{tree}");
+    assert!(!tree.contains("stable-1"), "{tree}");
 }

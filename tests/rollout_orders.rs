@@ -5,12 +5,11 @@
 
 mod support;
 
-use redb::{Database, ReadableTable, TableDefinition};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{
     await_some,
     rollouts::{SERVER, Site, WAITING, ZONE, www},
-    server::{Server, cli},
+    server::cli,
 };
 
 #[test]
@@ -125,6 +124,12 @@ fn where_two_persons_are_wanted_none_of_those_who_had_it_go_on_is_the_second() {
     site.gives(0.0);
     let site = site.killed();
     assert_eq!(proposed(&site), id, "it waits on, as the same proposal");
+    // One that was made and not written down is made again, and the first is nobody's any more.
+    let site = site.killed_and(|run| run.replace(&format!(",\"proposed\":{id}"), ""));
+    let (stray, id) = (id, proposed(&site));
+    assert_ne!(stray, id);
+    let gone = site.server.cli("confirm", &[&stray, "--as", "bo"]);
+    assert_ne!(gone.status.code(), Some(0));
     confirm(&site, &id, "ana", 6);
     confirm(&site, &id, "bo", 0);
     site.awaited("waiting", 1);
@@ -163,6 +168,46 @@ fn where_two_persons_are_wanted_none_of_those_who_had_it_go_on_is_the_second() {
     site.awaited("aborted", 3);
     site.gives(0.0);
     site.tells_nothing_twice(&["step 1/4 (1 %) is served", "step 2/4 (10 %) is served"]);
+}
+
+#[test]
+fn a_record_has_one_rollout_whatever_becomes_of_files() {
+    let other = www("[5, 100]", "");
+    let site =
+        Site::over(&[("rollouts/www.toml", &www(WAITING, "")), ("rollouts/other.toml", &other)]);
+    site.rollout(&["start", "www"], 0);
+    site.awaited("waiting", 1);
+    assert!(site.rollout(&["start", "other"], 4).contains("`www` is under way"));
+    // Under way by the file it began with, it is in the way of one that its name means now.
+    let west = "record = \"g.example/west\"\nmember = \"stable\"\nsteps = [40, 100]\n";
+    site.server.folder.write("rollouts/www.toml", west);
+    assert_eq!(site.server.reload()["accepted"], true);
+    let said = site.rollout(&["start", "www"], 4);
+    assert!(said.contains("`www` is under way at g.example/www"), "{said}");
+    site.gives(0.01);
+    site.rollout(&["abort", "www"], 0);
+    await_some("the end of the override", || (site.line()["closed"] == true).then_some(()));
+    // And one that is over cannot come back beside another.
+    site.rollout(&["start", "other"], 0);
+    assert!(site.rollout(&["retry", "www"], 4).contains("`other` is under way"));
+    site.rollout(&["undo", "other"], 0);
+    site.awaited_of("other", "undone", 1);
+    site.gives(0.0);
+
+    // Of a record that is gone nobody is given anything; what was begun there ends.
+    site.rollout(&["start", "other"], 0);
+    site.awaited_of("other", "baking", 1);
+    let at = ZONE.find("[records.www]").unwrap();
+    let west = ZONE.find("[records.west]").unwrap();
+    site.server.folder.write("zones/g.example.toml", &(ZONE[..at].to_owned() + &ZONE[west..]));
+    site.server.folder.remove("rollouts/other.toml");
+    assert_eq!(site.server.reload()["accepted"], true);
+    let line = site.awaited_of("other", "edited", 1);
+    assert!(line["halted"].as_str().unwrap().contains("no `canary`"), "{line:#}");
+    site.rollout(&["abort", "other"], 0);
+    let closed = || (site.line_of("other")["closed"] == true).then_some(());
+    await_some("the end of the override", closed);
+    assert_eq!(site.server.control_request("GET", "/v1/hand").1["overrides"], json!([]));
 }
 
 #[test]
@@ -282,21 +327,7 @@ fn a_run_that_cannot_be_read_is_an_alarm_at_start_and_what_it_gave_stays() {
     let site = Site::start(WAITING, "");
     site.rollout(&["start", "www"], 0);
     site.awaited("waiting", 1);
-    let folder = site.server.kill();
-    let notes = TableDefinition::<&str, &str>::new("notes");
-    let database = Database::open(folder.path().join("state/state.redb")).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let before = {
-        let mut table = transaction.open_table(notes).unwrap();
-        let before = table.get("rollout:www").unwrap().unwrap().value().to_owned();
-        table.insert("rollout:www", &*before.replace("\"stage\"", "\"phase\"")).unwrap();
-        before
-    };
-    transaction.commit().unwrap();
-    drop(database);
-    assert!(before.contains("\"stage\""), "{before}");
-
-    let site = Site { server: Server::start(folder) };
+    let site = site.killed_and(|run| run.replace("\"stage\"", "\"phase\""));
     let news = site.news();
     let alarm = news.iter().find(|event| event["to"] == "unreadable").unwrap();
     assert_eq!(alarm["alarm"], true);

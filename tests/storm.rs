@@ -15,7 +15,9 @@ use std::{
     thread,
     time::Duration,
 };
-use support::{await_some_for, figure, scratch::Scratch, server::Server};
+use support::{
+    await_some_for, figure, process::processor_seconds, scratch::Scratch, server::Server,
+};
 use tradewind::clock::{Clock, Moment, SystemClock};
 
 /// A backend that answers `/N` at once, or never for the first few, and notes who came when.
@@ -166,14 +168,10 @@ fn a_hundred_targets_are_spread_and_thirty_that_hang_delay_nobody() {
 
 /// The processor time that process `id` took so far, and the memory it holds.
 fn taken(id: u32) -> (Duration, u64) {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    // utime and stime, in hundredths of a second on every Linux.
-    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kib = rss.trim().trim_end_matches(" kB").parse().unwrap();
-    (Duration::from_millis(ticks * 10), kib)
+    (Duration::from_secs_f64(processor_seconds(id)), kib)
 }
 
 /// Issue: 10,000 targets at 10 s on two cores, memory and concurrency bounded.

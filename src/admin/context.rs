@@ -5,6 +5,7 @@ use super::{
     events::Events,
     hand::Hands,
     metrics,
+    peers::PeerDoor,
     refused::Refused,
     rollout::Sight,
     schema::{Status, health::TargetLine, node::PeerLine, plan::WeightsLine, rollout::RolloutLine},
@@ -50,7 +51,9 @@ pub struct Context {
     pub(super) entry: Arc<ArcSwap<Entry>>,
     pub(super) running: Arc<dyn Running>,
     pub(super) journal: SharedJournal,
-    /// How the other servers compared when they were last asked.
+    /// The other servers for the same zones.
+    pub(super) doors: Box<[PeerDoor]>,
+    /// How they compared when they were last asked.
     pub(super) peers: SharedPeers,
     pub(super) overview: SharedOverview,
     /// Whose turn it is to look ahead.
@@ -63,12 +66,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context around `handle`; the gauges of `running` are added to `metrics`.
+    /// A context around `handle`; the gauges of `running` are added to `metrics`. `doors` are those
+    /// of the other servers for the same zones.
     pub fn new(
         handle: Handle,
         mut metrics: Metrics,
         clock: Arc<dyn Clock>,
         running: Arc<dyn Running>,
+        doors: Vec<PeerDoor>,
     ) -> Arc<Context> {
         let Handle { changes, reader, journal, report, locations, moves, overview, hand, entry } =
             handle;
@@ -104,6 +109,7 @@ impl Context {
             running,
             changes,
             journal,
+            doors: doors.into(),
             peers,
             report,
             moves,

@@ -326,9 +326,9 @@ async fn tagged(request: Request, next: Next) -> Response {
     let tag = match parts.headers.get(header::ETAG) {
         Some(tag) => tag.clone(),
         None => {
-            let hash = digest::digest(&digest::SHA256, &body);
-            let tag = format!("\"{}\"", HEXLOWER.encode(&hash.as_ref()[..TAG_BYTES]));
-            let Ok(tag) = HeaderValue::from_str(&tag) else { return nobody().into_response() };
+            let Ok(tag) = HeaderValue::from_str(&tag_of(&body)) else {
+                return nobody().into_response();
+            };
             parts.headers.insert(header::ETAG, tag.clone());
             tag
         }
@@ -342,10 +342,22 @@ async fn tagged(request: Request, next: Next) -> Response {
     Response::from_parts(parts, Body::from(body))
 }
 
-/// Whether a list of tags (RFC 9110 §13.1) names `tag`.
+/// The tag of what is the same byte by byte.
+fn tag_of(body: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, body);
+    format!("\"{}\"", HEXLOWER.encode(&hash.as_ref()[..TAG_BYTES]))
+}
+
+/// The tag of all that comes to the same `essence` (RFC 9110 §8.8.1).
+pub(super) fn weak_tag(essence: &[u8]) -> String {
+    format!("W/{}", tag_of(essence))
+}
+
+/// Whether a list of tags (RFC 9110 §13.1) names `tag`; weakly compared.
 pub(super) fn names(list: &HeaderValue, tag: &[u8]) -> bool {
+    let opaque = |tag: &'_ [u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_owned();
     let mut tags = list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    tags.any(|one| one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == tag)
+    tags.any(|one| one == b"*" || opaque(one) == opaque(tag))
 }
 
 /// Headers that keep browsers from making anything of a reply but what it is.

@@ -272,7 +272,8 @@ impl About<'_> {
 
         let selection = steering.plan(record.plan).selection(class);
         let draw = draw_for(plan, selection, self.ask.rtype);
-        let given = steer(self.world, record, self.ask.rtype, &client, &mut Dice::seeded(0));
+        let given =
+            steer(self.world, (record, plan), self.ask.rtype, &client, &mut Dice::seeded(0));
         let (ttl_why, scope_why) = (self.ttl_why(plan), scope_why(plan, given.scope));
         let steered = Steered {
             record: record.id.to_string(),
@@ -281,11 +282,11 @@ impl About<'_> {
             members,
             answers: self.answers(plan, selection, draw, given.variant),
             draw: drawn(plan, record, draw, &decision.choice, (ip, len)),
-            ttl_s: given.ttl.as_secs(),
+            ttl_s: given.variant.ttl.as_secs(),
             ttl_why,
             scope: given.scope,
             scope_why,
-            basis: basis_words(given.basis),
+            basis: basis_words(selection.basis),
         };
         (steered, given.variant.is_unknown)
     }

@@ -167,14 +167,14 @@ fn innermost(error: &dyn Error) -> String {
     inner.to_string()
 }
 
-/// Compares this server with `doors` for as long as it is polled.
-pub async fn follow(context: Arc<Context>, doors: Vec<PeerDoor>) {
-    if doors.is_empty() {
+/// Compares this server with the others for as long as it is polled.
+pub async fn follow(context: Arc<Context>) {
+    if context.doors.is_empty() {
         return;
     }
     loop {
-        let mut lines = Vec::with_capacity(doors.len());
-        for door in &doors {
+        let mut lines = Vec::with_capacity(context.doors.len());
+        for door in &context.doors {
             let theirs = door.facts().await;
             let own = {
                 let context = Arc::clone(&context);

@@ -22,13 +22,14 @@ use crate::{
         analysis::{Tally, figure},
         degraded,
         model::{Seen, Served},
-        of_member,
+        others,
         patch::Patch,
+        slots_of_member,
     },
     units::Share,
     world::World,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What rollouts are shown by.
 pub(super) struct Sight<'a> {
@@ -78,6 +79,7 @@ impl Sight<'_> {
             member: def.member.get_ref().clone(),
             state: machine.map_or("ready", |machine| machine.word()).to_owned(),
             closed: machine.is_none_or(|machine| machine.is_closed()),
+            others: others(def, &self.world.snapshot),
             halted: machine.and_then(|m| m.halt()).map(|halt| halt.why.to_string()),
             said: run.map(|run| run.said.to_string()).unwrap_or_default(),
             step: machine.map(|machine| machine.at() + 1),
@@ -101,16 +103,32 @@ impl Sight<'_> {
         })
     }
 
+    /// The member's endpoints by their own names: a target that several share has that of one of them.
+    /// Of two addresses the one that is worse off.
     fn endpoints(&self, def: &RolloutDef) -> Vec<RolloutEndpoint> {
         let targets = self.running.targets();
-        let own = of_member(def, &self.world.snapshot, &targets);
-        let line = |target: &&crate::health::TargetState| RolloutEndpoint {
-            name: target.label.to_string(),
-            verdict: target.sight.standing.word().to_owned(),
-            p95_ms: target.latency.quantile(0.95).map(|took| took.as_secs_f64() * 1e3),
-        };
-        own.iter().map(line).collect()
+        let snapshot = &self.world.snapshot;
+        let mut lines: BTreeMap<&str, (bool, RolloutEndpoint)> = BTreeMap::new();
+        for slot in slots_of_member(def, snapshot) {
+            let standing = self.world.state.moved().standings.of(slot).standing;
+            let slot = &snapshot.slots[slot.index()];
+            let target = targets.iter().find(|target| slot.target.as_ref() == Some(&target.key));
+            let line = RolloutEndpoint {
+                name: slot.name.to_string(),
+                verdict: standing.word().to_owned(),
+                p95_ms: target.and_then(|target| target.latency.quantile(0.95)).map(millis),
+            };
+            let known = lines.get(&*slot.name).is_some_and(|(is_up, _)| !is_up || standing.is_up());
+            if !known {
+                lines.insert(&slot.name, (standing.is_up(), line));
+            }
+        }
+        lines.into_values().map(|(_, line)| line).collect()
     }
+}
+
+fn millis(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e3
 }
 
 fn served(seen: &Seen) -> Option<f64> {

@@ -222,7 +222,7 @@ mod tests {
             };
             let metrics = Metrics::new(Arc::new(Telemetry::default()));
             let running = Arc::new(testkit::Quiet::default());
-            let context = Context::new(handle, metrics, clock, running);
+            let context = Context::new(handle, metrics, clock, running, Vec::new());
             let dir = tempfile::tempdir().unwrap();
             let socket = ControlSocket::bind(&dir.path().join("s")).unwrap();
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

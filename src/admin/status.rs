@@ -106,6 +106,24 @@ pub fn status(seen: &Seen<'_>) -> Status {
     status
 }
 
+/// What a status says but for the clock and the figures of probes, which move all the time: whoever
+/// has one that is alike has nothing to learn.
+pub(super) fn settled(mut status: Status) -> Status {
+    status.now.clear();
+    for endpoint in &mut status.endpoints {
+        let TargetFacts { held_down_s, latency_ms, errors, .. } = &mut endpoint.target;
+        endpoint.last_probe = None;
+        *latency_ms = None;
+        *held_down_s = held_down_s.map(|_| 0.0);
+        errors.iter_mut().for_each(|error| (error.ago_s, error.count) = (0.0, 0));
+    }
+    status.held.iter_mut().for_each(|held| held.ends_in_s = held.ends_in_s.map(|_| 0.0));
+    for wait in status.failovers.iter_mut().filter_map(|failover| failover.waits.as_mut()) {
+        wait.due_in_s = wait.due_in_s.map(|_| 0.0);
+    }
+    status
+}
+
 /// Why `/readyz` says no: a server is ready when it answers every zone, from its newest files,
 /// with health known.
 pub fn not_ready(world: &World, report: &Report) -> Vec<String> {

@@ -5,8 +5,8 @@ use super::{
     folder::FolderArgs,
     forecast,
     hand::refused,
+    nodes::AtNodeArgs,
     output::{Out, Paint},
-    server::Server,
     weights::WeightsArgs,
 };
 use crate::{
@@ -32,6 +32,8 @@ Examples:
       The same for the files in another folder. They are sent to be looked at, not loaded.
   tradewind plan -o plan.json && tradewind apply plan.json
       Apply what was looked at and nothing else: refused if either side moved meanwhile.
+  tradewind plan --node ns2
+      What the files in that peer's folder would change there.
   tradewind plan --weights clients.csv
       Clients by your own measure: lines of `network,weight`.
 
@@ -59,6 +61,9 @@ pub struct PlanArgs {
     /// The folder.
     #[command(flatten)]
     pub folder: FolderArgs,
+    /// Of which server.
+    #[command(flatten)]
+    pub node: AtNodeArgs,
 }
 
 /// Plans.
@@ -99,9 +104,9 @@ fn ask(args: &PlanArgs, out: &mut Out) -> Result<PlanReply, Exit> {
         Some(dir) => Some(read(dir, out)?),
         None => None,
     };
+    let node = args.node.node(&args.folder, out)?;
     out.progress("the server reads, compiles and compares the files");
-    let server = Server::of(args.folder.path());
-    let reply = server.send("/v1/plan", &PlanRequest { files, weights });
+    let reply = node.server().send("/v1/plan", &PlanRequest { files, weights });
     out.progress_ends();
     reply.map_err(|error| refused(&error, out))
 }
@@ -223,8 +228,14 @@ fn paint(sign: SignWord) -> Paint {
 
 /// What would follow for clients, for people.
 pub(super) fn effect(effect: &EffectLine, out: &mut Out) {
-    let EffectLine { preview, capacity, broke, ttl_secs } = effect;
+    let EffectLine { preview, gone, capacity, broke, ttl_secs } = effect;
     forecast::preview(preview, out);
+    if *gone > 0 {
+        let records = count(*gone, "record");
+        let line = format!("{records} removed: clients get what is left at the name, or NXDOMAIN");
+        let line = out.paint(Paint::Bad, line);
+        out.line(line);
+    }
     for CapacityLine { pool, record, share, limit, over } in capacity {
         let (before, after) = (forecast::percent(share.before), forecast::percent(share.after));
         let (limit, word) = (forecast::percent(*limit), if *over { "over" } else { "within" });

@@ -5,7 +5,8 @@ use super::{
     check::judge,
     files::Folder,
     folder::FolderArgs,
-    nodes::{self, AtNodeArgs, Node, NodeArgs},
+    hand::refused,
+    nodes::{self, Node, NodeArgs, Order},
     output::{Out, Paint},
     server::{Server, ServerError, state_folder},
     table,
@@ -16,7 +17,7 @@ use crate::{
     control::{hand::words::short, revisions::Revisions},
 };
 use clap::Args;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 const RELOAD_EXAMPLES: &str = "\
 Examples:
@@ -25,6 +26,9 @@ Examples:
       all others move on; an error outside zones/ holds everything back.
   tradewind reload --force
       Accept what `watch = true` holds back: a zone removed, a fifth of its names gone.
+
+With [server] peers each loads the files of its own folder, this one first: where it refuses them
+nobody else is asked.
 
 Answers go on meanwhile. What undoes it is printed: `tradewind rollback REV`.
 
@@ -38,9 +42,13 @@ Examples:
       Return to the files of revision 7. Your own files stay as they are: mend them before the
       next reload.
   tradewind rollback 7 --node ns2
-      On that peer: revision numbers are each server's own.
+      To what is revision 7 of that peer, there alone: numbers are each server's own.
 
-Exit codes: 0 done · 3 no such revision, or its files do not load · 5 no server answers";
+With [server] peers all return to the files of this server's revision 7, each by its own number for
+them; one that does not keep them is named, and stays as it is.
+
+Exit codes: 0 done · 1 a peer does not keep these files · 3 no such revision, or its files do not
+load · 5 a server does not answer";
 
 /// Load the files as they are now.
 #[derive(Args, Clone, Debug)]
@@ -81,7 +89,7 @@ pub struct RollbackArgs {
     pub why: WhyArgs,
     /// On which server.
     #[command(flatten)]
-    pub node: AtNodeArgs,
+    pub node: NodeArgs,
 }
 
 /// Has the server load its files.
@@ -96,19 +104,20 @@ pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
         Ok(nodes) => nodes,
         Err(exit) => return exit,
     };
-    nodes::files(&nodes, out, |node, out| {
-        print(node.server().post(&asked), node, &args.folder, out)
-    })
+    let nodes: Vec<&Node> = nodes.iter().collect();
+    nodes::carry_out(&nodes, &Load(&|_| Ok(asked.clone())), &args.folder, false, out).0
 }
 
-/// Has the server return to a revision, or lists them.
+/// Has the servers return to a revision, or lists those of one.
 pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
-    let node = match args.node.node(&args.folder, out) {
-        Ok(node) => node,
+    let nodes = match args.node.nodes(&args.folder, out) {
+        Ok(nodes) => nodes,
         Err(exit) => return exit,
     };
+    let nodes: Vec<&Node> = nodes.iter().collect();
+    let Some(first) = nodes.first() else { return Exit::Usage };
     match args.revision {
-        Some(_) if args.dry_run && !node.is_here() => {
+        Some(_) if args.dry_run && !first.is_here() => {
             let hint = "give it to `tradewind rollback` there";
             out.error("--dry-run looks at the revisions of this machine only", Some(hint));
             Exit::Usage
@@ -119,11 +128,72 @@ pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
             let folder = kept.map(|sources| Folder::of(dir, sources));
             tried(folder.map_err(|error| error.to_string()), &Server::of(dir), out)
         }
-        Some(revision) => {
-            let asked = format!("/v1/rollback/{revision}?{}", args.why.query());
-            print(node.server().post(&asked), &node, &args.folder, out)
-        }
-        None => list(node.server().get("/v1/revisions"), out),
+        Some(revision) => match numbers(&nodes, revision, out) {
+            Ok(numbers) => {
+                let asked = |node: &Node| {
+                    let number = numbers.get(node.name()).cloned().unwrap_or(Ok(revision))?;
+                    Ok(format!("/v1/rollback/{number}?{}", args.why.query()))
+                };
+                nodes::carry_out(&nodes, &Load(&asked), &args.folder, false, out).0
+            }
+            Err(exit) => exit,
+        },
+        None => list(first.server().get("/v1/revisions"), out),
+    }
+}
+
+/// The numbers of those by their names.
+type Numbers = HashMap<String, Result<u64, ServerError>>;
+
+/// The number that each of `nodes` but the first has for the files of its `revision`.
+fn numbers(nodes: &[&Node], revision: u64, out: &mut Out) -> Result<Numbers, Exit> {
+    let [first, others @ ..] = nodes else { return Ok(Numbers::new()) };
+    if others.is_empty() {
+        return Ok(Numbers::new());
+    }
+    let kept: Result<Vec<RevisionLine>, ServerError> = first.server().get("/v1/revisions");
+    let kept = kept.map_err(|error| refused(&error, out))?;
+    let Some(line) = kept.iter().find(|line| line.revision == revision) else {
+        let kept: Vec<String> = kept.iter().map(|line| line.revision.to_string()).collect();
+        let hint = format!("kept are: {}", kept.join(", "));
+        out.error(format_args!("{} keeps no revision {revision}", first.name()), Some(&hint));
+        return Err(Exit::FilesInvalid);
+    };
+    let same = nodes::same_revision(others, line).into_iter();
+    let same = same.map(|same| same.and_then(|number| number.ok_or(ServerError::NotKept)));
+    Ok(others.iter().map(|node| node.name().to_owned()).zip(same).collect())
+}
+
+/// Loading files: what each server is asked.
+struct Load<'a>(&'a (dyn Fn(&Node) -> Result<String, ServerError> + Sync));
+
+impl Order for Load<'_> {
+    type Reply = ReloadReply;
+    const LOOK: &'static str = "tradewind rollback";
+
+    fn ask(&self, node: &Node) -> Result<ReloadReply, ServerError> {
+        node.server().post(&self.0(node)?)
+    }
+
+    fn exit(&self, reply: &ReloadReply) -> Exit {
+        if is_well(reply) { Exit::Well } else { Exit::FilesInvalid }
+    }
+
+    fn is_done(&self, reply: &ReloadReply) -> bool {
+        reply.accepted
+    }
+
+    fn show(&self, reply: &ReloadReply, _: &FolderArgs, out: &mut Out) {
+        show(reply, out);
+    }
+
+    fn undo<'r>(&self, reply: &'r mut ReloadReply) -> &'r mut Vec<String> {
+        &mut reply.undo
+    }
+
+    /// Numbers of revisions are each server's own.
+    fn is_common(&self, _: &str) -> bool {
+        false
     }
 }
 
@@ -144,38 +214,24 @@ fn tried(folder: Result<Folder, String>, server: &Server, out: &mut Out) -> Exit
     }
 }
 
-fn print(
-    reply: Result<ReloadReply, ServerError>,
-    node: &Node,
-    folder: &FolderArgs,
-    out: &mut Out,
-) -> Exit {
-    let mut reply = match reply {
-        Ok(reply) => reply,
-        Err(error) => return error.tell(out),
-    };
-    reply.undo = reply.undo.iter().map(|line| node.with(&folder.with(line))).collect();
-    let errors = reply.problems.iter().filter(|problem| problem.severity == "error").count();
-    let well = reply.accepted && reply.held.is_empty() && errors == 0;
-    if out.wants_json() {
-        out.schema(&reply);
-    } else {
-        out.complain(&reply.rendered);
-        let paint = if well { Paint::Good } else { Paint::Bad };
-        let summary = out.paint(paint, summary(&reply));
-        out.line(summary);
-        if reply.before != reply.revision {
-            let ttl = Duration::from_secs(reply.ttl_secs.into());
-            let (swap, ttl) = (reply.swap, short(ttl));
-            out.line(format_args!(
-                "swap {swap}; resolvers follow within {ttl} (the longest TTL of a steered name)"
-            ));
-        }
-        for line in &reply.undo {
-            out.line(format_args!("undo: {line}"));
-        }
+/// Whether all that was to be loaded is in force.
+fn is_well(reply: &ReloadReply) -> bool {
+    let errors = reply.problems.iter().any(|problem| problem.severity == "error");
+    reply.accepted && reply.held.is_empty() && !errors
+}
+
+fn show(reply: &ReloadReply, out: &mut Out) {
+    out.complain(&reply.rendered);
+    let paint = if is_well(reply) { Paint::Good } else { Paint::Bad };
+    let summary = out.paint(paint, summary(reply));
+    out.line(summary);
+    if reply.before != reply.revision {
+        let ttl = Duration::from_secs(reply.ttl_secs.into());
+        let (swap, ttl) = (reply.swap, short(ttl));
+        out.line(format_args!(
+            "swap {swap}; resolvers follow within {ttl} (the longest TTL of a steered name)"
+        ));
     }
-    if well { Exit::Well } else { Exit::FilesInvalid }
 }
 
 fn summary(reply: &ReloadReply) -> String {

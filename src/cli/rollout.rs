@@ -211,12 +211,14 @@ fn careful(verb: &str, args: &CarefulArgs, full: bool, out: &mut Out) -> Exit {
 
 fn send(verb: &str, args: &OrderArgs, request: &RolloutRequest, out: &mut Out) -> Exit {
     let name = &args.name;
-    let server = match name.node.one(&name.folder, verb == "start", out) {
+    let server = match name.node.one(&name.folder, out) {
         Ok(server) => server,
         Err(exit) => return exit,
     };
     let path = format!("/v1/rollouts/{}/{verb}", encoded(&name.name));
-    match server.send::<RolloutLine>(&path, request) {
+    // Whoever names a server knows that there are others.
+    let request = RolloutRequest { only_here: name.node.node.is_some(), ..request.clone() };
+    match server.send::<RolloutLine>(&path, &request) {
         Ok(line) if out.wants_json() => {
             out.schema(&line);
             Exit::Well
@@ -254,7 +256,7 @@ fn is_over(line: &RolloutLine) -> bool {
 }
 
 fn status(args: &StatusArgs, out: &mut Out) -> Exit {
-    let server = match args.node.one(&args.folder, false, out) {
+    let server = match args.node.one(&args.folder, out) {
         Ok(server) => server,
         Err(exit) => return exit,
     };
@@ -337,7 +339,7 @@ fn is_news(last: &RolloutLine, line: &RolloutLine) -> bool {
 
 fn finish(args: &NameArgs, out: &mut Out) -> Exit {
     let path = format!("/v1/rollouts/{}/patch", encoded(&args.name));
-    let server = match args.node.one(&args.folder, false, out) {
+    let server = match args.node.one(&args.folder, out) {
         Ok(server) => server,
         Err(exit) => return exit,
     };
@@ -397,7 +399,7 @@ fn diff(patch: &PatchLine, out: &mut Out) {
 }
 
 fn list(args: &ListArgs, out: &mut Out) -> Exit {
-    let server = match args.node.one(&args.folder, false, out) {
+    let server = match args.node.one(&args.folder, out) {
         Ok(server) => server,
         Err(exit) => return exit,
     };
@@ -434,7 +436,7 @@ fn list(args: &ListArgs, out: &mut Out) -> Exit {
 
 fn plan(args: &NameArgs, out: &mut Out) -> Exit {
     let path = format!("/v1/rollouts/{}", encoded(&args.name));
-    let server = match args.node.one(&args.folder, false, out) {
+    let server = match args.node.one(&args.folder, out) {
         Ok(server) => server,
         Err(exit) => return exit,
     };

@@ -50,7 +50,7 @@ enum Door {
 }
 
 /// Why it did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ServerError {
     /// Nobody answers.
     #[error("no server answers on {place}: {cause}")]
@@ -58,7 +58,7 @@ pub enum ServerError {
         /// Its socket, or its address.
         place: String,
         /// What the system says.
-        cause: io::Error,
+        cause: Arc<io::Error>,
     },
     /// It was asked to do something, and says nothing: it may have done it.
     #[error("{place} was asked and does not answer: {why}; it is not known whether it was done")]
@@ -74,9 +74,17 @@ pub enum ServerError {
     /// What it says makes no sense.
     #[error("the server's reply cannot be read: {0}")]
     Garbled(String),
+    /// It has not what it would be asked to go back to.
+    #[error("it does not keep these files; `tradewind reload` loads those of its folder")]
+    NotKept,
 }
 
 impl ServerError {
+    /// Whether it said nothing at all.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, ServerError::NotReachable { .. } | ServerError::Unanswered { .. })
+    }
+
     /// Tells what went wrong.
     pub fn tell(&self, out: &mut Out) -> Exit {
         match self {
@@ -107,7 +115,7 @@ impl ServerError {
                 out.error(self, refusal.hint.as_deref());
                 Exit::Failed
             }
-            ServerError::Garbled(_) => {
+            ServerError::Garbled(_) | ServerError::NotKept => {
                 out.error(self, None);
                 Exit::Failed
             }
@@ -259,7 +267,7 @@ impl Server {
     }
 
     fn not_reachable(&self, cause: io::Error) -> ServerError {
-        ServerError::NotReachable { place: self.place(), cause }
+        ServerError::NotReachable { place: self.place(), cause: Arc::new(cause) }
     }
 
     fn place(&self) -> String {

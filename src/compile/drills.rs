@@ -64,6 +64,7 @@ impl Held<'_> {
         }
         self.unique(def.steady.iter().map(|steady| &steady.name), "steady state");
         self.unique(def.steps.iter().map(|step| &step.id), "step");
+        self.files();
         def.steady.iter().for_each(|steady| self.steady(steady));
         def.steps.iter().for_each(|step| self.step(step));
         self.times();
@@ -225,6 +226,34 @@ impl Held<'_> {
         named.map(|node| node.name.to_string()).filter(|name| !name.is_empty()).collect()
     }
 
+    /// Steps that load files take turns: what one loads is gone once the next one is loaded, and
+    /// the end of either is the end of both.
+    fn files(&mut self) {
+        let ends = ends(self.def);
+        let lasts =
+            |step: &StepDef| step.lasts.as_ref().map_or(Duration::ZERO, |for_| *for_.get_ref());
+        let loads = |step: &&StepDef| {
+            matches!(
+                step.action.get_ref(),
+                ActionDef::BadConfig | ActionDef::StaleGeo | ActionDef::BadGeo
+            )
+        };
+        let mut seen: Vec<(&StepDef, Duration, Duration)> = Vec::new();
+        for step in self.def.steps.iter().filter(loads) {
+            // One in a circle is told by `times`.
+            let Some(end) = ends.get(step.id.get_ref().as_str()).copied() else { continue };
+            let begin = end.saturating_sub(lasts(step));
+            let clash = seen.iter().find(|(_, from, until)| begin < *until && *from < end);
+            if let Some((other, ..)) = clash {
+                let message =
+                    format!("steps `{}` and `{}` load files at one time", other.id, step.id);
+                let help = format!("let one wait for the other: `after = [\"{}\"]`", other.id);
+                self.wrong(&step.id, message, &help);
+            }
+            seen.push((step, begin, end));
+        }
+    }
+
     /// Whether each step can begin, and all are over in time.
     fn times(&mut self) {
         let ends = ends(self.def);
@@ -268,3 +297,6 @@ fn ends(def: &DrillDef) -> HashMap<&str, Duration> {
     }
     ends
 }
+
+#[cfg(test)]
+mod tests;

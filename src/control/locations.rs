@@ -9,7 +9,7 @@
 use crate::{
     config::{Problem, Problems, Severity},
     place::{
-        Clash, Database, LazyTable, LocationTable, embedded,
+        Clash, Database, EMBEDDED, LazyTable, LocationTable, embedded,
         mmdb::{self, MmdbProblem},
     },
 };
@@ -21,6 +21,8 @@ use std::{
     time::SystemTime,
 };
 
+/// What a database is called that is damaged on purpose.
+pub const DAMAGED: &str = "damaged.mmdb";
 const ONE_OF_TWO: &str =
     "keep one of the two in geoip/: of files that say the same, the first by name counts";
 const ONLY_MMDB: &str = "unpack it, or download the database as .mmdb, which every vendor offers";
@@ -115,14 +117,14 @@ impl Locations {
 
     /// What becomes of a file that holds `bytes`, which are no database; a rehearsal.
     pub(super) fn damaged(&self, bytes: &[u8], problems: &mut Problems) -> Found {
-        let path = self.dir.join("damaged.mmdb");
+        let path = self.dir.join(DAMAGED);
         let why = match mmdb::parse(bytes.to_vec()) {
             Ok(_) => "is sound after all".to_owned(),
             Err(bad) => bad.to_string(),
         };
         let said = format!("cannot be used: {why}; the old location data stay in force");
         problems.push(warning(&path, said));
-        Found { what: format!("damaged.mmdb {why}").into(), taken: false }
+        Found { what: format!("{DAMAGED} {why}").into(), taken: false }
     }
 
     /// What became of new files since it was last told, if they were read; what is wrong with any
@@ -212,7 +214,7 @@ impl Known {
 
 /// What tells the data of these files from any other.
 fn identity(stamps: &[Stamp]) -> String {
-    let mut identity = String::from("embedded");
+    let mut identity = String::from(EMBEDDED);
     for stamp in stamps {
         let since = stamp.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // Writing to a String cannot fail.

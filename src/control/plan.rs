@@ -82,8 +82,12 @@ pub struct Plan {
     pub base: u64,
     /// The hash of that, if it is kept.
     pub base_hash: Option<String>,
+    /// The hash of what that has in common with other servers' files, if it is kept.
+    pub base_shared: Option<String>,
     /// Their own hash.
     pub hash: ContentHash,
+    /// The hash of what they have in common with other servers'.
+    pub shared: ContentHash,
     /// Files that are others.
     pub files: Vec<(Sign, PathBuf)>,
     /// What is wrong with them, for machines.
@@ -146,8 +150,10 @@ impl Planner {
         });
         let mut plan = Plan {
             base,
-            base_hash: kept.map(|kept| kept.hash),
+            base_hash: kept.as_ref().map(|kept| kept.hash.clone()),
+            base_shared: kept.map(|kept| kept.shared),
             hash: sources.hash(),
+            shared: sources.shared_hash(),
             files: files.unwrap_or_default(),
             problems: Vec::new(),
             errors: 0,
@@ -238,10 +244,12 @@ pub(super) fn outcome(
     let clients = Clients::between(snapshots, records, ask.locations, ask.weights, ask.known)?;
     let preview = preview(before, after, records, &clients).ok_or(PlanError::Moved)?;
     let loads = capacity::loads(before, after, records, &clients).ok_or(PlanError::Moved)?;
-    let broke = safety::violations(before, after, records, &clients)
+    let mut broke = safety::violations(before, after, records, &clients)
         .map_err(|safety::Uncounted| PlanError::Moved)?;
     let old = &before.snapshot;
-    let ttls = records.iter().map(|pair| old.plan(old.record(pair.before).plan).ttl.max);
+    broke.extend(safety::gone(old, &difference.gone));
+    let left = records.iter().map(|pair| pair.before).chain(difference.gone.iter().copied());
+    let ttls = left.map(|id| old.plan(old.record(id).plan).ttl.max);
     let ttl = ttls.max().unwrap_or(Ttl::from_secs(0));
     Ok(Outcome { difference, preview, loads, broke, ttl, clients })
 }

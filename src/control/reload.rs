@@ -36,7 +36,7 @@ use std::{
 };
 
 /// Where clients are, and what was said of the files it came from.
-pub use super::locations::{Found, Locations};
+pub use super::locations::{DAMAGED, Found, Locations};
 
 /// What became of a reload or rollback, for whoever asked.
 #[derive(Clone, Debug)]

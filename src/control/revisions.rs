@@ -33,6 +33,9 @@ pub struct Manifest {
     pub revision: u64,
     /// SHA-256 of the whole set, in hexadecimal.
     pub hash: String,
+    /// The same of what it has in common with those of other servers for the same zones.
+    #[serde(default)]
+    pub shared: String,
     /// Seconds since 1970 when it was accepted.
     pub accepted: u64,
     /// Why: `start`, `reload`, `rollback to 7`, …
@@ -124,6 +127,7 @@ impl Revisions {
             schema: SCHEMA,
             revision,
             hash: sources.hash().to_string(),
+            shared: sources.shared_hash().to_string(),
             accepted: seconds(now),
             cause: cause.to_owned(),
             files,

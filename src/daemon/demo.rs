@@ -41,6 +41,10 @@ const TOUR: &str = "  The nearest region, for clients on three continents (ECS):
   Who answers `app` now, and once its region is lost (below):
     dig @127.0.0.1 -p 5300 app.gtm.example.com +short
 
+  The canary from 10 % to all clients, step by step and judged by its health; takes a minute:
+    $T rollout start www
+    $T rollout status www --watch
+
   A game day: lose a region on purpose, with a verdict at the end:
     $T drill list
     $T drill run region-loss --yes

@@ -334,9 +334,9 @@ async fn start(
         drills: Arc::clone(&drills),
         rollouts,
     });
-    let context = admin::Context::new(handle, metrics, clock, running);
     let peers = server.peers.iter().map(|def| PeerDoor::new(&options.dir, def)).collect();
-    let following = tokio::spawn(peers::follow(Arc::clone(&context), peers));
+    let context = admin::Context::new(handle, metrics, clock, running, peers);
+    let following = tokio::spawn(peers::follow(Arc::clone(&context)));
     let doors = Doors::open(context, socket, public);
     let hangup = Arc::new(Notify::new());
     let pins = PinWatch::start(state, pin, Arc::clone(&hangup), changes.clone());

@@ -2,7 +2,7 @@
 //! operator's commands, by the same dry run.
 
 use super::{
-    effects::commanded,
+    effects::{commanded, named},
     ground::{Ground, Hit, regions_up},
 };
 use crate::{
@@ -144,6 +144,7 @@ impl Ground {
                 Err(refusal) => refusals.push(refusal),
             }
         }
+        refusals.extend(self.together(&steps, def, &world));
         let left = regions_up(&world, &lost);
         if left < def.min_regions as usize && !lost.is_empty() {
             refusals.push(Refusal::TooFew { left, min: def.min_regions });
@@ -154,6 +155,29 @@ impl Ground {
             refusals.push(Refusal::Degraded(degraded));
         }
         Plan { def: Arc::clone(def), steps, regions_left: left, refusals }
+    }
+
+    /// Why all that steps take down may not be down together: what one of them hit may be on its
+    /// way back still when the next one begins, and no rule judges what probes find out.
+    fn together(&self, steps: &[PlannedStep], def: &DrillDef, world: &World) -> Option<Refusal> {
+        let down = steps.iter().filter(|step| takes_down(&def.steps[step.index]));
+        let hits: Vec<&HashSet<SlotId>> = down.map(|step| &step.hit.slots).collect();
+        let all: HashSet<SlotId> = hits.iter().copied().flatten().copied().collect();
+        // The largest of them alone was judged with its step.
+        if all.is_empty() || hits.iter().any(|hit| hit.len() == all.len()) {
+            return None;
+        }
+        let wrong = |why: String| Refusal::Cannot(format!("its steps together: {why}"));
+        let target = match named(world, &all) {
+            Ok(target) => target,
+            Err(why) => return Some(wrong(why)),
+        };
+        let refused =
+            self.rehearsed(Wish::Force { target, to: Some(ForceTo::Down) }, &wrong).err()?;
+        Some(match refused {
+            Refusal::Unsafe(why) => Refusal::Unsafe(format!("its steps together: {why}")),
+            other => other,
+        })
     }
 
     fn planned(
@@ -184,6 +208,10 @@ impl Ground {
         if action == ActionDef::ConfirmFalls {
             self.rehearsed(Wish::ConfirmFalls, &wrong)?;
         }
+        if action == ActionDef::StaleGeo && self.locations.load().is_embedded() {
+            let why = "clients are located by the embedded table already: put a .mmdb into geoip/";
+            return Err(wrong(why.into()));
+        }
         let Some(target) = target.filter(|_| is_of_endpoints(action)) else { return Ok(planned) };
         let hit = self.hit(world, target, canaries).map_err(wrong)?;
         if matches!(action, ActionDef::Fault(_)) && hit.keys.is_empty() {
@@ -204,18 +232,13 @@ impl Ground {
             _ => Wish::Force { target, to: Some(ForceTo::Down) },
         };
         let clients = self.clients();
-        // The very commands that will be given; where they are several, what is shown is the one
-        // that moves most.
-        for target in commanded(world, *def.mode.get_ref(), step, &planned.hit).map_err(wrong)? {
-            let done = self.rehearsed(wish(target), &wrong)?;
-            let preview =
-                preview(&done.before, &done.after, &Pair::same(&done.planned.records), &clients);
-            let moved = |of: &Option<Preview>| of.as_ref().map_or(-1.0, |of| of.first().moved);
-            planned.ttl_s = planned.ttl_s.max(done.ttl.as_secs());
-            if planned.done.is_none() || moved(&preview) > moved(&planned.preview) {
-                (planned.preview, planned.done) = (preview, Some(Arc::from(done)));
-            }
-        }
+        // The very command that will be given.
+        let target = commanded(world, *def.mode.get_ref(), step, &planned.hit).map_err(wrong)?;
+        let done = self.rehearsed(wish(target), &wrong)?;
+        planned.ttl_s = done.ttl.as_secs();
+        planned.preview =
+            preview(&done.before, &done.after, &Pair::same(&done.planned.records), &clients);
+        planned.done = Some(Arc::from(done));
         Ok(planned)
     }
 

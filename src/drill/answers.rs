@@ -2,7 +2,8 @@
 //! last old one, what was empty, wrong, lost. Pure.
 //!
 //! A *lane* is one question for one client. What it may be answered when nothing is wrong is its
-//! *base*. An answer with an address that the drill hits is *old*; one outside the base is *off*.
+//! *base*, name by name: where a CNAME leads to another steered name, that one's answer is drawn by
+//! itself. An answer with an address that the drill hits is *old*; one outside the base is *off*.
 
 use super::journal::{Row, Sample};
 use crate::{clock::Moment, config::drill::SteadyDef};
@@ -36,10 +37,58 @@ pub(super) struct Heard {
 pub(super) struct Answer {
     /// `NOERROR`.
     pub rcode: String,
-    /// Addresses, or the names of CNAMEs, in their order.
-    pub records: Vec<String>,
+    /// From the name that was asked along the CNAMEs; that name alone, if it owns nothing.
+    pub links: Vec<Link>,
     /// The first record's, in seconds.
     pub ttl: u32,
+}
+
+impl Answer {
+    /// All of its addresses and names, in their order.
+    fn records(&self) -> impl Iterator<Item = &String> {
+        self.links.iter().flat_map(|link| &link.records)
+    }
+}
+
+/// A name of an answer, and what it owns there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Link {
+    /// The name, in lower case and without the last dot.
+    pub owner: String,
+    /// Addresses, or the name that a CNAME leads to, in their order.
+    pub records: Vec<String>,
+}
+
+/// What may be answered, by name: all that each steered one on the way may own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct May(HashMap<String, HashSet<Vec<String>>>);
+
+impl May {
+    /// `owner` may own `records`.
+    pub(super) fn add(&mut self, owner: &str, records: Vec<String>) {
+        self.0.entry(owner.to_owned()).or_default().insert(sorted(records));
+    }
+
+    /// Whether anything is known of `owner`.
+    pub(super) fn knows(&self, owner: &str) -> bool {
+        self.0.contains_key(owner)
+    }
+
+    fn has(&self, link: &Link) -> bool {
+        let owned = self.0.get(&link.owner);
+        owned.is_some_and(|owned| owned.contains(&sorted(link.records.clone())))
+    }
+
+    /// Whether `links` may be answered; what names own that are not steered is nobody's doing.
+    fn allows(&self, links: &[Link]) -> bool {
+        links.iter().all(|link| !self.knows(&link.owner) || self.has(link))
+    }
+
+    fn is_within(&self, other: &May) -> bool {
+        self.0
+            .iter()
+            .all(|(owner, owned)| other.0.get(owner).is_some_and(|theirs| owned.is_subset(theirs)))
+    }
 }
 
 /// What is known of the names that may be answered.
@@ -59,13 +108,17 @@ pub(super) struct Lane {
     /// For people: `api.example.com A 203.0.113.0/24`.
     pub label: Arc<str>,
     /// What it may be answered when nothing is wrong.
-    pub base: HashSet<Vec<String>>,
-    /// What it may be answered now.
-    now: HashSet<Vec<String>>,
+    pub base: May,
+    /// What it may be answered now, and since when.
+    now: May,
+    since: Moment,
+    /// What it might be answered before that: some of it may still be under way.
+    was: May,
     is_off: bool,
     /// Whether it was moved away, and counted for that: the same World may answer some clients
     /// within the base and some without.
     is_away: bool,
+    was_away: bool,
     outs: u32,
     /// Whether anything came yet.
     is_known: bool,
@@ -74,15 +127,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(steady: usize, label: Arc<str>, base: HashSet<Vec<String>>) -> Lane {
-        let base: HashSet<Vec<String>> = base.into_iter().map(sorted).collect();
+    pub(super) fn new(steady: usize, label: Arc<str>, base: May) -> Lane {
         Lane {
             steady,
             label,
             now: base.clone(),
+            since: Moment(0),
+            was: base.clone(),
             base,
             is_off: false,
             is_away: false,
+            was_away: false,
             outs: 0,
             is_known: false,
             unexpected: None,
@@ -91,7 +146,7 @@ impl Lane {
 
     /// Whether some of its usual answers are hit.
     fn is_touched(&self, book: &Book) -> bool {
-        self.base.iter().flatten().any(|record| book.hit.contains(record))
+        self.base.0.values().flatten().flatten().any(|record| book.hit.contains(record))
     }
 }
 
@@ -153,20 +208,22 @@ impl Answers {
         self.is_learning = false;
     }
 
-    /// From here on `lane` may be answered this.
-    pub(super) fn may(&mut self, lane: usize, now: HashSet<Vec<String>>) {
+    /// From `since` on `lane` may be answered this.
+    pub(super) fn may(&mut self, lane: usize, now: May, since: Moment) {
         let lane = &mut self.lanes[lane];
-        lane.now = now.into_iter().map(sorted).collect();
-        lane.is_away &= !lane.now.is_subset(&lane.base);
+        lane.was = std::mem::replace(&mut lane.now, now);
+        (lane.since, lane.was_away) = (since, lane.is_away);
+        lane.is_away &= !lane.now.is_within(&lane.base);
     }
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Whether every lane is answered as before, by its newest answer.
+    /// Whether every lane is answered as before, by its newest answer, and cannot be answered
+    /// otherwise: while clients come back bit by bit a second may bring none of the others.
     pub(super) fn is_back(&self) -> bool {
-        self.lanes.iter().all(|lane| !lane.is_off)
+        self.lanes.iter().all(|lane| !lane.is_off && lane.now.is_within(&lane.base))
     }
 
     /// When the last answer came that was not as before.
@@ -203,12 +260,12 @@ impl Answers {
         };
         lane.is_known = true;
         row.answered += 1;
-        let region = match answer.records.first() {
+        let region = match answer.records().next() {
             None => "(empty)",
             Some(record) => self.book.regions.get(record).map_or("(unknown)", |region| region),
         };
         *row.regions.entry(region.to_owned()).or_default() += 1;
-        let fault = fault(answer, steady, &self.book);
+        let fault = fault(answer, steady, lane, &self.book);
         match fault {
             Some(Fault::Empty) => {
                 row.empty += 1;
@@ -229,27 +286,29 @@ impl Answers {
                 .filter(|wanted| *wanted.get_ref() != *region)
                 .map(|wanted| format!("answered from {region}, not from {}", wanted.get_ref())),
         };
-        let is_old = answer.records.iter().any(|record| self.book.hit.contains(record));
+        let is_old = answer.records().any(|record| self.book.hit.contains(record));
         if is_old {
             row.old += 1;
             row.old_ttl_s = row.old_ttl_s.max(answer.ttl);
             row.last_old_ms = later(row.last_old_ms, ms);
         }
-        let key = sorted(answer.records.clone());
         if self.is_learning {
             if fault.is_none() {
-                lane.base.insert(key);
+                let links = answer.links.iter();
+                links.for_each(|link| lane.base.add(&link.owner, link.records.clone()));
             }
             return;
         }
-        let is_off = !lane.base.contains(&key);
+        let is_off = !answer.links.iter().all(|link| lane.base.has(link));
         if is_off {
             row.off += 1;
             row.last_off_ms = later(row.last_off_ms, ms);
             self.last_off = self.last_off.max(Some(heard.at));
             row.first_off_ms = Some(row.first_off_ms.map_or(ms, |first: f64| first.min(ms)));
-            let is_meant = lane.now.contains(&key);
-            if !(lane.is_off || lane.is_away && is_meant) {
+            let is_early = heard.asked < lane.since;
+            let is_meant = lane.now.allows(&answer.links);
+            let was_meant = is_early && lane.was_away && lane.was.allows(&answer.links);
+            if !(lane.is_off || lane.is_away && is_meant || was_meant) {
                 lane.outs += 1;
                 let may = if lane.is_touched(&self.book) { self.injected } else { 0 };
                 if lane.outs > may {
@@ -264,7 +323,7 @@ impl Answers {
                 at_ms: ms,
                 asked: lane.label.to_string(),
                 rcode: answer.rcode.clone(),
-                records: answer.records.clone(),
+                records: answer.records().cloned().collect(),
                 ttl_s: answer.ttl,
                 region: region.to_owned(),
             });
@@ -302,17 +361,20 @@ enum Fault {
 }
 
 /// What is wrong with an answer, whatever the drill does.
-fn fault(answer: &Answer, steady: &SteadyDef, book: &Book) -> Option<Fault> {
+fn fault(answer: &Answer, steady: &SteadyDef, lane: &Lane, book: &Book) -> Option<Fault> {
     if answer.rcode != steady.rcode {
         return Some(Fault::Wrong(format!("{}, not {}", answer.rcode, steady.rcode)));
     }
-    if answer.records.is_empty() && steady.min_records > 0 {
+    let count = answer.records().count();
+    if count == 0 && steady.min_records > 0 {
         return Some(Fault::Empty);
     }
-    if answer.records.len() < steady.min_records as usize {
-        return Some(Fault::Wrong(format!("only {} records", answer.records.len())));
+    if count < steady.min_records as usize {
+        return Some(Fault::Wrong(format!("only {count} records")));
     }
-    let stranger = answer.records.iter().find(|record| !book.regions.contains_key(*record));
+    let mut steered = answer.links.iter().filter(|link| lane.now.knows(&link.owner));
+    let strange = |record: &&String| !book.regions.contains_key(*record);
+    let stranger = steered.find_map(|link| link.records.iter().find(strange));
     stranger.map(|record| Fault::Wrong(format!("{record} is nobody's address")))
 }
 

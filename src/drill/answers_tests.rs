@@ -25,14 +25,30 @@ fn answers() -> Answers {
         region: None,
         min_records: 1,
     };
-    let lane =
-        |label: &str, usual: &str| Lane::new(0, label.into(), [vec![usual.to_owned()]].into());
+    let lane = |label: &str, usual: &str| Lane::new(0, label.into(), may(&[("a.example", usual)]));
     Answers::new(vec![steady], vec![lane("hit", "us"), lane("other", "eu")], book(), Moment(0))
 }
 
+/// What each of these names may own, one record each time.
+fn may(owned: &[(&str, &str)]) -> May {
+    let mut may = May::default();
+    owned.iter().for_each(|(owner, record)| may.add(owner, vec![(*record).to_owned()]));
+    may
+}
+
 fn answered(lane: usize, at_ms: u64, record: &str) -> Heard {
-    let records = if record.is_empty() { Vec::new() } else { vec![record.to_owned()] };
-    let answer = Answer { rcode: "NOERROR".into(), records, ttl: 30 };
+    chained(lane, at_ms, &[("a.example", record)])
+}
+
+/// Answered with a chain: each name and what it owns.
+fn chained(lane: usize, at_ms: u64, links: &[(&str, &str)]) -> Heard {
+    let owned = |record: &str| if record.is_empty() { Vec::new() } else { vec![record.to_owned()] };
+    let link = |(owner, record): &(&str, &str)| Link {
+        owner: (*owner).to_owned(),
+        records: owned(record),
+    };
+    let links = links.iter().map(link).collect();
+    let answer = Answer { rcode: "NOERROR".into(), links, ttl: 30 };
     let at = Moment(at_ms * 1_000_000);
     Heard { lane, asked: at, at, answer: Some(answer) }
 }
@@ -109,20 +125,51 @@ fn one_move_of_a_weighted_record_is_one_change_however_it_draws() {
     answers.take(&answered(0, 1, "us"));
     answers.take(&answered(0, 2, "ap"));
     answers.injected();
-    let may = |answers: &mut Answers, records: &[&str]| {
-        let each = records.iter().map(|record| vec![(*record).to_owned()]);
-        answers.may(0, each.collect());
+    let now = |answers: &mut Answers, at_ms: u64, records: [&str; 2]| {
+        let owned = records.map(|record| ("a.example", record));
+        answers.may(0, may(&owned), Moment(at_ms * 1_000_000));
     };
-    may(&mut answers, &["ap", "eu"]);
-    for record in ["eu", "ap", "eu", "ap", "eu"] {
+    now(&mut answers, 5, ["ap", "eu"]);
+    for record in ["eu", "ap", "eu", "ap"] {
         answers.take(&answered(0, 10, record));
+        assert!(!answers.is_back(), "the next one may be another");
     }
-    assert_eq!(answers.rows[&0].spurious, 0, "drawn from one World");
-    may(&mut answers, &["us", "ap"]);
+    now(&mut answers, 15, ["us", "ap"]);
+    answers.take(&answered(0, 14, "eu"));
     answers.take(&answered(0, 20, "us"));
-    may(&mut answers, &["ap", "eu"]);
+    assert_eq!(answers.rows[&0].spurious, 0, "drawn from one World, the last one asked of it");
+    assert!(answers.is_back());
+    now(&mut answers, 25, ["ap", "eu"]);
     answers.take(&answered(0, 30, "eu"));
     assert_eq!(answers.rows[&0].spurious, 1, "moved to and fro");
+}
+
+#[test]
+fn a_chain_is_judged_name_by_name() {
+    let mut answers = answers();
+    let usual = [("a.example", "a-us"), ("a-us", "us"), ("a-us", "ap")];
+    answers.book.regions.extend(["a-us", "a-eu"].map(|name| (name.to_owned(), "r".into())));
+    answers.lanes[0] = Lane::new(0, "hit".into(), may(&usual));
+    answers.injected();
+    let take = |answers: &mut Answers, links: &[(&str, &str)]| {
+        answers.take(&chained(0, 10, links));
+        let row = &answers.rows[&0];
+        (row.off, row.spurious, row.wrong)
+    };
+    for end in ["us", "ap"] {
+        assert_eq!(take(&mut answers, &[("a.example", "a-us"), ("a-us", end)]), (0, 0, 0));
+    }
+    assert_eq!(take(&mut answers, &[("a.example", "a-us"), ("a-us", "eu")]), (1, 0, 0));
+    let away = [("a.example", "a-us"), ("a.example", "a-eu"), ("a-us", "us"), ("a-eu", "eu")];
+    answers.may(0, may(&away), Moment(5_000_000));
+    for (way, end, off) in [("a-eu", "eu", 2), ("a-us", "us", 2), ("a-eu", "eu", 3)] {
+        let links = [("a.example", way), (way, end)];
+        assert_eq!(take(&mut answers, &links), (off, 0, 0), "{way}: little by little");
+    }
+    let outside = [("a.example", "a-eu"), ("a-eu", "static"), ("static", "192.0.2.9")];
+    assert_eq!(take(&mut answers, &outside).2, 1, "`static` is nobody's address");
+    let elsewhere = [("a.example", "a-eu"), ("a-eu", "eu"), ("static", "192.0.2.9")];
+    assert_eq!(take(&mut answers, &elsewhere).2, 1, "what is not steered may own anything");
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Asks the server by DNS as clients do: one socket, a bounded rate, no second try, so that
 //! whatever is lost is seen to be lost. Decodes by code that is not ours ([`crate::dns`]).
 
-use super::answers::{Answer, Heard};
+use super::answers::{Answer, Heard, Link};
 use crate::{
     clock::{Clock, Moment},
     dns::Question,
 };
-use hickory_proto::{op::Message, rr::RData};
+use hickory_proto::{
+    op::Message,
+    rr::{Name, RData},
+};
 use std::{
     collections::HashMap,
     io,
@@ -176,20 +179,34 @@ impl Lanes {
         let Some((lane, asked)) = self.in_flight.remove(&message.metadata.id) else {
             return Some(true);
         };
-        let heard = Heard { lane, asked, at, answer: Some(read(&message)) };
+        let heard =
+            Heard { lane, asked, at, answer: Some(read(&message, &asking.lanes[lane].0.name)) };
         Some(asking.tell.send(heard).is_ok())
     }
 }
 
-fn read(message: &Message) -> Answer {
-    let record = |record: &hickory_proto::rr::Record| match &record.data {
-        RData::CNAME(name) => Some(name.to_string().trim_end_matches('.').to_ascii_lowercase()),
-        data => data.ip_addr().map(|ip| ip.to_string()),
-    };
+/// What `message` says of the name `asked` and of those that CNAMEs lead to.
+fn read(message: &Message, asked: &Name) -> Answer {
+    let mut links = vec![Link { owner: text(asked), records: Vec::new() }];
+    for record in &message.answers {
+        let owned = match &record.data {
+            RData::CNAME(name) => Some(text(name)),
+            data => data.ip_addr().map(|ip| ip.to_string()),
+        };
+        let (Some(owned), owner) = (owned, text(&record.name)) else { continue };
+        match links.iter_mut().find(|link| link.owner == owner) {
+            Some(link) => link.records.push(owned),
+            None => links.push(Link { owner, records: vec![owned] }),
+        }
+    }
     let rcode = message.metadata.response_code;
     Answer {
         rcode: format!("{rcode:?}").to_ascii_uppercase(),
-        records: message.answers.iter().filter_map(record).collect(),
+        links,
         ttl: message.answers.first().map_or(0, |record| record.ttl),
     }
+}
+
+fn text(name: &Name) -> String {
+    name.to_string().trim_end_matches('.').to_ascii_lowercase()
 }

@@ -31,6 +31,8 @@ const TREND: usize = 10;
 const LOOK: Duration = Duration::from_secs(1);
 /// Control answers within milliseconds, once it has come up.
 const CLEAN_UP: Duration = Duration::from_secs(10);
+/// The minute in which a run began, as its name says it.
+const MINUTE: &str = "%Y%m%dT%H%M";
 /// The note in the state database while a drill runs.
 const LEASE: &str = "drill";
 
@@ -241,7 +243,7 @@ impl Drills {
     /// A time, so that names sort by it: `20261128T161449Z`.
     fn name_of_run(&self, drill: &str, at: SystemTime) -> String {
         let at = jiff::Timestamp::try_from(at).unwrap_or_default();
-        let name = at.strftime("%Y%m%dT%H%M%SZ").to_string();
+        let name = at.strftime(&format!("{MINUTE}%SZ")).to_string();
         let runs = self.archive.runs(drill);
         let mut names = (1..).map(|count| match count {
             1 => name.clone(),
@@ -412,6 +414,10 @@ impl Drills {
                     continue;
                 }
             }
+            // A server that is started again within the minute, by the drill's own doing perhaps.
+            if self.archive.runs(name).last().is_some_and(|run| began_at(run, wall)) {
+                continue;
+            }
             let order = Order { name: name.clone(), who: "schedule".into(), ..Order::default() };
             if let Err(refusal) = self.run(&order) {
                 self.ground.note(
@@ -450,6 +456,12 @@ impl Drop for Seat {
     }
 }
 
+/// Whether `run` began in the minute of `wall`.
+fn began_at(run: &str, wall: SystemTime) -> bool {
+    let at = jiff::Timestamp::try_from(wall).unwrap_or_default();
+    run.starts_with(&at.strftime(MINUTE).to_string())
+}
+
 /// The targets whose probes steps let fail.
 fn keys(entries: &[Entry]) -> Vec<Arc<str>> {
     let keys = entries.iter().filter_map(|entry| match &entry.what {
@@ -476,4 +488,23 @@ fn with_mode(def: &Arc<DrillDef>, mode: Mode) -> Result<Arc<DrillDef>, Refusal> 
     let mut def = DrillDef::clone(def);
     def.mode = toml::Spanned::new(def.mode.span(), mode);
     Ok(Arc::new(def))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_this_minute_is_known_by_its_name() {
+        let wall = |text: &str| SystemTime::from(text.parse::<jiff::Timestamp>().unwrap());
+        for (at, is) in [
+            ("2026-11-24T10:00:00Z", true),
+            ("2026-11-24T10:00:59Z", true),
+            ("2026-11-24T10:01:00Z", false),
+            ("2026-11-24T09:59:59Z", false),
+            ("2026-12-01T10:00:30Z", false),
+        ] {
+            assert_eq!(began_at("20261124T100003Z-2", wall(at)), is, "{at}");
+        }
+    }
 }

@@ -11,15 +11,19 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    config::drill::{ActionDef, FaultDef, Mode, StepDef},
-    control::{
-        Change,
-        hand::{ForceTo, Override, Refusal, Wish, tell::failover_target},
-        reload::Rehearsal,
+    config::{
+        Pattern,
+        drill::{ActionDef, FaultDef, Mode, StepDef},
     },
+    control::{
+        Change, Report,
+        hand::{ForceTo, Override, Wish, tell::failover_target},
+        reload::{DAMAGED, Rehearsal},
+    },
+    forecast::shares::pools_below,
     health::{Fault, FaultKind},
-    ids::{FailoverId, PlanId, SlotId},
-    snapshot::Snapshot,
+    ids::{FailoverId, SlotId},
+    snapshot::{FailoverDefinition, Snapshot},
     world::World,
 };
 use std::{
@@ -35,8 +39,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(5);
 /// Said of a step that comes to a proposal only.
 const TWO_PERSONS: &str = "a safety rule wants a second person";
-/// Endpoints of canaries that are named one by one.
-const NAMED_MAX: usize = 64;
+/// Endpoints that are named one by one in a pattern: some 40 KiB of text.
+const NAMED_MAX: usize = 1_000;
 
 /// Something that is on.
 enum Held {
@@ -81,8 +85,10 @@ pub(super) struct Effects {
     hit: HashSet<SlotId>,
     /// Targets whose probes fail by us although they were up.
     faulted: HashSet<Arc<str>>,
-    /// The active member of each failover before.
-    active: HashMap<Arc<str>, u8>,
+    /// The active member of each failover before, both by name.
+    active: HashMap<Arc<str>, Arc<str>>,
+    /// Failovers that an operator has moved since.
+    operators: HashSet<Arc<str>>,
 }
 
 impl Effects {
@@ -105,7 +111,13 @@ impl Effects {
             hit,
             faulted: HashSet::new(),
             active: active(&world),
+            operators: HashSet::new(),
         }
+    }
+
+    /// An operator has moved `failover`: from now on it is the operator's.
+    pub(super) fn moved_by_operator(&mut self, failover: &Arc<str>) {
+        self.operators.insert(Arc::clone(failover));
     }
 
     /// Does what `step` says.
@@ -128,16 +140,12 @@ impl Effects {
         match *step.action.get_ref() {
             ActionDef::Force { up } => {
                 let to = if up { ForceTo::Up } else { ForceTo::Down };
-                for target in self.targets(step, planned)? {
-                    let wish = Wish::Force { target, to: Some(to) };
-                    begun.overrides.push(self.order(index, wish, until.since(now), is_enough)?);
-                }
+                let wish = Wish::Force { target: self.target(step, planned)?, to: Some(to) };
+                begun.overrides.push(self.order(index, wish, until.since(now), is_enough)?);
             }
             ActionDef::Drain { over } => {
-                for target in self.targets(step, planned)? {
-                    let wish = Wish::Drain { target, over };
-                    begun.overrides.push(self.order(index, wish, until.since(now), is_enough)?);
-                }
+                let wish = Wish::Drain { target: self.target(step, planned)?, over };
+                begun.overrides.push(self.order(index, wish, until.since(now), is_enough)?);
             }
             ActionDef::Fault(fault) => {
                 let kind = match fault {
@@ -189,7 +197,7 @@ impl Effects {
         Ok(begun)
     }
 
-    fn targets(&self, step: &StepDef, planned: &PlannedStep) -> Result<Vec<String>, String> {
+    fn target(&self, step: &StepDef, planned: &PlannedStep) -> Result<String, String> {
         commanded(&self.ground.viewer.world(), self.mode, step, &planned.hit)
     }
 
@@ -246,22 +254,32 @@ impl Effects {
         self.held.push((index, Held::Files));
         /// A load of a million names takes seconds.
         const LOADED: Duration = Duration::from_secs(30);
-        let broken = match &what {
-            Rehearsal::BrokenZone(zone) => Some(Arc::clone(zone)),
-            Rehearsal::StalePlaces | Rehearsal::BadPlaces => None,
-        };
-        let change = Change::Rehearse { what: Some(what), cause, reply: Some(reply) };
+        let change = Change::Rehearse { what: Some(what.clone()), cause, reply: Some(reply) };
         // When control is gone the reply says so.
         let _ = self.ground.changes.send(change);
         match self.ground.wait(loaded, LOADED, is_enough) {
             Some(report) if !report.accepted => {
                 Err(format!("the files were refused: {}", report.rendered))
             }
-            Some(report) => match broken.filter(|zone| !report.held.contains(zone)) {
-                Some(zone) => Err(format!("zone {zone} was not held back, broken as it is")),
-                None => Ok(()),
-            },
+            Some(report) => self.confirm(&what, &report),
             None => Err("files were not loaded in time".into()),
+        }
+    }
+
+    /// Whether what was loaded does what it was loaded for: a step that has no effect proves
+    /// nothing.
+    fn confirm(&self, what: &Rehearsal, report: &Report) -> Result<(), String> {
+        match what {
+            Rehearsal::BrokenZone(zone) if !report.held.contains(zone) => {
+                Err(format!("zone {zone} was not held back, broken as it is"))
+            }
+            Rehearsal::StalePlaces if !self.ground.locations.load().is_embedded() => {
+                Err("clients are located by what is in geoip/ all the same".into())
+            }
+            Rehearsal::BadPlaces if !report.rendered.contains(DAMAGED) => {
+                Err("nothing is said of the damaged database".into())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -335,44 +353,64 @@ impl Effects {
         self.ground.checker.pardon(&self.faulted);
     }
 
-    /// Lets failovers go back that moved meanwhile by what was hit; what was asked for. One that an
-    /// operator has a hand in is the operator's.
-    pub(super) fn fail_back(&self) -> Vec<String> {
+    /// Lets failovers go back that moved meanwhile by what was hit: what was asked for, and what
+    /// could not be, which may only be too early.
+    pub(super) fn fail_back(&self) -> (Vec<String>, Vec<String>) {
         let world = self.ground.viewer.world();
-        let mut asked = Vec::new();
-        for id in self.ours(&world) {
-            let (name, now) = (&world.snapshot.failovers[id.index()].name, active_of(&world, id));
-            if self.active.get(name).is_none_or(|before| Some(*before) == now) {
-                continue;
-            }
+        let (mut asked, mut refused) = (Vec::new(), Vec::new());
+        for name in self.ours(&world) {
             // As a command takes it, not as a shell does.
-            let target = failover_target(name, &world.snapshot).replace('\'', "");
-            if self.fail_back_one(&target).is_ok() {
-                asked.push(format!("failback {target}"));
+            let target = failover_target(&name, &world.snapshot).replace('\'', "");
+            match self.fail_back_one(&target) {
+                Ok(()) => asked.push(format!("failback {target}")),
+                Err(why) => refused.push(format!("failback {target}: {why}")),
             }
         }
-        asked
+        (asked, refused)
     }
 
-    /// The failovers over what is hit, but for those that operators moved or hold.
-    fn ours(&self, world: &World) -> Vec<FailoverId> {
+    /// The failovers that left a member which is hit, but for those that operators moved or hold.
+    fn ours(&self, world: &World) -> Vec<Arc<str>> {
         let hand = self.ground.hand.load();
         let overrides = hand.hand.overrides().iter().filter(|one| !one.who.starts_with(WHO));
         let operators: Vec<&Override> = overrides.collect();
         if hand.file.is_some() {
             return Vec::new();
         }
-        failovers_over(&world.snapshot, &self.hit, &operators)
+        let now = active(world);
+        let left = |name: &Arc<str>| {
+            let before = self.active.get(name).filter(|before| now.get(name) != Some(before))?;
+            Some((Arc::clone(name), Arc::clone(before)))
+        };
+        let snapshot = &world.snapshot;
+        let failovers = snapshot.failovers.iter().enumerate();
+        let ours = failovers.filter_map(|(index, definition)| {
+            let (name, before) = left(&definition.name)?;
+            let is_ours = !self.operators.contains(&name)
+                && is_member_hit(definition, &before, &self.hit)
+                && !operators.iter().any(|one| is_about(one, FailoverId::at(index), snapshot));
+            is_ours.then_some(name)
+        });
+        ours.collect()
     }
 
     /// Lets one failover go back.
-    pub(super) fn fail_back_one(&self, target: &str) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// Says why not; nothing is left of it that waits for a second person.
+    pub(super) fn fail_back_one(&self, target: &str) -> Result<(), String> {
         let wish = Wish::Failback { target: target.to_owned() };
-        let command = self.ground.command(wish, &self.who, &self.reason);
-        match self.ground.told(command, WITHIN, &|| false) {
-            Some(done) => done.map(drop),
-            None => Err(Refusal::NotYet),
+        let mut command = self.ground.command(wish, &self.who, &self.reason);
+        for is_only_asked in [true, false] {
+            command.dry_run = is_only_asked;
+            match self.ground.told(command.clone(), WITHIN, &|| false) {
+                Some(Ok(done)) if done.planned.proposed.is_some() => return Err(TWO_PERSONS.into()),
+                Some(Ok(_)) => {}
+                Some(Err(refusal)) => return Err(refusal.to_string()),
+                None => return Err("control does not answer".into()),
+            }
         }
+        Ok(())
     }
 }
 
@@ -383,41 +421,38 @@ impl Drop for Effects {
     }
 }
 
-/// The active member of each failover, by name.
-fn active(world: &World) -> HashMap<Arc<str>, u8> {
+/// The active member of each failover, both by name.
+fn active(world: &World) -> HashMap<Arc<str>, Arc<str>> {
     let courses = world.snapshot.failovers.iter().zip(&world.state.courses);
-    courses.map(|(failover, course)| (Arc::clone(&failover.name), course.active)).collect()
+    let active = courses.filter_map(|(failover, course)| {
+        let member = failover.members.get(usize::from(course.active))?;
+        Some((Arc::clone(&failover.name), Arc::clone(member)))
+    });
+    active.collect()
 }
 
-fn active_of(world: &World, id: FailoverId) -> Option<u8> {
-    world.state.courses.get(id.index()).map(|course| course.active)
+/// Whether something of `member` is among `hit`: then it was the drill that clients left it for.
+fn is_member_hit(definition: &FailoverDefinition, member: &str, hit: &HashSet<SlotId>) -> bool {
+    let members = definition.members.iter().zip(definition.member_nodes());
+    let mut nodes = members.filter(|(name, _)| ***name == *member).map(|(_, node)| *node);
+    nodes.any(|node| {
+        let endpoints = pools_below(&definition.tree, node).into_iter().flat_map(|p| &p.endpoints);
+        endpoints.flat_map(|endpoint| endpoint.target.slots()).any(|slot| hit.contains(&slot))
+    })
 }
 
-/// The failovers with an endpoint among `hit`, but for those that one of `operators` is about.
-fn failovers_over(
-    snapshot: &Snapshot,
-    hit: &HashSet<SlotId>,
-    operators: &[&Override],
-) -> Vec<FailoverId> {
-    let plans: HashSet<PlanId> =
-        hit.iter().flat_map(|slot| &snapshot.plans_of_slot[slot.index()]).copied().collect();
-    let is_meant = |id: FailoverId, one: &Override| match &one.target {
-        // All automation is pinned.
-        None => true,
-        Some(target) => {
-            let plans = &snapshot.plans_of_failover[id.index()];
-            let slots = target.slots(snapshot);
-            let mut theirs = slots.iter().flat_map(|slot| &snapshot.plans_of_slot[slot.index()]);
-            target.failovers(snapshot).contains(&id) || theirs.any(|plan| plans.contains(plan))
-        }
-    };
-    let ids = (0..snapshot.failovers.len()).map(FailoverId::at);
-    ids.filter(|id| snapshot.plans_of_failover[id.index()].iter().any(|one| plans.contains(one)))
-        .filter(|id| !operators.iter().any(|one| is_meant(*id, one)))
-        .collect()
+/// Whether `one` is about this failover, or about endpoints of a record that it answers.
+fn is_about(one: &Override, id: FailoverId, snapshot: &Snapshot) -> bool {
+    // Without a target all automation is pinned.
+    let Some(target) = &one.target else { return true };
+    let plans = &snapshot.plans_of_failover[id.index()];
+    let slots = target.slots(snapshot);
+    let mut theirs = slots.iter().flat_map(|slot| &snapshot.plans_of_slot[slot.index()]);
+    target.failovers(snapshot).contains(&id) || theirs.any(|plan| plans.contains(plan))
 }
 
-/// What a command is given: the target as written, or a canary's endpoints by name.
+/// What a command is given: the target as written, or a canary's endpoints by name, in one command:
+/// rules judge what it comes to as a whole.
 ///
 /// # Errors
 /// When these are too many.
@@ -426,21 +461,25 @@ pub(super) fn commanded(
     mode: Mode,
     step: &StepDef,
     hit: &Hit,
-) -> Result<Vec<String>, String> {
-    let written = step.target.as_ref().map_or("", |target| target.get_ref());
-    if mode != Mode::Canary {
-        return Ok(vec![written.to_owned()]);
+) -> Result<String, String> {
+    match (mode, &step.target) {
+        (Mode::Canary, _) => named(world, &hit.slots),
+        (_, Some(target)) => Ok(target.get_ref().clone()),
+        (_, None) => Ok(String::new()),
     }
-    let name = |slot: &SlotId| {
-        let slot = world.snapshot.slots.get(slot.index())?;
-        Some(format!("endpoint:{}", slot.name))
-    };
-    let names: BTreeSet<String> = hit.slots.iter().filter_map(name).collect();
+}
+
+/// The target that stands for `slots` and nothing else.
+///
+/// # Errors
+/// When they are too many.
+pub(super) fn named(world: &World, slots: &HashSet<SlotId>) -> Result<String, String> {
+    let slots = slots.iter().filter_map(|slot| world.snapshot.slots.get(slot.index()));
+    let names: BTreeSet<String> = slots.map(|slot| Pattern::literal(&slot.name)).collect();
     match names.len() > NAMED_MAX {
         true => {
-            let count = names.len();
-            Err(format!("canaries have {count} endpoints there; {NAMED_MAX} are the most"))
+            Err(format!("{} endpoints are hit together; {NAMED_MAX} are the most", names.len()))
         }
-        false => Ok(names.into_iter().collect()),
+        false => Ok(format!("endpoint:{{{}}}", names.into_iter().collect::<Vec<_>>().join(","))),
     }
 }

@@ -1,5 +1,6 @@
 //! The server as a drill sees it: the way in for changes, and what there is to look at.
 
+use super::answers::May;
 use crate::{
     clock::Clock,
     config::drill::{DrillDef, SteadyDef},
@@ -22,15 +23,16 @@ use crate::{
     place::LazyTable,
     policy::Basis,
     snapshot::{Plan, Record, Snapshot},
-    wire::{Name, Rdatas, types::Rtype},
+    wire::{Name, QName, Rdatas, types::Rtype},
     world::{Viewer, World},
+    zone::Lookup,
 };
 use arc_swap::ArcSwap;
 use hickory_proto::rr::{Name as QueryName, RecordType};
 use ipnet::IpNet;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -96,20 +98,20 @@ pub(super) struct Asked {
     pub question: Question,
     /// So many a second.
     pub rate: f64,
-    pub base: HashSet<Vec<String>>,
+    pub base: May,
     /// What steers it: for what would be answered.
     pub record: RecordId,
-    /// What that is called: in other files its number may be another's.
-    name: Arc<str>,
-    rtype: Rtype,
     pub class: Class,
+    name: Name,
+    rtype: Rtype,
+    client: Client,
 }
 
 impl Asked {
     /// Everything it may be answered in `world`, if it is still steered there.
-    pub(super) fn answers_of(&self, world: &World) -> Option<HashSet<Vec<String>>> {
-        let record = world.snapshot.records.get(self.record.index())?;
-        (record.id == self.name).then(|| base(world, record, self.class, self.rtype))
+    pub(super) fn answers_of(&self, world: &World) -> Option<May> {
+        let may = may(world, &self.name, self.client, self.rtype);
+        (may != May::default()).then_some(may)
     }
 }
 
@@ -310,7 +312,8 @@ impl Ground {
         rate: f64,
     ) -> Result<Asked, String> {
         let qname = steady.qname.get_ref();
-        let (id, record) = record_of(&world.snapshot, qname)
+        let owner = Name::parse(qname).map_err(|problem| problem.to_string())?;
+        let id = steered_at(&world.snapshot, &owner)
             .ok_or_else(|| format!("`{qname}` is no steered name any more"))?;
         let (rtype, wanted, word) = match steady.aaaa {
             true => (RecordType::AAAA, Rtype::AAAA, "AAAA"),
@@ -326,20 +329,21 @@ impl Ground {
             Some(net) => format!("{qname} {word} for {net}"),
             None => format!("{qname} {word}"),
         };
-        let class = class_of(world, record, client, self.server.ip());
-        let base = base(world, record, class, wanted);
-        let label = label.into();
-        let name = Arc::clone(&record.id);
+        let client = Client {
+            from: self.server.ip(),
+            subnet: client.map(|net| (net.addr(), net.prefix_len())),
+        };
         Ok(Asked {
             steady: place,
-            label,
+            label: label.into(),
             question,
             rate,
-            base,
+            base: may(world, &owner, client, wanted),
             record: id,
-            name,
+            class: class_of(world, world.snapshot.record(id), client),
+            name: owner,
             rtype: wanted,
-            class,
+            client,
         })
     }
 }
@@ -392,26 +396,17 @@ fn own_slots(snapshot: &Snapshot, def: &DrillDef) -> HashSet<SlotId> {
     own.map(|(index, _)| SlotId::at(index)).collect()
 }
 
-/// The steered record that answers `qname`.
-fn record_of<'s>(snapshot: &'s Snapshot, qname: &str) -> Option<(RecordId, &'s Record)> {
-    let wanted = qname.trim_end_matches('.').to_ascii_lowercase();
-    let fit = |record: &Record| {
-        let owner = record.owner.to_string().to_ascii_lowercase();
-        match owner.strip_prefix('*') {
-            // The closest wildcard is the one with the longest name.
-            Some(under) => wanted.ends_with(under).then_some(owner.len()),
-            None => (owner == wanted).then_some(usize::MAX),
-        }
-    };
-    let records = snapshot.records.iter().enumerate();
-    let found = records.filter_map(|(index, record)| Some((fit(record)?, index, record)));
-    let (_, index, record) = found.max_by_key(|(fit, ..)| *fit)?;
-    Some((RecordId::at(index), record))
+/// The record that steers `name`.
+fn steered_at(snapshot: &Snapshot, name: &Name) -> Option<RecordId> {
+    let mut qname = QName::default();
+    qname.set(name);
+    let entry = snapshot.zone(snapshot.apexes.closest(&qname, Rtype::A)?);
+    let Lookup::Node { node, .. } = entry.zone.as_ref()?.lookup(&qname) else { return None };
+    Some(RecordId::at((entry.records.start + node.steered()?.index) as usize))
 }
 
-fn class_of(world: &World, record: &Record, client: Option<IpNet>, from: IpAddr) -> Class {
+fn class_of(world: &World, record: &Record, client: Client) -> Class {
     let plan = world.snapshot.plan(record.plan);
-    let client = Client { from, subnet: client.map(|net| (net.addr(), net.prefix_len())) };
     let (ip, len) = client.seen_by(plan);
     match plan.map {
         Some(map) => world.snapshot.maps[map.index()].lookup_net(ip, len).class,
@@ -419,21 +414,50 @@ fn class_of(world: &World, record: &Record, client: Option<IpNet>, from: IpAddr)
     }
 }
 
-/// Everything that may be answered now.
-fn base(world: &World, record: &Record, class: Class, rtype: Rtype) -> HashSet<Vec<String>> {
-    let plan = world.snapshot.plan(record.plan);
-    let selection = world.steering.plan(record.plan).selection(class);
-    let shares = draw_for(plan, selection, rtype).shares();
-    let variants = shares.into_iter().map(|(variant, _)| &selection.variants[variant]);
-    variants.map(|variant| variant.rdatas.as_ref().map(texts).unwrap_or_default()).collect()
+/// Everything that may be answered now to who asks for `name`, there and at every steered name
+/// of its zone that a CNAME may lead to: what lies in another one is for resolvers to ask.
+fn may(world: &World, name: &Name, client: Client, rtype: Rtype) -> May {
+    let mut may = May::default();
+    let mut to_see = vec![name.clone()];
+    let mut zone = None;
+    while let Some(name) = to_see.pop() {
+        let owner = text(&name);
+        let id = steered_at(&world.snapshot, &name).filter(|_| !may.knows(&owner));
+        let Some(record) = id.map(|id| world.snapshot.record(id)) else { continue };
+        if *zone.get_or_insert(record.zone) != record.zone {
+            continue;
+        }
+        let plan = world.snapshot.plan(record.plan);
+        let class = class_of(world, record, client);
+        let selection = world.steering.plan(record.plan).selection(class);
+        for (variant, _) in draw_for(plan, selection, rtype).shares() {
+            let rdatas = selection.variants[variant].rdatas.as_ref();
+            may.add(&owner, rdatas.map(texts).unwrap_or_default());
+            to_see.extend(rdatas.into_iter().flat_map(targets));
+        }
+    }
+    may
+}
+
+/// As answers show it.
+fn text(name: &Name) -> String {
+    name.to_string().trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// The name that a CNAME leads to.
+fn targets(rdatas: &Rdatas) -> Vec<Name> {
+    match rdatas.rtype() {
+        Rtype::CNAME => {
+            rdatas.iter(None).filter_map(|rdata| Name::from_wire(&rdata).ok()).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Addresses, or names of CNAMEs.
 fn texts(rdatas: &Rdatas) -> Vec<String> {
     let text = |rdata: Vec<u8>| match rdatas.rtype() {
-        Rtype::CNAME => {
-            Name::from_wire(&rdata).ok().map(|name| name.to_string().to_ascii_lowercase())
-        }
+        Rtype::CNAME => Name::from_wire(&rdata).ok().map(|name| text(&name)),
         _ => {
             let v4 =
                 <[u8; 4]>::try_from(&rdata[..]).map(|octets| Ipv4Addr::from(octets).to_string());

@@ -434,7 +434,7 @@ impl Runner {
             let target = rollback.target.get_ref();
             let said = match self.effects.fail_back_one(target) {
                 Ok(()) => format!("failback {target}"),
-                Err(refusal) => format!("failback {target}: {refusal}"),
+                Err(why) => format!("failback {target}: {why}"),
             };
             self.besides.push(said);
         }
@@ -460,11 +460,12 @@ impl Runner {
         let world = self.ground.viewer.world();
         let mut slots = self.plan.steps.iter().flat_map(|step| &step.hit.slots);
         let is_up = slots.all(|slot| world.state.standings.of(*slot).standing.is_up());
-        let asked = self.effects.fail_back();
+        let (asked, refused) = self.effects.fail_back();
         let is_settled = asked.is_empty() && is_up;
         self.besides.extend(asked);
         // What is down in earnest is not ours to wait for.
         if is_settled || now.since(since) >= Duration::from_secs(5) {
+            self.besides.extend(refused);
             self.besides.dedup();
             self.rolled_back(since);
         }

@@ -9,7 +9,7 @@ use super::steer::{Client, Steered, steer, steers};
 use crate::{
     clock::Dice,
     ids::ZoneId,
-    snapshot::Record,
+    snapshot::{Plan, Record},
     telemetry::Counted,
     wire::{
         Full, Owner, QName, Query, Reply, Section, hash,
@@ -176,32 +176,32 @@ impl<'q> Answering<'q, '_, '_> {
     ) -> Result<Next, Unanswered> {
         match self.steers(node) {
             Some(_) if self.world.warming => Err(Unanswered::NotYet),
-            Some(record) => self.steered(node, record, target),
+            Some(by) => self.steered(node, by, target),
             None => self.owned(name, node, target),
         }
     }
 
-    /// The record that steers what is asked of `node`, if one does. ANY is left to what is
-    /// static there, which is the same for everybody, if there is such.
-    fn steers(&self, node: Node<'q>) -> Option<&'q Record> {
+    /// The record that steers what is asked of `node`, if one does, and its plan. ANY is left to
+    /// what is static there, which is the same for everybody, if there is such.
+    fn steers(&self, node: Node<'q>) -> Option<(&'q Record, &'q Plan)> {
         let steered = node.steered()?;
         let index = self.records.checked_add(steered.index)?;
         let record = self.world.snapshot.records.get(index as usize)?;
         let (plan, qtype) = (self.world.snapshot.plan(record.plan), self.query.qtype);
         let leaves_to_static = qtype == Rtype::ANY && !node.rrsets().is_empty();
-        (steers(plan, qtype) && !leaves_to_static).then_some(record)
+        (steers(plan, qtype) && !leaves_to_static).then_some((record, plan))
     }
 
     fn steered(
         &mut self,
         node: Node<'q>,
-        record: &'q Record,
+        by: (&'q Record, &'q Plan),
         target: &mut QName,
     ) -> Result<Next, Unanswered> {
         let qtype = self.query.qtype;
-        let mut answer = self.steer(record, qtype);
+        let mut answer = self.steer(by, qtype);
         if qtype == Rtype::ANY && answer.variant.rdatas.is_none() {
-            answer = self.steer_ipv6(record);
+            answer = self.steer_ipv6(by);
         }
         self.scope = self.scope.max(answer.scope);
         self.counted = self.counted.or(answer.counted);
@@ -212,7 +212,7 @@ impl<'q> Answering<'q, '_, '_> {
                 self.nodata(node)
             };
         };
-        self.reply.records(Section::Answer, Owner::Current, answer.ttl, rdatas)?;
+        self.reply.records(Section::Answer, Owner::Current, answer.variant.ttl, rdatas)?;
         let is_alias = rdatas.rtype() == Rtype::CNAME && follows_cname(qtype);
         Ok(match is_alias && rdatas.read_target(&[0], target).is_ok() {
             true => Next::Follow,
@@ -221,15 +221,15 @@ impl<'q> Answering<'q, '_, '_> {
     }
 
     #[inline(always)] // As the function it calls.
-    fn steer(&mut self, record: &'q Record, qtype: Rtype) -> Steered<'q> {
-        steer(self.world, record, qtype, &self.client, self.dice)
+    fn steer(&mut self, by: (&'q Record, &'q Plan), qtype: Rtype) -> Steered<'q> {
+        steer(self.world, by, qtype, &self.client, self.dice)
     }
 
     /// ANY gets one RRset, no more (RFC 8482 §4.1), and not NODATA where there is one: this one,
     /// when there is none for IPv4.
     #[cold]
-    fn steer_ipv6(&mut self, record: &'q Record) -> Steered<'q> {
-        self.steer(record, Rtype::AAAA)
+    fn steer_ipv6(&mut self, by: (&'q Record, &'q Plan)) -> Steered<'q> {
+        self.steer(by, Rtype::AAAA)
     }
 
     /// What the name owns: an RRset, a CNAME, or nothing of that type.

@@ -10,7 +10,6 @@ use crate::{
     snapshot::{Plan, Record, Sticky},
     steering::{Draw, Selection, Variant},
     telemetry::{Counted, Reason},
-    units::Ttl,
     wire::{Query, types::Rtype},
     world::World,
 };
@@ -48,16 +47,12 @@ impl Client {
 /// What a steered name answers to one query.
 #[derive(Clone, Copy, Debug)]
 pub struct Steered<'w> {
-    /// The answer.
+    /// The answer, and for how long.
     pub variant: &'w Variant,
-    /// For how long.
-    pub ttl: Ttl,
     /// For which part of the client's address; 0 when it makes no difference.
     pub scope: u8,
     /// What counts it.
     pub counted: Option<Counted>,
-    /// On what grounds.
-    pub basis: Basis,
 }
 
 /// Whether `record` answers `qtype` by steering. Every type does where a CNAME may be the
@@ -74,16 +69,15 @@ pub fn steers(plan: &Plan, qtype: Rtype) -> bool {
     }
 }
 
-/// The answer of `record` to a `qtype` query of `client`.
+/// The answer of `record`, whose plan is `plan`, to a `qtype` query of `client`.
 #[inline(always)] // Its result would be written to memory and read back again.
 pub fn steer<'w>(
     world: &'w World,
-    record: &Record,
+    (record, plan): (&Record, &Plan),
     qtype: Rtype,
     client: &Client,
     dice: &mut Dice,
 ) -> Steered<'w> {
-    let plan = world.snapshot.plan(record.plan);
     let placed = plan.map.map(|map| {
         let (ip, len) = client.seen_by(plan);
         #[expect(clippy::indexing_slicing, reason = "link gives out ids of maps that are there")]
@@ -112,12 +106,17 @@ pub fn steer<'w>(
     };
     let slot = record.counters.get(usize::from(variant.spot)).copied();
     let counted = slot.map(|slot| Counted { slot, reason: reason(selection.basis) });
-    Steered { variant, ttl: variant.ttl, scope, counted, basis: selection.basis }
+    Steered { variant, scope, counted }
 }
 
 /// The grounds of an answer as they are counted.
 #[inline]
-const fn reason(basis: Basis) -> Reason {
+fn reason(basis: Basis) -> Reason {
+    if basis == Basis::Healthy { Reason::Healthy } else { reason_of_trouble(basis) }
+}
+
+#[cold]
+const fn reason_of_trouble(basis: Basis) -> Reason {
     match basis {
         Basis::Healthy => Reason::Healthy,
         Basis::IgnoringMinHealthy => Reason::IgnoringMinHealthy,

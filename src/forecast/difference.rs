@@ -16,7 +16,7 @@ use crate::{
     snapshot::{Plan, Snapshot},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -69,6 +69,8 @@ pub struct Difference {
     pub counts: [usize; 3],
     /// Records whose clients may get something else.
     pub affected: Vec<Pair>,
+    /// Records that are there no more, with their zones or without: numbers of before.
+    pub gone: Vec<RecordId>,
 }
 
 impl Detail {
@@ -150,16 +152,19 @@ impl Difference {
             }
         }
         // Those of whole zones that come or go are told with their zones.
-        let in_both = |snapshot: &Snapshot, other: &Snapshot, id: RecordId| {
+        let [olds, news] =
+            [old, new].map(|all| all.zones.iter().map(|zone| &zone.apex).collect::<HashSet<_>>());
+        let in_both = |snapshot: &Snapshot, id: RecordId| {
             let apex = &snapshot.zone(snapshot.record(id).zone).apex;
-            other.zones.iter().any(|zone| zone.apex == *apex)
+            olds.contains(apex) && news.contains(apex)
         };
         let ids = |snapshot: &Snapshot| (0..snapshot.records.len()).map(RecordId::at);
-        for id in ids(new).filter(|id| !stays.contains(id) && in_both(new, old, *id)) {
+        for id in ids(new).filter(|id| !stays.contains(id) && in_both(new, *id)) {
             let plan = new.plan(new.record(id).plan);
             alike.add(Sign::Added, &new.record(id).id, vec![Detail::added(summary(plan))]);
         }
-        for id in ids(old).filter(|id| !stay.contains(id) && in_both(old, new, *id)) {
+        self.gone = ids(old).filter(|id| !stay.contains(id)).collect();
+        for &id in self.gone.iter().filter(|id| in_both(old, **id)) {
             let plan = old.plan(old.record(id).plan);
             alike.add(Sign::Removed, &old.record(id).id, vec![Detail::removed(summary(plan))]);
         }

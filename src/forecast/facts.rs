@@ -10,7 +10,7 @@ use crate::{
     snapshot::{Slot, Snapshot, TtlPolicy, safety::SafetyRule},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     time::Duration,
 };
@@ -44,16 +44,19 @@ impl fmt::Display for EndpointFacts {
 /// Every pool of `snapshot` by its id; several of one id where records hand down other regions or
 /// checks.
 pub(super) fn pools(snapshot: &Snapshot) -> BTreeMap<&str, BTreeSet<PoolFacts>> {
+    let capacities = snapshot.capacities.iter();
+    let capacities: HashMap<&str, u32> =
+        capacities.map(|capacity| (&*capacity.pool, capacity.millionths)).collect();
     let mut found: BTreeMap<&str, BTreeSet<PoolFacts>> = BTreeMap::new();
     for pool in snapshot.plans.iter().flat_map(|plan| plan.tree.pools()) {
-        found.entry(&pool.id).or_default().insert(PoolFacts::of(pool, snapshot));
+        let capacity = capacities.get(&*pool.id).copied();
+        found.entry(&pool.id).or_default().insert(PoolFacts::of(pool, capacity, snapshot));
     }
     found
 }
 
 impl PoolFacts {
-    fn of(pool: &Pool, snapshot: &Snapshot) -> PoolFacts {
-        let capacity = snapshot.capacities.iter().find(|capacity| capacity.pool == pool.id);
+    fn of(pool: &Pool, capacity: Option<u32>, snapshot: &Snapshot) -> PoolFacts {
         let extra: Vec<String> = pool
             .extra
             .iter()
@@ -67,7 +70,7 @@ impl PoolFacts {
             answers: pool.answers,
             min_healthy: min_healthy(&pool.min_healthy),
             extra: extra.join("; "),
-            capacity: capacity.map(|capacity| capacity.millionths),
+            capacity,
         }
     }
 

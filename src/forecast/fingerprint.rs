@@ -38,7 +38,8 @@ impl<'w> Fingerprints<'w> {
             let made = || of(plans[side], at[side]);
             *self.plans[side].entry(plans[side]).or_insert_with(made)
         });
-        prints[0] != prints[1] || !self.places_alike(plans)
+        let uses_ecs = [0, 1].map(|side| at[side].snapshot.plan(plans[side]).use_ecs);
+        prints[0] != prints[1] || uses_ecs[0] != uses_ecs[1] || !self.places_alike(plans)
     }
 
     /// Whether both plans tell the same clients apart, and mean the same by it.

@@ -9,6 +9,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+/// The identity of the table that is built in.
+pub const EMBEDDED: &str = "embedded";
+
 /// What is known of where addresses are, read at the first question.
 pub struct LazyTable {
     identity: Box<str>,
@@ -30,7 +33,11 @@ impl LazyTable {
     }
     /// The embedded country table.
     pub fn embedded() -> Self {
-        LazyTable::new("embedded".into(), embedded::table)
+        LazyTable::new(EMBEDDED.into(), embedded::table)
+    }
+    /// Whether it is the embedded table and nothing else.
+    pub fn is_embedded(&self) -> bool {
+        &*self.identity == EMBEDDED
     }
     /// What tells these data from any other.
     pub fn identity(&self) -> &str {

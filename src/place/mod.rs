@@ -29,7 +29,7 @@ mod space;
 mod table;
 
 pub use fold::{fold, fold_net};
-pub use lazy::LazyTable;
+pub use lazy::{EMBEDDED, LazyTable};
 pub use locate::{Continent, Country, Location, Subdivision};
 pub use map::{ClientMap, Hit};
 pub use nets::ClassOf;

@@ -80,8 +80,10 @@ pub fn space(
 fn walk<K: Key>(maps: [Option<&ClientMap>; 2], table: &LocationTable, nets: &[IpNet]) -> Space {
     let Some((runs, locations)) = table.places::<K>() else { return Space::default() };
     let fences = fences::<K>(nets);
-    let mut found: HashMap<([Class; 2], u32), f64> = HashMap::new();
+    let mut found: HashMap<u64, f64> = HashMap::new();
     let mut homes = Homes::new(nets);
+    let mut rows = maps.map(Row::of);
+    let is_one = matches!(maps, [Some(one), Some(other)] if std::ptr::eq(one, other));
     let starts = runs.iter_keys().skip(1).map(|(start, _)| start - 1);
     for ((start, place), last) in runs.iter_keys().zip(starts.chain([K::MAX])) {
         let Some(location) = locations.get(place as usize).filter(|_| place != NOWHERE) else {
@@ -89,40 +91,61 @@ fn walk<K: Key>(maps: [Option<&ClientMap>; 2], table: &LocationTable, nets: &[Ip
         };
         let mut at = start;
         loop {
-            let (before, end) = look::<K>(maps[0], at);
-            let (after, end_after) = match maps {
-                [Some(one), Some(other)] if std::ptr::eq(one, other) => (before, end),
-                [_, other] => look::<K>(other, at),
-            };
+            let (before, end) = rows[0].at::<K>(at);
+            let (after, end_after) = if is_one { (before, end) } else { rows[1].at::<K>(at) };
             let fence = fences.get(fences.partition_point(|&fence| fence <= at));
             let fence = fence.map_or(K::MAX, |fence| fence - 1);
             // A row holds the address it was asked about, so this always moves on.
             let to = last.min(end).min(end_after).min(fence).max(at);
             let home = homes.of(Some(place), Some(location), address::<K>(at));
-            *found.entry(([before, after], home)).or_default() += (to - at) as f64 + 1.0;
+            let key = u64::from(before.0) << 48 | u64::from(after.0) << 32 | u64::from(home);
+            *found.entry(key).or_default() += (to - at) as f64 + 1.0;
             if to >= last {
                 break;
             }
             at = to + 1;
         }
     }
-    let cell = |((classes, home), size)| SpaceCell { classes, home, size };
-    let mut cells: Vec<SpaceCell> = found.into_iter().map(cell).collect();
-    cells.sort_unstable_by_key(|cell| (cell.classes, cell.home));
-    Space { cells, homes: homes.finish() }
+    let mut found: Vec<(u64, f64)> = found.into_iter().collect();
+    found.sort_unstable_by_key(|(key, _)| *key);
+    let cell = |(key, size)| SpaceCell {
+        classes: [Class((key >> 48) as u16), Class((key >> 32) as u16)],
+        home: key as u32,
+        size,
+    };
+    Space { cells: found.into_iter().map(cell).collect(), homes: homes.finish() }
 }
 
-/// The class of the client at `key`, and the last key of the row that says so.
-fn look<K: Key>(map: Option<&ClientMap>, key: u64) -> (Class, u64) {
-    let Some(map) = map else { return (Class(0), K::MAX) };
-    let hit = map.lookup(address::<K>(key));
-    let last = match map.row(&hit) {
-        IpNet::V4(net) if K::BITS == 32 => u64::from(net.broadcast().to_bits()),
-        IpNet::V6(net) if K::BITS == 64 => (net.broadcast().to_bits() >> 64) as u64,
-        // IPv4 hidden in IPv6 is counted with what is around it.
-        _ => K::MAX,
-    };
-    (hit.class, last)
+/// Where a walk is in a map. A row is often far longer than a run of the table, so that most steps
+/// are still in the one that was looked up before.
+struct Row<'m> {
+    map: Option<&'m ClientMap>,
+    class: Class,
+    /// The last key that is known to have this class, once there is one.
+    last: Option<u64>,
+}
+
+impl<'m> Row<'m> {
+    fn of(map: Option<&'m ClientMap>) -> Row<'m> {
+        Row { map, class: Class(0), last: None }
+    }
+
+    /// The class of the client at `key`, and the last key of the row that says so. Keys only rise.
+    fn at<K: Key>(&mut self, key: u64) -> (Class, u64) {
+        let Some(map) = self.map else { return (Class(0), K::MAX) };
+        if let Some(last) = self.last.filter(|&last| key <= last) {
+            return (self.class, last);
+        }
+        let hit = map.lookup(address::<K>(key));
+        self.class = hit.class;
+        self.last = match map.row(&hit) {
+            IpNet::V4(net) if K::BITS == 32 => Some(net.broadcast().to_bits().into()),
+            IpNet::V6(net) if K::BITS == 64 => Some((net.broadcast().to_bits() >> 64) as u64),
+            // IPv4 hidden in IPv6 is counted with what is around it, and says nothing of that.
+            _ => None,
+        };
+        (hit.class, self.last.unwrap_or(K::MAX))
+    }
 }
 
 fn address<K: Key>(key: u64) -> IpAddr {
@@ -157,6 +180,8 @@ pub struct Homes {
     /// The lengths among `nets`, longest first.
     lengths: Vec<u8>,
     known: HashMap<(Option<u32>, Box<[IpNet]>), u32>,
+    /// Where nothing parts them: their numbers by place.
+    whole: Vec<Option<u32>>,
     list: Vec<Home>,
 }
 
@@ -168,12 +193,16 @@ impl Homes {
             nets: nets.iter().copied().collect(),
             lengths: lengths.into_iter().rev().collect(),
             known: HashMap::new(),
+            whole: Vec::new(),
             list: Vec::new(),
         }
     }
 
     /// The number of the home at `ip`, where a database has `location`, which it calls `place`.
     pub fn of(&mut self, place: Option<u32>, location: Option<&Location>, ip: IpAddr) -> u32 {
+        if self.lengths.is_empty() {
+            return self.whole(place, location);
+        }
         let within = self.lengths.iter().filter_map(|&length| {
             let net = IpNet::new(ip, length).ok()?.trunc();
             self.nets.contains(&net).then_some(net)
@@ -183,6 +212,17 @@ impl Homes {
         *self.known.entry((place, nets)).or_insert_with_key(|(_, nets)| {
             list.push(Home { location: location.copied(), nets: nets.clone() });
             list.len() as u32 - 1
+        })
+    }
+
+    fn whole(&mut self, place: Option<u32>, location: Option<&Location>) -> u32 {
+        let at = place.map_or(0, |place| place as usize + 1);
+        if self.whole.len() <= at {
+            self.whole.resize(at + 1, None);
+        }
+        *self.whole[at].get_or_insert_with(|| {
+            self.list.push(Home { location: location.copied(), nets: Box::default() });
+            self.list.len() as u32 - 1
         })
     }
 

@@ -57,7 +57,11 @@ pub fn judged(def: &AnalysisDef, measured: &Measured) -> Verdict {
         Measured::Error(_) => Verdict::Error,
         Measured::Nothing(_) => Verdict::Inconclusive,
         Measured::Value(value) if value.is_nan() => Verdict::Inconclusive,
-        Measured::Value(value) if def.success.holds(value) => Verdict::Successful,
+        // More than all of it comes of dividing by nothing: it may be bad, and never means good.
+        Measured::Value(value) if def.success.holds(value) => match value.is_finite() {
+            true => Verdict::Successful,
+            false => Verdict::Inconclusive,
+        },
         Measured::Value(value) => match def.failure {
             Some(failure) if !failure.holds(value) => Verdict::Inconclusive,
             _ => Verdict::Failed,
@@ -168,6 +172,8 @@ mod tests {
                     'b' => Measured::Value(0.9),
                     'm' => Measured::Value(0.3),
                     'N' => Measured::Value(f64::NAN),
+                    'I' => Measured::Value(f64::INFINITY),
+                    'i' => Measured::Value(f64::NEG_INFINITY),
                     'n' => Measured::Nothing("none".into()),
                     _ => Measured::Error("refused".into()),
                 },
@@ -188,6 +194,8 @@ mod tests {
             ("failure_limit = 1", "gbgb", Some(Failed)),
             ("", "n", Some(Inconclusive)),
             ("", "N", Some(Inconclusive)),
+            ("", "I", Some(Failed)),
+            ("", "i", Some(Inconclusive)),
             ("inconclusive_limit = 2", "nn", None),
             ("inconclusive_limit = 2", "nng", Some(Successful)),
             ("count = 3", "gg", None),

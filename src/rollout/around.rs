@@ -7,7 +7,7 @@ use crate::{
     control::hand::{Action, CONFIRMED, Hand, Override, weights::share_of, words},
     forecast::shares::pools_below,
     health::TargetState,
-    ids::{CounterSlot, RecordId},
+    ids::{CounterSlot, RecordId, SlotId},
     policy::{
         available,
         tree::{Kind, NodeIx, Tree},
@@ -132,18 +132,31 @@ pub(super) fn place<'s>(
     Some((tree, member, RecordId::at(index)))
 }
 
+/// The endpoints of the member: each of their addresses.
+pub fn slots_of_member(def: &RolloutDef, snapshot: &Snapshot) -> Vec<SlotId> {
+    let Some((tree, member, _)) = place(def, snapshot) else { return Vec::new() };
+    let endpoints = pools_below(tree, member).into_iter().flat_map(|pool| &pool.endpoints);
+    endpoints.flat_map(|endpoint| endpoint.target.slots()).collect()
+}
+
 /// Those of `targets` that probe the endpoints of the member.
-pub fn of_member<'t>(
+pub(super) fn of_member<'t>(
     def: &RolloutDef,
     snapshot: &Snapshot,
     targets: &'t [TargetState],
 ) -> Vec<&'t TargetState> {
-    let Some((tree, member, _)) = place(def, snapshot) else { return Vec::new() };
-    let endpoints = pools_below(tree, member).into_iter().flat_map(|pool| &pool.endpoints);
-    let slots = endpoints.flat_map(|endpoint| endpoint.target.slots());
-    let keys: HashSet<&Arc<str>> =
-        slots.filter_map(|slot| snapshot.slots[slot.index()].target.as_ref()).collect();
+    let slots = slots_of_member(def, snapshot);
+    let slots = slots.iter().map(|slot| &snapshot.slots[slot.index()]);
+    let keys: HashSet<&Arc<str>> = slots.filter_map(|slot| slot.target.as_ref()).collect();
     targets.iter().filter(|target| keys.contains(&target.key)).collect()
+}
+
+/// The names of the members beside the one of `def`.
+pub fn others(def: &RolloutDef, snapshot: &Snapshot) -> Vec<String> {
+    let Some((tree, member, _)) = place(def, snapshot) else { return Vec::new() };
+    let Kind::Weighted(weighted) = &tree.node(tree.root).kind else { return Vec::new() };
+    let others = weighted.members.iter().map(|one| one.node).filter(|node| *node != member);
+    others.map(|node| tree.node(node).name.to_string()).collect()
 }
 
 /// The counters of answers that give the member, and those of all answers of the record; nothing

@@ -3,15 +3,18 @@
 //!
 //! What a machine wants done to answers is sent only once how it stands is kept, so that a crash
 //! in between finds it asking again and never further than it was. What happened is told after
-//! that was kept, so that no life of the process tells it again. `wishes` has what people ask for,
-//! `doing` what is asked of control and of figures.
+//! that was kept, so that no life of the process tells it again.
+//!
+//! `wishes` has what people ask for, `carried` what machines want done, in that order, `doing` what
+//! of it is asked of control and of figures.
 
+mod carried;
 mod doing;
 mod wishes;
 
 use super::{
     Observed, Refused, Run, SharedRollouts, Shown,
-    around::{Around, counters, maker, of_member},
+    around::{Around, counters, of_member, of_override},
     kept::KeptRun,
     machine::Machine,
     model::{Effect, Given, Order, Seen, Stage},
@@ -20,11 +23,7 @@ use super::{
 use crate::{
     clock::{Clock, Moment},
     config::rollouts::RolloutDef,
-    control::{
-        Change, Handle, Stood,
-        event::EventKind,
-        store::{Keeper, Write},
-    },
+    control::{Change, Handle, Stood, event::EventKind, store::Keeper},
     forecast::Clients,
     health::TargetState,
     measure::{Asker, Measured, Probed, probed},
@@ -33,6 +32,7 @@ use crate::{
     units::Share,
     world::Viewer,
 };
+use carried::Unsent;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -47,8 +47,6 @@ use tokio::{
 
 /// Under this prefix each run is a note of the store.
 const NOTE: &str = "rollout:";
-/// How long a step has lasted is written so often, beside every change.
-const OFTEN: Duration = Duration::from_secs(5);
 /// What nobody tells of is looked at so often: a proposal that expires, a refusal to be asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The soonest that time is looked at again.
@@ -262,13 +260,6 @@ struct Driver {
     unsent: Unsent,
 }
 
-/// What is to be kept, in one commit, and to be told after that.
-#[derive(Default)]
-struct Unsent {
-    notes: Vec<Write>,
-    news: Vec<EventKind>,
-}
-
 impl Driver {
     async fn run(
         mut self,
@@ -298,7 +289,10 @@ impl Driver {
         match ask {
             Ask::Loaded(defs, files) => {
                 let named = defs.into_iter().map(|def| (def.name.get_ref().clone(), def));
-                (self.defs, self.files) = (named.collect(), Some(files));
+                self.defs = named.collect();
+                if self.files.replace(files).is_none() {
+                    self.withdraw_strays();
+                }
                 self.look();
             }
             Ask::Wish { name, wish, who, reason, even_if_degraded, reply } => {
@@ -352,6 +346,19 @@ impl Driver {
         }
     }
 
+    /// Takes back what a process before had proposed and did not come to write down, or was about to
+    /// take back: nobody may confirm what no rollout waits for.
+    fn withdraw_strays(&self) {
+        let shown = self.handle.hand.load();
+        for proposal in shown.hand.proposals() {
+            let Some(name) = of_override(&proposal.command.who) else { continue };
+            let awaited = self.runs.get(name).and_then(|entry| entry.run.machine.proposed());
+            if awaited != Some(proposal.id) {
+                self.withdraw(name, proposal.id);
+            }
+        }
+    }
+
     fn look_at_proposal(&mut self, name: &str) {
         let hand = self.handle.hand.load();
         let proposed = self.runs.get(name).and_then(|entry| entry.run.machine.proposed());
@@ -400,97 +407,6 @@ impl Driver {
         entry.served = now;
         entry.probed =
             own.into_iter().map(|target| (Arc::clone(&target.key), probed(target))).collect();
-    }
-
-    fn carry_out(&mut self, name: &str, effects: Vec<Effect>) {
-        let mut follows = false;
-        for effect in &effects {
-            if let Effect::Tell(news) = effect {
-                self.tell(name, news.what, &news.said, news.alarm);
-            }
-            follows |= *effect == Effect::Follow;
-        }
-        self.keep(name, !effects.is_empty());
-        if follows {
-            self.follow(name);
-        }
-        self.send();
-        for effect in effects {
-            match effect {
-                Effect::Give { share, plain, urgent, why } => {
-                    self.give(name, Some(Gift { share, plain }), urgent, why);
-                }
-                Effect::TakeAway => self.give(name, None, false, String::new()),
-                Effect::Withdraw { id } => self.withdraw(name, id),
-                Effect::Measure { analysis, epoch } => self.measure(name, analysis, epoch),
-                Effect::Tell(_) | Effect::Follow => {}
-            }
-        }
-    }
-
-    fn tell(&mut self, name: &str, what: &'static str, said: &str, alarm: bool) {
-        let Some(entry) = self.runs.get_mut(name) else { return };
-        entry.run.said = said.into();
-        entry.run.ended = entry.run.machine.is_done().then(|| {
-            let wall = self.clock.wall();
-            entry.run.ended.unwrap_or(wall)
-        });
-        self.unsent.news.push(EventKind::Rollout {
-            name: name.into(),
-            record: entry.run.machine.def().record.get_ref().as_str().into(),
-            what: what.into(),
-            said: said.into(),
-            alarm,
-        });
-    }
-
-    /// Has written down how the run stands, if that is news or it is time.
-    fn keep(&mut self, name: &str, is_news: bool) {
-        let now = self.clock.now();
-        let Some(entry) = self.runs.get_mut(name) else { return };
-        let is_time = entry.written.as_ref().is_none_or(|(_, at)| now.since(*at) >= OFTEN);
-        if !is_news && !is_time {
-            return;
-        }
-        let kept = KeptRun::of(&entry.run, now);
-        if entry.written.as_ref().is_some_and(|(written, _)| *written == kept) {
-            return;
-        }
-        let value = serde_json::to_value(&kept).ok();
-        self.unsent.notes.push(Write::Note { name: format!("{NOTE}{name}").into(), value });
-        entry.written = Some((kept, now));
-    }
-
-    /// What was to be kept is on its way, and what was to be told behind it.
-    fn send(&mut self) {
-        let Unsent { notes, news } = std::mem::take(&mut self.unsent);
-        if !notes.is_empty() {
-            self.keeper.write(notes);
-        }
-        for event in news {
-            // Fails only while the server stops.
-            let _ = self.handle.changes.send(Change::Record(event));
-        }
-    }
-
-    /// Begins what comes after. That is kept together with the end of this one: no crash finds one
-    /// without the other.
-    fn follow(&mut self, name: &str) {
-        let Some(entry) = self.runs.get(name) else { return };
-        let then = entry.run.machine.def().then.clone();
-        let people = entry.run.people.clone();
-        for next in then {
-            let next = next.get_ref().as_str();
-            let (who, reason) = (maker(name).into(), format!("follows {name}"));
-            match self.begin(next, &who, &people, Some(reason.into()), false) {
-                Ok(()) => {}
-                Err(refused) => {
-                    let said = format!("{next} did not begin: {refused}");
-                    self.tell(name, "not followed", &said, true);
-                    self.keep(name, true);
-                }
-            }
-        }
     }
 
     fn until_wake(&self) -> Duration {

@@ -103,7 +103,6 @@ impl QName {
     #[inline(always)] // As `read`.
     #[expect(clippy::indexing_slicing, reason = "`end` is at most NAME_MAX, so `count` LABELS_MAX")]
     fn replace(&mut self, keep: usize, labels: usize, bytes: &[u8]) -> Result<usize, NameProblem> {
-        (self.len, self.count) = (1, 0);
         let mut count = labels;
         let starts = &mut self.starts;
         let walked = walk(bytes, |at| {
@@ -143,34 +142,43 @@ impl std::fmt::Debug for QName {
 
 /// Copies a name with its letters lowered. Length bytes are below 64 and thus no letters: the
 /// wire form can be lowered as a whole. Of the usual lengths both ends are taken, which overlap,
-/// each as one vector.
+/// each as one vector or one number.
 #[inline]
 fn copy_lowered(to: &mut [u8], name: &[u8]) {
     match name.len() {
         16..=32 => {
-            copy_front::<16>(to, name);
-            copy_back::<16>(to, name);
+            let lower = |bytes: [u8; 16]| bytes.map(|byte| byte.to_ascii_lowercase());
+            copy_ends(to, name, lower);
         }
-        8..=15 => {
-            copy_front::<8>(to, name);
-            copy_back::<8>(to, name);
-        }
+        8..=15 => copy_ends(to, name, lower_eight),
         _ => copy_any(to, name),
     }
 }
 
 #[inline]
-fn copy_front<const N: usize>(to: &mut [u8], name: &[u8]) {
-    if let (Some(to), Some(name)) = (to.first_chunk_mut::<N>(), name.first_chunk::<N>()) {
-        *to = name.map(|byte| byte.to_ascii_lowercase());
+fn copy_ends<const N: usize>(to: &mut [u8], name: &[u8], lower: impl Fn([u8; N]) -> [u8; N]) {
+    if let (Some(to), Some(name)) = (to.first_chunk_mut(), name.first_chunk()) {
+        *to = lower(*name);
+    }
+    if let (Some(to), Some(name)) = (to.last_chunk_mut(), name.last_chunk()) {
+        *to = lower(*name);
     }
 }
 
+/// Lowers eight bytes as one number: they are too few for the compiler to take them as a vector,
+/// and byte by byte they cost a hundred instructions. The top bit of each byte says whether it is
+/// at least `A`, and whether it is past `Z`, once so much is added to its other seven that it
+/// carries over.
 #[inline]
-fn copy_back<const N: usize>(to: &mut [u8], name: &[u8]) {
-    if let (Some(to), Some(name)) = (to.last_chunk_mut::<N>(), name.last_chunk::<N>()) {
-        *to = name.map(|byte| byte.to_ascii_lowercase());
-    }
+fn lower_eight(bytes: [u8; 8]) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const TOP: u64 = 0x80 * EACH;
+    let word = u64::from_le_bytes(bytes);
+    let seven = word & !TOP;
+    let from_a = seven + (0x80 - b'A' as u64) * EACH;
+    let past_z = seven + (0x7f - b'Z' as u64) * EACH;
+    let is_upper = from_a & !past_z & !word & TOP;
+    (word | is_upper >> 2).to_le_bytes()
 }
 
 #[inline(never)]
@@ -249,6 +257,11 @@ mod tests {
             let mut copy = vec![0; len];
             copy_lowered(&mut copy, &name);
             assert_eq!(copy, name.to_ascii_lowercase());
+        }
+        for (byte, place) in (0..=u8::MAX).flat_map(|byte| (0..8).map(move |at| (byte, at))) {
+            let mut name = *b"\x07eXAMPLE";
+            name[place] = byte;
+            assert_eq!(lower_eight(name), name.map(|byte| byte.to_ascii_lowercase()));
         }
     }
 

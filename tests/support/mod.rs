@@ -10,6 +10,7 @@
 )]
 
 pub mod backend;
+pub mod demo;
 pub mod dns;
 pub mod https;
 pub mod load;

@@ -98,6 +98,16 @@ pub fn kept_waiting(id: u32) -> Duration {
     Duration::from_nanos(waited.sum())
 }
 
+/// User and system time of all threads of a process, to the tick.
+pub fn processor_seconds(id: u32) -> f64 {
+    /// Clock ticks of `/proc/PID/stat` (`USER_HZ`).
+    const TICKS_A_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks = |field: usize| fields[field].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / TICKS_A_SECOND
+}
+
 /// kill(1) rather than kill(2): the tests need no `unsafe`.
 fn kill(signal: &str, target: &str) {
     let script = format!("kill -s {signal} -- {target}");

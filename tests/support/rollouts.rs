@@ -7,6 +7,7 @@ use super::{
     server::{BINARY, Server},
 };
 use hickory_proto::rr::RecordType;
+use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::Value;
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -78,6 +79,25 @@ impl Site {
     /// Kills it with SIGKILL and starts it again.
     pub fn killed(self) -> Site {
         Site { server: Server::start(self.server.kill()) }
+    }
+
+    /// The same; meanwhile what was kept of `www` becomes what `change` makes of it, which must be
+    /// something else.
+    pub fn killed_and(self, change: impl FnOnce(&str) -> String) -> Site {
+        const NOTES: TableDefinition<'static, &str, &str> = TableDefinition::new("notes");
+        let folder = self.server.kill();
+        {
+            let database = Database::open(folder.path().join("state/state.redb")).unwrap();
+            let transaction = database.begin_write().unwrap();
+            let mut notes = transaction.open_table(NOTES).unwrap();
+            let kept = notes.get("rollout:www").unwrap().unwrap().value().to_owned();
+            let changed = change(&kept);
+            assert_ne!(changed, kept);
+            notes.insert("rollout:www", &*changed).unwrap();
+            drop(notes);
+            transaction.commit().unwrap();
+        }
+        Site { server: Server::start(folder) }
     }
 
     /// What `tradewind rollout ARGS` says; it must end with `code`.

@@ -61,18 +61,23 @@ impl Server {
         self.address("admin")
     }
 
-    /// The value of the series that stands in /metrics as `series`; it takes `[server] admin`.
-    pub fn metric(&self, series: &str) -> f64 {
-        let metrics = loop {
+    /// What Prometheus would scrape; it takes `[server] admin`.
+    pub fn metrics(&self) -> String {
+        loop {
             let stream = TcpStream::connect(self.admin()).unwrap();
             stream.set_read_timeout(Some(DEADLINE)).unwrap();
             let (_, metrics) = exchange(stream, "GET", "/metrics", "localhost").unwrap();
             // Whoever looks without a pause is told to come again.
             if !metrics.contains("\"status\":429") {
-                break metrics;
+                return metrics;
             }
             std::thread::sleep(std::time::Duration::from_millis(200));
-        };
+        }
+    }
+
+    /// The value of the series that stands in /metrics as `series`; it takes `[server] admin`.
+    pub fn metric(&self, series: &str) -> f64 {
+        let metrics = self.metrics();
         let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
         value.unwrap_or_else(|| panic!("no {series} in {metrics}"))
     }

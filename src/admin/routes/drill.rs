@@ -99,7 +99,8 @@ async fn run_drill(
     Json(request): Json<DrillRequest>,
 ) -> Result<Json<RunningLine>, Refused> {
     let drills = drills(&context)?;
-    let by = peer.origin(request.who.as_deref(), None).map_err(Refused::bad)?;
+    let by =
+        peer.origin(request.who.as_deref(), request.reason.as_deref()).map_err(Refused::bad)?;
     let mode = request.mode.as_deref().map(|word| {
         let known = Mode::WORDS.iter().find(|(known, _)| *known == word);
         known.map(|(_, mode)| *mode).ok_or_else(|| Refused::bad(format!("`{word}` is no mode")))
@@ -119,17 +120,30 @@ async fn run_drill(
     Ok(Json((&*running).into()))
 }
 
+/// The parameters of `/v1/drills/abort`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct AbortQuery {
+    /// Why.
+    reason: Option<String>,
+    /// Who asks, if not by the name of the user or token; that is told beside it.
+    #[serde(rename = "as")]
+    who: Option<String>,
+}
+
 /// Ends the drill that runs: everything it did is taken back at once.
 #[utoipa::path(
     post, path = "/v1/drills/abort", security(("token" = ["operate"])), tag = "drills",
+    params(AbortQuery),
     responses((status = 200, body = Option<RunningLine>, description = "What was ended, if anything")),
 )]
 async fn abort_drill(
     State(context): State<Arc<Context>>,
     Extension(peer): Extension<Peer>,
+    Query(asked): Query<AbortQuery>,
 ) -> Result<Json<Option<RunningLine>>, Refused> {
     let drills = drills(&context)?;
-    let by = peer.origin(None, None).map_err(Refused::bad)?;
+    let by = peer.origin(asked.who.as_deref(), asked.reason.as_deref()).map_err(Refused::bad)?;
     let running = drills.current();
     let ended = drills.abort(&by.who).ok_or("no drill runs");
     context.wished(by, "drill abort".into(), ended.as_ref().map(|_| None));

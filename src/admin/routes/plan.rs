@@ -98,15 +98,15 @@ async fn apply(
     if let Some(moved) = &report.moved {
         return Err(Refused::new(StatusCode::CONFLICT, format!("{moved}: nothing was loaded")));
     }
-    let base = agreed.base;
-    let is_new = report.accepted && report.revision != base;
+    let mut loaded = ReloadReply::from(&report);
+    let undo = std::mem::take(&mut loaded.undo);
     Ok(Json(ApplyReply {
         schema_version: SCHEMA_VERSION,
-        loaded: ReloadReply::from(&report),
+        loaded,
         hash: agreed.hash.to_string(),
         ttl_secs: outcome.map_or(0, |outcome| outcome.ttl.as_secs()),
         broke: broke.iter().map(Into::into).collect(),
-        undo: (is_new && base > 0).then(|| format!("tradewind rollback {base}")),
+        undo,
     }))
 }
 

@@ -87,7 +87,8 @@ async fn promote_rollout(
 }
 
 /// Has a rollout begin, stand still, go on or back: `start`, `pause`, `resume`, `abort`, `retry`,
-/// `undo`. `break_glass` takes the role `admin`.
+/// `undo`. `break_glass` takes the role `admin`. Where there are other servers for the same zones
+/// `start` must say `only_here`.
 #[utoipa::path(
     post, path = "/v1/rollouts/{name}/{verb}", security(("token" = ["operate"])), tag = "rollout",
     request_body = RolloutRequest, responses((status = 200, body = RolloutLine)),
@@ -99,6 +100,9 @@ async fn order_rollout(
     Json(request): Json<RolloutRequest>,
 ) -> Result<Json<RolloutLine>, Refused> {
     let wish = match &*verb {
+        "start" if !request.only_here && !context.doors.is_empty() => {
+            return Err(one_of_several(&context));
+        }
         "start" => Wish::Start,
         "pause" => Wish::Order(Order::Pause),
         "resume" => Wish::Order(Order::Resume),
@@ -108,6 +112,18 @@ async fn order_rollout(
         other => return Err(Refused::bad(format!("there is no verb `{other}`"))),
     };
     order(context, &peer, name, wish, request).await
+}
+
+/// That a rollout runs on one server, and whoever begins it must know of the others: their clients
+/// get none of it.
+fn one_of_several(context: &Context) -> Refused {
+    let names: Vec<&str> = context.doors.iter().map(|door| &*door.name).collect();
+    let hint = format!(
+        "on each in turn, with `only_here`; by the command line with --node here, {}",
+        names.join(", ")
+    );
+    let why = "a rollout runs on one server, and there are several for the same zones";
+    Refused::bad(why).hint(&hint)
 }
 
 async fn order(

@@ -71,6 +71,9 @@ pub struct DrillRequest {
     pub mode: Option<String>,
     /// Although something is degraded already.
     pub even_if_degraded: bool,
+    /// Why, for the audit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Who says so, where several share one user.
     #[serde(rename = "as")]
     pub who: Option<String>,

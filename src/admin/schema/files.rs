@@ -79,6 +79,9 @@ pub struct RevisionLine {
     pub files: usize,
     /// SHA-256 of the whole set, in hexadecimal.
     pub hash: String,
+    /// SHA-256 of what it has in common with that of other servers for the same zones.
+    #[serde(default)]
+    pub content_hash: String,
 }
 
 impl From<&Report> for ReloadReply {
@@ -133,6 +136,7 @@ impl RevisionLine {
             cause: manifest.cause.clone(),
             files: manifest.files.len(),
             hash: manifest.hash.clone(),
+            content_hash: manifest.shared.clone(),
         }
     }
 }

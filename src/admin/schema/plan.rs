@@ -71,6 +71,13 @@ pub struct PlanReply {
     pub base_revision: u64,
     /// SHA-256 of the files, in hexadecimal: `apply` refuses when they are others.
     pub hash: String,
+    /// The same of what they have in common with those of other servers for the same zones, which
+    /// have to hold files with this hash too.
+    #[serde(default)]
+    pub content_hash: String,
+    /// The same of the files in force, if they are kept.
+    #[serde(default)]
+    pub base_content_hash: Option<String>,
     /// Whether anything would change.
     pub changes: bool,
     /// Files that are others than those in force.
@@ -100,6 +107,9 @@ pub struct PlanReply {
 pub struct EffectLine {
     /// Who would move, of the records whose clients may get something else.
     pub preview: PreviewLine,
+    /// Records that would be there no more: whoever asks for one gets what is left at its name.
+    #[serde(default)]
+    pub gone: usize,
     /// Pools with a capacity that these records send clients to.
     pub capacity: Vec<CapacityLine>,
     /// Safety rules it would break.
@@ -200,8 +210,8 @@ pub struct ApplyReply {
     pub ttl_secs: u32,
     /// Safety rules it went over.
     pub broke: Vec<ViolationLine>,
-    /// The command line that undoes it.
-    pub undo: Option<String>,
+    /// The command lines that undo it.
+    pub undo: Vec<String>,
 }
 
 /// `POST /v1/simulate`: what would come of this, all at once? The lists hold what the command line
@@ -273,6 +283,8 @@ impl From<&Plan> for PlanReply {
             base_revision: plan.base,
             changes: plan.base_hash.as_deref() != Some(&*hash),
             hash,
+            content_hash: plan.shared.to_string(),
+            base_content_hash: plan.base_shared.clone(),
             files: plan.files.iter().map(file).collect(),
             problems: plan.problems.iter().map(ProblemLine::from).collect(),
             rendered: plan.rendered.clone(),
@@ -291,6 +303,7 @@ impl From<&Outcome> for EffectLine {
     fn from(outcome: &Outcome) -> Self {
         EffectLine {
             preview: PreviewLine::from(&outcome.preview),
+            gone: outcome.difference.gone.len(),
             capacity: outcome.loads.iter().map(CapacityLine::from).collect(),
             broke: outcome.broke.iter().map(ViolationLine::from).collect(),
             ttl_secs: outcome.ttl.as_secs(),

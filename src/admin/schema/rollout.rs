@@ -22,6 +22,9 @@ pub struct RolloutRequest {
     /// `start`, `promote`, `retry`: although endpoints of the record are down.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub even_if_degraded: bool,
+    /// `start`: on this server alone, where there are others for the same zones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_here: bool,
 }
 
 /// One rollout.
@@ -42,6 +45,9 @@ pub struct RolloutLine {
     pub state: String,
     /// Whether the weights are those of the files: nothing of it is left.
     pub closed: bool,
+    /// The other members of the record; empty where it is gone.
+    #[serde(default)]
+    pub others: Vec<String>,
     /// Why it stands still, if it does.
     pub halted: Option<String>,
     /// What happened last.

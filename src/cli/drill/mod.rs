@@ -11,6 +11,7 @@ use super::{
     folder::FolderArgs,
     output::{Out, Paint},
     server::{Server, ServerError, encoded, state_folder},
+    why::WhyArgs,
 };
 use crate::{
     admin::schema::drill::{DrillLine, DrillPlan, DrillRequest, RunLine, RunningLine},
@@ -43,6 +44,8 @@ Examples:
   tradewind drill run region-loss
       Runs it: asks for its name to be typed, shows what happens, ends with the verdict. It goes on
       in the server if this command is ended; `drill abort` ends it.
+  tradewind drill run region-loss --dry-run
+      What it would do, as `drill plan`.
   tradewind drill run region-loss --yes --json
       The same for CI: the report on stdout, the verdict as the exit code.
   tradewind drill report region-loss --html /tmp/region-loss.html
@@ -76,7 +79,7 @@ pub enum Verb {
     /// Show the one that runs
     Watch(FolderArgs),
     /// End the one that runs: everything it did is taken back at once
-    Abort(FolderArgs),
+    Abort(AbortArgs),
     /// What a run came to
     Report(ReportArgs),
     /// The runs of a drill, with their figures
@@ -113,9 +116,23 @@ pub struct RunArgs {
     /// Say that it has begun, and leave it to the server
     #[arg(long)]
     pub detach: bool,
-    /// Who you are, where several share one user
-    #[arg(long = "as", value_name = "NAME")]
-    pub who: Option<String>,
+    /// Only say what it would do, as `drill plan` does
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why, who.
+    #[command(flatten)]
+    pub why: WhyArgs,
+}
+
+/// An end before its time.
+#[derive(Args, Clone, Debug)]
+pub struct AbortArgs {
+    /// The folder.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// Why, who.
+    #[command(flatten)]
+    pub why: WhyArgs,
 }
 
 /// A report.
@@ -145,10 +162,10 @@ pub struct ReportArgs {
 pub fn run(args: &DrillArgs, out: &mut Out) -> Exit {
     match &args.verb {
         Verb::List(folder) => list(folder, out),
-        Verb::Plan(args) => plan(args, out),
+        Verb::Plan(NameArgs { folder, name }) => plan(folder, name, out),
         Verb::Run(args) => begin(args, out),
         Verb::Watch(folder) => watch(folder, out),
-        Verb::Abort(folder) => abort(folder, out),
+        Verb::Abort(args) => abort(args, out),
         Verb::Report(args) => report(args, out),
         Verb::History(args) => history(args, out),
     }
@@ -164,9 +181,9 @@ fn list(folder: &FolderArgs, out: &mut Out) -> Exit {
     }
 }
 
-fn plan(args: &NameArgs, out: &mut Out) -> Exit {
-    let path = format!("/v1/drills/{}/plan", encoded(&args.name));
-    match Server::of(args.folder.path()).get::<DrillPlan>(&path) {
+fn plan(folder: &FolderArgs, name: &str, out: &mut Out) -> Exit {
+    let path = format!("/v1/drills/{}/plan", encoded(name));
+    match Server::of(folder.path()).get::<DrillPlan>(&path) {
         Ok(plan) => {
             show::plan(&plan, out);
             if plan.refused.is_empty() { Exit::Well } else { Exit::Refused }
@@ -176,13 +193,21 @@ fn plan(args: &NameArgs, out: &mut Out) -> Exit {
 }
 
 fn begin(args: &RunArgs, out: &mut Out) -> Exit {
+    if args.dry_run {
+        let exit = plan(&args.folder, &args.name, out);
+        if !out.wants_json() {
+            out.line("nothing was done (--dry-run)");
+        }
+        return exit;
+    }
     let server = Server::of(args.folder.path());
     let path = format!("/v1/drills/{}/run", encoded(&args.name));
     let mut request = DrillRequest {
         yes: args.yes,
         mode: args.mode.clone(),
         even_if_degraded: args.even_if_degraded,
-        who: args.who.clone(),
+        reason: args.why.reason.clone(),
+        who: args.why.who.clone(),
         ..DrillRequest::default()
     };
     let mut begun = server.send::<RunningLine>(&path, &request);
@@ -236,12 +261,13 @@ fn watch(folder: &FolderArgs, out: &mut Out) -> Exit {
 
 /// When the server does not answer a file tells the runner, which looks for it ten times a second
 /// whatever else hangs.
-fn abort(folder: &FolderArgs, out: &mut Out) -> Exit {
+fn abort(AbortArgs { folder, why }: &AbortArgs, out: &mut Out) -> Exit {
     let (tell, told) = mpsc::channel();
+    let path = format!("/v1/drills/abort?{}", why.query());
     let server = Server::of(folder.path());
     thread::spawn(move || {
         // Whoever waited may have given up.
-        let _ = tell.send(server.post::<Option<RunningLine>>("/v1/drills/abort"));
+        let _ = tell.send(server.post::<Option<RunningLine>>(&path));
     });
     let why = match told.recv_timeout(PATIENCE) {
         Ok(Ok(Some(RunningLine { drill, run, .. }))) => {

@@ -2,8 +2,8 @@
 
 use super::{HandArgs, refused};
 use crate::{
-    admin::schema::hand::{DrainWord, HandList, HandRequest, OverrideLine},
-    cli::{Exit, completions, output::Out},
+    admin::schema::hand::{DrainWord, HandList, HandReply, HandRequest, OverrideLine},
+    cli::{Exit, completions, nodes::Node, output::Out, server::ServerError},
     config::parse_duration,
 };
 use clap::Args;
@@ -84,11 +84,33 @@ impl UndrainArgs {
 /// Drains, and waits if that is wanted.
 pub fn drain(args: &DrainArgs, out: &mut Out) -> Exit {
     let quiet = args.wait && out.wants_json();
-    let (exit, reply) = args.hand.tell(&args.request(), quiet, out);
-    let done = reply.filter(|reply| exit == Exit::Well && reply.done);
-    match done.and_then(|reply| reply.made).filter(|_| args.wait) {
-        None => exit,
-        Some(made) => wait(args, made.id, out),
+    let nodes = match args.hand.node.nodes(&args.hand.folder, out) {
+        Ok(nodes) => nodes,
+        Err(exit) => return exit,
+    };
+    let (exit, done) = args.hand.tell(&nodes, &args.request(), quiet, out);
+    let made = |(node, reply): (_, HandReply)| Some((node, reply.made.filter(|_| reply.done)?.id));
+    let made: Vec<(&Node, u64)> = done.into_iter().filter_map(made).collect();
+    if !args.wait || exit != Exit::Well || made.is_empty() {
+        return exit;
+    }
+    let drained = made.into_iter().map(|(node, id)| wait(node, id, out));
+    match drained.collect::<Result<Vec<OverrideLine>, Exit>>() {
+        Ok(drained) => {
+            tell(&drained, out);
+            Exit::Well
+        }
+        Err(exit) => exit,
+    }
+}
+
+/// Tells what is drained: on each server that drains it the same.
+fn tell(drained: &[OverrideLine], out: &mut Out) {
+    match drained {
+        [line] if out.wants_json() => out.schema(line),
+        lines if out.wants_json() => out.list("drained", &lines),
+        [line, ..] => out.line(format_args!("drained: {}", line.does)),
+        [] => {}
     }
 }
 
@@ -97,27 +119,21 @@ pub fn undrain(args: &UndrainArgs, out: &mut Out) -> Exit {
     args.hand.run(&args.request(), out)
 }
 
-/// Waits until the drain `id` is through.
-fn wait(args: &DrainArgs, id: u64, out: &mut Out) -> Exit {
+/// The drain `id` of `node` once it is through.
+fn wait(node: &Node, id: u64, out: &mut Out) -> Result<OverrideLine, Exit> {
     loop {
-        let list: HandList = match args.hand.server().get("/v1/hand") {
-            Ok(list) => list,
-            Err(error) => return refused(&error, out),
-        };
+        let list: Result<HandList, ServerError> = node.server().get("/v1/hand");
+        let list = list.map_err(|error| refused(&error, out))?;
         let Some(line) = list.overrides.into_iter().find(|line| line.id == id) else {
             out.error(format_args!("#{id} is there no more: it was taken away, or ended"), None);
-            return Exit::Failed;
+            return Err(Exit::Failed);
         };
         if let Some(exit) = stuck(&line, out) {
-            return exit;
+            return Err(exit);
         }
         if line.drain.as_ref().is_some_and(|drain| drain.state == DrainWord::Drained) {
             out.progress_ends();
-            match out.wants_json() {
-                true => out.schema(&line),
-                false => out.line(format_args!("drained: {}", line.does)),
-            }
-            return Exit::Well;
+            return Ok(line);
         }
         out.progress(&progress(&line));
         thread::sleep(LOOK);

@@ -14,7 +14,7 @@ pub mod weight;
 use super::{
     Exit,
     folder::FolderArgs,
-    nodes::{self, NodeArgs},
+    nodes::{self, Done, Node, NodeArgs, Order},
     output::Out,
     server::{Server, ServerError},
 };
@@ -112,15 +112,59 @@ impl HandArgs {
 
     /// Has the servers do what `request` says, and tells what came of it.
     fn run(&self, request: &HandRequest, out: &mut Out) -> Exit {
-        self.tell(request, false, out).0
+        match self.node.nodes(&self.folder, out) {
+            Ok(nodes) => self.tell(&nodes, request, false, out).0,
+            Err(exit) => exit,
+        }
     }
 
-    /// The same, and what the first of them did; `quiet` keeps what is no failure from being told.
-    fn tell(&self, request: &HandRequest, quiet: bool, out: &mut Out) -> (Exit, Option<HandReply>) {
-        match self.node.nodes(&self.folder, out) {
-            Ok(nodes) => nodes::hand(&nodes, request, &self.folder, quiet, out),
-            Err(exit) => (exit, None),
-        }
+    /// The same of `nodes`; those that did it, and what they said. `quiet` keeps what is no failure
+    /// from programs.
+    fn tell<'n>(
+        &self,
+        nodes: &'n [Node],
+        request: &HandRequest,
+        quiet: bool,
+        out: &mut Out,
+    ) -> (Exit, Done<'n, HandReply>) {
+        let nodes: Vec<&Node> = nodes.iter().collect();
+        nodes::carry_out(&nodes, &Wanted(request), &self.folder, quiet, out)
+    }
+}
+
+/// What an operator wants is done in milliseconds; past this a person looks instead of waiting.
+const WITHIN: Duration = Duration::from_secs(15);
+
+/// What an operator wants.
+struct Wanted<'r>(&'r HandRequest);
+
+impl Order for Wanted<'_> {
+    type Reply = HandReply;
+    const LOOK: &'static str = "tradewind overrides";
+
+    fn ask(&self, node: &Node) -> Result<HandReply, ServerError> {
+        node.server().clone().within(WITHIN).send("/v1/hand", self.0)
+    }
+
+    fn exit(&self, reply: &HandReply) -> Exit {
+        show::exit(reply)
+    }
+
+    fn is_done(&self, _: &HandReply) -> bool {
+        true
+    }
+
+    fn show(&self, reply: &HandReply, folder: &FolderArgs, out: &mut Out) {
+        show::lines(reply, folder, out);
+    }
+
+    fn undo<'r>(&self, reply: &'r mut HandReply) -> &'r mut Vec<String> {
+        &mut reply.undo
+    }
+
+    /// Numbers of overrides are each server's own.
+    fn is_common(&self, line: &str) -> bool {
+        !line.contains("id:")
     }
 }
 

@@ -4,7 +4,7 @@ use super::{HandArgs, refused, show};
 use crate::{
     admin::schema::hand::{HandReply, HandRequest},
     cli::{
-        Exit, completions, nodes,
+        Exit, completions,
         output::Out,
         server::{ServerError, state_folder},
     },
@@ -84,14 +84,14 @@ fn also(
         Err(exit) => return exit,
     };
     if !hand.node.is_here() {
-        return nodes::hand(&nodes, request, &hand.folder, false, out).0;
+        return hand.tell(&nodes, request, false, out).0;
     }
     let exit = here(out);
     let others = nodes.get(1..).unwrap_or_default();
     if others.is_empty() || exit != Exit::Well {
         return exit;
     }
-    nodes::hand(others, request, &hand.folder, false, out).0
+    hand.tell(others, request, false, out).0
 }
 
 fn pin_here(args: &PinArgs, out: &mut Out) -> Exit {

@@ -29,6 +29,15 @@ pub(in crate::cli) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Ou
         out.schema(&reply);
         return exit;
     }
+    lines(reply, folder, out);
+    for line in &reply.undo {
+        out.line(format_args!("undo: {}", folder.with(line)));
+    }
+    exit
+}
+
+/// The same for people, but for what undoes it.
+pub(in crate::cli) fn lines(reply: &HandReply, folder: &FolderArgs, out: &mut Out) {
     headline(reply, folder, out);
     if let Some(made) = &reply.made {
         times(made, out);
@@ -51,10 +60,6 @@ pub(in crate::cli) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Ou
     for note in &reply.notes {
         out.line(note);
     }
-    for line in &reply.undo {
-        out.line(format_args!("undo: {}", folder.with(line)));
-    }
-    exit
 }
 
 fn headline(reply: &HandReply, folder: &FolderArgs, out: &mut Out) {

@@ -1,6 +1,6 @@
 //! The tree of a rollout: what it is doing, both sides of the split, what judges it.
 
-use super::percent;
+use super::{is_over, percent};
 use crate::{
     admin::schema::rollout::{AnalysisLine, ObservedSplit, RolloutLine},
     cli::output::{Out, Paint},
@@ -40,7 +40,7 @@ const ASCII: Signs = Signs {
     good: "ok",
     bad: "BAD",
     unsure: "?",
-    checks: "checks",
+    checks: "a",
     side: "#",
     fork: "|-",
     last: "`-",
@@ -79,13 +79,17 @@ fn drawn(line: &RolloutLine, signs: &Signs, paint: Painter<'_>) -> Vec<String> {
     if line.step.is_some() {
         lines.extend(sides(line, signs));
     }
-    for endpoint in &line.endpoints {
+    let width = line.endpoints.iter().map(|endpoint| endpoint.name.chars().count()).max();
+    let width = width.unwrap_or_default();
+    for (index, endpoint) in line.endpoints.iter().enumerate() {
+        let is_last = index + 1 == line.endpoints.len();
+        let fork = if is_last { signs.last } else { signs.fork };
         let sign = if endpoint.verdict == "up" { signs.good } else { signs.bad };
         let p95 = endpoint.p95_ms.map_or_else(String::new, |ms| format!("  p95 {ms:.1} ms"));
-        let text = format!("{sign} {}  {}{p95}", endpoint.name, endpoint.verdict);
+        let text = format!("{sign} {:width$}  {}{p95}", endpoint.name, endpoint.verdict);
         let is_up = endpoint.verdict == "up";
         let text = if is_up { text } else { paint(Paint::Bad, &text) };
-        lines.push(format!("{} {} {text}", signs.pipe, signs.fork));
+        lines.push(format!("{} {fork} {text}", signs.pipe));
     }
     let checks = line.analysis.iter().map(|one| check(one, signs, paint));
     let checks: Vec<String> = checks.collect();
@@ -93,13 +97,17 @@ fn drawn(line: &RolloutLine, signs: &Signs, paint: Painter<'_>) -> Vec<String> {
         true => "none: each step only lasts".to_owned(),
         false => checks.join("    "),
     };
-    lines.push(format!("{} {} {checks}", signs.last, signs.checks));
+    lines.push(format!("{} {} checks  {checks}", signs.last, signs.checks));
     if let (true, Some(share)) = (!line.closed, line.intended_share)
         && line.file_share != Some(share)
         && line.file_share.is_some()
     {
         let files = percent(line.file_share.unwrap_or_default());
-        lines.push(format!("   the files say {files}: `tradewind rollout finish {}`", line.name));
+        let hint = match is_over(line) {
+            true => format!(": `tradewind rollout finish {}`", line.name),
+            false => String::new(),
+        };
+        lines.push(format!("   the files say {files}{hint}"));
     }
     lines
 }
@@ -141,11 +149,16 @@ fn head(line: &RolloutLine, signs: &Signs, paint: Painter<'_>) -> String {
 }
 
 fn sides(line: &RolloutLine, signs: &Signs) -> [String; 2] {
+    let others = match &line.others[..] {
+        [other] => other,
+        _ => "the rest",
+    };
+    let width = line.member.chars().count().max(others.chars().count());
     let intended = line.intended_share.or(line.served_share);
     let side = |name: &str, share: Option<f64>, observed: Option<String>| {
         let share = share.map_or_else(|| "?".to_owned(), percent);
         let observed = observed.unwrap_or_default();
-        format!("{} {} {name:<10} {share:>7} intended{observed}", signs.fork, signs.side)
+        format!("{} {} {name:<width$}  {share:>7} intended{observed}", signs.fork, signs.side)
     };
     let rest = |split: &ObservedSplit| ObservedSplit {
         answers: split.of - split.answers,
@@ -156,11 +169,7 @@ fn sides(line: &RolloutLine, signs: &Signs) -> [String; 2] {
     };
     let observed = line.observed.as_ref();
     [
-        side(
-            "the rest",
-            intended.map(|share| 1.0 - share),
-            observed.map(|o| self::observed(&rest(o))),
-        ),
+        side(others, intended.map(|share| 1.0 - share), observed.map(|o| self::observed(&rest(o)))),
         side(&line.member, intended, observed.map(self::observed)),
     ]
 }
@@ -221,7 +230,11 @@ mod tests {
                 "result": "Successful", "verdict": "Successful", "successful": 12, "failed": 0,
                 "inconclusive": 0, "errors": 0, "count": 12,
             }],
-            "endpoints": [{ "name": "g/canary/c1", "verdict": "up", "p95_ms": 41.0 }],
+            "others": ["stable"],
+            "endpoints": [
+                { "name": "g/canary/c1", "verdict": "up", "p95_ms": 41.0 },
+                { "name": "g/canary/c10", "verdict": "down", "p95_ms": null },
+            ],
             "degraded": [], "then": [],
         }))
         .unwrap()
@@ -234,11 +247,12 @@ mod tests {
             drawn(&line(), &UNICODE, &plain).join("\n"),
             "\
 ⟳ www  canary of g/www  step 2/2  ◐ baking  analysing  01:12 / 05:00  [promote] [pause] [abort]
-├─ # the rest      90 % intended    89.7 % observed (88.3 to 91.0 %, n = 2,000)
-├─ # canary        10 % intended    10.3 % observed (9.0 to 11.7 %, n = 2,000)
-│  ├─ ✔ g/canary/c1  up  p95 41.0 ms
-└─ α errors 0 < 0.05  ✔ 12/12
-   the files say 1 %: `tradewind rollout finish www`"
+├─ # stable     90 % intended    89.7 % observed (88.3 to 91.0 %, n = 2,000)
+├─ # canary     10 % intended    10.3 % observed (9.0 to 11.7 %, n = 2,000)
+│  ├─ ✔ g/canary/c1   up  p95 41.0 ms
+│  └─ ✖ g/canary/c10  down
+└─ α checks  errors 0 < 0.05  ✔ 12/12
+   the files say 1 %"
         );
         let ascii = drawn(&line(), &ASCII, &plain).join("\n");
         assert!(ascii.is_ascii(), "{ascii}");

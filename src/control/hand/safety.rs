@@ -7,7 +7,7 @@
 use super::{Hand, Now, command::Planned, words};
 use crate::{
     forecast::{Clients, Look, Pair, Standpoint, shares},
-    ids::PlanId,
+    ids::{PlanId, RecordId},
     snapshot::{Snapshot, safety::SafetyRule},
 };
 use std::{
@@ -181,6 +181,23 @@ impl<'w> Judge<'w> {
         });
         Ok(over.collect())
     }
+}
+
+/// The rules that ask for regions of those of `records` that are to be there no more, which is none.
+pub fn gone(before: &Snapshot, records: &[RecordId]) -> Vec<Violation> {
+    let broken = before.safety.iter().filter_map(|rule| {
+        let min = rule.min_active_regions?;
+        let mut ids = records.iter().filter(|id| rule.records.binary_search(id).is_ok());
+        let first = ids.next()?;
+        Some(Violation {
+            rule: Arc::clone(&rule.name),
+            record: Arc::clone(&before.record(*first).id),
+            others: ids.count(),
+            message: format!("would be there no more; at least {min} regions are asked for"),
+            left: None,
+        })
+    });
+    broken.collect()
 }
 
 /// The rules that `planned` goes over by itself where they want two persons.

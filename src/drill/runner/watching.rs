@@ -15,6 +15,7 @@ use crate::{
         journal::{EVENTS_MAX, Seen, What},
         report::time,
     },
+    failover::Cause,
     forecast::shares::given,
     world::World,
 };
@@ -39,6 +40,11 @@ impl Sights {
     }
 }
 
+/// Whether a failover moved by an operator's word: at once, or approved before it could.
+fn is_operators(who: Option<&str>, why: &str) -> bool {
+    who.map_or(why == Cause::Approved.why(), |who| !who.starts_with(ground::WHO))
+}
+
 impl Runner {
     /// Works out what a new World means: it is another one seldom, and this is asked all the time.
     pub(super) fn look_at_world(&mut self) {
@@ -47,9 +53,10 @@ impl Runner {
             return;
         }
         self.sights = Sights::of(&world);
+        let since = self.ground.clock.now();
         for (lane, asked) in self.asked.iter().enumerate() {
             if let Some(now) = asked.answers_of(&world) {
-                self.answers.may(lane, now);
+                self.answers.may(lane, now, since);
             }
         }
     }
@@ -64,6 +71,11 @@ impl Runner {
         };
         for event in events {
             self.seq = event.seq;
+            if let EventKind::Failover { name, why, .. } = &event.kind
+                && is_operators(event.who.as_deref(), why)
+            {
+                self.effects.moved_by_operator(name);
+            }
             if self.events < EVENTS_MAX && event.kind.word() != "drill" {
                 self.events += 1;
                 let seen = self.seen(&event);

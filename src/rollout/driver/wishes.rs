@@ -29,20 +29,7 @@ impl Driver {
             Some(def) => Arc::clone(def),
             None => return Err(Refused::Unknown(self.unknown(name))),
         };
-        for (other, entry) in &self.runs {
-            let machine = &entry.run.machine;
-            if machine.is_closed() || machine.def().record.get_ref() != def.record.get_ref() {
-                continue;
-            }
-            let (word, record) = (machine.word(), &def.record);
-            return Err(Refused::Conflict(match machine.is_done() {
-                true => format!(
-                    "`{other}` has {word}, and its weights at {record} are not in the files yet: \
-                     `tradewind rollout finish {other}` says what to write, `undo` takes them away"
-                ),
-                false => format!("`{other}` is under way at {record}: {word}"),
-            }));
-        }
+        self.check_alone(name, &def)?;
         self.check_health(&def, even_if_degraded)?;
         let starting = || Refused::Conflict("no files are in force yet".into());
         let seen = self.seen(&def).ok_or_else(starting)?;
@@ -71,6 +58,10 @@ impl Driver {
             }));
         };
         let def = Arc::clone(entry.run.machine.def());
+        // What is over and begun again is as if it were begun now.
+        if order == Order::Retry && entry.run.machine.is_closed() {
+            self.check_alone(name, &def)?;
+        }
         if matches!(order, Order::Promote { .. } | Order::Retry) {
             self.check_health(&def, even_if_degraded)?;
         }
@@ -92,6 +83,27 @@ impl Driver {
             }
         });
         outcome
+    }
+
+    /// Whether nothing is left of any other rollout at the record of `def`, nor of `name` anywhere.
+    fn check_alone(&self, name: &str, def: &RolloutDef) -> Result<(), Refused> {
+        for (other, entry) in &self.runs {
+            let machine = &entry.run.machine;
+            let there = machine.def().record.get_ref();
+            // Of the same name it may be about another record, if its file was changed meanwhile.
+            if machine.is_closed() || (other != name && there != def.record.get_ref()) {
+                continue;
+            }
+            let (word, record) = (machine.word(), there);
+            return Err(Refused::Conflict(match machine.is_done() {
+                true => format!(
+                    "`{other}` has {word}, and its weights at {record} are not in the files yet: \
+                     `tradewind rollout finish {other}` says what to write, `undo` takes them away"
+                ),
+                false => format!("`{other}` is under way at {record}: {word}"),
+            }));
+        }
+        Ok(())
     }
 
     /// Whether the first step gives the member more than it has, and can be through in time. Files are
