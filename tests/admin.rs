@@ -293,7 +293,7 @@ fn what_pages_make_browsers_send_is_refused() {
 
 #[test]
 fn a_name_that_somebody_points_here_opens_nothing() {
-    let (server, client) = open();
+    let (_server, client) = open();
     for (host, status) in [
         ("evil.example", 403),
         ("127.0.0.1.evil.example", 403),
