@@ -194,13 +194,13 @@ fn a_change_that_cannot_be_written_down_is_made_and_written_down_as_soon_as_it_c
     let said = exits(&server.cli("drain", &["region:us", "--reason", "INC 42"]), 0);
     assert!(said.contains("#1 drains 2 endpoints of 1 pool"), "{said}");
     server.await_event("the alarm", 0, |event| event["event"] == "store" && event["alarm"] == true);
-    let entry = of("region:us");
-    assert_eq!(words(&entry, "outcome"), ["done"], "it waits in memory, and is shown");
     let listed = server.control_request("GET", "/v1/hand").1;
     assert_eq!(listed["overrides"][0]["what"], "drain region:us", "and it is in force");
 
     limit_files(&server, "unlimited");
     server.await_event("its end", 0, |event| event["event"] == "store" && event["alarm"] == false);
+    let entry = of("region:us");
+    assert_eq!(words(&entry, "outcome"), ["done"], "it waited in memory");
     let hash = entry[0]["hash"].as_str().unwrap().to_owned();
     let folder = server.kill();
     let found = verify(folder.path(), &["--contains", &hash], 0);
