@@ -12,6 +12,10 @@ use support::{
     server::cli,
 };
 
+/// Here: setting, baking, waiting, paused, reversing, aborted with its override and without,
+/// succeeded, undoing. Elsewhere: edited, and proposed with the proposal written down and not (this
+/// file); failed and held, reversing that waits for others, between the end and what follows
+/// (`rollout`); any moment at all (`rollout/properties.rs`).
 #[test]
 fn whoever_kills_the_server_in_any_phase_finds_nothing_skipped_repeated_or_stuck() {
     let site = Site::start(WAITING, "");

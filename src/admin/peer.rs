@@ -45,6 +45,9 @@ pub(super) struct Caller {
 
 /// The longest name somebody may give.
 const NAME_CHARS: usize = 64;
+/// What those begin with who sign for themselves: what a drill of a process that is gone left
+/// behind is known by it, and taken back.
+const RESERVED: [&str; 2] = ["drill:", "rollout "];
 /// The longest reason.
 pub(super) const REASON_CHARS: usize = 500;
 
@@ -121,6 +124,9 @@ impl Peer {
         let known = self.known().to_string();
         let Some(said) = said.map(str::trim) else { return Ok(known.into()) };
         check_text("--as", said, NAME_CHARS)?;
+        if let Some(ours) = RESERVED.iter().find(|ours| said.starts_with(**ours)) {
+            return Err(format!("--as cannot begin with {ours}: so drills and rollouts sign"));
+        }
         Ok(if said == known { known.into() } else { format!("{said} ({known})").into() })
     }
 }
@@ -184,7 +190,7 @@ mod tests {
         let peer = Peer::Token { name: "ci".into(), role: Role::Operate, from };
         assert_eq!(&*peer.who(Some("bo")).unwrap(), "bo (token ci)");
         assert_eq!(peer.from().to_string(), "192.0.2.7:40000");
-        for odd in ["", " ", "a\nb", &"x".repeat(65)] {
+        for odd in ["", " ", "a\nb", &"x".repeat(65), "drill:region-loss/1", " rollout www"] {
             assert!(peer.who(Some(odd)).is_err(), "{odd:?}");
         }
     }

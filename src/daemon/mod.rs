@@ -368,7 +368,6 @@ async fn start(
     tokio::task::spawn_blocking(move || {
         udp.stop();
         tcp.stop();
-        query_log.stop();
     })
     .await
     .context("stopping the datapath")?;
@@ -383,6 +382,11 @@ async fn start(
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the last changes could not be kept"),
         Err(_) => tracing::warn!("the state database does not close; the last changes may be lost"),
+    }
+    // Last: what it writes to may hang, and is of less account than all else.
+    let shown = tokio::task::spawn_blocking(move || query_log.stop(CLOSING)).await;
+    if !matches!(shown, Ok(true)) {
+        tracing::warn!("the query log does not end; the last samples may be lost");
     }
     Ok(Exit::Well)
 }

@@ -61,6 +61,8 @@ pub struct QueryLog(Mutex<Option<Running>>);
 #[derive(Debug)]
 struct Running {
     wishes: mpsc::Sender<QueryLogDef>,
+    /// Loses its other end when the thread ends.
+    ended: Receiver<()>,
     thread: JoinHandle<()>,
 }
 
@@ -86,11 +88,14 @@ impl QueryLog {
     /// When the system refuses a thread.
     pub fn start(parts: Parts, clock: Arc<dyn Clock>) -> io::Result<QueryLog> {
         let (wishes, wished) = mpsc::channel();
+        let (alive, ended) = mpsc::channel();
         let counters = parts.telemetry.thread();
         let mut work = Work { parts, clock, counters, cut: None, file: None, tap: None };
-        let thread =
-            Builder::new().name("query-log".to_owned()).spawn(move || work.run(&wished))?;
-        Ok(QueryLog(Mutex::new(Some(Running { wishes, thread }))))
+        let thread = Builder::new().name("query-log".to_owned()).spawn(move || {
+            let _alive: mpsc::Sender<()> = alive;
+            work.run(&wished);
+        })?;
+        Ok(QueryLog(Mutex::new(Some(Running { wishes, ended, thread }))))
     }
 
     /// Shows answers as `def` says from now on. Its file is opened anew, so that one that was
@@ -102,13 +107,17 @@ impl QueryLog {
         }
     }
 
-    /// Shows what was sampled until now, and ends.
-    pub fn stop(&self) {
-        if let Some(Running { wishes, thread }) = self.running().take() {
-            drop(wishes);
-            // A panic of the thread has been told by its hook.
-            let _ = thread.join();
+    /// Shows what was sampled until now, and ends; whether it did within `limit`. A disk or a
+    /// named pipe that hangs keeps its thread, and nobody else.
+    pub fn stop(&self, limit: Duration) -> bool {
+        let Some(Running { wishes, ended, thread }) = self.running().take() else { return true };
+        drop(wishes);
+        if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            return false;
         }
+        // A panic of the thread has been told by its hook.
+        let _ = thread.join();
+        true
     }
 
     /// Whoever panics while holding it has changed nothing.
@@ -271,7 +280,7 @@ mod tests {
             sample.counted = counted;
             sampler.send();
         }
-        log.stop();
+        assert!(log.stop(Duration::MAX));
         let seen = telemetry.observed().of(|answer| &*answer.record == "www.z");
         let client = ObservedClient {
             at: Moment(5),
@@ -286,9 +295,9 @@ mod tests {
         let def = QueryLogDef { anonymize, ..QueryLogDef::default() };
         let log = log.unwrap();
         log.show(&def);
-        log.stop();
+        assert!(log.stop(Duration::MAX));
         assert!(telemetry.observed().of(|_| true).is_empty());
         log.show(&QueryLogDef::default());
-        log.stop();
+        assert!(log.stop(Duration::MAX));
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     clock::{Clock, Moment},
     control::event::{Event, EventKind},
 };
+use arc_swap::ArcSwapOption;
 use std::{
     collections::BTreeSet,
     future::Future,
@@ -46,6 +47,9 @@ pub(super) struct Pace {
     /// The next try, after one that failed.
     pub retry: Duration,
 }
+
+/// A commit that takes longer hangs: one takes some ten milliseconds, on a busy disk a second.
+const HUNG: Duration = Duration::from_secs(5);
 
 const PACE: Pace = Pace { gather: Duration::from_millis(25), retry: Duration::from_secs(10) };
 
@@ -88,7 +92,12 @@ pub struct Keeper {
     health: watch::Receiver<StoreHealth>,
     store: Arc<dyn Store>,
     trail: SharedTrail,
+    clock: Arc<dyn Clock>,
+    writing: Writing,
 }
+
+/// Since when a commit is under way, if one is: a disk that hangs says nothing by itself.
+type Writing = Arc<ArcSwapOption<Moment>>;
 
 type Reply = oneshot::Sender<Result<(), StoreError>>;
 
@@ -191,9 +200,16 @@ impl Keeper {
         async { done.await.unwrap_or(Err(StoreError::Closed)) }
     }
 
-    /// How keeping goes now.
+    /// How keeping goes now. A commit that does not come to an end is told here only.
     pub fn health(&self) -> StoreHealth {
-        self.health.borrow().clone()
+        let mut health = self.health.borrow().clone();
+        let since = self.writing.load();
+        let taken = since.as_ref().map_or(Duration::ZERO, |since| self.clock.now().since(**since));
+        if taken >= HUNG && health.failing.is_none() {
+            let taken = taken.as_secs();
+            health.failing = Some(format!("a write has not ended for {taken} s").into());
+        }
+        health
     }
 
     /// How keeping goes, for those who wait for it to change.
@@ -282,6 +298,7 @@ pub(super) struct Desk {
     due: Option<Moment>,
     /// Until when a rehearsal has it lost.
     lost_until: Option<Moment>,
+    writing: Writing,
 }
 
 impl Desk {
@@ -304,6 +321,7 @@ impl Desk {
             keeps_unknown: false,
             due: None,
             lost_until: None,
+            writing: Writing::default(),
         }
     }
 
@@ -312,6 +330,7 @@ impl Desk {
         let (jobs, taken) = channel();
         let (health, store) = (self.told.subscribe(), Arc::clone(&self.store));
         let trail = Arc::clone(&self.trail);
+        let (clock, writing) = (Arc::clone(&self.clock), Arc::clone(&self.writing));
         let thread = thread::Builder::new().name("state".to_owned());
         let started = thread.spawn(move || self.run(&taken));
         let failed = |error: io::Error| StoreError::Failed {
@@ -319,14 +338,15 @@ impl Desk {
             why: error.to_string(),
         };
         started.map_err(failed)?;
-        Ok(Keeper { jobs, health, store, trail })
+        Ok(Keeper { jobs, health, store, trail, clock, writing })
     }
 
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            // Whoever asked may have gone away.
             match self.next(jobs) {
                 Ok(Job::Write(writes)) => self.take(writes),
+                // Who asked and has gone away needs no try of its own.
+                Ok(Job::Flush(reply)) if reply.is_closed() => {}
                 Ok(Job::Flush(reply)) => drop(reply.send(self.commit())),
                 Ok(Job::Lose(until)) => self.lose(until),
                 Ok(Job::Close(reply)) => return drop(reply.send(self.close())),
@@ -419,7 +439,12 @@ impl Desk {
         let lost_until = self.lost_until.filter(|until| self.clock.now() < *until);
         let committed = match lost_until {
             Some(_) => Err(rehearsed()),
-            None => self.store.commit(&batch),
+            None => {
+                self.writing.store(Some(Arc::new(self.clock.now())));
+                let committed = self.store.commit(&batch);
+                self.writing.store(None);
+                committed
+            }
         };
         self.tell(&committed);
         match &committed {

@@ -39,6 +39,40 @@ async fn while_the_store_fails_everything_is_held_and_then_written_whole() {
     assert_eq!(commits[1..].iter().map(|commit| commit.1).sum::<usize>(), 2);
 }
 
+/// A clock that is as late as it is told to be.
+#[derive(Debug, Default)]
+struct Late(SystemClock, AtomicU64);
+
+impl Clock for Late {
+    fn now(&self) -> Moment {
+        self.0.now().after(Duration::from_secs(self.1.load(Relaxed)))
+    }
+    fn wall(&self) -> SystemTime {
+        self.0.wall()
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_is_told_of_while_it_does() {
+    let (store, late) = (Arc::new(Moody::default()), Arc::new(Late::default()));
+    let told = watch::Sender::default();
+    let (kept, clock) = (Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&late) as Arc<dyn Clock>);
+    let keeper = Desk::new(kept, clock, PACE, told).start().unwrap();
+    let hung = store.0.lock().unwrap();
+    keeper.write(vec![machine("z/app", 1)]);
+    let flushed = keeper.flush();
+    // It shows once a commit has begun and five seconds have passed since.
+    while keeper.health().failing.is_none() {
+        late.1.fetch_add(1, Relaxed);
+        thread::sleep(Duration::from_millis(1));
+    }
+    let alarms = keeper.health().alarms();
+    assert!(alarms[0].contains("cannot be written: a write has not ended for"), "{alarms:?}");
+    drop(hung);
+    flushed.await.unwrap();
+    assert_eq!(keeper.health(), StoreHealth::default());
+}
+
 #[tokio::test]
 async fn a_commit_takes_all_that_came_in_and_is_soon() {
     let gather = Duration::from_millis(40);
