@@ -76,9 +76,30 @@ pub struct Drills {
 enum Current {
     #[default]
     Nothing,
-    /// Somebody is being told whether it may begin.
-    Admitting(String),
+    /// Somebody is being told whether it may begin; it ends as soon as it does, if somebody wants
+    /// that.
+    Admitting {
+        drill: String,
+        abort: Option<String>,
+    },
     Running(Arc<Running>),
+}
+
+impl Current {
+    /// Ends what runs or is about to; which drill that is.
+    fn abort(&mut self, why: String) -> Option<String> {
+        match self {
+            Current::Nothing => None,
+            Current::Admitting { drill, abort } => {
+                abort.get_or_insert(why);
+                Some(drill.clone())
+            }
+            Current::Running(running) => {
+                running.abort(why);
+                Some(running.drill.clone())
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Drills {
@@ -168,10 +189,12 @@ impl Drills {
         let mut current = self.lock();
         match &*current {
             Current::Nothing => {}
-            Current::Admitting(other) => return Err(Refusal::Busy(other.clone())),
+            Current::Admitting { drill, .. } => return Err(Refusal::Busy(drill.clone())),
             Current::Running(other) => return Err(Refusal::Busy(other.drill.clone())),
         }
-        *current = Current::Admitting(name.to_owned());
+        *current = Current::Admitting { drill: name.to_owned(), abort: None };
+        // What somebody asked to be ended before is over.
+        let _ = std::fs::remove_file(self.archive.abort_file());
         Ok(())
     }
 
@@ -210,13 +233,17 @@ impl Drills {
             abort: Mutex::default(),
             stage: Mutex::new(super::machine::Stage::Before),
         });
-        // What somebody asked to be ended is over.
-        let _ = std::fs::remove_file(self.archive.abort_file());
         let how = How { ack, degraded };
         let runner = Runner::new(&self.ground, &self.archive, plan, &running, how);
         let runner = runner.map_err(|error| cannot(&error))?;
         self.lease(Some(&running));
-        *self.lock() = Current::Running(Arc::clone(&running));
+        {
+            let mut current = self.lock();
+            if let Current::Admitting { abort: Some(why), .. } = &*current {
+                running.abort(why.clone());
+            }
+            *current = Current::Running(Arc::clone(&running));
+        }
         let seat = Seat { drills: Arc::clone(self), running: Arc::clone(&running) };
         let thread = thread::Builder::new().name("drill".to_owned());
         let spawned = thread.spawn(move || {
@@ -261,19 +288,17 @@ impl Drills {
         self.ground.keeper.write(vec![Write::Note { name: LEASE.into(), value }]);
     }
 
-    /// Ends the one that runs; which it was.
+    /// Ends the one that runs, or is about to; which it was.
     pub fn abort(&self, who: &str) -> Option<String> {
-        let running = self.current()?;
-        running.abort(format!("aborted by {who}"));
-        Some(running.drill.clone())
+        self.lock().abort(format!("aborted by {who}"))
     }
 
     /// Ends the one that runs, because the server stops; waits until what it did is taken back, or
     /// a moment has passed. Its end is written down by the next process.
     pub fn stop(&self) {
         const WITHIN: Duration = Duration::from_secs(2);
+        self.lock().abort("the server was stopped".into());
         let Some(running) = self.current() else { return };
-        running.abort("the server was stopped".into());
         let until = self.ground.clock.now().after(WITHIN);
         let is_back = || {
             let entries = running.entries(0);
@@ -386,7 +411,7 @@ impl Drills {
         let (verdict, sentence) = (report.verdict.to_string(), report.sentence.clone());
         entries.push(Entry { ms, what: What::Ended { verdict, sentence: sentence.clone() } });
         let written = Writer::reopen(&self.archive.path(drill, run)).and_then(|mut writer| {
-            entries[entries.len() - 2..].iter().try_for_each(|entry| writer.add(entry))
+            entries[entries.len() - 2..].iter().try_for_each(|entry| writer.add(entry, &|| false))
         });
         if let Err(error) = written {
             tracing::warn!(%error, "the drill's journal has no end");
@@ -437,7 +462,7 @@ struct Admitting<'a>(&'a Drills);
 impl Drop for Admitting<'_> {
     fn drop(&mut self) {
         let mut current = self.0.lock();
-        if matches!(*current, Current::Admitting(_)) {
+        if matches!(*current, Current::Admitting { .. }) {
             *current = Current::Nothing;
         }
     }
@@ -493,6 +518,15 @@ fn with_mode(def: &Arc<DrillDef>, mode: Mode) -> Result<Arc<DrillDef>, Refusal> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_aborts_while_it_is_looked_at_has_not_said_it_to_nobody() {
+        assert_eq!(Current::Nothing.abort("no".into()), None);
+        let mut current = Current::Admitting { drill: "loss".into(), abort: None };
+        assert_eq!(current.abort("first".into()).as_deref(), Some("loss"));
+        assert_eq!(current.abort("second".into()).as_deref(), Some("loss"));
+        assert!(matches!(current, Current::Admitting { abort: Some(why), .. } if why == "first"));
+    }
 
     #[test]
     fn a_run_of_this_minute_is_known_by_its_name() {

@@ -13,6 +13,9 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
     path::Path,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender},
+    thread,
+    time::Duration,
 };
 
 /// The version of this format.
@@ -273,14 +276,35 @@ pub struct Sample {
     pub region: String,
 }
 
-/// A journal being written.
+/// How long a disk may take to say that an entry is on it: more than one that is busy does.
+const WRITTEN: Duration = Duration::from_secs(10);
+/// How often one looks meanwhile whether the wait is over for another reason.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A journal being written, by a thread of its own: a disk that hangs keeps nobody from taking back
+/// what a drill does.
 #[derive(Debug)]
-pub(super) struct Writer(Option<File>);
+pub(super) struct Writer {
+    /// Nothing once the disk has failed.
+    lines: Option<Sender<Line>>,
+    /// Says when the thread is gone.
+    gone: Receiver<()>,
+    patience: Duration,
+}
+
+/// A line on its way to disk.
+#[derive(Debug)]
+struct Line {
+    bytes: Vec<u8>,
+    /// Who waits until it is there.
+    waits: Option<SyncSender<io::Result<()>>>,
+}
 
 impl Writer {
     /// A new file at `path`; it must not be there.
     pub(super) fn create(path: &Path) -> io::Result<Writer> {
-        OpenOptions::new().create_new(true).append(true).open(path).map(|file| Writer(Some(file)))
+        let file = OpenOptions::new().create_new(true).append(true).open(path)?;
+        Writer::over(file, WRITTEN)
     }
 
     /// The file at `path`, to go on with.
@@ -290,15 +314,27 @@ impl Writer {
         // What is added must not end up behind half a line.
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         file.set_len(whole as u64)?;
-        Ok(Writer(Some(file)))
+        Writer::over(file, WRITTEN)
+    }
+
+    fn over(file: File, patience: Duration) -> io::Result<Writer> {
+        let (lines, to_write) = mpsc::channel();
+        let (is_there, gone) = mpsc::sync_channel(0);
+        let thread = thread::Builder::new().name("drill-journal".to_owned());
+        // Ends with its last line, or with the disk.
+        thread.spawn(move || {
+            write(file, &to_write);
+            drop(is_there);
+        })?;
+        Ok(Writer { lines: Some(lines), gone, patience })
     }
 
     /// Adds an entry; one that changes what a crash would leave behind is on disk when this
-    /// returns.
+    /// returns, unless `is_enough`: then it is on its way.
     ///
     /// # Errors
-    /// When the disk fails, once: nothing is written from then on.
-    pub(super) fn add(&mut self, entry: &Entry) -> io::Result<()> {
+    /// When the disk fails or does not answer, once: nothing is written from then on.
+    pub(super) fn add(&mut self, entry: &Entry, is_enough: &dyn Fn() -> bool) -> io::Result<()> {
         let is_vital = matches!(
             entry.what,
             What::Began(_)
@@ -309,15 +345,67 @@ impl Writer {
                 | What::Broke { .. }
                 | What::Ended { .. }
         );
-        let written = match (&mut self.0, serde_json::to_vec(entry)) {
-            (Some(file), Ok(mut line)) => {
-                line.push(b'\n');
-                let written = file.write_all(&line);
-                written.and_then(|()| if is_vital { file.sync_data() } else { Ok(()) })
-            }
-            _ => return Ok(()),
+        let (Some(lines), Ok(mut bytes)) = (&self.lines, serde_json::to_vec(entry)) else {
+            return Ok(());
         };
-        written.inspect_err(|_| self.0 = None)
+        bytes.push(b'\n');
+        let (waits, written) = mpsc::sync_channel(1);
+        let line = Line { bytes, waits: is_vital.then_some(waits) };
+        let done = match lines.send(line) {
+            Err(_) => Err(io::Error::other("the disk failed before")),
+            Ok(()) if is_vital => wait(&written, self.patience, is_enough),
+            Ok(()) => Ok(()),
+        };
+        done.inspect_err(|_| self.lines = None)
+    }
+}
+
+impl Drop for Writer {
+    /// Whoever opens the file next finds all that was added, unless the disk hangs.
+    fn drop(&mut self) {
+        if self.lines.take().is_some() {
+            let _ = self.gone.recv_timeout(self.patience);
+        }
+    }
+}
+
+/// Writes until nobody has more, or the disk fails.
+fn write(mut file: File, lines: &Receiver<Line>) {
+    for Line { bytes, waits } in lines {
+        let written = file.write_all(&bytes);
+        let synced = written.and_then(|()| match waits {
+            Some(_) => file.sync_data(),
+            None => Ok(()),
+        });
+        let has_failed = synced.is_err();
+        if let Some(waits) = waits {
+            // Whoever waited may have given up.
+            let _ = waits.send(synced);
+        }
+        if has_failed {
+            return;
+        }
+    }
+}
+
+fn wait(
+    written: &Receiver<io::Result<()>>,
+    patience: Duration,
+    is_enough: &dyn Fn() -> bool,
+) -> io::Result<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match written.recv_timeout(LOOK) {
+            Ok(written) => return written,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the disk failed before"));
+            }
+            Err(RecvTimeoutError::Timeout) if is_enough() => return Ok(()),
+            Err(RecvTimeoutError::Timeout) if waited >= patience => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer"));
+            }
+            Err(RecvTimeoutError::Timeout) => waited += LOOK,
+        }
     }
 }
 
@@ -359,7 +447,7 @@ mod tests {
     fn what_is_written_is_read_again_but_for_a_line_that_was_cut() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.jsonl");
-        let entries = [
+        let mut entries = vec![
             Entry {
                 ms: 0.0,
                 what: What::Began(Box::new(Head { drill: "x".into(), ..Head::default() })),
@@ -370,16 +458,19 @@ mod tests {
                 what: What::Event(Seen { seq: 3, down: Some(true), ..Seen::default() }),
             },
         ];
+        let over = Entry { ms: 1002.0, what: What::Aborted { why: "enough".into() } };
         let mut writer = Writer::create(&path).unwrap();
-        entries.iter().for_each(|entry| writer.add(entry).unwrap());
+        entries.iter().for_each(|entry| writer.add(entry, &|| false).unwrap());
+        writer.add(&over, &|| false).unwrap();
+        entries.push(over);
         assert!(Writer::create(&path).is_err(), "no journal is written over");
         assert_eq!(read(&path).unwrap(), entries);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{text}{{\"ms\":2")).unwrap();
         assert_eq!(read(&path).unwrap(), entries);
         // What the next process adds stands on a line of its own.
-        Writer::reopen(&path).unwrap().add(&entries[1]).unwrap();
-        assert_eq!(read(&path).unwrap()[3], entries[1]);
+        Writer::reopen(&path).unwrap().add(&entries[3], &|| false).unwrap();
+        assert_eq!(read(&path).unwrap()[4], entries[3]);
         std::fs::write(&path, format!("nonsense\n{text}")).unwrap();
         assert!(read(&path).unwrap_err().contains("run.jsonl:1: "));
     }
@@ -387,9 +478,23 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_once() {
         let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut writer = Writer(Some(full));
-        let entry = Entry { ms: 0.0, what: What::Stage { stage: "before".into() } };
-        assert!(writer.add(&entry).is_err());
-        assert!(writer.add(&entry).is_ok(), "nothing is written any more");
+        let mut writer = Writer::over(full, WRITTEN).unwrap();
+        let entry = Entry { ms: 0.0, what: What::Aborted { why: "enough".into() } };
+        assert!(writer.add(&entry, &|| false).is_err());
+        assert!(writer.add(&entry, &|| false).is_ok(), "nothing is written any more");
+    }
+
+    #[test]
+    fn a_disk_that_hangs_keeps_nobody_waiting_who_has_had_enough() {
+        // A pipe that nobody empties takes 64 KiB, then no more.
+        let entry = Entry { ms: 0.0, what: What::Aborted { why: "x".repeat(100_000) } };
+        let (reader, pipe) = io::pipe().unwrap();
+        let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
+        let mut writer = Writer::over(pipe, Duration::from_millis(20)).unwrap();
+        writer.add(&entry, &|| true).unwrap();
+        let hangs = writer.add(&entry, &|| false).unwrap_err();
+        assert_eq!(hangs.to_string(), "the disk does not answer");
+        assert!(writer.add(&entry, &|| false).is_ok(), "it is told once");
+        drop(reader);
     }
 }

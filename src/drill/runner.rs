@@ -164,7 +164,7 @@ impl Runner {
         let started = jiff::Timestamp::try_from(started).unwrap_or_default();
         head.started = format!("{started:.6}");
         let first = Entry { ms: 0.0, what: What::Began(Box::new(head)) };
-        writer.add(&first)?;
+        writer.add(&first, &|| false)?;
         shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(first);
         let slots: HashSet<SlotId> =
             plan.steps.iter().flat_map(|step| step.hit.slots.iter().copied()).collect();
@@ -257,7 +257,10 @@ impl Runner {
     fn add_at(&mut self, at: Moment, what: What) {
         let entry = Entry { ms: ms(at, self.began), what };
         self.push(entry.clone());
-        if let Err(error) = self.writer.add(&entry) {
+        // Once something is on, taking it back comes before anything a disk has to say.
+        let is_enough = self.is_enough();
+        let is_on = matches!(entry.what, What::Injected { .. });
+        if let Err(error) = self.writer.add(&entry, &|| is_on && is_enough()) {
             // What is done is taken back whatever becomes of its journal, and that at once: nobody
             // could say afterwards what happened.
             let why = format!("its journal can no longer be written: {error}");
@@ -519,7 +522,7 @@ impl Runner {
         let entry =
             Entry { ms: ms(self.ground.clock.now(), self.began), what: What::Broke { why } };
         let written = Writer::reopen(&path).and_then(|mut writer| {
-            writer.add(&entry)?;
+            writer.add(&entry, &|| false)?;
             Ok(writer)
         });
         match written {
