@@ -115,6 +115,20 @@ fn a_secret_that_others_may_read_is_refused_and_none_is_ever_shown() {
 }
 
 #[test]
+fn files_are_planned_without_the_secrets_that_they_name() {
+    let authority = Authority::new();
+    let served = folder("127.0.0.1:0", BOTH);
+    authority.certify(&served, NAME);
+    secret(&served, "secrets/tokens", &token("ci", "read", "1d").1);
+    let server = Server::start(served);
+    let checkout = folder("127.0.0.1:0", BOTH);
+    let done = server.cli("plan", &[checkout.path().to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("no changes"), "{said}");
+}
+
+#[test]
 fn on_this_machine_anybody_looks_and_nobody_without_a_token_changes() {
     let (server, client) = open();
     assert_eq!(client.get("/v1/status", "").status, 200);

@@ -9,7 +9,7 @@ use crate::{
         audit::Origin,
         change::DRILL,
         event::EventKind,
-        hand::{Command, Done, Refusal, Target, Wish, apply::SharedHand},
+        hand::{Command, Done, Refusal, Target, Wish, apply::SharedHand, words},
         journal::SharedJournal,
         overview::SharedOverview,
         run::SharedDrills,
@@ -236,7 +236,8 @@ impl Ground {
         found.extend(self.journal.store_health().alarms());
         let drains = self.hand.load().hand.overrides().len();
         if drains > 0 {
-            found.push(format!("{drains} overrides of operators are in force or to come"));
+            let overrides = words::count(drains, "operator's override");
+            found.push(format!("{overrides} in force or to come"));
         }
         found
     }
