@@ -6,7 +6,6 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::{io::Write, os::unix::net::UnixStream};
 use support::{
     await_some,
     rollouts::{SERVER, Site, WAITING, ZONE, www},
@@ -254,19 +253,6 @@ fn status_and_check_say_what_is_served_and_not_in_the_files() {
     assert!(!said.contains("weight:"), "without a server it says nothing of it: {said}");
 }
 
-/// Orders something and hangs up without waiting for what is said.
-fn hung_up(site: &Site, verb: &str) {
-    let body = r#"{"as":"ida","reason":"gone"}"#;
-    let mut stream = UnixStream::connect(site.server.control()).unwrap();
-    write!(
-        stream,
-        "POST /v1/rollouts/www/{verb} HTTP/1.1\r\nHost: localhost\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-}
-
 #[test]
 fn each_order_is_in_the_audit_with_who_where_why_and_how_it_stood_before_and_after() {
     let site = Site::start(WAITING, "");
@@ -326,7 +312,7 @@ fn each_order_is_in_the_audit_with_who_where_why_and_how_it_stood_before_and_aft
     );
     // Whoever hangs up at once is written down no less.
     for (verb, state) in [("retry", "waiting"), ("pause", "paused"), ("resume", "waiting")] {
-        hung_up(&site, verb);
+        site.order_and_hang_up(verb);
         site.awaited(state, 1);
         let what = format!("rollout {verb} www");
         await_some("the entry of whoever hung up", || {

@@ -325,6 +325,14 @@ impl Life {
                 self.seen.word = None;
                 self.shows();
             }
+            // A pin of an hour, between two looks at figures.
+            99 if !self.seen.frozen => {
+                (self.seen.frozen, self.fresh) = (true, false);
+                let effects = self.machine.step(&self.seen);
+                self.take(effects);
+                self.seen.now = self.seen.now.after(Duration::from_secs(3_600));
+                self.seen.frozen = false;
+            }
             // Somebody takes the rollout's override away.
             98 if self.own.take().is_some() => {
                 self.robbed = true;

@@ -199,4 +199,16 @@ fn nothing_is_over_while_anything_is_under_way() {
     assert!(!machine.is_closed(), "the step's weight may come yet");
     machine.given(Given::Done, &seen);
     assert!(machine.is_closed());
+
+    let (mut machine, mut seen) = at_second();
+    machine.order(Order::Abort { break_glass: false }, "ana", &seen).unwrap();
+    machine.given(Given::Done, &seen);
+    seen.served = percent(0);
+    machine.given(Given::Done, &seen);
+    assert_eq!(machine.step(&seen), [Effect::TakeAway], "the files say the same");
+    seen.served = Served::Nothing;
+    machine.step(&seen);
+    assert!(!machine.is_closed(), "whoever begins next would be told what came of that");
+    machine.given(Given::Done, &seen);
+    assert!(machine.is_closed());
 }
