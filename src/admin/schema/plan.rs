@@ -281,7 +281,12 @@ impl From<&Plan> for PlanReply {
         PlanReply {
             schema_version: SCHEMA_VERSION,
             base_revision: plan.base,
-            changes: plan.base_hash.as_deref() != Some(&*hash),
+            changes: match &plan.base_hash {
+                Some(base) => *base != hash,
+                // Those in force are kept a moment after they are, unless the disk is full: until
+                // then what they answer is all there is to compare.
+                None => difference.is_none_or(|all| all.counts.iter().any(|&count| count > 0)),
+            },
             hash,
             content_hash: plan.shared.to_string(),
             base_content_hash: plan.base_shared.clone(),
