@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 use support::{
-    DEADLINE,
+    DEADLINE, await_some,
     scratch::Scratch,
     server::Server,
     stream::{Stream, frame},
@@ -227,5 +227,9 @@ fn a_header_has_the_time_of_a_message() {
         stream.send(&[*byte]);
     }
     assert_eq!(stream.next(), None);
-    assert_eq!(server.metric("tradewind_dns_tcp_closed_total{reason=\"slow_message\"}"), 1.0);
+    // It is counted once the connection is gone, which its client sees first.
+    await_some("the count", || {
+        let closed = server.metric("tradewind_dns_tcp_closed_total{reason=\"slow_message\"}");
+        (closed == 1.0).then_some(())
+    });
 }

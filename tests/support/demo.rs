@@ -9,6 +9,7 @@ use super::{
 };
 use serde_json::Value;
 use std::{
+    ffi::OsStr,
     fs,
     path::PathBuf,
     process::{Command, Output},
@@ -151,7 +152,9 @@ impl Demo {
     pub fn journal(&self, name: &str) -> PathBuf {
         let folder = self.server.folder.path().join("state/drills").join(name);
         let runs = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        runs.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).max().unwrap()
+        let runs = runs.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
+        // Of two in one second the later one is called the same and something more.
+        runs.max_by_key(|path| path.file_stem().map(OsStr::to_owned)).unwrap()
     }
 
     /// Kills the server with SIGKILL and starts it again on what it left behind.
