@@ -355,9 +355,12 @@ pub(super) fn weak_tag(essence: &[u8]) -> String {
 
 /// Whether a list of tags (RFC 9110 §13.1) names `tag`; weakly compared.
 pub(super) fn names(list: &HeaderValue, tag: &[u8]) -> bool {
-    let opaque = |tag: &'_ [u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_owned();
     let mut tags = list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     tags.any(|one| one == b"*" || opaque(one) == opaque(tag))
+}
+
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
 /// Headers that keep browsers from making anything of a reply but what it is.

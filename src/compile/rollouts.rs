@@ -33,9 +33,13 @@ pub(super) fn compile(
         let Some(text) = sources.operations.text(path) else { continue };
         let mut own = Problems::default();
         let def = read(path, text, &mut own);
-        let can_begin = def.as_ref().is_some_and(|def| subject(def, snapshot, &mut own));
-        let is_out = own.has_errors() || !can_begin;
+        let mut unfit = Problems::default();
+        if let Some(def) = &def {
+            subject(def, snapshot, &mut unfit);
+        }
+        let is_out = own.has_errors() || !unfit.is_empty();
         found.append(own);
+        found.append(unfit);
         let Some(def) = def else { continue };
         let name = def.name.get_ref().clone();
         match defs.get(&name) {
@@ -60,18 +64,17 @@ pub(super) fn compile(
     sound
 }
 
-/// Whether there is such a record, and such a member that can be given a share of it now.
-fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) -> bool {
+/// Whether there is such a record, and such a member that can be given a share of it now. Whatever
+/// is said here, be it a warning, keeps it from being begun.
+fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) {
     let mut wrong = |at: &Spanned<String>, message: String, help: &str| {
         problems.push(Problem::error(&def.file, at.span(), message).help(help));
-        false
     };
     let record = snapshot.records.iter().find(|record| *record.id == **def.record.get_ref());
     let Some(record) = record else {
         let names = snapshot.records.iter().map(|record| &*record.id);
         let (at, name) = (def.record.span(), def.record.get_ref());
-        problems.push(Problem::unknown(&def.file, at, "record", name, names));
-        return false;
+        return problems.push(Problem::unknown(&def.file, at, "record", name, names));
     };
     let tree = &snapshot.plan(record.plan).tree;
     let Kind::Weighted(weighted) = &tree.node(tree.root).kind else {
@@ -84,8 +87,7 @@ fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) -> bo
     if !is_member(def.member.get_ref()) {
         let names = weighted.members.iter().map(name);
         let (at, member) = (def.member.span(), def.member.get_ref());
-        problems.push(Problem::unknown(&def.file, at, "member", member, names));
-        return false;
+        return problems.push(Problem::unknown(&def.file, at, "member", member, names));
     }
     let mut others = weighted.members.iter().filter(|one| name(one) != def.member.get_ref());
     if let Some(exact) = others.clone().find(|one| !one.absorb) {
@@ -101,21 +103,14 @@ fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) -> bo
         );
         let help = "a step takes its clients from the other members: give one of them a weight in \
                     the zone's file, or remove this file if the rollout is over";
-        problems.push(Problem::warning(&def.file, def.member.span(), message).help(help));
-        return false;
+        let over = Problem::warning(&def.file, def.member.span(), message).help(help);
+        return problems.push(over);
     }
-    fits(def, weighted, tree, snapshot.plan(record.plan).ttl.max, problems)
+    fits(def, weighted, tree, snapshot.plan(record.plan).ttl.max, problems);
 }
 
 /// Whether no step takes back what the files give, and each can be through in time.
-fn fits(
-    def: &RolloutDef,
-    weighted: &Weighted,
-    tree: &Tree,
-    ttl: Ttl,
-    problems: &mut Problems,
-) -> bool {
-    let mut fits = true;
+fn fits(def: &RolloutDef, weighted: &Weighted, tree: &Tree, ttl: Ttl, problems: &mut Problems) {
     let sum: u64 = weighted.members.iter().map(|one| u64::from(one.weight.get())).sum();
     let is_own = |one: &&WeightedMember| *tree.node(one.node).name == **def.member.get_ref();
     let own = weighted.members.iter().find(is_own).map_or(0, |one| one.weight.get());
@@ -131,17 +126,14 @@ fn fits(
                     begin with a step above it, or with a weight of 0 in the zone's file; or \
                     remove this file if the rollout is over";
         problems.push(Problem::warning(&def.file, first.span(), message).help(help));
-        fits = false;
     }
     let turned = Duration::from_secs(u64::from(ttl.as_secs()) * 2);
     if let Some(deadline) = def.progress_deadline.as_ref().filter(|d| *d.get_ref() <= turned) {
         let message = "no step can be through by then: twice the record's TTL takes as long";
         let help = "nothing is judged before caches have turned over: a longer deadline, or a \
                     shorter TTL";
-        problems.push(Problem::error(&def.file, deadline.span(), message.to_owned()).help(help));
-        fits = false;
+        problems.push(Problem::error(&def.file, deadline.span(), message).help(help));
     }
-    fits
 }
 
 /// Whether what follows is there and does not lead back.
@@ -172,14 +164,9 @@ fn successors(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CounterName, Input, Memory};
+    use super::super::tests::compiled_alone;
     use super::*;
-    use crate::{
-        config::{Progress, Severity},
-        ids::CounterSlot,
-        place::LazyTable,
-    };
-    use std::collections::HashMap;
+    use crate::config::Severity;
 
     const ZONE: &str = r#"
 zone = "g.example"
@@ -208,16 +195,7 @@ members = ["stable", "canary"]
         let mut files = vec![("tradewind.toml", ""), ("zones/g.example.toml", &*static_ns)];
         files.extend(rollouts);
         let sources = Sources::in_memory(files);
-        let input = Input {
-            sources: &sources,
-            last_good: &BTreeMap::new(),
-            locations: Some(&LazyTable::embedded()),
-            serials: &HashMap::new(),
-            secret: &|_| Err("there are no secrets here".into()),
-            progress: &Progress::default(),
-            counter: &mut |_: CounterName<'_>| CounterSlot(0),
-        };
-        let compiled = super::super::compile(input, &mut Memory::default()).unwrap();
+        let compiled = compiled_alone(&sources);
         assert_eq!(compiled.snapshot.records.len(), 2, "the zone is served all the same");
         let line = |problem: &Problem| match problem.severity {
             Severity::Error => problem.line(&sources),

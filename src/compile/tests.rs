@@ -71,6 +71,11 @@ fn compiled(
     compiled_after(&HashMap::new(), sources, last_good, memory)
 }
 
+/// Files that are compiled for the first time, and load.
+pub(super) fn compiled_alone(sources: &Sources) -> Compiled {
+    compiled(sources, &BTreeMap::new(), &mut Memory::default()).unwrap()
+}
+
 /// The same where zones were served with these serials.
 fn compiled_after(
     serials: &HashMap<Name, u32>,

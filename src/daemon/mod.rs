@@ -7,6 +7,7 @@
 
 mod answerer;
 mod backends;
+mod checking;
 pub mod demo;
 mod doors;
 mod limits;
@@ -22,40 +23,35 @@ use crate::{
         peers::{self, PeerDoor},
         schema::HookLine,
     },
-    checkplan::CheckPlan,
     cli::{Exit, loading},
-    clock::{Clock, Moment, SystemClock, Timekeeper, mix},
+    clock::{Clock, SystemClock, Timekeeper, mix},
     config::{Problems, server, sources::SERVER_FILE},
     control::{
         Change, Handle,
         event::EventKind,
         hand::pin::pinned,
         plan::Planner,
-        publish::{Control, TargetVerdict},
+        publish::Control,
         reload::{Loader, Prepared, Wish},
         revisions::{Manifest, Revisions},
         run::{self, Loop, Shown},
         store::{Keeper, Saved},
-        vantage::Vantage,
     },
     drill::{self, Drills},
     engine::Desk,
-    failover::breaker::Proof,
     flatten::{self, Flattener},
     guard::Guard,
-    health::{
-        self, Beat, Checker, HealthReport, HeartbeatError, Impairment, ProbeDurations, TargetState,
-    },
+    health::{Beat, Checker, HeartbeatError, Impairment, ProbeDurations, TargetState},
     hooks::{self, Hooks},
     querylog::{self, QueryLog},
     rollout::{self, Rollouts},
     telemetry::{Metrics, Sampling, Telemetry},
     transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
-    verdict::Stood,
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use backends::Backends;
+use checking::Probing;
 use doors::Doors;
 use pin::PinWatch;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -71,7 +67,7 @@ use std::{
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch as latest},
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 /// Steered answers wait no longer than this for the first results of health checks.
@@ -80,10 +76,6 @@ const FIRST_RESULTS: Duration = Duration::from_secs(1);
 /// Work on threads of its own (a lookup that hangs in the system's resolver, a load of files)
 /// keeps a stopped server no longer than this.
 const LINGER: Duration = Duration::from_millis(500);
-
-/// Whether the checker is in trouble is looked at so often: longer than one void probe lasts
-/// that was followed by a good one.
-const IMPAIRMENT_EVERY: Duration = Duration::from_secs(1);
 
 /// A state database on a disk that hangs keeps a stopped server no longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -189,7 +181,7 @@ async fn start(
     };
     let (changes, taken) = mpsc::unbounded_channel();
     let heard = Arc::new(Notify::new());
-    let checker = start_checker(Arc::clone(&clock), changes.clone(), Arc::clone(&heard))?;
+    let checker = checking::start(Arc::clone(&clock), changes.clone(), Arc::clone(&heard))?;
     let checker = Arc::new(checker);
     let (keeper, saved, alarm) = kept;
     let memory = hooks::Memory::resumed(&saved, keeper.clone());
@@ -198,7 +190,7 @@ async fn start(
     alarm.into_iter().for_each(|alarm| control.record(alarm));
     let minding = [
         tokio::spawn(tell_of_store(keeper.clone(), changes.clone())),
-        tokio::spawn(tell_of_checker(Arc::clone(&checker), changes.clone())),
+        tokio::spawn(checking::tell_of_impairment(Arc::clone(&checker), changes.clone())),
     ];
     control.count_by(Arc::clone(&telemetry));
     let state = options.dir.join(&server.state);
@@ -413,27 +405,6 @@ async fn tell_of_store(keeper: Keeper, changes: mpsc::UnboundedSender<Change>) {
     }
 }
 
-/// Writes down when probes prove nothing any more, for reasons of our own, and when they do again.
-async fn tell_of_checker(checker: Arc<Checker>, changes: mpsc::UnboundedSender<Change>) {
-    let mut was_well = true;
-    loop {
-        sleep(IMPAIRMENT_EVERY).await;
-        let impaired = checker.impairment();
-        let well = impaired.is_none();
-        if std::mem::replace(&mut was_well, well) == well {
-            continue;
-        }
-        let what = match impaired {
-            Some(Impairment { targets, reason }) => {
-                format!("probes of {targets} targets prove nothing: {reason}")
-            }
-            None => "all probes prove something again".to_owned(),
-        };
-        // Fails only while the server stops.
-        let _ = changes.send(Change::Record(EventKind::Checker { what: what.into(), well }));
-    }
-}
-
 /// What readers of dnstap are told of who we are: our NSID, else the host's name.
 fn identity(server: &server::ServerSection) -> String {
     match &server.identity.nsid {
@@ -522,74 +493,6 @@ fn tcp_limits(written: &server::TcpSection) -> TcpLimits {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-fn start_checker(
-    clock: Arc<dyn Clock>,
-    changes: mpsc::UnboundedSender<Change>,
-    heard: Arc<Notify>,
-) -> anyhow::Result<Checker> {
-    let seed = RandomState::new().hash_one("health");
-    let limits = health::Limits::default();
-    let heard: health::Heard = Box::new(move |_, _| heard.notify_one());
-    let settings = health::Settings { clock, seed, extra_roots: Vec::new(), limits, heard };
-    let tell = move |report: HealthReport| {
-        if report.is_told_by_itself() {
-            // Fails only while the server stops.
-            let _ = changes.send(Change::Record(EventKind::Target {
-                target: Arc::clone(&report.label),
-                observed: true,
-                from: report.was,
-                to: report.sight.standing,
-                reason: Arc::clone(&report.reason),
-            }));
-        }
-        let (sight, reason) = report.effect();
-        let gate = report.gate.then_some(report.label);
-        let HealthReport { key, at, first_failure, answered, observe: observed, damped, .. } =
-            report;
-        let found = TargetVerdict {
-            sight,
-            reason,
-            gate,
-            key,
-            at,
-            first_failure,
-            answered,
-            observed,
-            damped,
-        };
-        // Fails only while the server stops.
-        let _ = changes.send(Change::Verdicts(vec![found]));
-    };
-    Checker::start(settings, tell).context("cannot start health checks")
-}
-
-/// The checker as control sees it.
-struct Probing(Arc<Checker>);
-
-impl Proof for Probing {
-    fn answered_since(&self, since: Moment, except: &str) -> bool {
-        self.0.answered_since(since, except)
-    }
-    fn failures(&self) -> Vec<(Arc<str>, Moment)> {
-        self.0.failures()
-    }
-}
-
-impl Vantage for Probing {
-    fn update(&self, plan: &CheckPlan, saved: &dyn Fn(&str) -> Option<Stood>) {
-        self.0.update(plan, saved);
-    }
-    fn hasten(&self, keys: &[Arc<str>]) {
-        self.0.hasten(keys);
-    }
-    fn call_witnesses(&self, keys: &[Arc<str>]) {
-        self.0.call_witnesses(keys);
-    }
-    fn listen(&self, yes: bool) {
-        self.0.arm_witness(yes);
-    }
 }
 
 /// Who is told of what the loop does.

@@ -1,5 +1,6 @@
 //! A slow, obvious model of [`select`](super::select) beside it, written from DESIGN §5 and not
-//! from the code: first who is available, then who gets which share. Random trees must agree.
+//! from the code: first who is available, then who gets which share. Random trees must agree. Long,
+//! because it says everything once more in one place, and shares nothing with what it judges.
 
 use super::{
     RampKind, Wanted, select,

@@ -1,8 +1,7 @@
 //! What is said of drills that do not fit what they are about: the place, and the remedy.
 
-use super::super::{CounterName, Input, Memory};
+use super::super::tests::compiled_alone;
 use super::*;
-use crate::{config::Progress, ids::CounterSlot, place::LazyTable};
 
 const SERVER: &str =
     "[regions.us]\ncloud = \"aws:us-east-1\"\n[regions.eu]\ncloud = \"aws:eu-west-1\"\n";
@@ -58,16 +57,7 @@ fn check(drills: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
     let mut files = vec![("tradewind.toml", SERVER), ("zones/g.example.toml", ZONE)];
     files.extend(drills);
     let sources = Sources::in_memory(files);
-    let input = Input {
-        sources: &sources,
-        last_good: &BTreeMap::new(),
-        locations: Some(&LazyTable::embedded()),
-        serials: &HashMap::new(),
-        secret: &|_| Err("there are no secrets here".into()),
-        progress: &Progress::default(),
-        counter: &mut |_: CounterName<'_>| CounterSlot(0),
-    };
-    let compiled = super::super::compile(input, &mut Memory::default()).unwrap();
+    let compiled = compiled_alone(&sources);
     assert_eq!(compiled.snapshot.records.len(), 2, "the zone is served all the same");
     let line = |problem: &Problem| {
         let help: String = problem.help.iter().map(|help| format!(" = {help}")).collect();
