@@ -8,7 +8,9 @@
 use super::{door::challenge, refused::Refused};
 use crate::{
     control::audit::Origin,
+    drill,
     grant::{Grants, Role},
+    rollout,
 };
 use axum::http::StatusCode;
 use std::{fmt, fs, net::SocketAddr, sync::Arc, time::SystemTime};
@@ -47,7 +49,7 @@ pub(super) struct Caller {
 const NAME_CHARS: usize = 64;
 /// What those begin with who sign for themselves: what a drill of a process that is gone left
 /// behind is known by it, and taken back.
-const RESERVED: [&str; 2] = ["drill:", "rollout "];
+const RESERVED: [&str; 2] = [drill::WHO, rollout::MAKER];
 /// The longest reason.
 pub(super) const REASON_CHARS: usize = 500;
 

@@ -9,7 +9,7 @@ mod alike;
 mod order;
 mod wait;
 
-pub(super) use alike::{Over, Stands, same_revision, stand};
+pub(super) use alike::{Over, Stands, same_revision, short, stand};
 pub(super) use order::{Done, Order, carry_out};
 pub(super) use wait::wait;
 

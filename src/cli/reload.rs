@@ -261,7 +261,7 @@ fn list(lines: Result<Vec<RevisionLine>, ServerError>, out: &mut Out) -> Exit {
     }
     let rows = lines.iter().map(|line| {
         let current = if line.current { "in force" } else { "" };
-        let short = line.hash.get(..12).unwrap_or(&line.hash);
+        let short = nodes::short(&line.hash);
         let (revision, files) = (line.revision.to_string(), line.files.to_string());
         [&*revision, &line.accepted, &line.cause, &files, short, current].map(str::to_owned).into()
     });

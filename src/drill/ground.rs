@@ -47,7 +47,7 @@ use tokio::sync::{
 /// How often an answer that is waited for is looked for.
 const LOOK: Duration = Duration::from_millis(1);
 /// Overrides of drills are made by this, followed by drill and run.
-pub(super) const WHO: &str = "drill:";
+pub const WHO: &str = "drill:";
 
 /// What a drill needs of the server.
 pub struct Ground {

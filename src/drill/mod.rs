@@ -45,4 +45,4 @@ mod runner;
 
 pub use admission::{Plan, PlannedStep, Refusal};
 pub use desk::{Drills, Listed, Order, Running};
-pub use ground::Ground;
+pub use ground::{Ground, WHO};

@@ -14,7 +14,7 @@ use crate::{
     ids::{CounterSlot, RecordId, SlotId},
     policy::{
         available,
-        tree::{Kind, NodeIx, Tree},
+        tree::{Kind, NodeIx, Tree, Weighted},
     },
     snapshot::Snapshot,
     units::Share,
@@ -36,7 +36,7 @@ pub(super) struct Around<'a> {
 }
 
 /// What the names begin with under which overrides of rollouts are made.
-const MAKER: &str = "rollout ";
+pub const MAKER: &str = "rollout ";
 
 /// The name under which a rollout's overrides are made.
 pub(super) fn maker(name: &str) -> String {
@@ -97,9 +97,7 @@ impl Around<'_> {
         let moved = self.world.state.moved();
         let is_up = |node| available(tree, node, moved.standings, &moved.directives);
         let Kind::Weighted(weighted) = &tree.node(tree.root).kind else { return (false, false) };
-        let others = weighted.members.iter().map(|one| one.node).filter(|node| *node != member);
-        let mut others = others;
-        (is_up(member), others.any(is_up))
+        (is_up(member), beside(weighted, member).any(is_up))
     }
 
     fn served(&self, def: &RolloutDef, effect: &Effect) -> Served {
@@ -179,8 +177,12 @@ pub(super) fn of_member<'t>(
 pub fn others(def: &RolloutDef, snapshot: &Snapshot) -> Vec<String> {
     let Some((tree, member, _)) = place(def, snapshot) else { return Vec::new() };
     let Kind::Weighted(weighted) = &tree.node(tree.root).kind else { return Vec::new() };
-    let others = weighted.members.iter().map(|one| one.node).filter(|node| *node != member);
-    others.map(|node| tree.node(node).name.to_string()).collect()
+    beside(weighted, member).map(|node| tree.node(node).name.to_string()).collect()
+}
+
+/// The members of `weighted` that are not `member`.
+fn beside(weighted: &Weighted, member: NodeIx) -> impl Iterator<Item = NodeIx> {
+    weighted.members.iter().map(|one| one.node).filter(move |node| *node != member)
 }
 
 /// The counters of answers that give the member, and those of all answers of the record; nothing
@@ -193,8 +195,7 @@ pub(super) fn counters(
     let Kind::Weighted(weighted) = &tree.node(tree.root).kind else { return None };
     let pools = |node| pools_below(tree, node).into_iter().map(|pool| &*pool.id);
     let own: HashSet<&str> = pools(member).collect();
-    let others = weighted.members.iter().map(|one| one.node).filter(|node| *node != member);
-    if others.flat_map(pools).any(|pool| own.contains(pool)) {
+    if beside(weighted, member).flat_map(pools).any(|pool| own.contains(pool)) {
         return None;
     }
     let record = snapshot.record(record);

@@ -85,6 +85,7 @@ impl Node {
     }
 }
 
-fn short(hash: &str) -> &str {
+/// As much of a hash of files as people compare.
+pub(in crate::cli) fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }

@@ -1,6 +1,6 @@
 //! Waiting until servers serve the same files.
 
-use super::{Node, WITHIN, at_once};
+use super::{Node, WITHIN, at_once, short};
 use crate::{
     cli::{Exit, output::Out},
     clock::{Clock, SystemClock},
@@ -33,8 +33,7 @@ pub(in crate::cli) fn wait(nodes: &[&Node], hash: &str, limit: Duration, out: &m
     out.progress_ends();
     if lacking.is_empty() {
         if !out.wants_json() {
-            let short = hash.get(..12).unwrap_or(hash);
-            out.line(format_args!("all {} nodes serve {short}", nodes.len()));
+            out.line(format_args!("all {} nodes serve {}", nodes.len(), short(hash)));
         }
         return Exit::Well;
     }
