@@ -310,10 +310,10 @@ fn each_order_is_in_the_audit_with_who_where_why_and_how_it_stood_before_and_aft
             "hal: rollout undo www: done | www succeeded at step 4/4 (100 %) | www undoing at step 4/4 (100 %)",
         ]
     );
-    // Whoever hangs up at once is written down no less: the order is either not taken at all, since
-    // nobody was there any more, or done and told.
+    // What is ordered by whoever hangs up at once is done and written down no less.
     for (verb, state) in [("retry", "waiting"), ("pause", "paused"), ("resume", "waiting")] {
-        site.order_and_hang_up_until(verb, state);
+        site.order_and_hang_up(verb);
+        site.awaited(state, 1);
         let what = format!("rollout {verb} www");
         await_some("the entry of whoever hung up", || {
             let said: Value = serde_json::from_str(&site.cli("audit", &["--json"], 0)).unwrap();

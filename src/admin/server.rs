@@ -17,7 +17,7 @@ use super::{
 use axum::{
     Extension, Router,
     http::{StatusCode, header},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     serve::Listener,
 };
 use hyper::{
@@ -31,8 +31,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{
-    future::Future,
+    convert::Infallible,
+    future::{Future, ready},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -51,6 +53,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_MAX: usize = 16 * 1024;
 /// A whole connection, the reload of a million names included.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What a request comes to.
+type Reply = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
 /// Serves everything on `listener` until `stop`: over TLS while there is a certificate.
 pub async fn serve_public(
@@ -129,22 +134,22 @@ async fn serve<L: Listener, T: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// Answers the one request of `caller`, who is `guest`.
+/// Answers the one request of `caller`, who is `guest`. What may change something is done once it is
+/// here, whether or not the caller stays for the reply.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     caller: Caller,
-    guest: &Guest,
+    guest: &Arc<Guest>,
 ) {
     let routes = TowerToHyperService::new(router.layer(Extension(caller)));
-    let service = service_fn(|request: Request<Incoming>| {
-        let reply = guest.is_served().then(|| routes.call(request));
-        async move {
-            match reply {
-                Some(reply) => reply.await,
-                None => Ok(crowded().into_response()),
-            }
+    let service = service_fn(|request: Request<Incoming>| -> Reply {
+        if !guest.is_served() {
+            return Box::pin(ready(Ok(crowded().into_response())));
         }
+        let is_safe = request.method().is_safe();
+        let reply = routes.call(request);
+        if is_safe { Box::pin(reply) } else { to_the_end(reply, guest) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -154,6 +159,25 @@ async fn converse(
         .serve_connection(TokioIo::new(stream), service);
     // A client that goes away is its own trouble.
     let _ = connection.await;
+}
+
+/// `reply`, which comes to its end in the place of `guest` though nobody may wait for it any more.
+fn to_the_end(
+    reply: impl Future<Output = Result<Response, Infallible>> + Send + 'static,
+    guest: &Arc<Guest>,
+) -> Reply {
+    let place = Arc::clone(guest);
+    let ended = tokio::spawn(async move {
+        let reply = timeout(CONNECTION_TIMEOUT, reply).await;
+        drop(place);
+        reply
+    });
+    Box::pin(async move {
+        ended.await.ok().and_then(Result::ok).unwrap_or_else(|| {
+            let why = "this did not come to an end; the log says more";
+            Ok(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response())
+        })
+    })
 }
 
 fn crowded() -> Refused {

@@ -118,7 +118,7 @@ pub fn await_some_for<T>(deadline: Duration, what: &str, look: impl FnMut() -> O
 }
 
 /// What `look` finds before the deadline.
-pub fn look_for<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+fn look_for<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let clock = SystemClock::default();
     let begun = clock.now();
     loop {

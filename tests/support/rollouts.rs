@@ -3,7 +3,6 @@
 use super::{
     await_some,
     load::{Ask, ask_all},
-    look_for,
     scratch::Scratch,
     server::{BINARY, Server},
 };
@@ -16,7 +15,6 @@ use std::{
     os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
-    time::Duration,
 };
 
 /// The server's file.
@@ -124,18 +122,8 @@ impl Site {
         said.into_owned()
     }
 
-    /// Orders something of `www` and hangs up without waiting for what is said, until `www` is doing
-    /// `state`. A server that sees nobody there any more takes no order, so it is asked anew.
-    #[track_caller]
-    pub fn order_and_hang_up_until(&self, verb: &str, state: &str) {
-        const TAKEN: Duration = Duration::from_millis(200);
-        await_some(state, || {
-            self.order_and_hang_up(verb);
-            look_for(TAKEN, || (self.line()["state"] == *state).then_some(()))
-        });
-    }
-
-    fn order_and_hang_up(&self, verb: &str) {
+    /// Orders something of `www` and hangs up without waiting for what is said.
+    pub fn order_and_hang_up(&self, verb: &str) {
         let body = r#"{"as":"ida","reason":"gone"}"#;
         let mut stream = UnixStream::connect(self.server.control()).unwrap();
         write!(
