@@ -93,12 +93,23 @@ impl Grants {
             }
         }
         let grant = found.ok_or(Useless::Unknown)?;
-        match grant.expires {
-            Some(at) if SystemTime::from(at) <= now => {
-                Err(Useless::Expired(Arc::clone(&grant.name), at))
-            }
-            _ => Ok(grant),
+        match grant.expired(now) {
+            Some(at) => Err(Useless::Expired(Arc::clone(&grant.name), at)),
+            None => Ok(grant),
         }
+    }
+
+    /// Whether the token of this `name` still allows `role` at `now`.
+    pub fn allow(&self, name: &str, role: Role, now: SystemTime) -> bool {
+        let mut grants = self.0.iter();
+        grants.any(|one| &*one.name == name && one.role >= role && one.expired(now).is_none())
+    }
+}
+
+impl Grant {
+    /// When it expired, if it did by `now`.
+    fn expired(&self, now: SystemTime) -> Option<jiff::Timestamp> {
+        self.expires.filter(|at| SystemTime::from(*at) <= now)
     }
 }
 
@@ -183,6 +194,11 @@ mod tests {
         assert_eq!((&*found.name, found.role), ("ci", Role::Operate));
         let expired = grants.find(b"open sesame", at(60)).unwrap_err();
         assert_eq!(expired.to_string(), "the token of `ci` expired at 1970-01-01T00:01:00Z");
+        assert!(
+            grants.allow("ci", Role::Operate, at(59)) && grants.allow("ci", Role::Read, at(59))
+        );
+        assert!(!grants.allow("ci", Role::Read, at(60)), "nor does what it began go on");
+        assert!(!grants.allow("ci", Role::Admin, at(0)) && !grants.allow("bo", Role::Read, at(0)));
         for other in [&b"open sesam"[..], b"open sesame ", b"", HASH.as_bytes()] {
             assert_eq!(grants.find(other, at(0)).unwrap_err(), Useless::Unknown);
         }

@@ -39,6 +39,25 @@ const BOTH: &str = "tokens_file = \"secrets/tokens\"\n\
     tls = { cert = \"secrets/cert.pem\", key = \"secrets/key.pem\" }\n";
 const DRAIN: &str = r#"{"verb": "drain", "target": "pool:gtm.example/b", "dry_run": true}"#;
 
+/// A server that has no tokens, and a client on this machine.
+fn open() -> (Server, Client) {
+    let server = Server::start(folder("127.0.0.1:0", ""));
+    let client = Client::plain(&server);
+    (server, client)
+}
+
+/// A server behind TLS, a client that trusts it, and a token for everything.
+fn encrypted() -> (Server, Client, String) {
+    let authority = Authority::new();
+    let folder = folder("127.0.0.1:0", BOTH);
+    authority.certify(&folder, NAME);
+    let (admin, line) = token("ana", "admin", "1h");
+    secret(&folder, "secrets/tokens", &line);
+    let server = Server::start(folder);
+    let client = authority.client(server.admin());
+    (server, client, admin)
+}
+
 /// What `tradewind check` says of `folder`, and how it ends.
 fn check(folder: &Scratch) -> (Option<i32>, String) {
     let done = cli(&["check", "-C", folder.path().to_str().unwrap()]);
@@ -96,9 +115,22 @@ fn a_secret_that_others_may_read_is_refused_and_none_is_ever_shown() {
 }
 
 #[test]
+fn files_are_planned_without_the_secrets_that_they_name() {
+    let authority = Authority::new();
+    let served = folder("127.0.0.1:0", BOTH);
+    authority.certify(&served, NAME);
+    secret(&served, "secrets/tokens", &token("ci", "read", "1d").1);
+    let server = Server::start(served);
+    let checkout = folder("127.0.0.1:0", BOTH);
+    let done = server.cli("plan", &[checkout.path().to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("no changes"), "{said}");
+}
+
+#[test]
 fn on_this_machine_anybody_looks_and_nobody_without_a_token_changes() {
-    let server = Server::start(folder("127.0.0.1:0", ""));
-    let client = Client::plain(&server);
+    let (server, client) = open();
     assert_eq!(client.get("/v1/status", "").status, 200);
     let refused = client.ask("POST", "/v1/hand", &[("content-type", "application/json")], DRAIN);
     assert_eq!((refused.status, refused.header("www-authenticate")), (401, "Bearer"));
@@ -239,13 +271,7 @@ fn each_role_may_do_its_own_over_tls_and_nothing_more() {
 
 #[test]
 fn what_pages_make_browsers_send_is_refused() {
-    let authority = Authority::new();
-    let folder = folder("127.0.0.1:0", BOTH);
-    authority.certify(&folder, NAME);
-    let (admin, line) = token("ana", "admin", "1h");
-    secret(&folder, "secrets/tokens", &line);
-    let server = Server::start(folder);
-    let client = authority.client(server.admin());
+    let (server, client, admin) = encrypted();
     let bearer = format!("Bearer {admin}");
     let kind = ("content-type", "application/json");
     let own = format!("https://ns1.example:{}", server.admin().port());
@@ -281,8 +307,7 @@ fn what_pages_make_browsers_send_is_refused() {
 
 #[test]
 fn a_name_that_somebody_points_here_opens_nothing() {
-    let server = Server::start(folder("127.0.0.1:0", ""));
-    let client = Client::plain(&server);
+    let (_server, client) = open();
     for (host, status) in [
         ("evil.example", 403),
         ("127.0.0.1.evil.example", 403),
@@ -296,13 +321,7 @@ fn a_name_that_somebody_points_here_opens_nothing() {
 
 #[test]
 fn every_refusal_is_a_problem() {
-    let authority = Authority::new();
-    let folder = folder("127.0.0.1:0", BOTH);
-    authority.certify(&folder, NAME);
-    let (admin, line) = token("ana", "admin", "1h");
-    secret(&folder, "secrets/tokens", &line);
-    let server = Server::start(folder);
-    let client = authority.client(server.admin());
+    let (server, client, admin) = encrypted();
     let bearer = format!("Bearer {admin}");
     for (method, path, body, status) in [
         ("GET", "/v1/nothing", "", 404),
@@ -343,8 +362,7 @@ fn every_refusal_is_a_problem() {
 
 #[test]
 fn whoever_asks_too_often_is_told_when_to_come_back() {
-    let server = Server::start(folder("127.0.0.1:0", ""));
-    let client = Client::plain(&server);
+    let (server, client) = open();
     let refused = await_some("a refusal", || {
         Some(client.get("/healthz", "")).filter(|said| said.status != 200)
     });
@@ -358,7 +376,7 @@ fn whoever_asks_too_often_is_told_when_to_come_back() {
 
 #[test]
 fn a_head_without_end_is_cut_off_and_not_kept() {
-    let server = Server::start(folder("127.0.0.1:0", ""));
+    let (server, client) = open();
     let mut stream = TcpStream::connect(server.admin()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ").unwrap();
@@ -367,7 +385,6 @@ fn a_head_without_end_is_cut_off_and_not_kept() {
     let mut reply = [0; 12];
     stream.read_exact(&mut reply).unwrap();
     assert_eq!(&reply, b"HTTP/1.1 431");
-    let client = Client::plain(&server);
     let long = "x".repeat(12 * 1024);
     assert_eq!(client.ask("GET", "/healthz", &[("x-trace", &long)], "").status, 200);
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::PathBuf,
     process::Command,
@@ -209,6 +209,62 @@ fn events_are_streamed_as_they_happen_and_go_on_where_a_reader_stopped() {
     assert!(stream(&server, "Last-Event-ID: x\r\n").next().unwrap().contains(" 400 "));
 }
 
+#[test]
+fn a_stream_ends_with_the_token_it_was_asked_for_with() {
+    let (server, client, admin) = serve();
+    let (ends, line) = token("bo", "read", "1h");
+    let stays = server.folder.read("secrets/tokens");
+    secret(&server.folder, "secrets/tokens", &format!("{stays}\n{line}\n"));
+    server.reload();
+    let mut others = stream(&server, &format!("Authorization: Bearer {admin}\r\n"));
+    let mut lines = stream(&server, &format!("Authorization: Bearer {ends}\r\n"));
+    while next_event(&mut lines).0 < server.last_event() {}
+    secret(&server.folder, "secrets/tokens", &stays);
+    let before = server.last_event();
+    server.reload();
+    let told: Vec<String> = lines.filter(|line| line.starts_with("id: ")).collect();
+    assert!(told.is_empty(), "what happened after number {before} is not its: {told:?}");
+    while next_event(&mut others).0 <= before {}
+    assert_eq!(client.get("/v1/events/stream", &ends).status, 401);
+}
+
+#[test]
+fn of_those_who_change_what_they_saw_at_once_exactly_one_does() {
+    const WRITERS: usize = 8;
+    let (server, client, token) = serve();
+    for round in 0..5 {
+        let tag = client.get("/v1/hand", &token).header("etag").to_owned();
+        let body = drain(if round % 2 == 0 { "a" } else { "b" });
+        let request = format!(
+            "POST /v1/hand HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             If-Match: {tag}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut writers: Vec<TcpStream> = (0..WRITERS)
+            .map(|_| {
+                let mut stream = TcpStream::connect(server.admin()).unwrap();
+                stream.set_read_timeout(Some(DEADLINE)).unwrap();
+                stream.write_all(request.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        // All heads are there; now all bodies come.
+        for stream in &mut writers {
+            stream.write_all(body.as_bytes()).unwrap();
+        }
+        let statuses = writers.into_iter().map(|mut stream| {
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).unwrap();
+            reply[9..12].parse::<u16>().unwrap()
+        });
+        let statuses: Vec<u16> = statuses.collect();
+        let of = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
+        assert_eq!((of(200), of(412)), (1, WRITERS - 1), "{statuses:?}");
+        let made = client.get("/v1/hand", &token).json();
+        assert_eq!(made["overrides"].as_array().unwrap().len(), round + 1);
+    }
+}
+
 /// JSON of any shape, with the words that requests know among it.
 fn wishes() -> impl Strategy<Value = Value> {
     let verbs = "drain|undrain|force|weight|failover|failback|approve|reject|hold|unhold|pin|unpin";
@@ -250,7 +306,7 @@ fn whatever_is_wished_the_answer_is_a_reply_or_a_problem() {
         )
         .unwrap();
         let mut reply = String::new();
-        std::io::Read::read_to_string(&mut socket, &mut reply).unwrap();
+        socket.read_to_string(&mut reply).unwrap();
         let status: u16 = reply[9..12].parse().unwrap();
         prop_assert!(status < 500, "{}: {}", body, reply);
         let (_, said) = reply.split_once("\r\n\r\n").unwrap();

@@ -7,7 +7,7 @@ mod support;
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 use serde_json::Value;
-use std::path::Path;
+use std::{path::Path, process::Command};
 use support::{
     await_some,
     https::{Client, secret, token},
@@ -175,6 +175,39 @@ fn tampering_is_seen_and_the_entry_named() {
     exits(&server.cli("pin", &[]), 0);
     let verdict = verify(server.folder.path(), &[], 1);
     assert!(verdict["broken"].as_str().unwrap().contains("entry 6 is missing"), "{verdict}");
+}
+
+/// A file beyond this length cannot be written: a full disk, for the database.
+fn limit_files(server: &Server, bytes: &str) {
+    let (id, limit) = (server.id().to_string(), format!("--fsize={bytes}:unlimited"));
+    let done = Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap();
+    assert!(done.success());
+}
+
+#[test]
+fn a_change_that_cannot_be_written_down_is_made_and_written_down_as_soon_as_it_can_be() {
+    // Past the limit a write is then an error, not the end of the process.
+    let deaf = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
+    let server = Server::under(&deaf, plain::folder(""));
+    let of = |words: &str| entries(&server, &["--target", words]);
+    limit_files(&server, "1024");
+    let said = exits(&server.cli("drain", &["region:us", "--reason", "INC 42"]), 0);
+    assert!(said.contains("#1 drains 2 endpoints of 1 pool"), "{said}");
+    server.await_event("the alarm", 0, |event| event["event"] == "store" && event["alarm"] == true);
+    let listed = server.control_request("GET", "/v1/hand").1;
+    assert_eq!(listed["overrides"][0]["what"], "drain region:us", "and it is in force");
+
+    limit_files(&server, "unlimited");
+    server.await_event("its end", 0, |event| event["event"] == "store" && event["alarm"] == false);
+    let entry = of("region:us");
+    assert_eq!(words(&entry, "outcome"), ["done"], "it waited in memory");
+    let hash = entry[0]["hash"].as_str().unwrap().to_owned();
+    let folder = server.kill();
+    let found = verify(folder.path(), &["--contains", &hash], 0);
+    assert_eq!(found["whole"], true, "{found}");
+    let server = Server::start(folder);
+    let listed = server.control_request("GET", "/v1/hand").1;
+    assert_eq!(listed["overrides"][0]["what"], "drain region:us", "it outlives a crash");
 }
 
 const DRILL: &str = r#"

@@ -42,11 +42,16 @@ impl hyper::body::Body for Feed {
 }
 
 impl Events {
-    /// What `asked` asks for, from now on; what there is already comes first.
+    /// What `asked` asks for, from now on, while whoever asked `is_allowed`; what there is already
+    /// comes first.
     ///
     /// # Errors
     /// When it cannot be read, or too many follow.
-    pub async fn feed(self: Arc<Self>, mut asked: EventsQuery) -> Result<Body, EventsRefused> {
+    pub async fn feed(
+        self: Arc<Self>,
+        mut asked: EventsQuery,
+        is_allowed: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Body, EventsRefused> {
         asked.wait = 0;
         // What is wrong with it is told now, while there is a status to tell it by.
         let mut page = Arc::clone(&self).page(asked.clone()).await?;
@@ -69,6 +74,9 @@ impl Events {
                     () = sender.closed() => return,
                 };
                 let Ok(next) = next else { return };
+                if !is_allowed() {
+                    return;
+                }
                 page = next;
             }
         };

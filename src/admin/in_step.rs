@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Differences of a kind that are told one by one.
 const NAMED: usize = 5;
+/// The most that is told of anything a peer says: names of two endpoints and how they stand.
+pub(super) const TOLD_CHARS: usize = 400;
 
 impl Context {
     /// What this server has in common with others, if all is well.
@@ -50,20 +52,27 @@ impl PeerLine {
     pub fn new(peer: &str, own: &NodeFacts, theirs: Result<NodeFacts, String>) -> PeerLine {
         let peer = peer.to_owned();
         match theirs {
-            Err(error) => PeerLine { peer, error: Some(error), ..PeerLine::default() },
+            Err(error) => PeerLine { peer, error: Some(told(&error)), ..PeerLine::default() },
             Ok(theirs) => {
                 let differs = differences(own, &theirs);
+                let differs: Vec<String> = differs.iter().map(|line| told(line)).collect();
                 PeerLine {
                     peer,
                     in_step: differs.is_empty(),
                     error: None,
                     differs,
                     revision: Some(theirs.revision),
-                    content_hash: Some(theirs.content_hash),
+                    content_hash: Some(told(&theirs.content_hash)),
                 }
             }
         }
     }
+}
+
+/// `text` as it may be kept and shown: a peer is trusted with changes, not with our memory or with
+/// the terminal of whoever looks.
+fn told(text: &str) -> String {
+    text.chars().take(TOLD_CHARS).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// Where two servers differ, in words.

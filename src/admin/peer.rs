@@ -6,9 +6,12 @@
 //! safety rule guards against slips, not against malice.
 
 use super::{door::challenge, refused::Refused};
-use crate::{control::audit::Origin, grant::Role};
+use crate::{
+    control::audit::Origin,
+    grant::{Grants, Role},
+};
 use axum::http::StatusCode;
-use std::{fmt, fs, net::SocketAddr, sync::Arc};
+use std::{fmt, fs, net::SocketAddr, sync::Arc, time::SystemTime};
 
 /// Who asks, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +88,14 @@ impl Peer {
             }
             Peer::Stranger { .. } if is_here && role == Role::Read => Ok(()),
             Peer::Stranger { .. } => Err(challenge(&format!("this takes a token ({role})"))),
+        }
+    }
+
+    /// Whether it may go on looking at what it may look at already: a token ends, or is taken back.
+    pub(super) fn may_still_read(&self, grants: &Grants, now: SystemTime) -> bool {
+        match self {
+            Peer::Token { name, .. } => grants.allow(name, Role::Read, now),
+            Peer::User(_) | Peer::Stranger { .. } => true,
         }
     }
 

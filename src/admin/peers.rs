@@ -30,8 +30,10 @@ const SOON: Duration = Duration::from_secs(5);
 const WITHIN: Duration = Duration::from_secs(10);
 /// One that is down, or whose network is, is known for it by then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// A status of some hundred thousand endpoints.
+/// A status of some hundred thousand endpoints, for a command that ends soon.
 const REPLY_BYTES_MAX: usize = 256 << 20;
+/// The names and verdicts of a hundred thousand endpoints, a hundred bytes each, and as much again.
+const FACTS_BYTES_MAX: usize = 20 << 20;
 
 /// The door of another server for the same zones.
 #[derive(Clone, Debug)]
@@ -79,6 +81,18 @@ impl PeerDoor {
         body: Vec<u8>,
         within: Duration,
     ) -> Result<(StatusCode, Vec<u8>), Silence> {
+        self.hear(method, path, body, within, REPLY_BYTES_MAX).await
+    }
+
+    /// The same of a reply of `most` bytes.
+    async fn hear(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        within: Duration,
+        most: usize,
+    ) -> Result<(StatusCode, Vec<u8>), Silence> {
         let request = self.prepare(method, path, body, within).map_err(Silence::NotReachable)?;
         let mut reply = request.send().await.map_err(|error| match error.is_connect() {
             true => Silence::NotReachable(innermost(&error)),
@@ -87,11 +101,10 @@ impl PeerDoor {
         let (status, mut body) = (reply.status(), Vec::new());
         let broken = |error: reqwest::Error| Silence::Unanswered(innermost(&error));
         while let Some(chunk) = reply.chunk().await.map_err(broken)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > REPLY_BYTES_MAX {
-                let why = format!("the reply is longer than {REPLY_BYTES_MAX} bytes");
-                return Err(Silence::Unanswered(why));
+            if body.len() + chunk.len() > most {
+                return Err(Silence::Unanswered(format!("the reply is longer than {most} bytes")));
             }
+            body.extend_from_slice(&chunk);
         }
         Ok((status, body))
     }
@@ -136,7 +149,7 @@ impl PeerDoor {
 
     /// What it has in common with others.
     async fn facts(&self) -> Result<NodeFacts, String> {
-        let asked = self.ask(Method::GET, "/v1/node", Vec::new(), WITHIN).await;
+        let asked = self.hear(Method::GET, "/v1/node", Vec::new(), WITHIN, FACTS_BYTES_MAX).await;
         let (status, body) = asked.map_err(|silence| silence.to_string())?;
         if !status.is_success() {
             return Err(format!("{status}: {}", String::from_utf8_lossy(&body).trim()));
@@ -174,5 +187,65 @@ pub async fn follow(context: Arc<Context>) {
         let is_well = lines.iter().all(|line| line.in_step);
         context.peers.store(Arc::new(lines));
         sleep(if is_well { EVERY } else { SOON }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::in_step, *};
+    use std::io::{Read, Write};
+
+    /// What is made of a peer that says `head` and then `body` so many times.
+    async fn compared(head: &str, body: Vec<u8>, times: usize) -> PeerLine {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).into();
+        let head = format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n");
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4_096]);
+            // It may be left in the middle of it.
+            let _ = stream.write_all(head.as_bytes());
+            (0..times).all(|_| stream.write_all(&body).is_ok())
+        });
+        let dir = PathBuf::new();
+        let door = PeerDoor { name: "ns2".into(), url, dir, token_file: None, ca_file: None };
+        let theirs = door.facts().await;
+        let line = PeerLine::new("ns2", &NodeFacts::default(), theirs);
+        peer.join().unwrap();
+        line
+    }
+
+    fn is_told(text: &str) -> bool {
+        text.chars().count() <= in_step::TOLD_CHARS && !text.chars().any(char::is_control)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_says_too_much_is_not_listened_to() {
+        let line = compared("200 OK", vec![b' '; 1 << 20], 21).await;
+        assert_eq!(line.error.unwrap(), "the reply is longer than 20971520 bytes");
+        assert!(!line.in_step);
+    }
+
+    #[tokio::test]
+    async fn of_what_a_peer_says_little_is_told_and_nothing_that_moves_a_terminal() {
+        let wild = "\x1b[2J\u{9b}31m".repeat(10_000);
+        let line = compared("500 Internal Server Error", wild.clone().into_bytes(), 1).await;
+        assert!(line.error.as_deref().is_some_and(is_told), "{line:?}");
+        let facts = NodeFacts {
+            content_hash: wild.clone(),
+            overrides: vec![wild.clone(); 100],
+            failovers: [(wild.clone(), wild.clone())].into(),
+            verdicts: [(wild.clone(), wild)].into(),
+            ..NodeFacts::default()
+        };
+        let line = compared("200 OK", serde_json::to_vec(&facts).unwrap(), 1).await;
+        assert!(line.error.is_none() && !line.differs.is_empty(), "{line:?}");
+        assert!(line.differs.iter().all(|one| is_told(one)), "{line:?}");
+        assert!(is_told(&line.content_hash.unwrap()));
+        // What leads elsewhere is not followed, and what is no reply is none.
+        let line = compared("302 Found\r\nLocation: http://127.0.0.1:1/", Vec::new(), 0).await;
+        assert!(line.error.unwrap().starts_with("302"));
+        let line = compared("200 OK", b"[]".to_vec(), 1).await;
+        assert!(line.error.unwrap().starts_with("its reply cannot be read"));
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     control::{
         Report,
         event::EventKind,
-        hand::apply::ShownHand,
+        hand::{apply::ShownHand, words},
         journal::SharedJournal,
         overview::{Overview, Unsettled},
         residual::Left,
@@ -413,10 +413,11 @@ fn sentence(status: &Status) -> String {
     parts.extend(waiting.map(FailoverStatus::words));
     match (status.overrides, status.proposals) {
         (0, 0) => {}
-        (overrides, 0) => parts.push(format!("{overrides} overrides of operators")),
-        (overrides, wait) => parts.push(format!(
-            "{overrides} overrides of operators, {wait} more wait for a second person"
-        )),
+        (overrides, 0) => parts.push(words::count(overrides, "operator's override")),
+        (overrides, wait) => {
+            let overrides = words::count(overrides, "operator's override");
+            parts.push(format!("{overrides}, {wait} more waiting for a second person"));
+        }
     }
     for region in status.elsewhere.iter().take(REGIONS_NAMED) {
         let Elsewhere { region, records, of } = region;

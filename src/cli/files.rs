@@ -71,7 +71,7 @@ impl Folder {
             last_good: &BTreeMap::new(),
             locations: Some(&locations),
             serials: &HashMap::new(),
-            secret: &|file| secrets::read(dir, file),
+            secret: &|file| secrets::read(dir, file).map(Some),
             progress,
             counter: &mut counter,
         };

@@ -1,6 +1,7 @@
 //! The one door to the terminal: data on stdout, errors on stderr, JSON or text, colour or not.
 //!
-//! A reader that goes away (`tradewind query … | head -1`) ends the output, not the command.
+//! A reader that goes away (`tradewind query … | head -1`) ends the output, not the command. What is
+//! shown came from files, clients and other servers: of control characters only colours get through.
 
 use super::Exit;
 use crate::admin::schema::SCHEMA_VERSION;
@@ -8,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt::Display,
     io::{self, ErrorKind, IsTerminal, Write},
@@ -158,7 +160,7 @@ impl Out {
     /// One line of data for people.
     pub fn line(&mut self, text: impl Display) {
         if self.broken.is_none() {
-            self.broken = writeln!(self.data, "{text}").err();
+            self.broken = writeln!(self.data, "{}", tame(&text.to_string())).err();
         }
     }
 
@@ -258,15 +260,15 @@ impl Out {
     /// A drawn problem, as it is, where errors go.
     pub fn complain(&mut self, text: &str) {
         // A stderr that cannot be written leaves nobody to tell.
-        let _ = write!(self.errors, "{text}");
+        let _ = write!(self.errors, "{}", tame(text));
     }
 
     /// `error: …`, and how to get out of it where that is known.
     pub fn error(&mut self, message: impl Display, hint: Option<&str>) {
         // A stderr that cannot be written leaves nobody to tell.
-        let _ = writeln!(self.errors, "error: {message}");
+        let _ = writeln!(self.errors, "error: {}", tame(&message.to_string()));
         if let Some(hint) = hint {
-            let _ = writeln!(self.errors, "hint: {hint}");
+            let _ = writeln!(self.errors, "hint: {}", tame(hint));
         }
     }
 
@@ -300,6 +302,32 @@ impl Out {
             _ => exit,
         }
     }
+}
+
+/// `text` without what would make a terminal do more than show it: a question mark for each control
+/// character, but for ends of lines, tabs and colours (SGR).
+fn tame(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let (mut tamed, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(c) = rest.chars().next() {
+        let end = sgr(rest).unwrap_or(c.len_utf8());
+        match end > c.len_utf8() || is_plain(c) {
+            true => tamed.push_str(&rest[..end]),
+            false => tamed.push('?'),
+        }
+        rest = &rest[end..];
+    }
+    Cow::Owned(tamed)
+}
+
+/// The length of the change of colour that `text` begins with.
+fn sgr(text: &str) -> Option<usize> {
+    let parameters = text.strip_prefix("\x1b[")?;
+    let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    parameters[end..].starts_with('m').then_some("\x1b[".len() + end + 1)
 }
 
 /// What is drawn, before it is.
@@ -384,6 +412,24 @@ pub(crate) mod tests {
             let mut out = Out::into_writers(false, Failing(kind), io::sink());
             out.line("lost");
             assert_eq!(out.finish(Exit::Well), exit, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_say_does_nothing_to_the_terminal() {
+        for (said, shown) in [
+            ("\x1b[1mns2:\x1b[0m\tok\nnext", "\x1b[1mns2:\x1b[0m\tok\nnext"),
+            ("\x1b]0;title\x07", "?]0;title?"),
+            ("\x1b[2J\x1b[31;1mé\x1b[", "?[2J\x1b[31;1mé?["),
+            ("a\rb\u{9b}2Jc\x7f\0", "a?b?2Jc??"),
+            ("\x1b[3", "?[3"),
+        ] {
+            let (data, errors) = (Page::default(), Page::default());
+            let mut out = Out::into_writers(false, data.clone(), errors.clone());
+            out.line(said);
+            out.error(said, Some(said));
+            assert_eq!(data.text(), format!("{shown}\n"));
+            assert_eq!(errors.text(), format!("error: {shown}\nhint: {shown}\n"));
         }
     }
 

@@ -143,6 +143,9 @@ fn start_log(format: LogFormat) {
         .with_writer(io::stderr)
         .with_ansi(colour_wanted(&io::stderr()))
         .with_target(false)
+        // What cannot be written there cannot be complained of there either: the library's own
+        // complaint would panic, and a disk that is full of logs would end the control plane.
+        .log_internal_errors(false)
         .with_env_filter(filter);
     // A log that somebody has started before serves as well.
     let _ = match format {

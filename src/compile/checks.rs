@@ -115,7 +115,7 @@ pub(super) fn token(
 ) -> Option<Token> {
     let path = def.token_file.as_ref()?;
     read(path.get_ref())
-        .and_then(|text| Token::parse(&text))
+        .and_then(|text| text.map_or_else(|| Ok(Token::new(b"")), |text| Token::parse(&text)))
         .map_err(|why| {
             let message = format!("{}: {why}", path.get_ref().display());
             problems.push(Problem::error(&def.file, path.span(), message).help(

@@ -108,7 +108,8 @@ fn cookies(
 ) -> Option<CookieRules> {
     let CookiesDef::On { secret_file, require } = written else { return None };
     let secrets = secret_file.as_ref().and_then(|path| {
-        let read = secret(path.get_ref()).and_then(|text| Secrets::parse(&text));
+        let read = secret(path.get_ref());
+        let read = read.and_then(|text| text.map(|text| Secrets::parse(&text)).transpose());
         read.map_err(|why| {
             let message = format!("{}: {why}", path.get_ref().display());
             problems.push(Problem::error(file, path.span(), message).help(
@@ -118,6 +119,7 @@ fn cookies(
             ));
         })
         .ok()
+        .flatten()
     });
     Some(CookieRules { secrets, require: *require })
 }

@@ -79,9 +79,10 @@ pub struct Input<'a> {
     pub counter: &'a mut dyn FnMut(CounterName<'_>) -> CounterSlot,
 }
 
-/// Reads a file of the operator's folder that holds a secret, or says why it cannot. Secrets are
-/// no part of [`Sources`], since those are kept with every revision.
-pub type SecretReader<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
+/// Reads a file of the operator's folder that holds a secret, or says why it cannot; `None` where
+/// it is not to be read, which then counts as sound. Secrets are no part of [`Sources`], since
+/// those are kept with every revision.
+pub type SecretReader<'a> = &'a dyn Fn(&Path) -> Result<Option<String>, String>;
 
 /// What a counter is called: the same after every reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,8 @@
 //! Rollouts held against what they are about: the record, its member, and each other.
 //!
 //! A rollout with an error is left out and holds nothing else back: answers do not depend on it,
-//! and one that runs goes on by what it began with.
+//! and one that runs goes on by what it began with. One that the zone's file has overtaken, as it
+//! has once what was rolled out is written there, is left out with a warning.
 
 use crate::{
     config::{
@@ -26,16 +27,14 @@ pub(super) fn compile(
 ) -> Vec<Arc<RolloutDef>> {
     let mut found = Problems::default();
     let mut defs: BTreeMap<String, Arc<RolloutDef>> = BTreeMap::new();
-    let mut broken: HashSet<String> = HashSet::new();
+    let mut left_out: HashSet<String> = HashSet::new();
     let all = sources.operations.in_folder("rollouts", "toml");
     for (path, _) in all {
         let Some(text) = sources.operations.text(path) else { continue };
         let mut own = Problems::default();
         let def = read(path, text, &mut own);
-        if let Some(def) = &def {
-            subject(def, snapshot, &mut own);
-        }
-        let is_broken = own.has_errors();
+        let can_begin = def.as_ref().is_some_and(|def| subject(def, snapshot, &mut own));
+        let is_out = own.has_errors() || !can_begin;
         found.append(own);
         let Some(def) = def else { continue };
         let name = def.name.get_ref().clone();
@@ -45,13 +44,13 @@ pub(super) fn compile(
                 let problem = Problem::error(path, def.name.span(), message);
                 found.push(problem.related(&first.file, first.name.span(), "first here"));
             }
-            None if is_broken => drop(broken.insert(name)),
+            None if is_out => drop(left_out.insert(name)),
             None => drop(defs.insert(name, Arc::new(def))),
         }
     }
     let follow = |def: &Arc<RolloutDef>, found: &mut Problems| {
         let mut own = Problems::default();
-        successors(def, &defs, &broken, &mut own);
+        successors(def, &defs, &left_out, &mut own);
         let is_sound = !own.has_errors();
         found.append(own);
         is_sound.then(|| Arc::clone(def))
@@ -61,16 +60,18 @@ pub(super) fn compile(
     sound
 }
 
-/// Whether there is such a record, and such a member that can be given a share of it.
-fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) {
+/// Whether there is such a record, and such a member that can be given a share of it now.
+fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) -> bool {
     let mut wrong = |at: &Spanned<String>, message: String, help: &str| {
         problems.push(Problem::error(&def.file, at.span(), message).help(help));
+        false
     };
     let record = snapshot.records.iter().find(|record| *record.id == **def.record.get_ref());
     let Some(record) = record else {
         let names = snapshot.records.iter().map(|record| &*record.id);
         let (at, name) = (def.record.span(), def.record.get_ref());
-        return problems.push(Problem::unknown(&def.file, at, "record", name, names));
+        problems.push(Problem::unknown(&def.file, at, "record", name, names));
+        return false;
     };
     let tree = &snapshot.plan(record.plan).tree;
     let Kind::Weighted(weighted) = &tree.node(tree.root).kind else {
@@ -83,7 +84,8 @@ fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) {
     if !is_member(def.member.get_ref()) {
         let names = weighted.members.iter().map(name);
         let (at, member) = (def.member.span(), def.member.get_ref());
-        return problems.push(Problem::unknown(&def.file, at, "member", member, names));
+        problems.push(Problem::unknown(&def.file, at, "member", member, names));
+        return false;
     }
     let mut others = weighted.members.iter().filter(|one| name(one) != def.member.get_ref());
     if let Some(exact) = others.clone().find(|one| !one.absorb) {
@@ -93,17 +95,27 @@ fn subject(def: &RolloutDef, snapshot: &Snapshot, problems: &mut Problems) {
         return wrong(&def.member, message, help);
     }
     if !others.any(|one| !one.weight.is_reserve()) {
-        let message = format!("`{}` has no other member with a weight", def.record);
-        return wrong(&def.member, message, "a step takes its clients from the other members");
+        let message = format!(
+            "`{}` cannot be rolled out now: `{}` has no other member with a weight",
+            def.member, def.record
+        );
+        let help = "a step takes its clients from the other members: give one of them a weight in \
+                    the zone's file, or remove this file if the rollout is over";
+        problems.push(Problem::warning(&def.file, def.member.span(), message).help(help));
+        return false;
     }
-    fits(def, weighted, tree, snapshot.plan(record.plan).ttl.max, problems);
+    fits(def, weighted, tree, snapshot.plan(record.plan).ttl.max, problems)
 }
 
 /// Whether no step takes back what the files give, and each can be through in time.
-fn fits(def: &RolloutDef, weighted: &Weighted, tree: &Tree, ttl: Ttl, problems: &mut Problems) {
-    let mut wrong = |at: std::ops::Range<usize>, message: String, help: &str| {
-        problems.push(Problem::error(&def.file, at, message).help(help));
-    };
+fn fits(
+    def: &RolloutDef,
+    weighted: &Weighted,
+    tree: &Tree,
+    ttl: Ttl,
+    problems: &mut Problems,
+) -> bool {
+    let mut fits = true;
     let sum: u64 = weighted.members.iter().map(|one| u64::from(one.weight.get())).sum();
     let is_own = |one: &&WeightedMember| *tree.node(one.node).name == **def.member.get_ref();
     let own = weighted.members.iter().find(is_own).map_or(0, |one| one.weight.get());
@@ -111,30 +123,37 @@ fn fits(def: &RolloutDef, weighted: &Weighted, tree: &Tree, ttl: Ttl, problems: 
     // One without steps is told of by itself.
     let first = def.steps.first().map(|step| &step.weight);
     if let Some(first) = first.filter(|first| *first.get_ref() < filed) {
-        let message = format!("`{}` has {filed} by the files already", def.member);
+        let message = format!(
+            "`{}` cannot be rolled out now: it has {filed} by the files already",
+            def.member
+        );
         let help = "a first step below that sends clients away whom a later one fetches back: \
-                    begin with a step above it, or with a weight of 0 in the zone's file";
-        wrong(first.span(), message, help);
+                    begin with a step above it, or with a weight of 0 in the zone's file; or \
+                    remove this file if the rollout is over";
+        problems.push(Problem::warning(&def.file, first.span(), message).help(help));
+        fits = false;
     }
     let turned = Duration::from_secs(u64::from(ttl.as_secs()) * 2);
     if let Some(deadline) = def.progress_deadline.as_ref().filter(|d| *d.get_ref() <= turned) {
         let message = "no step can be through by then: twice the record's TTL takes as long";
         let help = "nothing is judged before caches have turned over: a longer deadline, or a \
                     shorter TTL";
-        wrong(deadline.span(), message.to_owned(), help);
+        problems.push(Problem::error(&def.file, deadline.span(), message.to_owned()).help(help));
+        fits = false;
     }
+    fits
 }
 
 /// Whether what follows is there and does not lead back.
 fn successors(
     def: &RolloutDef,
     defs: &BTreeMap<String, Arc<RolloutDef>>,
-    broken: &HashSet<String>,
+    left_out: &HashSet<String>,
     problems: &mut Problems,
 ) {
     for next in &def.then {
         let name = next.get_ref().as_str();
-        if !defs.contains_key(name) && !broken.contains(name) {
+        if !defs.contains_key(name) && !left_out.contains(name) {
             let names = defs.keys().map(String::as_str);
             problems.push(Problem::unknown(&def.file, next.span(), "rollout", name, names));
         }
@@ -155,7 +174,11 @@ fn successors(
 mod tests {
     use super::super::{CounterName, Input, Memory};
     use super::*;
-    use crate::{config::Progress, ids::CounterSlot, place::LazyTable};
+    use crate::{
+        config::{Progress, Severity},
+        ids::CounterSlot,
+        place::LazyTable,
+    };
     use std::collections::HashMap;
 
     const ZONE: &str = r#"
@@ -176,8 +199,12 @@ members = ["stable", "canary"]
 
     /// What is said of these rollouts, and the names of those that can be run.
     fn check(rollouts: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        check_in(ZONE, rollouts)
+    }
+
+    fn check_in(zone: &str, rollouts: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
         let static_ns =
-            ZONE.replace("[pools.stable]", "static = \"ns IN A 192.0.2.53\"\n[pools.stable]");
+            zone.replace("[pools.stable]", "static = \"ns IN A 192.0.2.53\"\n[pools.stable]");
         let mut files = vec![("tradewind.toml", ""), ("zones/g.example.toml", &*static_ns)];
         files.extend(rollouts);
         let sources = Sources::in_memory(files);
@@ -192,9 +219,24 @@ members = ["stable", "canary"]
         };
         let compiled = super::super::compile(input, &mut Memory::default()).unwrap();
         assert_eq!(compiled.snapshot.records.len(), 2, "the zone is served all the same");
-        let said = compiled.problems.iter().map(|problem| problem.line(&sources)).collect();
+        let line = |problem: &Problem| match problem.severity {
+            Severity::Error => problem.line(&sources),
+            Severity::Warning => format!("warning: {}", problem.line(&sources)),
+        };
+        let said = compiled.problems.iter().map(line).collect();
         let names = compiled.rollouts.iter().map(|def| def.name.get_ref().clone());
         (said, names.collect())
+    }
+
+    #[test]
+    fn what_is_over_and_written_into_the_zone_is_warned_of_and_breaks_nothing() {
+        let zone = ZONE.replace("weight = 90", "weight = 0").replace("weight = 10", "weight = 1");
+        let good = "record = \"g.example/www\"\nmember = \"canary\"\nsteps = [10, 50, 100]\n";
+        let (said, names) = check_in(&zone, &[("rollouts/a.toml", good)]);
+        let wanted = "warning: rollouts/a.toml:2:10: `canary` cannot be rolled out now: \
+                      `g.example/www` has no other member with a weight";
+        assert_eq!(said, [wanted]);
+        assert!(names.is_empty(), "{names:?}");
     }
 
     #[test]
@@ -220,7 +262,11 @@ members = ["stable", "canary"]
                 "[10]\nbake = \"1s\"\nprogress_deadline = \"10s\"",
                 "no step can be through by then: twice the record's TTL takes as long",
             ),
-            ("[10, 50, 100]", "[9, 50]", "`canary` has 10 % by the files already"),
+            (
+                "[10, 50, 100]",
+                "[9, 50]",
+                "`canary` cannot be rolled out now: it has 10 % by the files already",
+            ),
             (
                 "[10, 50, 100]",
                 "[10]\nanalysis = [{ name = \"e\", health = \"errors\", success = \"< 1\", count = 3, failure_limit = 3 }]",

@@ -300,7 +300,10 @@ impl Loader {
                 let found = self.locations.news(&mut alarms);
                 let cause = format!("{cause} (server files of revision {revision})");
                 let accepted = Accepted { server: stand_in.server, compiled, found };
-                self.accept(wish, &cause, &sources, accepted, alarms)
+                let mut prepared = self.accept(wish, &cause, &sources, accepted, alarms)?;
+                // What is served is not what the operator wrote last, and that stays to be seen.
+                prepared.report.accepted = false;
+                Ok(prepared)
             }
         }
     }
@@ -419,7 +422,7 @@ impl Loader {
             last_good,
             locations: Some(&locations),
             serials: &self.serials,
-            secret: &|file| secrets::read(&self.dir, file),
+            secret: &|file| secrets::read(&self.dir, file).map(Some),
             progress: &self.progress,
             counter: &mut counter,
         };

@@ -9,11 +9,7 @@ use crate::{
         audit::Origin,
         change::DRILL,
         event::EventKind,
-        hand::{
-            Command, Done, Refusal, Target, Wish,
-            apply::SharedHand,
-            words::{count, short},
-        },
+        hand::{Command, Done, Refusal, Target, Wish, apply::SharedHand, words},
         journal::SharedJournal,
         overview::SharedOverview,
         run::SharedDrills,
@@ -243,7 +239,8 @@ impl Ground {
         found.extend(self.journal.store_health().alarms());
         let drains = self.hand.load().hand.overrides().len();
         if drains > 0 {
-            found.push(format!("{drains} overrides of operators are in force or to come"));
+            let overrides = words::count(drains, "operator's override");
+            found.push(format!("{overrides} in force or to come"));
         }
         found
     }
@@ -266,11 +263,11 @@ impl Ground {
         vec![format!(
             "{} came back {} ago at the latest and would count as flapping: held down for {} after \
              the next fall, which no recovery is faster than ({}{more}); over in {}",
-            count(again.len(), "target"),
-            short(newest),
-            short(longest),
+            words::count(again.len(), "target"),
+            words::short(newest),
+            words::short(longest),
             names.join(", "),
-            short(Damped::FORGET.saturating_sub(newest)),
+            words::short(Damped::FORGET.saturating_sub(newest)),
         )]
     }
 

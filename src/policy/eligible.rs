@@ -239,7 +239,8 @@ fn available_in(tree: &Tree, ix: NodeIx, view: &View<'_>) -> bool {
         Kind::Weighted(weighted) => {
             let absorbing = weighted.members.iter().filter(|m| m.absorb);
             let up: Vec<_> = absorbing.map(|m| (u64::from(m.weight.get()), is(&m.node))).collect();
-            view.reached(weighted.min_healthy, up.into_iter())
+            weighted.is_given_away(|ix| is(&ix))
+                || view.reached(weighted.min_healthy, up.into_iter())
         }
         Kind::Failover(it) => it.members.iter().any(is),
         Kind::Geo(geo) => geo.rules.iter().any(|rule| rule.members.iter().any(is)),

@@ -55,7 +55,8 @@ impl<'t, T: Trace> Context<'t, '_, T> {
     /// would be an answer.
     ///
     /// That is the change which left none. Later falls can only have been of members that do
-    /// not absorb: they too count as up, so that nothing moves. `None` if no address is known.
+    /// not absorb: those of which nothing is up count as up too, so that nothing moves. `None` if
+    /// no address is known.
     fn last_good(
         &mut self,
         ix: NodeIx,

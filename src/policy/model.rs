@@ -21,6 +21,8 @@ struct World<'a> {
     class: Class,
     given: &'a Given,
     up: BTreeSet<SlotId>,
+    /// What is up in truth, where `up` holds more: exact shares go to these first.
+    living: Option<BTreeSet<SlotId>>,
     /// Up, but on their way back and not yet for these clients; below a failover they count.
     rising: BTreeSet<SlotId>,
     min_healthy_counts: bool,
@@ -106,7 +108,10 @@ impl World<'_> {
                 let absorbing = w.members.iter().filter(|m| m.absorb);
                 let absorbing: Vec<_> =
                     absorbing.map(|m| (m.weight.get(), self.available(m.node, below))).collect();
-                self.enough(w.min_healthy, &absorbing)
+                let mut weighing = w.members.iter().filter(|m| m.weight.get() > 0);
+                let all_exact = weighing.all(|m| !m.absorb && self.available(m.node, below))
+                    && w.members.iter().any(|m| m.weight.get() > 0);
+                all_exact || self.enough(w.min_healthy, &absorbing)
             }
             Kind::Multivalue(m) => {
                 let all: Vec<_> =
@@ -159,7 +164,18 @@ impl World<'_> {
                 if rest.is_empty() {
                     rest = up().filter(|m| m.absorb).map(|m| (1.0, m.node)).collect();
                 }
-                self.mixed(exact, rest, left, at)
+                let living = self
+                    .living
+                    .clone()
+                    .map_or_else(|| self.clone(), |up| World { up, living: None, ..self.clone() });
+                let first = |node: NodeIx| match living.available(node, at.below_failover) {
+                    true => living.outcomes(node, at),
+                    false => self.outcomes(node, at),
+                };
+                let exact = exact.into_iter().flat_map(|(share, node)| {
+                    first(node).into_iter().map(move |(inner, o)| (share * inner, o))
+                });
+                exact.chain(self.mixed(vec![], rest, left, at)).collect()
             }
             Kind::Latency(latency) => {
                 let order = self.tree.classes.order(self.class, latency.dependent);
@@ -279,7 +295,8 @@ impl World<'_> {
     /// The world in which `member`, although it is down, has an answer: with as little assumed as
     /// that takes. There is none where nobody knows its addresses.
     fn kept(&self, member: NodeIx) -> Option<World<'_>> {
-        let mut world = World { kept: true, min_healthy_counts: false, ..self.clone() };
+        let living = Some(self.living.clone().unwrap_or_else(|| self.up.clone()));
+        let mut world = World { kept: true, min_healthy_counts: false, living, ..self.clone() };
         let mut falls: Vec<u64> = self.given.fell.clone();
         falls.retain(|&change| change > 0);
         falls.sort_unstable();
@@ -368,6 +385,7 @@ fn world<'a>(given: &'a Given, tree: &'a Tree, class: Class, from: f64) -> World
         class,
         given,
         up: BTreeSet::new(),
+        living: None,
         rising: BTreeSet::new(),
         min_healthy_counts: true,
         kept: false,
@@ -417,6 +435,7 @@ fn last_resort(given: &Given, tree: &Tree, class: Class, wanted: Wanted) -> BTre
     world.min_healthy_counts = false;
     let changes: BTreeSet<u64> = given.fell.iter().copied().filter(|&n| n > 0).collect();
     let living = world.up.clone();
+    world.living = Some(living.clone());
     if tree.all_down == AllDown::LastGood {
         for change in changes.into_iter().rev() {
             let fell = slots.clone().filter(|s| given.fell[s.index()] >= change);
@@ -433,7 +452,7 @@ fn last_resort(given: &Given, tree: &Tree, class: Class, wanted: Wanted) -> BTre
         return world.leaders(world.outcomes(tree.root, ROOT), wanted);
     }
     // Members of a weighted root that do not absorb keep their share.
-    world.up = living;
+    (world.up, world.living) = (living, None);
     let mut outcomes = Vec::new();
     if let Kind::Weighted(w) = &tree.node(tree.root).kind {
         let whole: f64 = w.members.iter().map(|m| f64::from(m.weight.get())).sum();

@@ -81,6 +81,35 @@ fn a_canary_that_fell_and_came_back_does_not_hide_what_was_last_good() {
 }
 
 #[test]
+fn of_a_canary_that_dies_in_part_after_all_others_the_living_part_is_answered() {
+    check(&canary(
+        "down s1 s2 c1
+         fell s1@5 s2@5 c1@7
+         get - → all-down: c2 10% s1 67.5% s2 22.5%
+         all_down all
+         get - → all-down: c2 10% s1 67.5% s2 22.5%",
+    ));
+}
+
+#[test]
+fn a_member_that_was_given_everything_needs_no_reserve() {
+    check(
+        "pool stable = s1 s2
+         pool canary = c1 c2
+         weighted www = stable*0 canary*1/exact
+         get - → healthy: c1 50% c2 50%
+         down s1 s2
+         get - → healthy: c1 50% c2 50%
+         down c1
+         fell s1@5 s2@5 c1@7
+         get - → healthy: c2 100%
+         down c2
+         fell c2@9
+         get - → all-down: c2 100%",
+    );
+}
+
+#[test]
 fn when_the_canary_dies_last_nothing_moves() {
     check(&canary(
         "down s1 s2 c1 c2

@@ -223,6 +223,15 @@ pub struct Weighted {
     pub min_healthy: MinHealthy,
 }
 
+impl Weighted {
+    /// Whether members that do not absorb, all of them available, have all there is: then it is no
+    /// matter who could take what is left.
+    pub(super) fn is_given_away(&self, mut is_available: impl FnMut(NodeIx) -> bool) -> bool {
+        let mut entitled = self.members.iter().filter(|m| !m.weight.is_reserve()).peekable();
+        entitled.peek().is_some() && entitled.all(|m| !m.absorb && is_available(m.node))
+    }
+}
+
 /// A member with its share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WeightedMember {

@@ -9,6 +9,7 @@
 use super::{
     Context,
     choice::{Branch, Choice},
+    eligible::Assumed,
     trace::Trace,
     tree::{NodeIx, Tree, Weighted, WeightedMember},
 };
@@ -44,6 +45,10 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         depth: u8,
     ) -> Option<Choice<'t>> {
         let members = self.members(weighted, above, depth);
+        let exact = |ix| members.exact.iter().any(|branch| branch.name == name(self.tree, ix));
+        if weighted.is_given_away(exact) {
+            return Choice::draw(members.exact);
+        }
         if !self.view.reached(weighted.min_healthy, members.standing.into_iter()) {
             let min = weighted.min_healthy;
             self.trace
@@ -67,7 +72,10 @@ impl<'t, T: Trace> Context<'t, '_, T> {
         let below = Above { members: &weighted.members, parent: above };
         let mut members = Members::default();
         for member in &weighted.members {
-            let branch = self.branch(member, &below, depth);
+            let branch = match member.absorb {
+                true => self.branch(member, &below, depth),
+                false => self.living_first(member, &below, depth),
+            };
             if member.absorb {
                 members.standing.push((u64::from(member.weight.get()), branch.is_some()));
             }
@@ -82,6 +90,23 @@ impl<'t, T: Trace> Context<'t, '_, T> {
             }
         }
         members
+    }
+
+    /// A member whose share is exact: with what is up of it, and only without any with what is
+    /// assumed to be. Its share is the same, and an up endpoint beats a dead one.
+    fn living_first(
+        &mut self,
+        member: &'t WeightedMember,
+        below: &Above<'t, '_>,
+        depth: u8,
+    ) -> Option<Branch<'t>> {
+        let assumed = std::mem::replace(&mut self.view.assumed, Assumed::None);
+        let living = self.branch(member, below, depth);
+        self.view.assumed = assumed;
+        match assumed {
+            Assumed::None => living,
+            _ => living.or_else(|| self.branch(member, below, depth)),
+        }
     }
 
     /// `member` as an arm of the draw that `below` tells its members of, if it is available.

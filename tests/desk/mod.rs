@@ -117,10 +117,12 @@ impl Server {
             locations: Some(&LazyTable::embedded()),
             serials: &HashMap::new(),
             secret: &|path| match path.to_str() {
-                Some("secrets/first") => Ok("e5e973e5a6b2a43f48e7dc849e37bfcf".into()),
-                Some("secrets/rolled") => Ok("445536bcd2513298075a5d379663c962\n\
-                    dd3bdf9344b678b185a6f5cb60fca715\n"
-                    .into()),
+                Some("secrets/first") => Ok(Some("e5e973e5a6b2a43f48e7dc849e37bfcf".into())),
+                Some("secrets/rolled") => {
+                    let rolled = "445536bcd2513298075a5d379663c962\n\
+                                  dd3bdf9344b678b185a6f5cb60fca715\n";
+                    Ok(Some(rolled.into()))
+                }
                 _ => Err("there is no such secret here".into()),
             },
             progress: &Progress::default(),

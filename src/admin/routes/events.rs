@@ -3,11 +3,12 @@
 use crate::admin::{
     context::Context,
     events::{EventsQuery, EventsRefused},
+    peer::Peer,
     refused::Refused,
     schema::EventLine,
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -35,7 +36,7 @@ async fn show_events(
 
 /// What happens, as it happens: server-sent events, each with its number as `id`.
 ///
-/// It ends after a hundred seconds at most; who comes back with `Last-Event-ID` misses nothing
+/// It ends after a hundred seconds at most, and with the token it was asked for with; who comes back with `Last-Event-ID` misses nothing
 /// that is still kept.
 #[utoipa::path(
     get, path = "/v1/events/stream", security(("token" = ["read"])), tag = "events",
@@ -50,6 +51,7 @@ async fn show_events(
 )]
 async fn feed_events(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Query(mut asked): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
@@ -58,7 +60,10 @@ async fn feed_events(
         let last = last.ok_or_else(|| Refused::bad("`Last-Event-ID` is a number of an event"))?;
         asked.since = Some(last.to_string());
     }
-    let body = Arc::clone(&context.events).feed(asked).await?;
+    let events = Arc::clone(&context.events);
+    let is_allowed =
+        move || peer.may_still_read(&context.entry.load().grants, context.clock.wall());
+    let body = events.feed(asked, is_allowed).await?;
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
 }
 
