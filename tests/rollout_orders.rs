@@ -310,6 +310,17 @@ fn each_order_is_in_the_audit_with_who_where_why_and_how_it_stood_before_and_aft
             "hal: rollout undo www: done | www succeeded at step 4/4 (100 %) | www undoing at step 4/4 (100 %)",
         ]
     );
+    // Whoever hangs up at once is written down no less.
+    for (verb, state) in [("retry", "waiting"), ("pause", "paused"), ("resume", "waiting")] {
+        site.order_and_hang_up(verb);
+        site.awaited(state, 1);
+        let what = format!("rollout {verb} www");
+        await_some("the entry of whoever hung up", || {
+            let said: Value = serde_json::from_str(&site.cli("audit", &["--json"], 0)).unwrap();
+            let mut all = said["entries"].as_array().unwrap().iter();
+            all.any(|one| one["what"] == *what && one["reason"] == "gone").then_some(())
+        });
+    }
     // What came of them to answers has entries of its own, of the rollout.
     let own =
         entries.iter().filter(|entry| entry["who"] == "rollout www" && entry["outcome"] == "done");

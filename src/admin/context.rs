@@ -16,8 +16,7 @@ use crate::{
     clock::Clock,
     compile::Entry,
     control::{
-        Change, Handle, Report, Stood,
-        audit::{Origin, Outcome},
+        Change, Handle, Report,
         hand::foresee::Outlook,
         journal::SharedJournal,
         overview::{Overview, SharedOverview},
@@ -178,22 +177,6 @@ impl Context {
     pub(super) fn tell(&self, change: Change) {
         // Fails only while the server stops.
         let _ = self.changes.send(change);
-    }
-
-    /// Has written down what `by` wished of another room than control, and what became of it.
-    pub(super) fn wished<E: std::fmt::Display>(
-        &self,
-        by: Origin,
-        what: String,
-        done: Result<Option<Stood>, &E>,
-    ) {
-        let (outcome, said) = match done {
-            Ok(_) => (Outcome::Done, String::new()),
-            Err(why) => (Outcome::Refused, why.to_string()),
-        };
-        let (what, said, rules) = (what.into(), said.into(), Vec::new());
-        let stood = done.ok().flatten();
-        self.tell(Change::Wished { by, what, outcome, said, rules, stood });
     }
 
     /// Sends a wish and waits for what becomes of it.

@@ -9,7 +9,7 @@ use super::{
     reload::{Agreed, Rehearsal, Report},
 };
 use crate::{forecast::Clients, wire::Name};
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 use tokio::sync::oneshot;
 
 /// Where drills stand, for the audit.
@@ -144,6 +144,16 @@ pub enum Change {
 }
 
 impl Change {
+    /// What `by` wished of another room than control, and what became of it, to be written down.
+    pub fn wished<E: Display>(by: Origin, what: &str, done: Result<Option<Stood>, &E>) -> Change {
+        let (outcome, said) = match done {
+            Ok(_) => (Outcome::Done, String::new()),
+            Err(why) => (Outcome::Refused, why.to_string()),
+        };
+        let (stood, rules) = (done.ok().flatten(), Vec::new());
+        Change::Wished { by, what: what.into(), outcome, said: said.into(), rules, stood }
+    }
+
     /// Whether a person asks for it who reads, once it is done, that it is kept. Drills rehearse
     /// that nothing is; what they do themselves is no reason to end that.
     pub(super) fn is_asked(&self) -> bool {

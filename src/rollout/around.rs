@@ -1,10 +1,14 @@
 //! What a machine sees: read off the files in force, the World, and the operator's hand.
 
-use super::model::{Seen, Served};
+use super::model::{Seen, Served, Word};
 use crate::{
     clock::Moment,
     config::{Pattern, rollouts::RolloutDef},
-    control::hand::{Action, CONFIRMED, Hand, Override, weights::share_of, words},
+    control::hand::{
+        Action, CONFIRMED, Effect, Hand, Override,
+        weights::{WeightPlace, share_of},
+        words,
+    },
     forecast::shares::pools_below,
     health::TargetState,
     ids::{CounterSlot, RecordId, SlotId},
@@ -75,11 +79,14 @@ impl Around<'_> {
             let plan = self.world.snapshot.plan(self.world.snapshot.record(record).plan);
             Duration::from_secs(plan.ttl.max.as_secs().into())
         });
+        let effect = self.hand.effect(self.files, self.now);
         Seen {
             now: self.now,
             settle: ttl * 2,
             frozen: self.frozen,
-            served: self.served(def),
+            served: self.served(def, &effect),
+            word: self.word(def, &effect),
+            turn: self.hand.newest_turn(),
             filed,
             member_up,
             others_up,
@@ -95,7 +102,7 @@ impl Around<'_> {
         (is_up(member), others.any(is_up))
     }
 
-    fn served(&self, def: &RolloutDef) -> Served {
+    fn served(&self, def: &RolloutDef, effect: &Effect) -> Served {
         let own = own(def, self.hand).filter(|own| own.is_active(self.now));
         let (id, share) = match own {
             Some(Override { id, action: Action::Share { share, .. }, .. }) => (id, *share),
@@ -107,14 +114,31 @@ impl Around<'_> {
             }
             _ => return Served::Nothing,
         };
-        let effect = self.hand.effect(self.files, self.now);
         match effect.hiding(*id).first().and_then(|by| self.hand.find(*by)) {
-            Some(by) => {
-                let does = words::does(by, &effect, self.files);
-                Served::Hidden(format!("#{} of {} {does}", by.id, by.who).into())
-            }
+            Some(by) => Served::Hidden(self.said(by, effect)),
             None => Served::Share(share),
         }
+    }
+
+    /// What anybody but the rollout said last of weights where it gives its share.
+    fn word(&self, def: &RolloutDef, effect: &Effect) -> Option<Word> {
+        let (tree, _, record) = place(def, self.files)?;
+        let own = own(def, self.hand).map(|own| own.id);
+        let is_there = |place: &WeightPlace| match place {
+            WeightPlace::Member { at, .. } => at.contains(&(record, tree.root)),
+            WeightPlace::Endpoints(_) => false,
+        };
+        let there = effect.weights.iter().filter(|change| is_there(&change.place));
+        let others = there.filter(|change| Some(change.by) != own);
+        let others = others.filter_map(|change| self.hand.find(change.by));
+        let others = others.filter_map(|one| Some((one.turn(self.now)?, one)));
+        let (turn, last) = others.max_by_key(|(turn, _)| *turn)?;
+        Some(Word { turn, said: self.said(last, effect) })
+    }
+
+    fn said(&self, one: &Override, effect: &Effect) -> Arc<str> {
+        let does = words::does(one, effect, self.files);
+        format!("#{} of {} {does}", one.id, one.who).into()
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::{Clock, Moment},
     config::rollouts::RolloutDef,
-    control::{Change, Handle, Stood, event::EventKind, store::Keeper},
+    control::{Change, Handle, Stood, audit::Origin, event::EventKind, store::Keeper},
     forecast::Clients,
     health::TargetState,
     measure::{Asker, Measured, Probed, probed},
@@ -109,10 +109,9 @@ enum Ask {
     Wish {
         name: String,
         wish: Wish,
-        who: Arc<str>,
-        reason: Option<Arc<str>>,
+        by: Origin,
         even_if_degraded: bool,
-        reply: oneshot::Sender<Result<Stood, Refused>>,
+        reply: oneshot::Sender<Result<(), Refused>>,
     },
 }
 
@@ -179,7 +178,7 @@ impl Rollouts {
         Arc::clone(&self.shown)
     }
 
-    /// Has `wish` done, and says how the rollout stood before and after.
+    /// Has `wish` done, and written down who wished it, whether or not anybody waits for that.
     ///
     /// # Errors
     /// When it does not fit how things stand.
@@ -187,13 +186,12 @@ impl Rollouts {
         &self,
         name: &str,
         wish: Wish,
-        who: Arc<str>,
-        reason: Option<Arc<str>>,
+        by: Origin,
         even_if_degraded: bool,
-    ) -> Result<Stood, Refused> {
+    ) -> Result<(), Refused> {
         let (reply, done) = oneshot::channel();
         let name = name.to_owned();
-        let ask = Ask::Wish { name, wish, who, reason, even_if_degraded, reply };
+        let ask = Ask::Wish { name, wish, by, even_if_degraded, reply };
         self.asks.send(ask).map_err(|_| Refused::Stopping)?;
         done.await.map_err(|_| Refused::Stopping)?
     }
@@ -295,15 +293,20 @@ impl Driver {
                 }
                 self.look();
             }
-            Ask::Wish { name, wish, who, reason, even_if_degraded, reply } => {
+            Ask::Wish { name, wish, by, even_if_degraded, reply } => {
                 let before = self.stood(&name);
+                let (who, reason) = (&by.who, by.reason.clone());
                 let done = match wish {
                     Wish::Start => {
-                        self.begin(&name, &who, &BTreeSet::new(), reason, even_if_degraded)
+                        self.begin(&name, who, &BTreeSet::new(), reason, even_if_degraded)
                     }
-                    Wish::Order(order) => self.order(&name, order, &who, reason, even_if_degraded),
+                    Wish::Order(order) => self.order(&name, order, who, reason, even_if_degraded),
                 };
-                let done = done.map(|()| Stood { before, after: self.stood(&name) });
+                let stood = || Stood { before, after: self.stood(&name) };
+                let what = format!("rollout {} {name}", wish.word());
+                let told = Change::wished(by, &what, done.as_ref().map(|()| Some(stood())));
+                // Fails only while the server stops.
+                let _ = self.handle.changes.send(told);
                 let kept = self.keeper.flush();
                 tokio::spawn(async move {
                     // Who reads that it is done finds it again after a crash.

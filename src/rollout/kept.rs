@@ -6,7 +6,7 @@
 use super::{
     Run,
     analysis::{Tally, Verdict},
-    machine::Machine,
+    machine::{Entered, Machine},
     model::{Halt, HaltKind, Outcome, Stage},
 };
 use crate::{
@@ -51,6 +51,10 @@ pub(super) struct KeptRun {
     people: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proposed: Option<u64>,
+    /// The newest turn when it began to ask for its step's weight, and whether there was an
+    /// override of its own.
+    #[serde(default)]
+    entered: (u64, bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,13 +132,18 @@ impl KeptRun {
             break_glass: machine.break_glass,
             people: run.people.iter().map(ToString::to_string).collect(),
             proposed: machine.proposed,
+            entered: (machine.entered.turn, machine.entered.own),
         }
     }
 
     /// The run it was; nothing if this version cannot read its file.
     pub fn restored(self, now: Moment) -> Option<Run> {
         let def = RolloutDef::kept(&Path::new(&self.file).into(), &self.text)?;
-        let since = |ms| Since::resumed(Duration::from_millis(ms), now);
+        let since = |ms| {
+            let since = Since::resumed(Duration::from_millis(ms), now);
+            if self.halt.is_some() { since.paused(now) } else { since }
+        };
+        let (step_clock, clock) = (since(self.elapsed_ms.0), since(self.elapsed_ms.1));
         let analyses = def.analysis.len();
         let mut tallies: Vec<Tally> = self.tallies.into_iter().map(KeptTally::restored).collect();
         tallies.resize(analyses, Tally::default());
@@ -143,12 +152,13 @@ impl KeptRun {
             step: self.step.min(def.steps.len() - 1),
             halt: self.halt.map(|(kind, why)| Halt { kind: kind.restored(), why: why.into() }),
             full: self.full,
-            step_clock: since(self.elapsed_ms.0),
-            clock: since(self.elapsed_ms.1),
+            step_clock,
+            clock,
             tallies,
             filed: self.filed.map(Share::from_millionths),
             proposed: self.proposed,
-            asked: false,
+            asked: None,
+            entered: Entered { turn: self.entered.0, own: self.entered.1 },
             measuring: vec![false; analyses],
             epoch: 0,
             put_off: None,

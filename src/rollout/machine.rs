@@ -15,6 +15,8 @@
 
 mod heard;
 mod orders;
+#[cfg(test)]
+mod tests;
 
 use super::{
     analysis::{Tally, Verdict},
@@ -47,10 +49,12 @@ pub struct Machine {
     pub(super) filed: Option<Share>,
     /// The proposal that its weight waits in.
     pub(super) proposed: Option<u64>,
-    /// Whether something it asked for is under way: until that is answered it asks for nothing
-    /// else, so that what was asked for last is what is done last. Forgotten by a restart, as is
-    /// what was under way.
-    pub(super) asked: bool,
+    /// What it asked for and is under way: until that is answered it asks for nothing else, so that
+    /// what was asked for last is what is done last. Forgotten by a restart, as is what was under
+    /// way.
+    pub(super) asked: Option<Effect>,
+    /// How things stood when it began to ask for the weight of its step.
+    pub(super) entered: Entered,
     /// The figures that are being looked at.
     pub(super) measuring: Vec<bool>,
     /// Raised whenever judging begins anew: what was looked at before says nothing of what comes.
@@ -61,6 +65,15 @@ pub struct Machine {
     pub(super) break_glass: bool,
     /// Whether the member's own weight is what can be taken back, since no share of it can be given.
     pub(super) plain: bool,
+}
+
+/// What was so before: whatever comes after it somebody said meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entered {
+    /// The newest turn that any override had.
+    pub turn: u64,
+    /// Whether there was an override of its own; or was one since.
+    pub own: bool,
 }
 
 /// Something that was not done when it was asked for, and will be asked for again.
@@ -92,7 +105,8 @@ impl Machine {
             tallies: Vec::new(),
             filed: seen.filed,
             proposed: None,
-            asked: false,
+            asked: None,
+            entered: Entered::default(),
             measuring: Vec::new(),
             epoch: 0,
             put_off: None,
@@ -209,12 +223,26 @@ impl Machine {
     /// Enters step number `step`.
     fn set(&mut self, step: usize, seen: &Seen) {
         self.step = step;
-        self.stage = Stage::Setting;
+        self.enter(seen);
         (self.put_off, self.break_glass, self.plain) = (None, false, false);
         self.tallies = vec![Tally::default(); self.def.analysis.len()];
         self.judge_anew();
         self.clock = Since::starting(seen.now);
         self.step_clock = Since::starting(seen.now);
+    }
+
+    /// Asks for the weight of its step from here on, after what others said so far.
+    fn enter(&mut self, seen: &Seen) {
+        self.stage = Stage::Setting;
+        self.entered = Entered { turn: seen.turn, own: false };
+        self.notice(seen);
+    }
+
+    /// Takes note of an override of its own that is there, and that it is not about to take away:
+    /// once that is gone, somebody else took it.
+    fn notice(&mut self, seen: &Seen) {
+        let leaves = self.asked == Some(Effect::TakeAway);
+        self.entered.own |= seen.served != Served::Nothing && !leaves;
     }
 
     fn judge_anew(&mut self) {
@@ -233,7 +261,8 @@ impl Machine {
             matches!(self.stage, Stage::Reversing { .. } | Stage::Undoing | Stage::Done { .. });
         let stands = (seen.frozen && !is_urgent) || self.halt.is_some();
         // A rule's time is no fault of the step's: its deadline does not run meanwhile.
-        self.freeze(stands || self.bides(seen.now), seen.now);
+        self.freeze(stands || self.bides(seen.now), seen);
+        self.notice(seen);
         if stands {
             return Vec::new();
         }
@@ -247,16 +276,18 @@ impl Machine {
             Stage::Reversing { outcome } => self.reversing(outcome, seen),
             Stage::Undoing => match seen.served {
                 // What is under way may make an override yet.
-                _ if self.asked => Vec::new(),
+                _ if self.asked.is_some() => Vec::new(),
                 Served::Nothing => self.end(Outcome::Undone, true, "the files' weights are served"),
-                _ => self.ask(Effect::TakeAway, seen),
+                _ => self.ask(seen),
             },
             Stage::Done { closed: true, .. } => Vec::new(),
             Stage::Done { outcome, closed: false } => self.done(outcome, seen),
         }
     }
 
-    fn freeze(&mut self, is_frozen: bool, now: Moment) {
+    /// Its clocks stand still, or go on; then it looks later.
+    fn freeze(&mut self, is_frozen: bool, seen: &Seen) {
+        let (now, thaws) = (seen.now, self.clock.is_paused() && !is_frozen);
         for clock in [&mut self.clock, &mut self.step_clock] {
             if clock.is_paused() != is_frozen {
                 *clock = match is_frozen {
@@ -264,6 +295,28 @@ impl Machine {
                     false => Since::resumed(clock.elapsed(now), now),
                 };
             }
+        }
+        if thaws {
+            self.look_later(seen);
+        }
+    }
+
+    /// What was looked at before it stood still says nothing of what is so now.
+    fn look_later(&mut self, seen: &Seen) {
+        self.judge_anew();
+        if !matches!(self.stage, Stage::Baking | Stage::Waiting) {
+            return;
+        }
+        let now = self.step_clock.elapsed(seen.now);
+        let (settled, served) = (self.times(seen).0, self.clock.elapsed(seen.now));
+        for (def, tally) in self.def.analysis.iter().zip(&mut self.tallies) {
+            let first = match self.stage {
+                Stage::Baking => settled.max(def.initial_delay).saturating_sub(served),
+                _ => Duration::ZERO,
+            };
+            tally.due = Some(now + def.interval.max(first));
+            // A last look from before is none.
+            tally.at = None;
         }
     }
 
@@ -279,25 +332,25 @@ impl Machine {
                 None => format!("the files have no `{member}` at {record} any more"),
             });
         }
+        let changed = |said: &str| format!("somebody else changed it: {said}");
         match &seen.served {
-            // What is being asked for comes after what others said.
-            Served::Hidden(said) if self.stage != Stage::Setting => {
-                Some(format!("somebody else changed it: {said}"))
-            }
-            Served::Nothing if self.stage != Stage::Setting => {
+            Served::Nothing if self.stage != Stage::Setting || self.entered.own => {
                 Some("somebody took the rollout's override away".into())
             }
-            // The step before is still served while the next one is asked for.
-            Served::Share(share) if self.stage != Stage::Setting && *share != self.share() => {
-                Some(format!("{share} are served"))
+            // What is being asked for comes after what others had said by then, and before what
+            // they said since. The step before is still served meanwhile.
+            _ if self.stage == Stage::Setting => {
+                let since = seen.word.as_ref().filter(|word| word.turn > self.entered.turn);
+                since.map(|word| changed(&word.said))
             }
+            Served::Hidden(said) => Some(changed(said)),
+            Served::Share(share) if *share != self.share() => Some(format!("{share} are served")),
             _ => None,
         }
     }
 
     fn setting(&mut self, seen: &Seen) -> Vec<Effect> {
-        let share = self.share();
-        if seen.served == Served::Share(share) {
+        if seen.served == Served::Share(self.share()) {
             self.stage = Stage::Baking;
             self.clock = Since::starting(seen.now);
             self.put_off = None;
@@ -311,8 +364,7 @@ impl Machine {
         if let Some(overdue) = self.overdue(seen) {
             return self.fail(overdue, seen);
         }
-        let why = format!("rollout {}, {}", self.def.name, self.place());
-        self.ask(Effect::Give { share, plain: false, urgent: false, why }, seen)
+        self.ask(seen)
     }
 
     fn baking(&mut self, seen: &Seen) -> Vec<Effect> {
@@ -458,9 +510,7 @@ impl Machine {
         if !seen.others_up {
             return Vec::new();
         }
-        let why = format!("rollout {}, {}", self.def.name, outcome.word());
-        let urgent = outcome == Outcome::Reversed || self.break_glass;
-        self.ask(Effect::Give { share: Share::NONE, plain: self.plain, urgent, why }, seen)
+        self.ask(seen)
     }
 
     /// Over, but the weights are not those of the files: until they say the same, or somebody
@@ -472,11 +522,12 @@ impl Machine {
             _ => false,
         };
         match &seen.served {
-            Served::Nothing => {
+            // Nothing is under way for whatever is begun after it to be told of.
+            Served::Nothing if self.asked.is_none() => {
                 self.stage = Stage::Done { outcome, closed: true };
                 vec![tell("finished", "the files are served".to_owned(), false)]
             }
-            _ if same => self.ask(Effect::TakeAway, seen),
+            _ if same => self.ask(seen),
             _ => Vec::new(),
         }
     }
@@ -492,7 +543,7 @@ impl Machine {
 
     /// Stands still from here on.
     fn stop(&mut self, kind: HaltKind, why: String, seen: &Seen) -> Vec<Effect> {
-        self.freeze(true, seen.now);
+        self.freeze(true, seen);
         let said = format!("{} at {}: {why}", kind.word(), self.place());
         (self.halt, self.put_off) = (Some(Halt { kind, why: why.into() }), None);
         let mut effects = vec![tell("paused", said, kind != HaltKind::Paused)];
@@ -505,14 +556,34 @@ impl Machine {
         self.proposed.take().map(|id| Effect::Withdraw { id })
     }
 
-    /// `effect`, unless something is under way, waits for somebody or was refused just now.
-    fn ask(&mut self, effect: Effect, seen: &Seen) -> Vec<Effect> {
+    /// What it wants done to weights as it stands.
+    fn wanted(&self) -> Option<Effect> {
+        let why = |what: &str| format!("rollout {}, {what}", self.def.name);
+        match self.stage {
+            _ if self.halt.is_some() => None,
+            Stage::Setting => {
+                let (share, why) = (self.share(), why(&self.place()));
+                Some(Effect::Give { share, plain: false, urgent: false, why })
+            }
+            Stage::Reversing { outcome } => {
+                let urgent = outcome == Outcome::Reversed || self.break_glass;
+                let (share, plain, why) = (Share::NONE, self.plain, why(outcome.word()));
+                Some(Effect::Give { share, plain, urgent, why })
+            }
+            Stage::Undoing | Stage::Done { closed: false, .. } => Some(Effect::TakeAway),
+            Stage::Baking | Stage::Waiting | Stage::Done { closed: true, .. } => None,
+        }
+    }
+
+    /// Asks for what it wants, unless something is under way, waits for somebody or was refused
+    /// just now.
+    fn ask(&mut self, seen: &Seen) -> Vec<Effect> {
         let is_put_off = self.put_off.as_ref().is_some_and(|put_off| seen.now < put_off.until);
-        if self.asked || self.proposed.is_some() || is_put_off {
+        if self.asked.is_some() || self.proposed.is_some() || is_put_off {
             return Vec::new();
         }
-        self.asked = true;
-        vec![effect]
+        self.asked = self.wanted();
+        self.asked.iter().cloned().collect()
     }
 
     /// When time alone changes something, next.

@@ -15,6 +15,10 @@ pub struct Seen {
     pub frozen: bool,
     /// What the rollout's own override gives the member.
     pub served: Served,
+    /// What somebody else said last of the weights at the record, if that counts.
+    pub word: Option<Word>,
+    /// The newest turn that any override had: what is said after this has a higher one.
+    pub turn: u64,
     /// The member's share as the files say; nothing where there is no such record or member.
     pub filed: Option<Share>,
     /// Whether the member can be answered.
@@ -32,6 +36,15 @@ pub enum Served {
     Share(Share),
     /// It is not what counts: somebody spoke after it. What they said.
     Hidden(Arc<str>),
+}
+
+/// What somebody else said of the weights at the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// When, in the order in which overrides began.
+    pub turn: u64,
+    /// Which override of whom does what.
+    pub said: Arc<str>,
 }
 
 /// What a rollout is doing.

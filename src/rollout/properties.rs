@@ -7,7 +7,7 @@ use super::{
     Run,
     kept::KeptRun,
     machine::Machine,
-    model::{Effect, Given, Order, Outcome, Seen, Served, Stage},
+    model::{Effect, Given, Order, Outcome, Seen, Served, Stage, Word},
 };
 use crate::{
     clock::{Dice, Moment},
@@ -41,8 +41,18 @@ struct Life {
     machine: Machine,
     seen: Seen,
     dice: Dice,
-    /// What was asked for and not done yet.
-    asked: Vec<Effect>,
+    /// What was asked for and not done yet, each with what the hand's version was then.
+    asked: Vec<(Effect, u64)>,
+    /// Raised by whatever is done to the hand.
+    version: u64,
+    /// The rollout's override: what it gives, and its turn.
+    own: Option<(Share, u64)>,
+    /// The turn that was the newest when people had it go on: what they said by then it may hide.
+    heard: u64,
+    /// Whether somebody took its override away since.
+    robbed: bool,
+    /// Whether a figure was taken since it was last under a pin.
+    fresh: bool,
     /// What was kept last.
     kept: KeptRun,
     /// When the share that is served was.
@@ -52,8 +62,8 @@ struct Life {
     story: Vec<String>,
     /// The last step that people let it skip to.
     promoted: bool,
-    /// What waits for a second person.
-    proposed: Option<u64>,
+    /// What waits for a second person: its number, and the share.
+    proposed: Option<(u64, Share)>,
 }
 
 impl Life {
@@ -64,6 +74,8 @@ impl Life {
             settle: SETTLE,
             frozen: false,
             served: Served::Nothing,
+            word: None,
+            turn: 0,
             filed: Some(Share::from_fraction(0.05)),
             member_up: true,
             others_up: true,
@@ -74,6 +86,11 @@ impl Life {
             machine,
             dice,
             asked: Vec::new(),
+            version: 0,
+            own: None,
+            heard: 0,
+            robbed: false,
+            fresh: false,
             kept,
             since: seen.now,
             seen,
@@ -109,13 +126,21 @@ impl Life {
                         "takes from the last that is up: {}",
                         self.told()
                     );
-                    self.asked.push(effect);
+                    let later = self.seen.word.as_ref().is_some_and(|w| w.turn > self.heard);
+                    assert!(
+                        *share == Share::NONE || !(later || self.robbed),
+                        "goes over what somebody did later: {}",
+                        self.told()
+                    );
+                    self.asked.push((effect, self.version));
                 }
-                Effect::TakeAway | Effect::Measure { .. } => self.asked.push(effect),
+                Effect::TakeAway | Effect::Measure { .. } => {
+                    self.asked.push((effect, self.version));
+                }
                 Effect::Withdraw { id } => {
                     // One that was confirmed meanwhile is as good as withdrawn.
                     let gone = self.proposed.take();
-                    assert!(gone.is_none_or(|gone| gone == *id), "{}", self.told());
+                    assert!(gone.is_none_or(|(gone, _)| gone == *id), "{}", self.told());
                 }
                 Effect::Tell(news) => drop(self.reached.insert(news.what)),
                 Effect::Follow => {
@@ -135,7 +160,7 @@ impl Life {
         if self.asked.is_empty() {
             return;
         }
-        let effect = self.asked.remove(0);
+        let (effect, version) = self.asked.remove(0);
         let chance = self.pick(20);
         match effect {
             Effect::Withdraw { .. } => {}
@@ -149,20 +174,27 @@ impl Life {
                 let step = self.machine.at();
                 let before = self.machine.tallies().to_vec();
                 let effects = self.machine.measured(epoch, analysis, measured, &self.seen);
+                self.fresh |= self.machine.tallies() != before || self.machine.at() != step;
                 if self.machine.tallies() != before && self.machine.at() == step {
                     let judged = self.seen.now.since(self.since);
                     assert!(judged >= SETTLE, "judged after {judged:?}: {}", self.told());
                 }
                 self.take(effects);
             }
-            Effect::Give { .. } if chance <= 3 => {
+            // What gives clients does not go over what was said since it was asked for.
+            Effect::Give { share, .. } if share > Share::NONE && version != self.version => {
+                let effects = self.machine.given(Given::Done, &self.seen);
+                self.take(effects);
+            }
+            Effect::Give { share, .. } if chance <= 3 => {
                 let given = match chance {
                     0 => Given::Refused("a rule".into()),
                     1 => Given::NotYet { why: "a rule".into(), left: Duration::from_secs(7) },
                     2 => Given::NoShare("no other has a weight".into()),
                     _ => {
                         let id = self.dice.roll();
-                        assert_eq!(self.proposed.replace(id), None, "{}", self.told());
+                        let before = self.proposed.replace((id, share));
+                        assert_eq!(before, None, "{}", self.told());
                         Given::Proposed(id)
                     }
                 };
@@ -175,7 +207,8 @@ impl Life {
                 self.take(effects);
             }
             Effect::TakeAway => {
-                self.seen.served = Served::Nothing;
+                self.own = None;
+                self.shows();
                 let effects = self.machine.given(Given::Done, &self.seen);
                 self.take(effects);
             }
@@ -185,16 +218,39 @@ impl Life {
 
     fn serve(&mut self, share: Share) {
         if self.seen.served != Served::Share(share) {
-            (self.seen.served, self.since) = (Served::Share(share), self.seen.now);
+            self.since = self.seen.now;
         }
+        self.seen.turn += 1;
+        self.own = Some((share, self.seen.turn));
+        self.shows();
+    }
+
+    /// What the hand shows from here on.
+    fn shows(&mut self) {
+        self.version += 1;
+        let word = self.seen.word.as_ref();
+        let served = match self.own {
+            None => Served::Nothing,
+            Some((_, turn)) if word.is_some_and(|word| word.turn > turn) => {
+                Served::Hidden("#7".into())
+            }
+            Some((share, _)) => Served::Share(share),
+        };
+        // What is changed under a pin and changed back it never sees.
+        if served != self.seen.served && !self.seen.frozen {
+            self.since = self.seen.now;
+        }
+        self.seen.served = served;
     }
 
     /// The process dies, and with it what was asked for; all, some or none of that had been done.
     fn crash(&mut self) {
         let done = self.pick(2) == 0;
-        if let Some(Effect::Give { share, .. }) = self.asked.first().filter(|_| done) {
-            let share = *share;
-            self.serve(share);
+        if let Some((Effect::Give { share, .. }, version)) = self.asked.first()
+            && done
+            && (*version == self.version || *share == Share::NONE)
+        {
+            self.serve(*share);
         }
         self.asked.clear();
         let before = (self.machine.at(), self.machine.word());
@@ -202,6 +258,8 @@ impl Life {
         let kept: KeptRun = serde_json::from_str(&json).unwrap();
         self.machine = kept.restored(self.seen.now).unwrap().machine;
         assert_eq!((self.machine.at(), self.machine.word()), before, "{}", self.told());
+        let effects = self.machine.step(&self.seen);
+        self.take(effects);
     }
 
     fn happen(&mut self) {
@@ -228,7 +286,15 @@ impl Life {
                 let order = order(which);
                 self.promoted |= matches!(order, Order::Promote { .. });
                 let step = self.machine.at();
-                if let Ok(effects) = self.machine.order(order, "ana", &self.seen) {
+                let known = (self.heard, self.robbed);
+                if matches!(order, Order::Promote { .. } | Order::Resume | Order::Retry) {
+                    (self.heard, self.robbed) = (self.seen.turn, false);
+                }
+                let done = self.machine.order(order, "ana", &self.seen);
+                if done.is_err() {
+                    (self.heard, self.robbed) = known;
+                }
+                if let Ok(effects) = done {
                     self.reached.insert(order.word());
                     if matches!(order, Order::Pause | Order::Abort { .. } | Order::Undo) {
                         assert_eq!(self.machine.at(), step, "{}", self.told());
@@ -237,39 +303,72 @@ impl Life {
                 }
                 return;
             }
-            86..=87 => self.seen.frozen = !self.seen.frozen,
+            86..=87 => (self.seen.frozen, self.fresh) = (!self.seen.frozen, false),
             88 => self.seen.filed = [None, Some(Share::ONE)][self.pick(2) as usize],
             89..=90 => self.seen.filed = Some(Share::from_fraction(0.05)),
             91 => self.seen.member_up = !self.seen.member_up,
             92 => self.seen.others_up = !self.seen.others_up,
-            93..=94 if self.proposed.is_some() => {
-                // Somebody confirms it or not, or it expires.
-                self.proposed = None;
-                match (self.machine.intended(), what) {
-                    (Some(share), 93) => self.serve(share),
-                    _ => {
-                        let effects = self.machine.proposal_gone(&self.seen);
-                        return self.take(effects);
-                    }
+            // Somebody confirms it or not, or it expires; what is confirmed is what was proposed.
+            93..=95 if self.proposed.is_some() => {
+                let proposed = self.proposed.take();
+                if let Some((_, share)) = proposed.filter(|_| what != 94) {
+                    self.serve(share);
                 }
             }
-            93 if self.seen.served != Served::Nothing => {
-                self.seen.served = Served::Hidden("#7".into());
+            // Somebody else speaks, and takes that back.
+            96 => {
+                self.seen.turn += 1;
+                self.seen.word = Some(Word { turn: self.seen.turn, said: "#7".into() });
+                self.shows();
+            }
+            97 => {
+                self.seen.word = None;
+                self.shows();
+            }
+            // A pin of an hour, between two looks at figures.
+            99 if !self.seen.frozen => {
+                (self.seen.frozen, self.fresh) = (true, false);
+                let effects = self.machine.step(&self.seen);
+                self.take(effects);
+                self.seen.now = self.seen.now.after(Duration::from_secs(3_600));
+                self.seen.frozen = false;
+            }
+            // Somebody takes the rollout's override away.
+            98 if self.own.take().is_some() => {
+                self.robbed = true;
+                self.shows();
             }
             _ => {}
         }
         let effects = self.machine.step(&self.seen);
+        self.take(effects);
+        self.look_at_proposal();
+    }
+
+    /// What the driver does after each look.
+    fn look_at_proposal(&mut self) {
+        if self.machine.proposed().is_none_or(|id| self.proposed.is_some_and(|(p, _)| p == id)) {
+            return;
+        }
+        let (halted, wanted) = (self.machine.halt().is_some(), self.machine.intended());
+        let effects = self.machine.proposal_gone(&self.seen);
+        let is_there = wanted.is_some_and(|share| self.seen.served == Served::Share(share));
+        let stops = self.machine.halt().is_some() && !halted;
+        assert!(!(is_there && stops), "stops though it was confirmed: {}", self.told());
         self.take(effects);
     }
 
     fn check(&self, before: (usize, Stage)) {
         let (step, stage) = before;
         let machine = &self.machine;
-        // One that was confirmed it hears of at its next look.
-        let is_its_own = self.proposed.is_none() || machine.proposed() == self.proposed;
-        assert!(is_its_own, "a proposal outlives it: {}", self.told());
+        if let Some((id, share)) = self.proposed {
+            let waits = (machine.proposed(), machine.intended());
+            let told = self.told();
+            assert_eq!(waits, (Some(id), Some(share)), "waits for what it does not want: {told}");
+        }
         // Steps are never skipped by the machine itself: one at a time, and only after they baked.
         if machine.at() > step && !self.promoted {
+            assert!(self.fresh, "goes on by what was seen before a pin: {}", self.told());
             assert_eq!(machine.at(), step + 1, "{}", self.told());
             assert!(matches!(stage, Stage::Baking | Stage::Waiting), "{}", self.told());
         }
@@ -307,10 +406,8 @@ fn whatever_happens_no_step_is_skipped_repeated_or_judged_too_soon() {
                 life.answer();
             }
             // Nobody confirms what waits.
-            if life.proposed.take().is_some() {
-                let effects = life.machine.proposal_gone(&life.seen);
-                life.take(effects);
-            }
+            life.proposed = None;
+            life.look_at_proposal();
         }
         let rests = life.machine.is_done()
             || life.machine.halt().is_some()
@@ -349,6 +446,8 @@ fn waiting() -> (Machine, Seen) {
         settle: Duration::from_secs(1),
         frozen: false,
         served: Served::Nothing,
+        word: None,
+        turn: 0,
         filed: Some(Share::NONE),
         member_up: true,
         others_up: true,

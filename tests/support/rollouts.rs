@@ -10,7 +10,9 @@ use hickory_proto::rr::RecordType;
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::Value;
 use std::{
+    io::Write,
     net::{IpAddr, Ipv4Addr},
+    os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
 };
@@ -118,6 +120,19 @@ impl Site {
         let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
         assert_eq!(done.status.code(), Some(code), "{command} {args:?}: {said}");
         said.into_owned()
+    }
+
+    /// Orders something of `www` and hangs up without waiting for what is said.
+    pub fn order_and_hang_up(&self, verb: &str) {
+        let body = r#"{"as":"ida","reason":"gone"}"#;
+        let mut stream = UnixStream::connect(self.server.control()).unwrap();
+        write!(
+            stream,
+            "POST /v1/rollouts/www/{verb} HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
     }
 
     /// How `www` stands.

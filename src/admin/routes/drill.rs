@@ -8,6 +8,7 @@ use crate::{
         schema::drill::{DrillLine, DrillPlan, DrillRequest, RunLine, RunningLine},
     },
     config::drill::Mode,
+    control::Change,
     drill::{Drills, Order, journal::Entry, report::Report},
 };
 use axum::{
@@ -114,9 +115,13 @@ async fn run_drill(
         even_if_degraded: request.even_if_degraded,
     };
     let what = format!("drill run {}", order.name);
-    let begun = aside(move || drills.run(&order)).await?;
-    context.wished(by, what, begun.as_ref().map(|_| None));
-    let running = begun.map_err(|refusal| Refused::from(&refusal))?;
+    // Whoever asked may go away meanwhile: it is written down all the same.
+    let begun = aside(move || {
+        let begun = drills.run(&order);
+        context.tell(Change::wished(by, &what, begun.as_ref().map(|_| None)));
+        begun
+    });
+    let running = begun.await?.map_err(|refusal| Refused::from(&refusal))?;
     Ok(Json((&*running).into()))
 }
 
@@ -146,7 +151,7 @@ async fn abort_drill(
     let by = peer.origin(asked.who.as_deref(), asked.reason.as_deref()).map_err(Refused::bad)?;
     let running = drills.current();
     let ended = drills.abort(&by.who).ok_or("no drill runs");
-    context.wished(by, "drill abort".into(), ended.as_ref().map(|_| None));
+    context.tell(Change::wished(by, "drill abort", ended.as_ref().map(|_| None)));
     Ok(Json(running.map(|running| (&*running).into())))
 }
 

@@ -137,12 +137,9 @@ async fn order(
         peer.check(Role::Admin, false)?;
     }
     let (who, reason) = request.read(peer).map_err(Refused::bad)?;
-    let by = Origin { who: Arc::clone(&who), from: peer.place(), reason: reason.clone() };
-    let what = format!("rollout {} {name}", wish.word());
+    let by = Origin { who, from: peer.place(), reason };
     let rollouts = rollouts(&context)?;
-    let even_if_degraded = request.even_if_degraded;
-    let done = rollouts.order(&name, wish, who, reason, even_if_degraded).await;
-    context.wished(by, what, done.as_ref().map(|stood| Some(stood.clone())));
+    let done = rollouts.order(&name, wish, by, request.even_if_degraded).await;
     done.map_err(|refused| Refused::from(&refused))?;
     aside(move || shown(&context, &name)).await?.map(Json)
 }

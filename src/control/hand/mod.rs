@@ -186,7 +186,7 @@ impl ForceTo {
 
 impl Override {
     /// Its turn, while it counts.
-    fn turn(&self, now: Moment) -> Option<u64> {
+    pub fn turn(&self, now: Moment) -> Option<u64> {
         match self.stage {
             Stage::Begun { turn } if !self.is_over(now) => Some(turn),
             _ => None,
@@ -245,6 +245,11 @@ impl Hand {
     /// The override `id`.
     pub fn find(&self, id: u64) -> Option<&Override> {
         self.overrides.iter().find(|known| known.id == id)
+    }
+
+    /// The turn that was given out last: of whatever began last, even if that is gone.
+    pub fn newest_turn(&self) -> u64 {
+        self.last_turn
     }
 
     /// Takes away what is over at `now`, and says what that was.

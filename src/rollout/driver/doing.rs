@@ -15,7 +15,7 @@ use crate::{
         around::{maker, of_member, own, target},
         model::Given,
     },
-    units::Weight,
+    units::{Share, Weight},
     world::Viewer,
 };
 use arc_swap::ArcSwap;
@@ -45,9 +45,15 @@ impl Driver {
             (None, Some(id)) => {
                 HandWish::Weight { target: format!("id:{id}"), member: None, weight: None }
             }
-            // It is gone already; the next look shows it.
-            (None, None) => return,
+            // It is gone already, which a look shows.
+            (None, None) => {
+                // Fails only while the server stops.
+                let _ = self.results.send(Outcome::Given { name: name.into(), given: Given::Done });
+                return;
+            }
         };
+        // What gives clients does not go over what anybody said just now; what takes them back does.
+        let rises = gift.as_ref().is_some_and(|gift| gift.share > Share::NONE);
         let command = Command {
             wish,
             who: maker(name).into(),
@@ -56,7 +62,7 @@ impl Driver {
             lasts: None,
             break_glass: urgent,
             dry_run: false,
-            if_version: None,
+            if_version: rises.then(|| shown.hand.version()),
             even_if_unknown: false,
             instead_of: own.filter(|_| gift.is_some()),
             for_whom: entry.run.people.iter().map(Arc::clone).collect(),
@@ -83,7 +89,7 @@ impl Driver {
                         None => Given::Done,
                     },
                     // Files were loaded meanwhile, or somebody else was faster: look again.
-                    Err(Refusal::Conflict(_)) => Given::Done,
+                    Err(Refusal::Conflict(_) | Refusal::Stale) => Given::Done,
                     Err(refusal) => refused(&refusal),
                 }),
                 Err(_) => None,

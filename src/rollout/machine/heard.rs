@@ -4,35 +4,45 @@
 use super::{AGAIN, AGAIN_MAX, Machine, PutOff, tell};
 use crate::{
     measure::Measured,
-    rollout::model::{Effect, Given, HaltKind, Seen, Stage},
+    rollout::model::{Effect, Given, HaltKind, Seen, Served, Stage},
 };
 use std::{sync::Arc, time::Duration};
 
 impl Machine {
     /// What came of what it asked for.
     pub fn given(&mut self, given: Given, seen: &Seen) -> Vec<Effect> {
-        self.asked = false;
+        let asked = self.asked.take();
+        if asked.is_none() || asked != self.wanted() {
+            // An answer to what it does not want any more says nothing of what it wants now.
+            let proposed = match given {
+                Given::Proposed(id) => Some(Effect::Withdraw { id }),
+                _ => None,
+            };
+            return proposed.into_iter().chain(self.step(seen)).collect();
+        }
         let is_reversing = matches!(self.stage, Stage::Reversing { .. });
-        let is_wanted = (self.stage == Stage::Setting || is_reversing) && self.halt.is_none();
         match given {
             Given::Done => self.put_off = None,
-            Given::Proposed(id) if is_wanted => {
+            // Nobody waits at the end: it stays as it is until two persons take it away.
+            Given::Proposed(id) if self.is_done() => {
+                let mut effects = self.back_off("two persons are wanted".into(), seen);
+                effects.push(Effect::Withdraw { id });
+                return effects;
+            }
+            Given::Proposed(id) => {
                 self.proposed = Some(id);
                 let what = match self.stage {
                     Stage::Setting => self.place(),
+                    Stage::Undoing => "taking its override away".to_owned(),
                     _ => "taking its clients back".to_owned(),
                 };
                 let said = format!("{what} waits for a second person: tradewind confirm {id}");
                 return vec![tell("proposed", said, true)];
             }
-            Given::Proposed(id) => return vec![Effect::Withdraw { id }],
             Given::NotYet { why, left } => return self.bide(why, left, seen),
             Given::NoShare(_) if is_reversing && !self.plain => self.plain = true,
             Given::Refused(why) | Given::NoShare(why) if self.stage == Stage::Setting => {
-                return match self.halt {
-                    None => self.stop(HaltKind::Refused, why.to_string(), seen),
-                    Some(_) => Vec::new(),
-                };
+                return self.stop(HaltKind::Refused, why.to_string(), seen);
             }
             Given::Refused(why) | Given::NoShare(why) => return self.back_off(why, seen),
         }
@@ -44,7 +54,7 @@ impl Machine {
         let is_news = !self.put_off.as_ref().is_some_and(|put_off| put_off.waits);
         let until = seen.now.after(left.max(AGAIN));
         self.put_off = Some(PutOff { why: Arc::clone(&why), times: 0, until, waits: true });
-        self.freeze(true, seen.now);
+        self.freeze(true, seen);
         match is_news {
             true => vec![tell("not yet", format!("{}: {why}", self.place()), false)],
             false => Vec::new(),
@@ -64,15 +74,20 @@ impl Machine {
         }
     }
 
-    /// The proposal it waits in is no more, and was not confirmed.
+    /// The proposal it waits in is no more. What was confirmed is there, if nobody said anything
+    /// else since; under a pin it goes on by that later.
     pub fn proposal_gone(&mut self, seen: &Seen) -> Vec<Effect> {
-        match self.proposed.take() {
-            Some(id) => {
-                let why = format!("proposal #{id} was rejected or has expired");
-                self.stop(HaltKind::Refused, why, seen)
-            }
-            None => Vec::new(),
+        let Some(id) = self.proposed.take() else { return Vec::new() };
+        let is_there = match (self.intended(), &seen.served) {
+            (Some(intended), Served::Share(share)) => intended == *share,
+            (None, Served::Nothing) => true,
+            _ => false,
+        };
+        if is_there || self.edited(seen).is_some() {
+            return self.step(seen);
         }
+        let why = format!("proposal #{id} was rejected or has expired");
+        self.stop(HaltKind::Refused, why, seen)
     }
 
     /// A figure was looked at. One that comes late says nothing.

@@ -5,7 +5,6 @@ use crate::rollout::{
     analysis::Tally,
     model::{Effect, HaltKind, Order, Outcome, Seen, Served, Stage},
 };
-use std::time::Duration;
 
 impl Machine {
     /// Does what somebody orders.
@@ -58,18 +57,17 @@ impl Machine {
             Order::Pause => Ok(self.stop(HaltKind::Paused, by("paused"), seen)),
             Order::Resume if self.halt.is_none() => Err("it is not paused".into()),
             Order::Resume => {
-                let halt = self.halt.take();
-                if halt.is_some_and(|halt| halt.kind != HaltKind::Paused)
-                    || seen.served != Served::Share(self.share())
-                {
+                let kind = self.halt.take().map(|halt| halt.kind);
+                let is_edited = kind == Some(HaltKind::Edited);
+                if kind != Some(HaltKind::Paused) || seen.served != Served::Share(self.share()) {
                     self.tallies = vec![Tally::default(); self.def.analysis.len()];
                 }
-                self.look_later(seen);
-                Ok(self.taken_up("resumed", by("resumed"), seen))
+                // What somebody changed is set anew, even if they changed it back just now.
+                Ok(self.taken_up("resumed", by("resumed"), is_edited, seen))
             }
             Order::Retry => {
                 self.set(self.step, seen);
-                Ok(self.taken_up("retried", by("the step is retried"), seen))
+                Ok(self.taken_up("retried", by("the step is retried"), false, seen))
             }
             Order::Promote { full } => {
                 let is_served = seen.served == Served::Share(self.share());
@@ -92,34 +90,21 @@ impl Machine {
         }
     }
 
-    /// What was looked at before it stood still says nothing of what is so now.
-    fn look_later(&mut self, seen: &Seen) {
-        self.judge_anew();
-        if !matches!(self.stage, Stage::Baking | Stage::Waiting) {
-            return;
-        }
-        let now = self.step_clock.elapsed(seen.now);
-        let (settled, served) = (self.times(seen).0, self.clock.elapsed(seen.now));
-        for (def, tally) in self.def.analysis.iter().zip(&mut self.tallies) {
-            let first = match self.stage {
-                Stage::Baking => settled.max(def.initial_delay).saturating_sub(served),
-                _ => Duration::ZERO,
-            };
-            tally.due = Some(now + def.interval.max(first));
-            // A last look from before is none.
-            tally.at = None;
-        }
-    }
-
     fn stage_is(&self, wanted: Outcome) -> bool {
         matches!(self.stage, Stage::Done { outcome, .. } if outcome == wanted)
     }
 
-    /// Goes on at the same step; its weight is asked for again where it is not served.
-    fn taken_up(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
+    /// Goes on at the same step; it is set `anew` in any case where its weight is not served.
+    fn taken_up(
+        &mut self,
+        what: &'static str,
+        said: String,
+        anew: bool,
+        seen: &Seen,
+    ) -> Vec<Effect> {
         self.filed = seen.filed;
-        if seen.served != Served::Share(self.share()) {
-            self.stage = Stage::Setting;
+        if anew || seen.served != Served::Share(self.share()) {
+            self.enter(seen);
             self.tallies.iter_mut().for_each(|tally| tally.due = None);
         }
         self.go_on(what, said, seen)
@@ -127,7 +112,7 @@ impl Machine {
 
     fn go_on(&mut self, what: &'static str, said: String, seen: &Seen) -> Vec<Effect> {
         (self.halt, self.put_off) = (None, None);
-        self.freeze(seen.frozen, seen.now);
+        self.freeze(seen.frozen, seen);
         let mut effects = vec![tell(what, said, false)];
         effects.extend(self.withdraw());
         effects.extend(self.step(seen));
