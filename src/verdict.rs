@@ -82,6 +82,17 @@ impl Damped {
     /// forgiven.
     pub const FORGET: Duration = Duration::from_secs(600);
 
+    /// The shortest hold-down of a target that flaps.
+    const FLAPPING_MIN: Duration = Duration::from_secs(60);
+    /// The longest.
+    const FLAPPING_MAX: Duration = Duration::from_secs(300);
+
+    /// How long it is held down, at least, if it falls at `now`, where that would be flapping.
+    pub fn again(&self, now: Moment) -> Option<Duration> {
+        let is_flapping = self.rose.is_some_and(|rose| rose.elapsed(now) <= Self::FORGET);
+        is_flapping.then(|| (self.hold_down * 2).clamp(Self::FLAPPING_MIN, Self::FLAPPING_MAX))
+    }
+
     /// Until when it does not rise.
     pub const fn until(&self) -> Moment {
         self.fell.reaches(self.hold_down)
@@ -89,7 +100,7 @@ impl Damped {
 
     /// Whether what comes at `now` depends on it.
     pub fn matters(&self, now: Moment) -> bool {
-        now < self.until() || self.rose.is_some_and(|rose| rose.elapsed(now) <= Self::FORGET)
+        now < self.until() || self.again(now).is_some()
     }
 }
 

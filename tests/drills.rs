@@ -367,6 +367,8 @@ fn a_canary_feels_it_and_nobody_else() {
         short("all", head, &refuse("region:us-east-1", "3s")).replace("\"live\"", "\"canary\"");
     let demo = Demo::quick(140, &[("some", &some), ("all", &all)]);
     let since = demo.server.last_event();
+    let plan = || String::from_utf8(demo.drill(&["plan", "some"]).stdout).unwrap();
+    assert!(!plan().contains("warning:"), "{}", plan());
     let (report, code) = demo.run("some", &[]);
     assert_eq!((&report["verdict"], code), (&"PASS".into(), 0), "{report:#}");
     let events = demo.server.events(since);

@@ -156,10 +156,42 @@ fn refusals_say_why_and_have_their_exit_codes() {
     exits(&cli(&["drain", "region:us", "-C", dir]), 5);
 }
 
+/// What an operator does takes effect whatever becomes of the disk, but not without a word.
+#[test]
+fn a_change_that_a_restart_would_lose_says_so() {
+    let warns = |server: &Server, verb: &str, args: &[&str]| {
+        let output = server.cli(verb, args);
+        exits(&output, 0);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.is_empty() || said.contains("a restart of the server would lose it: "),
+            "{said}"
+        );
+        !said.is_empty()
+    };
+    let server = serve("");
+    assert!(!warns(&server, "drain", &["region:us"]));
+    // No file of it may grow beyond 4 KiB, as on a disk that is full.
+    let full = ["sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"];
+    let server = Server::under(&full, server.kill());
+    assert!(warns(&server, "drain", &["region:eu"]));
+    assert!(!warns(&server, "drain", &["region:eu", "--dry-run"]), "nothing is to be kept");
+    let output = server.cli("pin", &["--json"]);
+    assert!(json(&output)["not_kept"].as_str().unwrap().contains("state.redb"));
+    let overrides = |server: &Server| {
+        json(&server.cli("overrides", &["--json"]))["overrides"].as_array().unwrap().len()
+    };
+    assert_eq!(overrides(&server), 3, "in effect all the same");
+    assert_eq!(overrides(&Server::start(server.kill())), 1);
+}
+
 #[test]
 fn a_second_person_confirms() {
     let server = serve(RULES);
     let args = ["record:gtm.example/www", "dub=90", "--as", "ana"];
+    let said = exits(&server.cli("weight", &[&args[..], &["--dry-run"]].concat()), 0);
+    assert!(said.contains("four-eyes wants a second person: it would wait"), "{said}");
+    assert!(said.contains("nothing was done (--dry-run)") && !said.contains("#1"), "{said}");
     let said = exits(&server.cli("weight", &args), 10);
     assert!(said.contains("proposed as #1, not in effect"), "{said}");
     let confirm = said.lines().map(str::trim).find(|l| l.starts_with("tradewind confirm")).unwrap();

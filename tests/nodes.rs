@@ -158,6 +158,34 @@ fn a_change_goes_to_all_and_what_one_missed_is_said_with_the_way_back() {
 }
 
 #[test]
+fn a_pin_is_told_of_each_server_as_any_other_change() {
+    let mut servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    exits(&servers[0].cli("drain", &["region:us", "--node", "here"]), 0);
+    let said = exits(&servers[0].cli("pin", &[]), 0);
+    let heads = |said: &str| said.lines().filter(|line| line.ends_with(':')).count();
+    assert_eq!(heads(&said), 2, "{said}");
+    let said = exits(&servers[0].cli("unpin", &[]), 0);
+    let (_, here) = said.split_once("here:\n").unwrap();
+    let (here, there) = here.split_once("ns2:\n").unwrap();
+    // Each by its own number.
+    assert!(here.contains("#2") && there.contains("#1"), "{said}");
+    // Only the file here, and only an override there.
+    exits(&servers[0].cli("pin", &["--node", "ns2"]), 0);
+    servers[0].folder.write("state/PIN", "by hand\n");
+    let said = exits(&servers[0].cli("unpin", &[]), 0);
+    let (here, there) = said.split_once("ns2:\n").unwrap();
+    assert!(here.contains("here:\nremoved ") && there.contains("#"), "{said}");
+    let killed = servers.pop().unwrap().kill();
+    let said = exits(&servers[0].cli("pin", &[]), 5);
+    assert!(said.contains("ns2: not done") && said.contains(" pin "), "{said}");
+    assert!(
+        said.contains("To do it where it was not done") && said.contains("--node ns2"),
+        "{said}"
+    );
+    drop(killed);
+}
+
+#[test]
 fn what_is_forbidden_here_is_begun_nowhere_and_one_that_is_down_here_stops_nobody() {
     let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
     exits(&servers[0].cli("drain", &["region:none"]), 1);

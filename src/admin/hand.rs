@@ -98,6 +98,7 @@ impl Hands {
         HandReply {
             schema_version: SCHEMA_VERSION,
             done: !done.dry_run && proposed.is_none(),
+            dry_run: done.dry_run,
             made,
             removed: removed.collect(),
             proposed: proposed.map(|one| proposal_line(one, now)),
@@ -106,6 +107,7 @@ impl Hands {
             broke: done.broke.iter().map(ViolationLine::from).collect(),
             last_resort: shares::newly_down(&done.before, &done.after, &records),
             notes: done.notes.clone(),
+            not_kept: done.not_kept.as_deref().map(str::to_owned),
             undo: if done.dry_run { Vec::new() } else { done.undo.clone() },
             preview: preview.as_ref().map(PreviewLine::from),
             swap: world.swap,

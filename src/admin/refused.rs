@@ -86,6 +86,10 @@ impl From<&HandRefusal> for Refused {
 impl From<&PlanError> for Refused {
     fn from(error: &PlanError) -> Refused {
         match error {
+            // What is only supposed is there or is not.
+            PlanError::Refused(refusal @ HandRefusal::Target(error)) => {
+                Refused::from(refusal).hint(error.hint())
+            }
             PlanError::Refused(refusal) => Refused::from(refusal),
             PlanError::Moved => Refused::new(StatusCode::CONFLICT, error.to_string()),
             PlanError::TooFew(_) => Refused::new(StatusCode::BAD_REQUEST, error.to_string()),

@@ -150,6 +150,23 @@ fn ready(args: &ApplyArgs, nodes: &[Node], plan: &PlanReply, out: &mut Out) -> R
         [first, others @ ..] if is_made_there(first) => (Some(first), others),
         all => (None, all),
     };
+    if let (Some(own), Some(_)) = (own, &args.plan) {
+        let now: PlanReply = own
+            .server()
+            .send("/v1/plan", &PlanRequest::default())
+            .map_err(|error| refused(&error, out))?;
+        if (now.base_revision, &now.hash) != (plan.base_revision, &plan.hash) {
+            let what = match now.base_revision == plan.base_revision {
+                true => "the files are not those that were planned".to_owned(),
+                false => format!(
+                    "revision {} is in force, and the plan was made over revision {}",
+                    now.base_revision, plan.base_revision
+                ),
+            };
+            out.error(what, Some("plan again and look at what has changed"));
+            return Err(Exit::Conflict);
+        }
+    }
     if let Some(own) = own.filter(|_| plan.changes || args.plan.is_some()) {
         let over = Over { base: plan.base_revision, hash: plan.hash.clone() };
         ready.insert(own.name().to_owned(), Ok(over));

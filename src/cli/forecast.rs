@@ -22,7 +22,14 @@ pub(super) fn preview(preview: &PreviewLine, out: &mut Out) {
     let mut crowds = crowds.iter();
     let Some(first) = crowds.next().filter(|first| is_moved(first)) else {
         out.line(format_args!("no client of {} would move", count(*records, "record")));
-        preview.crowds.iter().for_each(|crowd| ends(&crowd.ends, "  ", out));
+        for crowd in &preview.crowds {
+            // Of two families it is said whose clients these are.
+            let indent = match &preview.crowds[..] {
+                [_] => "  ".to_owned(),
+                _ => format!("  {}: ", crowd.crowd),
+            };
+            ends(&crowd.ends, &indent, out);
+        }
         return;
     };
     out.line(format_args!(

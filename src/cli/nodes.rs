@@ -79,11 +79,6 @@ impl NodeArgs {
         // One at least.
         self.nodes(folder, out).map(|mut nodes| nodes.swap_remove(0).server)
     }
-
-    /// Whether the change is for the folder's own server, among others or not.
-    pub(super) fn is_here(&self) -> bool {
-        self.node.as_deref().is_none_or(|node| node == HERE)
-    }
 }
 
 impl AtNodeArgs {

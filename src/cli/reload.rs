@@ -232,6 +232,13 @@ fn show(reply: &ReloadReply, out: &mut Out) {
             "swap {swap}; resolvers follow within {ttl} (the longest TTL of a steered name)"
         ));
     }
+    if let Some(dir) = &reply.folder_apart {
+        out.line(format_args!(
+            "the files in {dir} differ from revision {} now served; the next reload, or `watch`, \
+             loads them again",
+            reply.revision
+        ));
+    }
 }
 
 fn summary(reply: &ReloadReply) -> String {

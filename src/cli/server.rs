@@ -77,6 +77,9 @@ pub enum ServerError {
     /// It has not what it would be asked to go back to.
     #[error("it does not keep these files; `tradewind reload` loads those of its folder")]
     NotKept,
+    /// It was not asked: `state/PIN` stands in for it, and could not be made or removed.
+    #[error("{0}")]
+    PinFile(String),
 }
 
 impl ServerError {
@@ -115,7 +118,7 @@ impl ServerError {
                 out.error(self, refusal.hint.as_deref());
                 Exit::Failed
             }
-            ServerError::Garbled(_) | ServerError::NotKept => {
+            ServerError::Garbled(_) | ServerError::NotKept | ServerError::PinFile(_) => {
                 out.error(self, None);
                 Exit::Failed
             }

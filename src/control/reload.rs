@@ -60,6 +60,8 @@ pub struct Report {
     pub unchanged: bool,
     /// What was planned cannot be applied any more, and why.
     pub moved: Option<String>,
+    /// The operator's folder, where it holds other files than the kept ones that were gone back to.
+    pub apart: Option<Arc<Path>>,
     /// Zones which keep their last good version.
     pub held: Vec<Arc<str>>,
     /// Zones served.
@@ -86,6 +88,7 @@ impl Default for Report {
             accepted_at: None,
             unchanged: false,
             moved: None,
+            apart: None,
             held: Vec::new(),
             zones: 0,
             records: 0,
@@ -454,6 +457,9 @@ impl Loader {
         let operations = sources.operations.clone();
         let accepted = Sources { server, operations, zones: compiled.accepted };
         let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
+        // Files that cannot be read are others too.
+        let is_apart = || self.read().map_or(true, |now| now.hash() != sources.hash());
+        let apart = (matches!(wish, Wish::Rollback(_)) && is_apart()).then(|| (*self.dir).into());
         if !unchanged {
             self.revision += 1;
             self.unkept = Some((cause.into(), self.clock.wall()));
@@ -473,7 +479,7 @@ impl Loader {
             hash: Arc::clone(&self.hash),
             accepted_at: self.accepted_at,
             // The same texts under another location database are another set of answers.
-            moved: None,
+            apart,
             unchanged: unchanged && !found.iter().any(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
             zones: snapshot.zones.len(),

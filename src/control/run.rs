@@ -9,8 +9,10 @@ use super::{
     Change,
     audit::{self, Origin},
     event::EventKind,
+    hand,
     publish::{Control, TargetVerdict, Unlike},
     reload::{Found, Loader, Prepared, Report, Wish},
+    store::Keeper,
     vantage::Vantage,
 };
 use crate::{
@@ -257,7 +259,10 @@ impl Loop {
                 let done = self.control.command(&command, &clients);
                 let world = self.control.world();
                 self.control.audit(before.command(&command, &from, &done, &world));
-                self.answer(reply, done.map(Box::new));
+                self.answer(reply, move |not_kept| {
+                    let not_kept = not_kept.filter(|_| !command.dry_run);
+                    done.map(|done| Box::new(hand::Done { not_kept, ..done }))
+                });
             }
             Change::Apply { agreed, cause, by, reply } => {
                 let (wish, reply) = (Wish::Apply(agreed), Some(reply));
@@ -297,23 +302,28 @@ impl Loop {
                     self.control.record(event);
                 }
                 if let Some(reply) = reply {
-                    self.answer(reply, done);
+                    self.answer(reply, move |_| done);
                 }
             }
         }
     }
 
     /// Answers whoever asked once what came of it is durable: who reads that it is done finds it
-    /// again after a crash. A store that fails has its own alarm and is no reason to keep anybody
-    /// waiting.
-    fn answer<T: Send + 'static>(&self, reply: oneshot::Sender<T>, outcome: T) {
+    /// again after a crash. A store that fails is no reason to keep anybody waiting: `outcome` is
+    /// told why then.
+    fn answer<T: Send + 'static>(
+        &self,
+        reply: oneshot::Sender<T>,
+        outcome: impl FnOnce(Option<Arc<str>>) -> T + Send + 'static,
+    ) {
         let kept = self.control.keeper();
         tokio::spawn(async move {
-            if let Some(keeper) = kept {
-                let _ = timeout(KEPT_WITHIN, keeper.flush()).await;
-            }
+            let not_kept = match kept {
+                Some(keeper) => not_kept(&keeper).await,
+                None => None,
+            };
             // Whoever asked may have gone away.
-            let _ = reply.send(outcome);
+            let _ = reply.send(outcome(not_kept));
         });
     }
 
@@ -386,7 +396,7 @@ impl Loop {
             self.shown.report.send_replace(Arc::new(report.clone()));
         }
         if let Some(reply) = reply {
-            self.answer(reply, report);
+            self.answer(reply, move |_| report);
         }
     }
 
@@ -481,6 +491,15 @@ fn keep(
         let _ = catch_unwind(AssertUnwindSafe(|| loader.keep(&mut report)));
         Done::Kept(loader, report, reply)
     })
+}
+
+/// Why what was written before is not durable, if it is not within [`KEPT_WITHIN`].
+async fn not_kept(keeper: &Keeper) -> Option<Arc<str>> {
+    match timeout(KEPT_WITHIN, keeper.flush()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string().into()),
+        Err(_) => Some(format!("it was not written within {} s", KEPT_WITHIN.as_secs()).into()),
+    }
 }
 
 /// The outcome of `job`; never, when there is none.

@@ -167,8 +167,10 @@ pub fn simulate(
     let mut failed = ground.standpoint();
     let mut state = (*failed.state).clone();
     for supposition in &supposed.stands {
-        let slots = supposition.slots(&failed.snapshot);
-        let slots = slots.map_err(|error| PlanError::Refused(no_match(&error)))?;
+        let slots = supposition.slots(&failed.snapshot).map_err(|_| {
+            let error = supposition.target.no_match(&failed.snapshot);
+            PlanError::Refused(Refusal::Target(error))
+        })?;
         for slot in slots {
             stand(&mut state, slot, supposition.standing, now.world.swap + 1);
             // The hand stays over what probes say.
@@ -225,10 +227,6 @@ fn command(wish: Wish) -> Command {
         instead_of: None,
         for_whom: Vec::new(),
     }
-}
-
-fn no_match(error: &SuppositionError) -> Refusal {
-    Refusal::Target(TargetError::NoMatch { target: error.to_string().into(), meant: Vec::new() })
 }
 
 /// Whether each of these is a member of some latency policy.

@@ -95,6 +95,8 @@ pub struct Plan {
     pub regions_left: usize,
     /// Why it would not begin now.
     pub refusals: Vec<Refusal>,
+    /// What keeps it from nothing, and may change what it finds.
+    pub warnings: Vec<String>,
 }
 
 /// What a step would do.
@@ -154,7 +156,10 @@ impl Ground {
         if !degraded.is_empty() {
             refusals.push(Refusal::Degraded(degraded));
         }
-        Plan { def: Arc::clone(def), steps, regions_left: left, refusals }
+        let falling = steps.iter().filter(|step| takes_down(&def.steps[step.index]));
+        let falling = falling.flat_map(|step| step.hit.keys.iter().cloned()).collect();
+        let warnings = self.warnings(&falling);
+        Plan { def: Arc::clone(def), steps, regions_left: left, refusals, warnings }
     }
 
     /// Why all that steps take down may not be down together: what one of them hit may be on its

@@ -229,10 +229,12 @@ impl Drills {
             who: order.who.clone(),
             started,
             until: started + *def.max_duration.get_ref(),
+            warnings: plan.warnings.clone(),
             entries: Mutex::default(),
             abort: Mutex::default(),
             stage: Mutex::new(super::machine::Stage::Before),
         });
+        degraded.extend(plan.warnings.iter().cloned());
         let how = How { ack, degraded };
         let runner = Runner::new(&self.ground, &self.archive, plan, &running, how);
         let runner = runner.map_err(|error| cannot(&error))?;

@@ -23,6 +23,7 @@ use crate::{
     place::LazyTable,
     policy::Basis,
     snapshot::{Plan, Record, Snapshot},
+    verdict::Damped,
     wire::{Name, QName, Rdatas, types::Rtype},
     world::{Viewer, World},
     zone::Lookup,
@@ -46,6 +47,8 @@ use tokio::sync::{
 
 /// How often an answer that is waited for is looked for.
 const LOOK: Duration = Duration::from_millis(1);
+/// Targets that a warning names.
+const NAMED: usize = 3;
 /// Overrides of drills are made by this, followed by drill and run.
 pub const WHO: &str = "drill:";
 
@@ -240,6 +243,32 @@ impl Ground {
             found.push(format!("{overrides} in force or to come"));
         }
         found
+    }
+
+    /// What there is to know of the targets `keys`, which are well and may be let fail: those that
+    /// rose a short time ago come back later after another fall.
+    pub(super) fn warnings(&self, keys: &HashSet<Arc<str>>) -> Vec<String> {
+        let now = self.clock.now();
+        let states = self.checker.states().into_iter().filter(|one| keys.contains(&one.key));
+        let again =
+            states.filter_map(|one| Some((one.damped?, one.damped?.again(now)?, one.label)));
+        let again: Vec<_> = again.collect();
+        let Some(longest) = again.iter().map(|(_, held, _)| *held).max() else { return Vec::new() };
+        let rose = again.iter().filter_map(|(damped, ..)| damped.rose);
+        let newest = rose.map(|rose| rose.elapsed(now)).min().unwrap_or_default();
+        let mut names: Vec<&str> = again.iter().map(|(.., label)| &**label).collect();
+        names.truncate(NAMED);
+        let more = again.len() - names.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        vec![format!(
+            "{} came back {} ago at the latest and would count as flapping: held down for {} after \
+             the next fall, which no recovery is faster than ({}{more}); over in {}",
+            words::count(again.len(), "target"),
+            words::short(newest),
+            words::short(longest),
+            names.join(", "),
+            words::short(Damped::FORGET.saturating_sub(newest)),
+        )]
     }
 
     /// What `target` stands for; under `canary` only what canaries alone use.

@@ -195,7 +195,7 @@ pub struct Head {
     pub lanes: Vec<String>,
     /// Where the questions go.
     pub server: String,
-    /// What was degraded already, and was gone over by `--even-if-degraded`.
+    /// What was not in its steady state: gone over by `--even-if-degraded`, or only warned of.
     pub degraded: Vec<String>,
     /// After so long it ends by itself.
     pub max_duration_ms: f64,

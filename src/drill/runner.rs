@@ -54,6 +54,8 @@ pub struct Running {
     pub started: SystemTime,
     /// When it ends at the latest.
     pub until: SystemTime,
+    /// What may change what it finds.
+    pub warnings: Vec<String>,
     pub(super) entries: Mutex<Vec<Entry>>,
     pub(super) abort: Mutex<Option<String>>,
     pub(super) stage: Mutex<Stage>,

@@ -159,7 +159,10 @@ pub enum Refusal {
     /// A ramp runs.
     #[error("clients are still on their way to the active member")]
     Moving,
-    /// The first choice is active, or none that is preferred works.
+    /// The first choice is active.
+    #[error("it is home: the member it prefers is the active one")]
+    Home,
+    /// None that is preferred to the active one works.
     #[error("no preferred member is available to go back to")]
     NothingPreferred,
     /// A gate of the member is shut.

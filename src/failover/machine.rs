@@ -535,6 +535,10 @@ impl Machine {
     }
 
     fn best_preferred(&self, seen: &Seen<'_>) -> Result<u8, Refusal> {
+        let first = (0..self.members.len()).min_by_key(|&m| self.rank(m));
+        if first == Some(self.active.into()) {
+            return Err(Refusal::Home);
+        }
         let better = || self.preferred().filter(|&m| !seen.is_leaving(m));
         let best = |those: &mut dyn Iterator<Item = usize>| those.min_by_key(|&m| self.rank(m));
         let allowed = best(&mut better().filter(|&m| seen.is_allowed(m)));

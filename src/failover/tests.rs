@@ -209,7 +209,9 @@ fn manual_failback_waits_for_a_word_and_then_for_nothing() {
     assert_eq!(bench.see(10, "++"), "0? Approval");
     assert_eq!(bench.see(100_000, "++"), "");
     assert_eq!(bench.say(Command::Failback, "++"), Ok("1→0 Operator".into()));
-    assert_eq!(bench.say(Command::Failback, "++"), Err(Refusal::NothingPreferred));
+    assert_eq!(bench.say(Command::Failback, "++"), Err(Refusal::Home));
+    bench.see(100_001, "-+");
+    assert_eq!(bench.say(Command::Failback, "-+"), Err(Refusal::NothingPreferred));
 }
 
 #[test]

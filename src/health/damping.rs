@@ -19,10 +19,6 @@ use crate::{
 };
 use std::time::Duration;
 
-/// The shortest hold-down of a target that flaps, and the longest.
-const FLAPPING_MIN: Duration = Duration::from_secs(60);
-const FLAPPING_MAX: Duration = Duration::from_secs(300);
-
 /// What one target's falls and rises have come to.
 #[derive(Debug)]
 pub(super) struct Damping {
@@ -56,15 +52,10 @@ impl Damping {
     fn fell(&mut self, at: Moment) {
         let Some(configured) = self.configured else { return };
         let (hold_down, flapping) = match self.past {
-            Some(Damped { rose: Some(rose), hold_down, .. }) => {
-                match rose.elapsed(at) <= Damped::FORGET {
-                    true => {
-                        let longer = (hold_down * 2).clamp(FLAPPING_MIN, FLAPPING_MAX);
-                        (longer.max(configured), true)
-                    }
-                    false => (configured, false),
-                }
-            }
+            Some(past @ Damped { rose: Some(_), .. }) => match past.again(at) {
+                Some(longer) => (longer.max(configured), true),
+                None => (configured, false),
+            },
             // It fell further without having risen: as long again, but no longer.
             Some(past) => (past.hold_down.max(configured), past.flapping),
             None => (configured, false),

@@ -93,6 +93,8 @@ pub struct TargetState {
     pub held_until: Option<Moment>,
     /// Whether it fell within ten minutes after a rise, and was not up for ten minutes since.
     pub flapping: bool,
+    /// What flap damping remembers of it.
+    pub damped: Option<Damped>,
     /// The last probe, void or not.
     pub last_probe: Option<LastProbe>,
     /// Why its last probe was void, if it was.
@@ -195,6 +197,7 @@ impl Entry {
             successes: 0,
             held_until: None,
             flapping: false,
+            damped: saved.and_then(|saved| saved.damped),
             last_probe: None,
             impaired: None,
             probes_total: 0,
@@ -258,6 +261,7 @@ impl Entry {
         state.successes = standpoint.successes;
         state.held_until = standpoint.held_until;
         state.flapping = standpoint.flapping;
+        state.damped = standpoint.damped;
         let change = change?;
         if change.was != change.sight.standing {
             state.turns[change.sight.standing as usize] += 1;

@@ -57,6 +57,9 @@ pub struct RunningLine {
     pub started: String,
     /// When it ends at the latest.
     pub until: String,
+    /// What may change what it finds.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How a drill is to be run.
@@ -96,6 +99,9 @@ pub struct DrillPlan {
     pub regions_left: usize,
     /// Why it would not begin now.
     pub refused: Vec<String>,
+    /// What keeps it from nothing, and may change what it finds.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What ends it.
     pub stops: Vec<String>,
     /// Budgets: milliseconds, or counts.
@@ -133,6 +139,7 @@ impl From<&Running> for RunningLine {
             who: running.who.clone(),
             started: time(running.started),
             until: time(running.until),
+            warnings: running.warnings.clone(),
         }
     }
 }
@@ -163,7 +170,7 @@ impl From<&Listed> for DrillLine {
 }
 
 impl From<&Plan> for DrillPlan {
-    fn from(Plan { def, steps, regions_left, refusals }: &Plan) -> DrillPlan {
+    fn from(Plan { def, steps, regions_left, refusals, warnings }: &Plan) -> DrillPlan {
         let step = |planned: &PlannedStep| {
             let step = &def.steps[planned.index];
             PlannedLine {
@@ -185,6 +192,7 @@ impl From<&Plan> for DrillPlan {
             steps: steps.iter().map(step).collect(),
             regions_left: *regions_left,
             refused: refusals.iter().map(ToString::to_string).collect(),
+            warnings: warnings.clone(),
             stops: def.stops.iter().map(|stop| stop.get_ref().text.clone()).collect(),
             budgets: def.budgets(),
         }

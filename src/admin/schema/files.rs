@@ -49,6 +49,10 @@ pub struct ReloadReply {
     /// How long resolvers keep steered answers of before, at the longest.
     #[serde(default)]
     pub ttl_secs: u32,
+    /// The server's folder, if its files are not those of the revision that was gone back to: the
+    /// next reload, or `watch`, loads them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder_apart: Option<String>,
     /// The command lines that undo it.
     #[serde(default)]
     pub undo: Vec<String>,
@@ -98,6 +102,7 @@ impl From<&Report> for ReloadReply {
             before: report.before,
             swap: report.swap,
             ttl_secs: report.ttl.as_secs(),
+            folder_apart: report.apart.as_ref().map(|dir| dir.display().to_string()),
             undo: undo.into_iter().collect(),
             held: report.held.iter().map(|zone| zone.to_string()).collect(),
             zones: report.zones,

@@ -70,6 +70,9 @@ pub struct HandReply {
     pub schema_version: u32,
     /// Whether anything was done: not for a dry run, and a proposal waits.
     pub done: bool,
+    /// Whether it was only asked what would come of it: nothing waits either.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The override that was made, or would be.
     pub made: Option<OverrideLine>,
     /// The overrides that were taken away.
@@ -87,6 +90,9 @@ pub struct HandReply {
     /// What else there is to know: what it makes wait, what will hide it.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Why it is not on disk, and so would be lost at a restart; absent where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<String>,
     /// The command lines that undo it.
     pub undo: Vec<String>,
     /// Who would move: of dry runs, proposals and approvals.

@@ -222,6 +222,7 @@ fn begin(args: &RunArgs, out: &mut Out) -> Exit {
         Ok(running) => running,
         Err(error) => return refused(&error, out),
     };
+    running.warnings.iter().for_each(|it| out.complain(&format!("warning: {it}\n")));
     if args.detach {
         if out.wants_json() {
             out.schema(&running);

@@ -65,6 +65,10 @@ pub(super) fn plan(plan: &DrillPlan, out: &mut Out) {
     for stop in &plan.stops {
         out.line(format_args!("ends at once when {stop}"));
     }
+    for warning in &plan.warnings {
+        let line = out.paint(Paint::Bad, format_args!("warning: {warning}"));
+        out.line(line);
+    }
     for why in &plan.refused {
         let line = out.paint(Paint::Bad, format_args!("would not begin now: {why}"));
         out.line(line);

@@ -51,7 +51,7 @@ const REJECT_EXAMPLES: &str = "\
 Examples:
   tradewind reject record:gtm.example.com/app
       It stays where it is, and asks again when something changes.
-  tradewind reject id:7
+  tradewind reject 7
       Withdraws a proposal that waits for a second person.
 
 Exit codes: 0 done · 1 no such failover · 2 usage · 4 it waits for nobody (any more) ·
@@ -103,7 +103,7 @@ pub struct ApproveArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = REJECT_EXAMPLES)]
 pub struct RejectArgs {
-    /// Which: record:ZONE/RECORD or policy:ZONE/POLICY; or id:N of a proposal
+    /// Which: record:ZONE/RECORD or policy:ZONE/POLICY; or the number of a proposal
     #[arg(value_name = "TARGET", add = ArgValueCompleter::new(completions::overrides))]
     pub target: String,
     /// Why, who.

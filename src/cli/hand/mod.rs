@@ -143,7 +143,7 @@ impl Order for Wanted<'_> {
     const LOOK: &'static str = "tradewind overrides";
 
     fn ask(&self, node: &Node) -> Result<HandReply, ServerError> {
-        node.server().clone().within(WITHIN).send("/v1/hand", self.0)
+        ask(node, self.0)
     }
 
     fn exit(&self, reply: &HandReply) -> Exit {
@@ -162,10 +162,18 @@ impl Order for Wanted<'_> {
         &mut reply.undo
     }
 
-    /// Numbers of overrides are each server's own.
     fn is_common(&self, line: &str) -> bool {
-        !line.contains("id:")
+        is_common(line)
     }
+}
+
+fn ask(node: &Node, request: &HandRequest) -> Result<HandReply, ServerError> {
+    node.server().clone().within(WITHIN).send("/v1/hand", request)
+}
+
+/// Numbers of overrides are each server's own.
+fn is_common(line: &str) -> bool {
+    !line.contains("id:")
 }
 
 /// Tells why the server said no.

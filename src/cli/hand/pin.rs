@@ -1,10 +1,12 @@
 //! `tradewind pin` and `unpin`: all automation frozen, also while no server answers.
 
-use super::{HandArgs, refused, show};
+use super::{HandArgs, Wanted, ask, is_common, show};
 use crate::{
     admin::schema::hand::{HandReply, HandRequest},
     cli::{
         Exit, completions,
+        folder::FolderArgs,
+        nodes::{self, Node, Order},
         output::Out,
         server::{ServerError, state_folder},
     },
@@ -12,6 +14,8 @@ use crate::{
 };
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use hyper::StatusCode;
+use serde::Serialize;
 
 const PIN_EXAMPLES: &str = "\
 Examples:
@@ -65,92 +69,124 @@ impl UnpinArgs {
     }
 }
 
-/// Pins: through the server, or with the file when it does not answer.
+/// Pins: through the servers, or here with the file when none answers.
 pub fn pin(args: &PinArgs, out: &mut Out) -> Exit {
-    let hand = &args.hand;
-    let request = args.request();
-    also(hand, &request, out, |out| pin_here(args, out))
-}
-
-/// What `here` does on this folder's server, if it is meant, then on the others what `request` says.
-fn also(
-    hand: &HandArgs,
-    request: &HandRequest,
-    out: &mut Out,
-    here: impl FnOnce(&mut Out) -> Exit,
-) -> Exit {
-    let nodes = match hand.node.nodes(&hand.folder, out) {
-        Ok(nodes) => nodes,
-        Err(exit) => return exit,
-    };
-    if !hand.node.is_here() {
-        return hand.tell(&nodes, request, false, out).0;
-    }
-    let exit = here(out);
-    let others = nodes.get(1..).unwrap_or_default();
-    if others.is_empty() || exit != Exit::Well {
-        return exit;
-    }
-    hand.tell(others, request, false, out).0
-}
-
-fn pin_here(args: &PinArgs, out: &mut Out) -> Exit {
-    let hand = &args.hand;
-    match hand.server().send::<HandReply>("/v1/hand", &args.request()) {
-        Ok(reply) => show::reply(&reply, &hand.folder, out),
-        Err(ServerError::NotReachable { .. }) if !hand.dry_run && hand.at.is_none() => {
-            let state = state_folder(hand.folder.path());
-            let who = hand.who.clone().or_else(|| std::env::var("USER").ok());
-            let who = who.unwrap_or_else(|| "tradewind pin".to_owned());
-            match pin::pin(&state, &who, hand.reason.as_deref()) {
-                Ok(()) => {
-                    let path = pin::path(&state);
-                    out.line(format_args!("no server answers: made {} instead", path.display()));
-                    out.line("whatever runs or starts there is frozen until that file is gone");
-                    if hand.lasts.is_some() {
-                        out.line("it does not end by itself: --for needs a server");
-                    }
-                    out.line("undo: tradewind unpin");
-                    Exit::Well
-                }
-                Err(error) => {
-                    let path = pin::path(&state);
-                    out.error(format_args!("cannot make {}: {error}", path.display()), None);
-                    Exit::Failed
-                }
-            }
-        }
-        Err(error) => refused(&error, out),
-    }
+    carry_out(&args.hand, &|node| pin_at(args, node), out)
 }
 
 /// Unpins, and removes the file.
 pub fn unpin(args: &UnpinArgs, out: &mut Out) -> Exit {
-    also(&args.hand, &args.request(), out, |out| unpin_here(args, out))
+    carry_out(&args.hand, &|node| unpin_at(args, node), out)
 }
 
-fn unpin_here(args: &UnpinArgs, out: &mut Out) -> Exit {
-    let hand = &args.hand;
-    let state = state_folder(hand.folder.path());
-    let removed = match hand.dry_run || args.target.is_some() {
-        true => Ok(false),
-        false => pin::unpin(&state),
+fn carry_out(hand: &HandArgs, ask: Ask<'_>, out: &mut Out) -> Exit {
+    let nodes = match hand.node.nodes(&hand.folder, out) {
+        Ok(nodes) => nodes,
+        Err(exit) => return exit,
     };
-    let path = pin::path(&state);
-    match &removed {
-        Ok(true) if !out.wants_json() => out.line(format_args!("removed {}", path.display())),
-        Ok(_) => {}
-        Err(error) => {
-            out.error(format_args!("cannot remove {}: {error}", path.display()), None);
-            return Exit::Failed;
+    let nodes: Vec<&Node> = nodes.iter().collect();
+    nodes::carry_out(&nodes, &Pinning(ask), &hand.folder, false, out).0
+}
+
+/// How one server is asked.
+type Ask<'a> = &'a (dyn Fn(&Node) -> Result<Pinned, ServerError> + Sync);
+
+/// What came of it at one server.
+#[derive(Default, Serialize)]
+struct Pinned {
+    /// What became of the file, in lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    file: Vec<String>,
+    /// What the server says, where one answers and has something to do.
+    #[serde(flatten)]
+    reply: Option<HandReply>,
+    /// What undoes it, where only the file was made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    undo: Vec<String>,
+}
+
+struct Pinning<'a>(Ask<'a>);
+
+impl Order for Pinning<'_> {
+    type Reply = Pinned;
+    const LOOK: &'static str = Wanted::LOOK;
+
+    fn ask(&self, node: &Node) -> Result<Pinned, ServerError> {
+        self.0(node)
+    }
+
+    fn exit(&self, said: &Pinned) -> Exit {
+        said.reply.as_ref().map_or(Exit::Well, show::exit)
+    }
+
+    fn is_done(&self, _: &Pinned) -> bool {
+        true
+    }
+
+    fn show(&self, said: &Pinned, folder: &FolderArgs, out: &mut Out) {
+        said.file.iter().for_each(|line| out.line(line));
+        if let Some(reply) = &said.reply {
+            show::lines(reply, folder, out);
         }
     }
-    let was_file = matches!(removed, Ok(true));
-    match hand.server().send::<HandReply>("/v1/hand", &args.request()) {
-        Ok(reply) => show::reply(&reply, &hand.folder, out),
+
+    fn undo<'r>(&self, said: &'r mut Pinned) -> &'r mut Vec<String> {
+        match &mut said.reply {
+            Some(reply) => &mut reply.undo,
+            None => &mut said.undo,
+        }
+    }
+
+    fn is_common(&self, line: &str) -> bool {
+        is_common(line)
+    }
+}
+
+fn pin_at(args: &PinArgs, node: &Node) -> Result<Pinned, ServerError> {
+    let hand = &args.hand;
+    let error = match ask(node, &args.request()) {
+        Ok(reply) => return Ok(Pinned { reply: Some(reply), ..Pinned::default() }),
+        Err(error) => error,
+    };
+    let is_file_meant = node.is_here() && !hand.dry_run && hand.at.is_none();
+    if !is_file_meant || !matches!(error, ServerError::NotReachable { .. }) {
+        return Err(error);
+    }
+    let state = state_folder(hand.folder.path());
+    let path = pin::path(&state).display().to_string();
+    let who = hand.who.clone().or_else(|| std::env::var("USER").ok());
+    let who = who.unwrap_or_else(|| "tradewind pin".to_owned());
+    pin::pin(&state, &who, hand.reason.as_deref())
+        .map_err(|error| ServerError::PinFile(format!("cannot make {path}: {error}")))?;
+    let mut file = vec![
+        format!("no server answers: made {path} instead"),
+        "whatever runs or starts there is frozen until that file is gone".to_owned(),
+    ];
+    if hand.lasts.is_some() {
+        file.push("it does not end by itself: --for needs a server".to_owned());
+    }
+    Ok(Pinned { file, reply: None, undo: vec!["tradewind unpin".to_owned()] })
+}
+
+fn unpin_at(args: &UnpinArgs, node: &Node) -> Result<Pinned, ServerError> {
+    let hand = &args.hand;
+    let mut file = Vec::new();
+    if node.is_here() && !hand.dry_run && args.target.is_none() {
+        let state = state_folder(hand.folder.path());
+        let path = pin::path(&state).display().to_string();
+        let removed = pin::unpin(&state);
+        let removed = removed
+            .map_err(|error| ServerError::PinFile(format!("cannot remove {path}: {error}")))?;
+        file.extend(removed.then(|| format!("removed {path}")));
+    }
+    match ask(node, &args.request()) {
+        Ok(reply) => Ok(Pinned { file, reply: Some(reply), undo: Vec::new() }),
         // The file was all there was.
-        Err(ServerError::Refused(_, status)) if was_file && status.as_u16() == 404 => Exit::Well,
-        Err(ServerError::NotReachable { .. }) if was_file => Exit::Well,
-        Err(error) => refused(&error, out),
+        Err(ServerError::Refused(_, StatusCode::NOT_FOUND) | ServerError::NotReachable { .. })
+            if !file.is_empty() =>
+        {
+            Ok(Pinned { file, ..Pinned::default() })
+        }
+        Err(error) => Err(error),
     }
 }

@@ -15,28 +15,12 @@ use std::time::Duration;
 /// How a command ends with `reply`. A proposal is a change that is pending.
 pub(in crate::cli) fn exit(reply: &HandReply) -> Exit {
     match &reply.proposed {
-        Some(_) if !reply.done => Exit::Pending,
+        Some(_) if !reply.dry_run => Exit::Pending,
         _ => Exit::Well,
     }
 }
 
-/// Tells what came of a wish.
-pub(in crate::cli) fn reply(reply: &HandReply, folder: &FolderArgs, out: &mut Out) -> Exit {
-    let exit = exit(reply);
-    if out.wants_json() {
-        let mut reply = reply.clone();
-        reply.undo = reply.undo.iter().map(|line| folder.with(line)).collect();
-        out.schema(&reply);
-        return exit;
-    }
-    lines(reply, folder, out);
-    for line in &reply.undo {
-        out.line(format_args!("undo: {}", folder.with(line)));
-    }
-    exit
-}
-
-/// The same for people, but for what undoes it.
+/// Tells people what came of a wish, but for what undoes it.
 pub(in crate::cli) fn lines(reply: &HandReply, folder: &FolderArgs, out: &mut Out) {
     headline(reply, folder, out);
     if let Some(made) = &reply.made {
@@ -60,10 +44,25 @@ pub(in crate::cli) fn lines(reply: &HandReply, folder: &FolderArgs, out: &mut Ou
     for note in &reply.notes {
         out.line(note);
     }
+    if let Some(why) = &reply.not_kept {
+        out.complain(&format!(
+            "warning: it is in effect and not kept, so a restart of the server would lose it: {why}\n"
+        ));
+    }
 }
 
 fn headline(reply: &HandReply, folder: &FolderArgs, out: &mut Out) {
     let HandReply { said, swap, revision, .. } = reply;
+    if reply.dry_run {
+        let line = out.paint(Paint::Strong, format_args!("would do: {said}"));
+        out.line(line);
+        if let Some(proposed) = &reply.proposed {
+            let rules = proposed.rules.join(", ");
+            out.line(format_args!("{rules} wants a second person: it would wait for one"));
+        }
+        out.line("nothing was done (--dry-run)");
+        return;
+    }
     if let Some(proposed) = &reply.proposed {
         let rules = proposed.rules.join(", ");
         let line = format!("proposed as #{}, not in effect: {said}", proposed.id);
@@ -74,12 +73,6 @@ fn headline(reply: &HandReply, folder: &FolderArgs, out: &mut Out) {
             proposed.expires
         ));
         out.line(format_args!("  {}", folder.with(&proposed.confirm)));
-        return;
-    }
-    if !reply.done {
-        let line = out.paint(Paint::Strong, format_args!("would do: {said}"));
-        out.line(line);
-        out.line("nothing was done (--dry-run)");
         return;
     }
     let number = reply.made.as_ref().map(|made| format!("#{} ", made.id)).unwrap_or_default();

@@ -315,6 +315,7 @@ impl Control {
             ttl: ttl.unwrap_or(Ttl::from_secs(0)),
             broke,
             notes,
+            not_kept: None,
             undo,
             before,
             after,
@@ -326,7 +327,11 @@ impl Control {
             self.keep_hand(&done.planned.hand);
             self.acting = Some(Arc::clone(&command.who));
             // What machines refuse was said before anything was done.
-            self.follow_hand(events, done.planned.orders.clone());
+            let orders = match done.planned.proposed {
+                Some(_) => Vec::new(),
+                None => done.planned.orders.clone(),
+            };
+            self.follow_hand(events, orders);
             if done.planned.confirm_falls {
                 self.confirm_falls();
             }

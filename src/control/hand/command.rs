@@ -358,6 +358,9 @@ impl Refusal {
     /// How to get out of it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Refusal::Target(TargetError::NoMatch { .. }) => Some(
+                "`tradewind status` lists what there is; --even-if-unknown takes it all the same",
+            ),
             Refusal::Target(error) => Some(error.hint()),
             Refusal::Stale => Some("read /v1/hand again, and send its ETag as If-Match"),
             Refusal::Nothing(_) => Some("`tradewind overrides` lists what operators changed"),
@@ -387,6 +390,8 @@ pub struct Done {
     pub broke: Vec<Violation>,
     /// What else whoever typed it has to know, in sentences.
     pub notes: Vec<String>,
+    /// Why it would not outlast a restart, if it is not on disk when it is answered.
+    pub not_kept: Option<Arc<str>>,
     /// The command lines that undo it, in order.
     pub undo: Vec<String>,
     /// What answers followed from before.

@@ -40,7 +40,7 @@ impl Hand {
         }
         match &command.wish {
             Wish::Confirm { id } => self.confirmed(command, *id, snapshot, now),
-            Wish::Reject { target } if id_of(target).is_some() => self.withdrawn(target),
+            Wish::Reject { target } if proposal_of(target).is_some() => self.withdrawn(target),
             Wish::Withdraw { who, only } => {
                 Ok(self.without_those_of(command, who, only.as_deref(), snapshot, now))
             }
@@ -68,6 +68,7 @@ impl Hand {
             hand,
             proposed: Some(id),
             would: planned.hand,
+            orders: planned.orders,
             undo: vec![format!("tradewind reject id:{id}")],
             records: planned.records,
             ..Planned::nothing(self)
@@ -97,7 +98,7 @@ impl Hand {
     }
 
     fn withdrawn(&self, target: &str) -> Result<Planned, Refusal> {
-        let proposal = self.proposal(id_of(target))?;
+        let proposal = self.proposal(proposal_of(target))?;
         let mut hand = self.clone();
         hand.proposals.retain(|known| known.id != proposal.id);
         Ok(Planned { settled: Some(proposal.clone()), ..Planned::nothing(&hand) })
@@ -158,6 +159,11 @@ fn gates(snapshot: &Snapshot, verb: Verb, records: &[RecordId]) -> Vec<Arc<str>>
 /// The number in `id:7`.
 fn id_of(target: &str) -> Option<u64> {
     target.strip_prefix("id:")?.parse().ok()
+}
+
+/// The proposal that `reject` is about, if it is: `id:7`, or `7` as `confirm` takes it.
+fn proposal_of(target: &str) -> Option<u64> {
+    id_of(target).or_else(|| target.parse().ok())
 }
 
 /// One command being planned.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    forecast::shares::given,
+    forecast::{Standpoint, shares::given},
     ids::{Class, PlanId, SlotId},
     units::Share,
     verdict::Standing,
@@ -17,6 +17,11 @@ use std::time::Duration;
 
 /// One failover of two regions; `rules` are its own.
 fn pair(rules: &str) -> Bench {
+    pair_under(SERVER, rules)
+}
+
+/// The same under the server's files `server`.
+fn pair_under(server: &str, rules: &str) -> Bench {
     let zone = format!(
         "zone = \"g.example\"\nns = [\"ns.g.example\"]\nttl = \"20s\"\n\
          static = \"ns IN A 192.0.2.53\"\n\
@@ -26,7 +31,7 @@ fn pair(rules: &str) -> Bench {
          endpoints = [{{ name = \"d1\", ipv4 = \"198.51.100.1\" }}]\n\
          [records.app]\npolicy = \"failover\"\nmembers = [\"stable\", \"dub\"]\n{rules}\n"
     );
-    Bench::over(&compiled(SERVER, &[&zone]))
+    Bench::over(&compiled(server, &[&zone]))
 }
 
 /// How the drain `id` stands.
@@ -217,6 +222,23 @@ fn whoever_goes_alone_where_two_are_asked_for_is_an_alarm_and_every_reason_is_ke
         let done = happened.iter().rev().find(|e| !e.contains("over a safety rule")).unwrap();
         assert!(done.contains(&format!("by ana: {reason}")), "{done}");
     }
+}
+
+/// What a second person is asked to agree to is what would come of it.
+#[test]
+fn what_waits_for_a_second_person_is_foreseen_with_the_move_it_would_make() {
+    let rules = "[[safety]]\nname = \"four-eyes\"\ntwo_persons = [\"approve\"]\n";
+    let mut bench = pair_under(&format!("{SERVER}{rules}"), "failover = \"manual\"");
+    bench.tell("force pool:stable down").unwrap();
+    let active = |standpoint: &Standpoint| standpoint.state.courses[0].active;
+    let proposed = bench.tell("approve record:g.example/app").unwrap();
+    assert!(proposed.planned.proposed.is_some());
+    assert_ne!(active(&proposed.before), active(&proposed.after));
+    let world = bench.control.world();
+    assert_eq!(world.state.courses[0].active, active(&proposed.before), "not in effect");
+    let id = proposed.planned.proposed.unwrap();
+    bench.tell(&format!("confirm {id} --as bo")).unwrap();
+    assert_eq!(bench.control.world().state.courses[0].active, active(&proposed.after));
 }
 
 #[test]

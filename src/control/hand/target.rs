@@ -118,9 +118,7 @@ impl TargetError {
                 "write region:NAME, pool:ZONE/POOL, endpoint:ZONE/POOL/ENDPOINT, record:ZONE/RECORD, \
                  policy:ZONE/POLICY or check:NAME; `*` stands for anything but `/`"
             }
-            TargetError::NoMatch { .. } => {
-                "`tradewind status` lists what there is; --even-if-unknown takes it all the same"
-            }
+            TargetError::NoMatch { .. } => "`tradewind status` lists what there is",
             TargetError::Ambiguous { .. } => "name its zone, or write `*/` if you mean all of them",
         }
     }
@@ -179,10 +177,7 @@ impl Target {
     pub fn check(&self, snapshot: &Snapshot) -> Result<(), TargetError> {
         let found = self.names(snapshot);
         if found.is_empty() {
-            let names = names(self.kind, snapshot);
-            let meant = self.nearest(&names).map(|name| format!("{}:{name}", self.kind.word()));
-            let target = self.to_string().into();
-            return Err(TargetError::NoMatch { target, meant: meant.into_iter().collect() });
+            return Err(self.no_match(snapshot));
         }
         if self.pattern.is_plain() && found.len() > 1 {
             let those = found.iter().take(SHOWN).map(|name| format!("{}:{name}", self.kind.word()));
@@ -190,6 +185,13 @@ impl Target {
             return Err(TargetError::Ambiguous { target, those: those.collect() });
         }
         Ok(())
+    }
+
+    /// That it names nothing in `snapshot`, with the nearest name there is.
+    pub fn no_match(&self, snapshot: &Snapshot) -> TargetError {
+        let names = names(self.kind, snapshot);
+        let meant = self.nearest(&names).map(|name| format!("{}:{name}", self.kind.word()));
+        TargetError::NoMatch { target: self.to_string().into(), meant: meant.into_iter().collect() }
     }
 
     /// The full names it stands for.

@@ -68,6 +68,9 @@ fn two_persons_means_two() {
     bench.tell("weight record:g.example/www canary=60").unwrap();
     bench.tell("reject id:2").unwrap();
     bench.tell("weight record:g.example/www canary=60").unwrap();
+    bench.tell("reject 3").unwrap();
+    assert!(matches!(bench.tell("reject 3"), Err(Refusal::NothingWaits(_))));
+    bench.tell("weight record:g.example/www canary=60").unwrap();
     bench.pass(3_600);
     assert!(hand.load().hand.proposals().is_empty());
     bench.tell("weight record:g.example/www canary=70 --break-glass --reason now").unwrap();
