@@ -206,6 +206,13 @@ fn safety_rules_hold_for_files_too_and_are_not_got_around_by_taking_them_away() 
     told(&server, "apply", &["--yes", "--break-glass"], 2);
     let said = told(&server, "apply", &["--yes", "--break-glass", "--reason", "INC-42"], 0);
     assert!(said.contains("over safety rule two-regions"), "{said}");
+    let alarms = told(&server, "events", &["--kind", "alarm"], 0);
+    let line = alarms.lines().find(|line| line.contains("over a safety rule"));
+    assert!(line.is_some_and(|line| line.contains("two-regions: gtm.example/")), "{alarms}");
+    assert!(alarms.contains("INC-42"), "{alarms}");
+    let audit = json(&server, "audit", &["--json"], 0);
+    let entry = audit["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!(entry["rules"], serde_json::json!(["two-regions"]), "{entry}");
 }
 
 #[test]

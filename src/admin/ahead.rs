@@ -111,7 +111,7 @@ impl ApplyRequest {
     pub(super) fn agreed(&self) -> Result<Agreed, String> {
         let hash: Result<ContentHash, _> = self.hash.parse();
         let hash = hash.map_err(|_| format!("`{}` is no hash of files", self.hash))?;
-        Ok(Agreed { base: self.base_revision, hash })
+        Ok(Agreed { base: self.base_revision, hash, break_glass: self.break_glass })
     }
 }
 

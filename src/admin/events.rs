@@ -3,8 +3,11 @@
 //! Whoever follows asks again and again for what came after the last number it saw, and each
 //! time waits for it: nothing is held for a follower that is not there, so that one that was
 //! cut off, or whose server was restarted, goes on where it stopped.
+//!
+//! Whoever waits takes a seat. Those of the control socket are apart from those of the public door,
+//! so that no neighbour keeps the operator from following.
 
-use super::schema::EventLine;
+use super::{peer::Peer, schema::EventLine};
 use crate::{
     clock::Clock,
     config::parse_duration,
@@ -16,15 +19,38 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 use utoipa::IntoParams;
 
 /// Events in one reply; `since` asks for more.
 pub(super) const EVENTS_MAX: usize = 1_000;
 /// The longest that one request waits: less than any time-out between it and us.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Requests that wait at a time: half of the seats of a door, so that others are served.
+/// Followers of a door at a time: a quarter of what it serves at once ([`super::seats`]), so that
+/// others are served.
 const FOLLOWERS_MAX: usize = 16;
+
+/// Where a follower comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// At the control socket.
+    Control,
+    /// Over TCP.
+    Public,
+}
+
+impl Door {
+    /// Where `peer` came in.
+    pub fn of(peer: &Peer) -> Door {
+        match peer {
+            Peer::User(_) => Door::Control,
+            Peer::Token { .. } | Peer::Stranger { .. } => Door::Public,
+        }
+    }
+}
 
 /// The parameters of `/v1/events`.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -54,7 +80,7 @@ pub(super) enum EventsRefused {
 
 /// What is asked for, read.
 #[derive(Debug, PartialEq)]
-struct Wanted {
+pub(super) struct Wanted {
     after: u64,
     not_before: Option<SystemTime>,
     incident: Option<u64>,
@@ -66,47 +92,73 @@ struct Wanted {
 pub(super) struct Events {
     journal: SharedJournal,
     clock: Arc<dyn Clock>,
-    followers: Semaphore,
+    /// Free seats at the control socket, and at the public door.
+    control: Arc<Semaphore>,
+    public: Arc<Semaphore>,
 }
+
+/// A seat of a follower, free again when this is gone.
+pub(super) type Seat = OwnedSemaphorePermit;
 
 impl Events {
     pub fn new(journal: SharedJournal, clock: Arc<dyn Clock>) -> Events {
-        Events { journal, clock, followers: Semaphore::new(FOLLOWERS_MAX) }
+        let seats = || Arc::new(Semaphore::new(FOLLOWERS_MAX));
+        Events { journal, clock, control: seats(), public: seats() }
     }
 
-    /// A page of what is asked for; waits for the first of it as long as `asked` says.
+    /// A page of what is asked for at `door`; waits for the first of it as long as `asked` says.
     pub async fn page(
         self: Arc<Self>,
+        door: Door,
         asked: EventsQuery,
     ) -> Result<Vec<EventLine>, EventsRefused> {
-        let mut wanted = self.read(&asked)?;
+        let wanted = self.read(&asked)?;
         if asked.wait == 0 {
             return Ok(self.look(wanted).await.0);
         }
-        let _seat = self.followers.try_acquire().map_err(|_| EventsRefused::Crowded)?;
-        let mut over = std::pin::pin!(sleep(WAIT_MAX.min(Duration::from_secs(asked.wait))));
+        let _seat = self.seat(door)?;
+        let wait = WAIT_MAX.min(Duration::from_secs(asked.wait));
+        Ok(self.wait(wanted, wait).await.0)
+    }
+
+    /// A seat for one who follows at `door`, if any is free.
+    pub fn seat(&self, door: Door) -> Result<Seat, EventsRefused> {
+        let seats = match door {
+            Door::Control => &self.control,
+            Door::Public => &self.public,
+        };
+        Arc::clone(seats).try_acquire_owned().map_err(|_| EventsRefused::Crowded)
+    }
+
+    /// A page, for whose first event it waits for this `time` at most, and what is wanted after it.
+    pub async fn wait(
+        self: Arc<Self>,
+        mut wanted: Wanted,
+        time: Duration,
+    ) -> (Vec<EventLine>, Wanted) {
+        let mut over = std::pin::pin!(sleep(time));
         let mut newest = self.journal.newest();
         loop {
             // Marked as seen before it is read: what comes in between is not waited for.
             newest.borrow_and_update();
             let (page, seen) = Arc::clone(&self).look(wanted).await;
             if !page.is_empty() {
-                return Ok(page);
+                return (page, seen);
             }
             wanted = seen;
             tokio::select! {
                 changed = newest.changed() => if changed.is_err() {
                     // The journal is gone only when the server is.
-                    return Ok(page);
+                    return (page, wanted);
                 },
-                () = &mut over => return Ok(page),
+                () = &mut over => return (page, wanted),
             }
         }
     }
 
     /// A page, and what is wanted after it. Away from the threads that probe and accept: it may
     /// have to read the disk.
-    async fn look(self: Arc<Self>, mut wanted: Wanted) -> (Vec<EventLine>, Wanted) {
+    pub async fn look(self: Arc<Self>, mut wanted: Wanted) -> (Vec<EventLine>, Wanted) {
         let unread = (Vec::new(), wanted.again());
         let looking = tokio::task::spawn_blocking(move || {
             let mut page = VecDeque::new();
@@ -130,7 +182,8 @@ impl Events {
         looking.await.unwrap_or(unread)
     }
 
-    fn read(&self, asked: &EventsQuery) -> Result<Wanted, EventsRefused> {
+    /// Reads what is asked for.
+    pub fn read(&self, asked: &EventsQuery) -> Result<Wanted, EventsRefused> {
         let (mut after, mut not_before) = (0, None);
         if let Some(since) = &asked.since {
             match (since.parse(), parse_duration(since)) {
@@ -166,6 +219,12 @@ impl Wanted {
     /// Whether nothing more can come: an incident's events stand together.
     fn ended_at(&self, event: &Event) -> bool {
         self.incident.is_some_and(|incident| event.incident > incident)
+    }
+
+    /// All that comes after what was seen: how much of what there was, and since when, was said of
+    /// that.
+    pub fn from_here(self) -> Wanted {
+        Wanted { last: EVENTS_MAX, not_before: None, ..self }
     }
 
     fn again(&self) -> Wanted {
@@ -214,7 +273,7 @@ mod tests {
     async fn ask(events: &Arc<Events>, query: &str) -> Result<Vec<u64>, EventsRefused> {
         let asked: axum::extract::Query<EventsQuery> =
             axum::extract::Query::try_from_uri(&format!("/?{query}").parse().unwrap()).unwrap();
-        let page = Arc::clone(events).page(asked.0).await?;
+        let page = Arc::clone(events).page(Door::Public, asked.0).await?;
         Ok(page.iter().map(|line| line.seq).collect())
     }
 
@@ -269,11 +328,12 @@ mod tests {
             let events = Arc::clone(&events);
             waiting.spawn(async move { ask(&events, "since=6&wait=1").await });
         }
-        while events.followers.available_permits() > 0 {
+        while events.public.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         assert_eq!(ask(&events, "since=6&wait=1").await, Err(EventsRefused::Crowded));
         assert_eq!(ask(&events, "since=5").await.unwrap(), [6]);
+        assert!(events.seat(Door::Control).is_ok(), "who operates it follows all the same");
         while let Some(page) = waiting.join_next().await {
             assert_eq!(page.unwrap().unwrap(), [0; 0]);
         }

@@ -32,6 +32,9 @@ nobody else is asked.
 
 Answers go on meanwhile. What undoes it is printed: `tradewind rollback REV`.
 
+No safety rule is asked: the server follows its folder. `tradewind plan` says which rules the files
+would break, and `tradewind apply` loads them only if they break none.
+
 Exit codes: 0 all files are in force · 3 some are not · 5 no server answers";
 
 const ROLLBACK_EXAMPLES: &str = "\
@@ -46,6 +49,8 @@ Examples:
 
 With [server] peers all return to the files of this server's revision 7, each by its own number for
 them; one that does not keep them is named, and stays as it is.
+
+No safety rule is asked: it is a way back. --dry-run says whether the files still load.
 
 Exit codes: 0 done · 1 a peer does not keep these files · 3 no such revision, or its files do not
 load · 5 a server does not answer";

@@ -6,6 +6,7 @@
 //! published by [`super::publish`]. Publishes nothing itself.
 
 use super::{
+    hand::safety::Violation,
     revisions::{RevisionError, Revisions},
     secrets,
 };
@@ -60,6 +61,8 @@ pub struct Report {
     pub unchanged: bool,
     /// What was planned cannot be applied any more, and why.
     pub moved: Option<String>,
+    /// Safety rules that it goes over; or that forbid it, where it was not accepted for that.
+    pub broke: Vec<Violation>,
     /// The operator's folder, where it holds other files than the kept ones that were gone back to.
     pub apart: Option<Arc<Path>>,
     /// Zones which keep their last good version.
@@ -88,6 +91,7 @@ impl Default for Report {
             accepted_at: None,
             unchanged: false,
             moved: None,
+            broke: Vec::new(),
             apart: None,
             held: Vec::new(),
             zones: 0,
@@ -154,6 +158,8 @@ pub struct Agreed {
     pub base: u64,
     /// The hash of the files.
     pub hash: ContentHash,
+    /// Whether they are loaded over safety rules.
+    pub break_glass: bool,
 }
 
 /// A set of files that was accepted, ready to be published.
@@ -201,7 +207,16 @@ pub struct Loader {
     is_stale: bool,
     progress: Arc<Progress>,
     memory: Memory,
-    /// The set in force.
+    in_force: InForce,
+    /// What was in force before what was prepared last, if that may still be forbidden.
+    before: Option<InForce>,
+    /// How this process runs: what its first load said.
+    running: Option<ServerSection>,
+}
+
+/// The set in force.
+#[derive(Clone, Default)]
+struct InForce {
     accepted: Option<Sources>,
     revision: u64,
     hash: Arc<str>,
@@ -209,8 +224,6 @@ pub struct Loader {
     accepted_at: Option<SystemTime>,
     /// What the set in force was loaded for and when it was accepted, until it is kept.
     unkept: Option<(Arc<str>, SystemTime)>,
-    /// How this process runs: what its first load said.
-    running: Option<ServerSection>,
     serials: HashMap<Name, u32>,
     names: BTreeMap<Name, usize>,
 }
@@ -232,14 +245,9 @@ impl Loader {
             is_stale: false,
             progress: Arc::default(),
             memory: Memory::default(),
-            accepted: None,
-            revision: 0,
-            hash: "".into(),
-            accepted_at: None,
-            unkept: None,
+            in_force: InForce::default(),
+            before: None,
             running: None,
-            serials: HashMap::new(),
-            names: BTreeMap::new(),
         }
     }
 
@@ -260,16 +268,18 @@ impl Loader {
             self.locations.refresh();
         }
         self.is_stale = *wish == Wish::Rehearse(Some(Rehearsal::StalePlaces));
-        let mut last_good = self.accepted.as_ref().map(|a| a.zones.clone()).unwrap_or_default();
+        let mut last_good =
+            self.in_force.accepted.as_ref().map(|a| a.zones.clone()).unwrap_or_default();
         let mut kept = None;
         if *wish == Wish::Start {
             kept = self.revisions.newest();
-            self.revision = self.revisions.next() - 1;
+            self.in_force.revision = self.revisions.next() - 1;
             if let Some((revision, kept)) = &kept {
                 last_good.clone_from(&kept.zones);
                 // The same files again are no new revision: else ten restarts would push every
                 // other one out.
-                self.accepted = (*revision == self.revision).then(|| kept.clone());
+                self.in_force.accepted =
+                    (*revision == self.in_force.revision).then(|| kept.clone());
             }
         }
         if let Wish::Apply(agreed) = wish {
@@ -311,9 +321,9 @@ impl Loader {
     /// Keeps the set in force, unless it is kept already; if it cannot be, `report` says so.
     /// Waits for the disk, milliseconds a file, so it is for after the set was published.
     pub fn keep(&mut self, report: &mut Report) {
-        let Some(accepted) = &mut self.accepted else { return };
-        if let Some((cause, when)) = self.unkept.take()
-            && let Err(error) = self.revisions.keep(self.revision, accepted, &cause, when)
+        let Some(accepted) = &mut self.in_force.accepted else { return };
+        if let Some((cause, when)) = self.in_force.unkept.take()
+            && let Err(error) = self.revisions.keep(self.in_force.revision, accepted, &cause, when)
         {
             let mut problems = Problems::default();
             problems.push(not_kept(&error));
@@ -329,13 +339,23 @@ impl Loader {
         self.cannot("a fault in tradewind itself kept these files from being loaded; see the log")
     }
 
+    /// Goes back to what was in force before what was prepared last and is not to be published:
+    /// it would break rules.
+    pub fn take_back(&mut self, broke: Vec<Violation>) -> Box<Report> {
+        if let Some(before) = self.before.take() {
+            self.in_force = before;
+        }
+        let refused = self.refused(&Problems::default(), &Sources::default());
+        Box::new(Report { broke, ..*refused })
+    }
+
     /// The kept revisions, for listing.
     pub fn revisions(&self) -> &Revisions {
         &self.revisions
     }
 
     fn sources(&self, wish: &Wish) -> Result<Sources, Box<Report>> {
-        match (wish, &self.accepted) {
+        match (wish, &self.in_force.accepted) {
             (Wish::Rollback(revision), _) => {
                 self.revisions.restore(*revision).map_err(|e| self.cannot(&e.to_string()))
             }
@@ -367,17 +387,21 @@ impl Loader {
 
     /// Whether what was planned is still what there is.
     fn check_agreed(&self, agreed: &Agreed, sources: &Sources) -> Result<(), Box<Report>> {
-        let moved = match (agreed.base == self.revision, agreed.hash == sources.hash()) {
+        let moved = match (agreed.base == self.in_force.revision, agreed.hash == sources.hash()) {
             (true, true) => return Ok(()),
             (false, _) => format!(
                 "revision {} is in force, and the plan was made over revision {}",
-                self.revision, agreed.base
+                self.in_force.revision, agreed.base
             ),
             (true, false) => {
                 format!("the files in {} are not those that were planned", self.dir.display())
             }
         };
-        Err(Box::new(Report { revision: self.revision, moved: Some(moved), ..Report::default() }))
+        Err(Box::new(Report {
+            revision: self.in_force.revision,
+            moved: Some(moved),
+            ..Report::default()
+        }))
     }
 
     fn read(&self) -> Result<Sources, Box<Report>> {
@@ -421,7 +445,7 @@ impl Loader {
             sources,
             last_good,
             locations: Some(&locations),
-            serials: &self.serials,
+            serials: &self.in_force.serials,
             secret: &|file| secrets::read(&self.dir, file).map(Some),
             progress: &self.progress,
             counter: &mut counter,
@@ -456,28 +480,30 @@ impl Loader {
         }
         let operations = sources.operations.clone();
         let accepted = Sources { server, operations, zones: compiled.accepted };
-        let unchanged = self.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
+        let unchanged =
+            self.in_force.accepted.as_ref().is_some_and(|old| old.hash() == accepted.hash());
         // Files that cannot be read are others too.
         let is_apart = || self.read().map_or(true, |now| now.hash() != sources.hash());
         let apart = (matches!(wish, Wish::Rollback(_)) && is_apart()).then(|| (*self.dir).into());
+        self.before = matches!(wish, Wish::Apply(_)).then(|| self.in_force.clone());
         if !unchanged {
-            self.revision += 1;
-            self.unkept = Some((cause.into(), self.clock.wall()));
+            self.in_force.revision += 1;
+            self.in_force.unkept = Some((cause.into(), self.clock.wall()));
         }
         let running = self.running.get_or_insert_with(|| compiled.server.clone());
         problems.extend(for_the_next_start(running, &compiled.server));
         for (name, serial) in serials(&snapshot) {
-            self.serials.insert(name, serial);
+            self.in_force.serials.insert(name, serial);
         }
-        self.names = names;
+        self.in_force.names = names;
         let (errors, _) = problems.counts();
-        self.hash = accepted.shared_hash().to_string().into();
-        self.accepted_at = Some(self.clock.wall());
+        self.in_force.hash = accepted.shared_hash().to_string().into();
+        self.in_force.accepted_at = Some(self.clock.wall());
         let report = Report {
             accepted: true,
-            revision: self.revision,
-            hash: Arc::clone(&self.hash),
-            accepted_at: self.accepted_at,
+            revision: self.in_force.revision,
+            hash: Arc::clone(&self.in_force.hash),
+            accepted_at: self.in_force.accepted_at,
             // The same texts under another location database are another set of answers.
             apart,
             unchanged: unchanged && !found.iter().any(|found| found.taken),
@@ -489,7 +515,7 @@ impl Loader {
             rendered: problems.render(sources, false),
             ..Report::default()
         };
-        self.accepted = Some(accepted);
+        self.in_force.accepted = Some(accepted);
         Ok(Prepared {
             snapshot: Arc::new(snapshot),
             plan: compiled.plan,
@@ -505,7 +531,7 @@ impl Loader {
 
     /// What a cautious reload would lose, if it is much.
     fn loss(&self, names: &BTreeMap<Name, usize>) -> Option<String> {
-        self.names.iter().find_map(|(apex, &before)| match names.get(apex) {
+        self.in_force.names.iter().find_map(|(apex, &before)| match names.get(apex) {
             None => Some(format!("zone {apex} would be removed")),
             Some(&now) if now * 5 < before * 4 => {
                 Some(format!("zone {apex} would go from {before} names to {now}"))
@@ -516,10 +542,10 @@ impl Loader {
 
     fn refused(&self, problems: &Problems, sources: &Sources) -> Box<Report> {
         Box::new(Report {
-            revision: self.revision,
-            hash: Arc::clone(&self.hash),
-            accepted_at: self.accepted_at,
-            before: self.revision,
+            revision: self.in_force.revision,
+            hash: Arc::clone(&self.in_force.hash),
+            accepted_at: self.in_force.accepted_at,
+            before: self.in_force.revision,
             problems: problems.to_json(sources),
             errors: problems.counts().0,
             rendered: problems.render(sources, false),

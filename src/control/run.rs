@@ -9,7 +9,8 @@ use super::{
     Change,
     audit::{self, Origin},
     event::EventKind,
-    hand,
+    hand::{self, words},
+    plan,
     publish::{Control, TargetVerdict, Unlike},
     reload::{Found, Loader, Prepared, Report, Wish},
     store::Keeper,
@@ -349,7 +350,52 @@ impl Loop {
     /// Takes what the loader comes back with; what it does next, if that is not to wait.
     fn done(&mut self, done: Done) -> Option<JoinHandle<Done>> {
         match done {
-            Done::Loaded(loader, load, Ok(mut prepared)) => {
+            Done::Loaded(mut loader, load, Ok(prepared)) => {
+                let result = self.judged(prepared, &load.wish, &mut loader);
+                self.loaded(loader, load, result)
+            }
+            Done::Loaded(loader, load, refused) => self.loaded(loader, load, refused),
+            Done::Kept(loader, report, reply) => {
+                self.loader = Some(loader);
+                self.tell(report, true, reply);
+                None
+            }
+        }
+    }
+
+    /// What was `prepared`, unless a safety rule forbids it as things stand now: what was planned
+    /// may have been safe then.
+    fn judged(
+        &self,
+        mut prepared: Prepared,
+        wish: &Wish,
+        loader: &mut Loader,
+    ) -> Result<Prepared, Box<Report>> {
+        let Wish::Apply(agreed) = wish else { return Ok(prepared) };
+        let Prepared { snapshot, locations, .. } = &prepared;
+        match plan::judged(&self.control.outlook(), snapshot, locations) {
+            Ok(broke) if broke.is_empty() || agreed.break_glass => {
+                prepared.report.broke = broke;
+                Ok(prepared)
+            }
+            Ok(broke) => Err(loader.take_back(broke)),
+            Err(error) => {
+                let refused = loader.take_back(Vec::new());
+                Err(Box::new(Report { moved: Some(error.to_string()), ..*refused }))
+            }
+        }
+    }
+
+    /// Publishes what was loaded, or tells why not; what the loader does next, if that is not to
+    /// wait.
+    fn loaded(
+        &mut self,
+        loader: Loader,
+        load: Load,
+        result: Result<Prepared, Box<Report>>,
+    ) -> Option<JoinHandle<Done>> {
+        match result {
+            Ok(mut prepared) => {
                 match load.wish {
                     // What was wrong with the operator's files still is, and still will be when
                     // the rehearsal is over.
@@ -363,29 +409,24 @@ impl Loop {
                 let report = self.install(prepared, &load.cause, &load.by);
                 Some(keep(loader, report, load.reply))
             }
-            Done::Loaded(loader, load, Err(report)) => {
+            Err(report) => {
                 self.loader = Some(loader);
                 let world = self.control.world();
                 let entry = self.control.standing().load(&load.by, &load.cause, &report, &world);
                 self.control.audit(entry);
                 let (cause, errors) = (load.cause, report.errors);
-                if report.moved.is_none() {
+                // That there is no such revision, or another than planned, or one that clients are
+                // guarded from, or nothing to rehearse, says nothing of the operator's files.
+                let are_sound = report.moved.is_some() || !report.broke.is_empty();
+                if !are_sound {
                     self.control.record(EventKind::Refused { cause, errors });
                 }
-                // That there is no such revision, or another than planned, or nothing to rehearse,
-                // says nothing of the operator's files.
-                let is_elsewhere = matches!(load.wish, Wish::Rollback(_) | Wish::Rehearse(_))
-                    || report.moved.is_some();
-                let shown = !is_elsewhere;
+                let shown =
+                    !are_sound && !matches!(load.wish, Wish::Rollback(_) | Wish::Rehearse(_));
                 if shown {
                     self.real = Arc::new((*report).clone());
                 }
                 self.tell(*report, shown, load.reply);
-                None
-            }
-            Done::Kept(loader, report, reply) => {
-                self.loader = Some(loader);
-                self.tell(report, true, reply);
                 None
             }
         }
@@ -427,6 +468,10 @@ impl Loop {
             records: report.records,
             held: report.held.clone(),
         });
+        let who = words::by(&by.who, by.reason.as_deref());
+        for violation in &report.broke {
+            self.control.record(hand::tell::over(0, "apply", violation, &who));
+        }
         let world = self.control.world();
         report.swap = world.swap;
         let entry = before.load(by, cause, &report, &world);

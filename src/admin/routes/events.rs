@@ -2,7 +2,7 @@
 
 use crate::admin::{
     context::Context,
-    events::{EventsQuery, EventsRefused},
+    events::{Door, EventsQuery, EventsRefused},
     peer::Peer,
     refused::Refused,
     schema::EventLine,
@@ -28,9 +28,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
 )]
 async fn show_events(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Query(asked): Query<EventsQuery>,
 ) -> Result<Json<Vec<EventLine>>, Refused> {
-    let page = Arc::clone(&context.events).page(asked).await;
+    let page = Arc::clone(&context.events).page(Door::of(&peer), asked).await;
     page.map(Json).map_err(Refused::from)
 }
 
@@ -60,10 +61,10 @@ async fn feed_events(
         let last = last.ok_or_else(|| Refused::bad("`Last-Event-ID` is a number of an event"))?;
         asked.since = Some(last.to_string());
     }
-    let events = Arc::clone(&context.events);
+    let (events, door) = (Arc::clone(&context.events), Door::of(&peer));
     let is_allowed =
         move || peer.may_still_read(&context.entry.load().grants, context.clock.wall());
-    let body = events.feed(asked, is_allowed).await?;
+    let body = events.feed(door, &asked, is_allowed).await?;
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
 }
 

@@ -19,6 +19,7 @@ use crate::{
         plan::{Plan, Wanted},
     },
     forecast::Weights,
+    units::Ttl,
 };
 use axum::{
     Extension, Json,
@@ -81,8 +82,10 @@ async fn apply(
         forbidden("the world moved since it was planned".to_owned(), Vec::new());
         return Err(conflict(&planned, &request));
     }
-    let outcome = planned.outcome.as_ref();
-    let broke = outcome.map(|outcome| outcome.broke.clone()).unwrap_or_default();
+    let outcome = planned.outcome;
+    let ttl = outcome.as_ref().map_or(Ttl::from_secs(0), |outcome| outcome.ttl);
+    let broke = outcome.map(|outcome| outcome.broke).unwrap_or_default();
+    // What is forbidden already is not compiled once more to find that out.
     if !broke.is_empty() && !request.break_glass {
         let rules = broke.iter().map(|broken| Arc::clone(&broken.rule)).collect();
         let refusal = Refusal::Unsafe(broke);
@@ -95,6 +98,9 @@ async fn apply(
     };
     let wish = |reply| Change::Apply { agreed, cause: cause.into(), by, reply };
     let report: Report = context.change(wish).await?;
+    if !report.accepted && !report.broke.is_empty() {
+        return Err(Refused::from(&Refusal::Unsafe(report.broke)));
+    }
     if let Some(moved) = &report.moved {
         return Err(Refused::new(StatusCode::CONFLICT, format!("{moved}: nothing was loaded")));
     }
@@ -104,8 +110,8 @@ async fn apply(
         schema_version: SCHEMA_VERSION,
         loaded,
         hash: agreed.hash.to_string(),
-        ttl_secs: outcome.map_or(0, |outcome| outcome.ttl.as_secs()),
-        broke: broke.iter().map(Into::into).collect(),
+        ttl_secs: ttl.as_secs(),
+        broke: report.broke.iter().map(Into::into).collect(),
         undo,
     }))
 }

@@ -106,7 +106,9 @@ impl Before {
             return None;
         }
         let mut entry = self.entry(by, what, after);
+        entry.rules = rules(report.broke.iter().map(|broken| &broken.rule));
         entry.said = match report.accepted {
+            false if !report.broke.is_empty() => Refusal::Unsafe(report.broke.clone()).to_string(),
             false => {
                 let first = report.problems.iter().find(|problem| problem.severity == "error");
                 let first = report.moved.as_ref().or(first.map(|problem| &problem.message));

@@ -1,6 +1,6 @@
 //! What commands come to, in words: for whoever typed them, and for the journal.
 
-use super::{Action, Command, Done, Effect, Override, command::Planned, words};
+use super::{Action, Command, Done, Effect, Override, command::Planned, safety::Violation, words};
 use crate::{
     control::event::EventKind, failover, forecast::Standpoint, ids::FailoverId, snapshot::Snapshot,
 };
@@ -26,10 +26,7 @@ pub(super) fn sentence(planned: &Planned, effect: &Effect, snapshot: &Snapshot) 
 pub(super) fn events(done: &Done, command: &Command) -> Vec<EventKind> {
     let planned = &done.planned;
     let mut events = Vec::new();
-    let by = match &command.reason {
-        Some(reason) => format!("{}: {reason}", command.who),
-        None => command.who.to_string(),
-    };
+    let by = words::by(&command.who, command.reason.as_deref());
     let said = format!("{}, by {by}", done.said);
     if let Some(made) = planned.made.and_then(|id| planned.hand.find(id)) {
         events.push(event(made, "made", &said));
@@ -55,14 +52,20 @@ pub(super) fn events(done: &Done, command: &Command) -> Vec<EventKind> {
     events.extend(planned.proposed.map(|id| plain(id, "proposed")));
     let withdrawn = planned.settled.as_ref().filter(|_| planned.made.is_none());
     events.extend(withdrawn.map(|proposal| plain(proposal.id, "settled")));
-    events.extend(done.broke.iter().map(|violation| EventKind::Hand {
-        id: planned.made.unwrap_or_default(),
-        what: what.as_str().into(),
+    let id = planned.made.unwrap_or_default();
+    events.extend(done.broke.iter().map(|violation| over(id, &what, violation, &by)));
+    events
+}
+
+/// That `what` somebody did goes over a safety rule: an alarm.
+pub(in crate::control) fn over(id: u64, what: &str, violation: &Violation, by: &str) -> EventKind {
+    EventKind::Hand {
+        id,
+        what: what.into(),
         became: "over a safety rule".into(),
         said: format!("{violation}; by {by}").into(),
         alarm: true,
-    }));
-    events
+    }
 }
 
 /// What became of `one`.

@@ -106,7 +106,7 @@ pub(crate) fn at(secs: u64) -> Now {
 }
 
 /// A command of `ana`'s as she types it: verb, target, and the rest of its words.
-pub(super) fn command(text: &str) -> Command {
+pub(in crate::control) fn command(text: &str) -> Command {
     let mut words: Vec<&str> = text.split(' ').collect();
     let mut take = |name: &str| {
         let at = words.iter().position(|word| *word == name)?;

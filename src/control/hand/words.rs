@@ -193,6 +193,14 @@ pub fn short(duration: Duration) -> String {
     if text.is_empty() { "0s".into() } else { text }
 }
 
+/// Who did something, and why if they said so.
+pub fn by(who: &str, reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("{who}: {reason}"),
+        None => who.to_owned(),
+    }
+}
+
 /// `text` as one word of a POSIX shell.
 pub fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@=+,-".contains(c);

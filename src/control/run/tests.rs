@@ -3,7 +3,11 @@
 use super::*;
 use crate::{
     control::{
-        audit::Outcome, change::DRILL, journal::SharedJournal, reload::Rehearsal, store::Keeper,
+        audit::Outcome,
+        change::DRILL,
+        journal::SharedJournal,
+        reload::{Agreed, Rehearsal},
+        store::Keeper,
         vantage::Nobody,
     },
     telemetry::Telemetry,
@@ -210,4 +214,111 @@ async fn a_look_into_geoip_does_not_end_the_alarm_of_a_zone_held_back() {
     fs::write(dir.path().join("zones/a.example.zone"), ZONE).unwrap();
     assert!(bench.reload("SIGHUP").await.held.is_empty());
     assert!(bench.report.borrow().accepted);
+}
+
+/// Three regions, of which a rule wants two.
+fn three_regions() -> tempfile::TempDir {
+    let dir = folder();
+    let places = [("us", "aws:us-east-1"), ("eu", "aws:eu-west-1"), ("ap", "aws:ap-south-1")];
+    let regions = places.map(|(name, cloud)| format!("[regions.{name}]\ncloud = \"{cloud}\"\n"));
+    let rule = "[[safety]]\nname = \"two\"\nmin_active_regions = 2\n";
+    fs::write(dir.path().join("tradewind.toml"), regions.concat() + rule).unwrap();
+    write_zone(dir.path(), &["us", "eu", "ap"]);
+    dir
+}
+
+/// A record with a member in each of `regions`.
+fn write_zone(dir: &Path, regions: &[&str]) {
+    let pools = ["us", "eu", "ap"].map(|name| {
+        format!(
+            "[pools.{name}]\nregion = \"{name}\"\n\
+             endpoints = [{{ name = \"{name}-1\", ipv4 = \"192.0.2.1\" }}]\n"
+        )
+    });
+    let members = regions.iter().map(|name| format!("{{ pool = \"{name}\", weight = 1 }}"));
+    let members = members.collect::<Vec<String>>().join(", ");
+    let zone = format!(
+        "zone = \"g.example\"\nns = [\"ns1.g.example\"]\nttl = \"20s\"\n\
+         static = \"ns1 60 IN A 127.0.0.53\"\n{}[records.www]\npolicy = \"weighted\"\n\
+         members = [{members}]\n",
+        pools.concat()
+    );
+    fs::write(dir.join("zones/g.example.toml"), zone).unwrap();
+}
+
+/// What `meanwhile` does between files being compiled for an apply and their being published, and
+/// what becomes of them.
+async fn applied(
+    main: &mut Loop,
+    dir: &Path,
+    break_glass: bool,
+    meanwhile: impl FnOnce(&mut Loop),
+) -> Report {
+    let (reply, report) = oneshot::channel();
+    let hash = crate::config::Sources::read(dir, &crate::config::Progress::default());
+    let agreed =
+        Agreed { base: main.control.world().revision, hash: hash.unwrap().hash(), break_glass };
+    let by = Origin { reason: Some("INC-42".into()), ..Origin::itself("ana") };
+    main.take(Change::Apply { agreed, cause: "tradewind apply".into(), by, reply });
+    let (load, mut loader) = (main.queue.pop_front().unwrap(), main.loader.take().unwrap());
+    let prepared = loader.load(&load.wish, &load.cause);
+    meanwhile(main);
+    let mut job = main.done(Done::Loaded(loader, load, prepared));
+    while job.is_some() {
+        let done = finished(&mut job).await;
+        job = main.done(done);
+    }
+    report.await.unwrap()
+}
+
+#[tokio::test]
+async fn files_that_were_safe_when_planned_are_judged_again_as_things_stand() {
+    let (dir, clock) = (three_regions(), Arc::new(Mine::default()));
+    let (mut main, shown) = main_loop(dir.path(), &clock);
+    main.take(Change::Warm { done: oneshot::channel().0 });
+    let journal = main.control.journal();
+    let alarms = || {
+        let journal = journal.lock();
+        let over = journal.since(0).filter_map(|event| match &event.kind {
+            EventKind::Hand { became, said, alarm: true, .. }
+                if &**became == "over a safety rule" =>
+            {
+                Some(said.to_string())
+            }
+            _ => None,
+        });
+        over.collect::<Vec<String>>()
+    };
+    // Each alone leaves two regions; both leave one.
+    write_zone(dir.path(), &["us", "eu"]);
+    let drain = |main: &mut Loop| {
+        let (reply, _outcome) = oneshot::channel();
+        let command = Box::new(hand::testkit::command("drain region:us"));
+        main.take(Change::Hand { command, from: "here".into(), clients: Arc::default(), reply });
+    };
+    let refused = applied(&mut main, dir.path(), false, drain).await;
+    assert!(!refused.accepted && refused.revision == 1, "{refused:?}");
+    assert_eq!(refused.broke.iter().map(|broken| &*broken.rule).collect::<Vec<_>>(), ["two"]);
+    assert_eq!(main.control.world().revision, 1);
+    assert!(shown.borrow().accepted, "nothing is wrong with the files");
+    let entry = |main: &Loop, report: &Report| {
+        let (by, world) = (Origin::itself("ana"), main.control.world());
+        main.control.standing().load(&by, "tradewind apply", report, &world).unwrap()
+    };
+    let told = entry(&main, &refused);
+    assert_eq!((told.outcome, &*told.said), (Outcome::Refused, "refused by safety rule `two`"));
+    assert_eq!(told.rules, ["two".into()]);
+    assert!(alarms().is_empty());
+    // Over the rule: the number of what was refused was not used up, and it is an alarm.
+    let loaded = applied(&mut main, dir.path(), true, |_| {}).await;
+    assert!(loaded.accepted && loaded.revision == 2, "{loaded:?}");
+    assert_eq!(entry(&main, &loaded).rules, ["two".into()]);
+    let alarms = alarms();
+    assert!(
+        alarms.len() == 1 && alarms[0].starts_with("two: ") && alarms[0].ends_with("INC-42"),
+        "{alarms:?}"
+    );
+    // What the world moved away from says so.
+    let moved = Report { moved: Some("revision 9 is in force".into()), ..Report::default() };
+    assert_eq!(&*entry(&main, &moved).said, "revision 9 is in force");
 }
