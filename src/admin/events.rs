@@ -223,7 +223,7 @@ impl Wanted {
 
     /// All that comes after what was seen: how much of what there was, and since when, was said of
     /// that.
-    pub fn from_here(self) -> Wanted {
+    pub fn after_these(self) -> Wanted {
         Wanted { last: EVENTS_MAX, not_before: None, ..self }
     }
 

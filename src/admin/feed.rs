@@ -58,7 +58,7 @@ impl Events {
         let wanted = self.read(asked)?;
         let seat = self.seat(door)?;
         let (mut page, seen) = Arc::clone(&self).look(wanted).await;
-        let mut wanted = seen.from_here();
+        let mut wanted = seen.after_these();
         let (sender, receiver) = mpsc::channel(AHEAD);
         let feeding = async move {
             let _seat = seat;

@@ -32,7 +32,7 @@ Examples:
   tradewind apply --node ns2
       Plan and load on that peer alone: a first server to look at, or one that missed it.
   tradewind apply --yes --break-glass --reason \"INC-42\"
-      Over safety rules. It is kept in the journal with the reason.
+      Over safety rules: an alarm with who and why, and in the audit with the rules.
 
 Stricter than `reload`: an error in any file loads nothing. Refused when another revision is in
 force than was planned over, or when the files in the served folder are not those that were
