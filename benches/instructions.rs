@@ -87,55 +87,55 @@ fn baseline(instructions: u64) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark(setup = ready)]
-#[bench::fixed(args = ("www.example A"), config = baseline(836))]
-#[bench::fixed_edns(args = ("www.example A edns=1232"), config = baseline(1_091))]
-#[bench::no_data(args = ("www.example TXT edns=1232"), config = baseline(1_412))]
-#[bench::nxdomain(args = ("nothing.example A edns=1232"), config = baseline(1_312))]
-#[bench::wildcard(args = ("any.wild.example A edns=1232"), config = baseline(1_233))]
+#[bench::fixed(args = ("www.example A"), config = baseline(837))]
+#[bench::fixed_edns(args = ("www.example A edns=1232"), config = baseline(1_095))]
+#[bench::no_data(args = ("www.example TXT edns=1232"), config = baseline(1_209))]
+#[bench::nxdomain(args = ("nothing.example A edns=1232"), config = baseline(1_108))]
+#[bench::wildcard(args = ("any.wild.example A edns=1232"), config = baseline(1_237))]
 #[bench::referral(args = ("www.sub.example A edns=1232"), config = baseline(1_773))]
-#[bench::cname_chain(args = ("c1.example A edns=1232"), config = baseline(3_878))]
-#[bench::weighted(args = ("weighted.example A"), config = baseline(903))]
-#[bench::weighted_edns(args = ("weighted.example A edns=1232"), config = baseline(1_158))]
-#[bench::sticky_2(args = ("sticky-2.example A edns=1232"), config = baseline(1_363))]
-#[bench::sticky_8(args = ("sticky-8.example A edns=1232"), config = baseline(1_739))]
-#[bench::sticky_64(args = ("sticky-64.example A edns=1232"), config = baseline(4_939))]
-#[bench::geo(args = ("geo.example A ecs=193.0.6.0/24"), config = baseline(1_738))]
-#[bench::nested_sticky(args = ("nested-sticky.example A ecs=193.0.6.0/24"), config = baseline(1_985))]
-#[bench::multivalue(args = ("multivalue.example A edns=1232"), config = baseline(1_280))]
-#[bench::steered_cname(args = ("alias.example A ecs=193.0.6.0/24"), config = baseline(2_499))]
-#[bench::refused(args = ("www.example.org A edns=1232"), config = baseline(862))]
-#[bench::nested(args = ("nested.example A ecs=193.0.6.0/24"), config = baseline(1_717))]
-#[bench::steered_wildcard(args = ("any.all.example A edns=1232"), config = baseline(1_344))]
-#[bench::cname_to_steered(args = ("to-weighted.example A edns=1232"), config = baseline(2_068))]
+#[bench::cname_chain(args = ("c1.example A edns=1232"), config = baseline(3_343))]
+#[bench::weighted(args = ("weighted.example A"), config = baseline(905))]
+#[bench::weighted_edns(args = ("weighted.example A edns=1232"), config = baseline(1_163))]
+#[bench::sticky_2(args = ("sticky-2.example A edns=1232"), config = baseline(1_368))]
+#[bench::sticky_8(args = ("sticky-8.example A edns=1232"), config = baseline(1_744))]
+#[bench::sticky_64(args = ("sticky-64.example A edns=1232"), config = baseline(4_944))]
+#[bench::geo(args = ("geo.example A ecs=193.0.6.0/24"), config = baseline(1_740))]
+#[bench::nested_sticky(args = ("nested-sticky.example A ecs=193.0.6.0/24"), config = baseline(1_988))]
+#[bench::multivalue(args = ("multivalue.example A edns=1232"), config = baseline(1_282))]
+#[bench::steered_cname(args = ("alias.example A ecs=193.0.6.0/24"), config = baseline(2_433))]
+#[bench::refused(args = ("www.example.org A edns=1232"), config = baseline(863))]
+#[bench::nested(args = ("nested.example A ecs=193.0.6.0/24"), config = baseline(1_720))]
+#[bench::steered_wildcard(args = ("any.all.example A edns=1232"), config = baseline(1_349))]
+#[bench::cname_to_steered(args = ("to-weighted.example A edns=1232"), config = baseline(1_818))]
 fn answered(mut ready: Box<Ready>) -> Box<Ready> {
     black_box(ready.answer());
     ready
 }
 
 #[library_benchmark(setup = guarded)]
-#[bench::fixed(args = ("www.example A edns=1232"), config = baseline(1_140))]
+#[bench::fixed(args = ("www.example A edns=1232"), config = baseline(1_144))]
 #[bench::new_cookie(
     args = ("www.example A from=198.51.100.100 cookie=2464c4abcf10c957"),
-    config = baseline(1_450)
+    config = baseline(1_454)
 )]
 #[bench::valid_cookie(
     args = ("www.example A from=198.51.100.100 \
         cookie=2464c4abcf10c957010000005cf79f111f8130c3eee29480"),
-    config = baseline(1_484)
+    config = baseline(1_488)
 )]
-#[bench::nsid(args = ("www.example A nsid"), config = baseline(1_215))]
-#[bench::exempt(args = ("nothing.example A edns=1232 from=10.1.2.3"), config = baseline(1_403))]
-#[bench::limited(args = ("nothing.example A edns=1232"), config = baseline(1_868))]
+#[bench::nsid(args = ("www.example A nsid"), config = baseline(1_219))]
+#[bench::exempt(args = ("nothing.example A edns=1232 from=10.1.2.3"), config = baseline(1_198))]
+#[bench::limited(args = ("nothing.example A edns=1232"), config = baseline(1_664))]
 fn with_all_on(mut ready: Box<Ready>) -> Box<Ready> {
     black_box(ready.answer());
     ready
 }
 
 #[library_benchmark(setup = nsec)]
-#[bench::hit(args = ("www.example A do"), config = baseline(1_334))]
-#[bench::no_data(args = ("www.example AAAA do"), config = baseline(2_279))]
-#[bench::nxdomain(args = ("nothing.example A do"), config = baseline(6_827))]
-#[bench::nxdomain_nsec3(args = ("nothing.example A do"), setup = nsec3, config = baseline(5_563))]
+#[bench::hit(args = ("www.example A do"), config = baseline(1_333))]
+#[bench::no_data(args = ("www.example AAAA do"), config = baseline(2_068))]
+#[bench::nxdomain(args = ("nothing.example A do"), config = baseline(6_616))]
+#[bench::nxdomain_nsec3(args = ("nothing.example A do"), setup = nsec3, config = baseline(5_347))]
 fn signed_zone(mut ready: Box<Ready>) -> Box<Ready> {
     black_box(ready.answer());
     ready

@@ -26,7 +26,10 @@ impl Moment {
     }
     /// The moment `by` later.
     pub const fn after(self, by: Duration) -> Moment {
-        Moment(self.0.saturating_add(by.as_nanos() as u64))
+        // Longer than 584 years is until the end of time, not what is left of it modulo that.
+        let nanos = by.as_nanos();
+        let nanos = if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 };
+        Moment(self.0.saturating_add(nanos))
     }
 }
 
@@ -188,6 +191,14 @@ mod tests {
             self.walls.fetch_add(1, Relaxed);
             SystemTime::UNIX_EPOCH + Duration::from_secs(100 + self.millis.load(Relaxed) / 1_000)
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_the_clock_can_count_is_for_ever() {
+        let now = Moment(5);
+        assert_eq!(now.after(Duration::from_millis(18_446_744_073_710)), Moment(u64::MAX));
+        assert_eq!(now.after(Duration::MAX), Moment(u64::MAX));
+        assert_eq!(now.after(Duration::from_nanos(7)), Moment(12));
     }
 
     #[test]

@@ -232,6 +232,7 @@ fn each_role_may_do_its_own_over_tls_and_nothing_more() {
     let low = client.post("/v1/hand", &made[0].0, DRAIN);
     assert_eq!(low.status, 403);
     assert_eq!(low.json()["detail"], "this takes the role operate; the token of `read` has read");
+    assert_eq!(low.json()["role"], "operate");
     let late = client.get("/v1/status", &old);
     assert_eq!(late.status, 401);
     assert!(late.text.contains("expired at 2001-01-01T00:00:00Z"), "{}", late.text);

@@ -131,6 +131,9 @@ fn a_plan_of_broken_files_is_none_and_nothing_of_them_is_applied() {
         assert!(said.contains("there is no plan of such files"), "{said}");
         assert!(said.contains("zones/other.example.toml"), "{said}");
     }
+    let plan = json(&server, "apply", &["--yes", "--json"], 3);
+    let problems = plan["problems"].as_array().unwrap();
+    assert!(problems.iter().any(|problem| problem["file"] == "zones/other.example.toml"), "{plan}");
     let revisions = server.control_request("GET", "/v1/revisions").1;
     assert_eq!(revisions.as_array().unwrap().len(), 1, "{revisions}");
 }
@@ -142,6 +145,7 @@ fn what_is_applied_is_what_was_planned() {
     let plan = plan.to_str().unwrap();
     server.folder.write("zones/gtm.example.toml", &edited());
     told(&server, "plan", &["-o", plan], 10);
+    assert!(told(&server, "apply", &["--dry-run"], 10).contains("nothing was done"));
     // Nobody can be asked here.
     assert!(told(&server, "apply", &[plan], 2).contains("say --yes"));
     // The files are others than planned.
@@ -168,6 +172,7 @@ fn what_is_applied_is_what_was_planned() {
     let audit = told(&server, "audit", &[], 0);
     assert!(audit.contains("tradewind apply") && audit.contains("ana"), "{audit}");
     assert!(told(&server, "apply", &["--yes"], 0).contains("no changes"));
+    told(&server, "apply", &["--dry-run"], 0);
     // The operator's files are others than those gone back to until somebody mends them.
     let said = told(&server, "rollback", &["2"], 0);
     assert!(said.contains("differ from revision 4 now served; the next reload"), "{said}");

@@ -104,6 +104,12 @@ fn a_bundle_has_what_is_needed_and_no_secret_with_a_server_and_without() {
     let dead = bundle(folder.path(), &out.path().join("dead"));
     check(&dead, &always);
     check(&dead, &["state/audit.txt"]);
+    // What is there may be open to others, or lead elsewhere.
+    let (taken, target) = (out.path().join("taken.tar.gz"), out.path().join("target"));
+    std::os::unix::fs::symlink(&target, &taken).unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let done = cli(&["debug", "bundle", "-C", dir, "-o", taken.to_str().unwrap()]);
+    assert!(!done.status.success() && !target.exists());
     let missing = &dead.iter().find(|(name, _)| name == "missing.txt").unwrap().1;
     assert!(missing.contains("no server answers"), "{missing}");
 }

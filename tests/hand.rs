@@ -245,6 +245,15 @@ fn a_pin_works_with_and_without_a_server() {
     let dir = folder.path().to_str().unwrap();
     exits(&cli(&["unpin", "-C", dir]), 0);
     exits(&cli(&["unpin", "-C", dir]), 5);
+    // Where the state is cannot be known.
+    let server_file = fs::read_to_string(folder.path().join("tradewind.toml")).unwrap();
+    folder.write("tradewind.toml", &format!("{server_file}\n[server\n"));
+    for args in [&["pin", "-C", dir][..], &["pin", "-C", dir, "--node", "here"]] {
+        let said = exits(&cli(args), 3);
+        assert!(said.contains("tradewind.toml:"), "{said}");
+        assert!(!folder.path().join("state/PIN").exists());
+    }
+    folder.write("tradewind.toml", &server_file);
     let said = exits(&cli(&["pin", "-C", dir, "--reason", "checker lies", "--as", "ana"]), 0);
     assert!(said.contains("no server answers: made "), "{said}");
     let server = Server::start(folder);

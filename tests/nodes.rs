@@ -212,6 +212,34 @@ fn what_is_forbidden_here_is_begun_nowhere_and_one_that_is_down_here_stops_nobod
 }
 
 #[test]
+fn a_server_file_that_hides_a_peer_lets_no_change_pass_it_by() {
+    let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
+    let folder = &servers[0].folder;
+    let good = fs::read_to_string(folder.path().join("tradewind.toml")).unwrap();
+    // Not TOML; a peer without its address.
+    for bad in
+        [good.replacen("peers = [", "peers = ", 1), good.replacen(", admin = ", ", adm = ", 1)]
+    {
+        assert_ne!(bad, good);
+        folder.write("tradewind.toml", &bad);
+        for command in [&["drain", "region:us"][..], &["pin"], &["reload"], &["apply", "--yes"]] {
+            let said = exits(&servers[0].cli(command[0], &command[1..]), 3);
+            assert!(said.contains("tradewind.toml:5:"), "{said}");
+        }
+        exits(&servers[0].cli("drain", &["region:us", "--node", "ns2"]), 3);
+        assert!(overrides(&servers[0]).is_empty() && overrides(&servers[1]).is_empty());
+        // Whoever says which is meant is heard, and told; so is whoever only looks.
+        let said = exits(&servers[0].cli("drain", &["region:us", "--node", "here"]), 0);
+        assert!(said.contains("warning: ") && said.contains("--node here"), "{said}");
+        assert_eq!(overrides(&servers[0]), ["drain region:us"]);
+        let said = exits(&servers[0].cli("undrain", &["region:us", "--node", "here"]), 0);
+        assert!(said.contains("warning: "), "{said}");
+        let said = exits(&servers[0].cli("overrides", &[]), 0);
+        assert!(said.contains("warning: "), "{said}");
+    }
+}
+
+#[test]
 fn other_files_are_a_difference_and_what_each_says_of_itself_is_none() {
     let servers: Vec<Server> = folders(2).into_iter().map(Server::start).collect();
     let peers = || servers[0].control_request("GET", "/v1/status").1["peers"].clone();

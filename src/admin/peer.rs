@@ -86,7 +86,7 @@ impl Peer {
             Peer::Token { role: has, .. } if *has >= role => Ok(()),
             Peer::Token { name, role: has, .. } => {
                 let why = format!("this takes the role {role}; the token of `{name}` has {has}");
-                Err(Refused::new(StatusCode::FORBIDDEN, why))
+                Err(Refused::new(StatusCode::FORBIDDEN, why).takes(role))
             }
             Peer::Stranger { .. } if is_here && role == Role::Read => Ok(()),
             Peer::Stranger { .. } => Err(challenge(&format!("this takes a token ({role})"))),

@@ -7,6 +7,7 @@ use crate::{
         plan::PlanError,
     },
     drill::Refusal as DrillRefusal,
+    grant::Role,
 };
 use axum::{
     Extension, Json,
@@ -60,6 +61,12 @@ impl Refused {
         self
     }
 
+    /// Of somebody whose token has less than the `role` it takes.
+    pub fn takes(mut self, role: Role) -> Refused {
+        self.0.role = Some(role.word().to_owned());
+        self
+    }
+
     /// With what operators told the server, for who wanted to change what it is no more.
     pub fn beside(mut self, hand: HandList) -> Refused {
         self.0.hand = Some(hand);
@@ -107,16 +114,17 @@ fn status(refusal: &HandRefusal) -> StatusCode {
         | HandRefusal::Weight(_)
         | HandRefusal::NoMember { .. }
         | HandRefusal::NoFailover(_)
-        | HandRefusal::Nothing(_)
-        | HandRefusal::Full => StatusCode::NOT_FOUND,
+        | HandRefusal::Nothing(_) => StatusCode::NOT_FOUND,
         HandRefusal::Target(_)
         | HandRefusal::Unfit { .. }
+        | HandRefusal::NoNumber(_)
         | HandRefusal::NeedsReason
         | HandRefusal::Past(_)
         | HandRefusal::Once(_) => StatusCode::BAD_REQUEST,
-        HandRefusal::NothingWaits(_) | HandRefusal::NotYet | HandRefusal::Conflict(_) => {
-            StatusCode::CONFLICT
-        }
+        HandRefusal::NothingWaits(_)
+        | HandRefusal::NotYet
+        | HandRefusal::Full
+        | HandRefusal::Conflict(_) => StatusCode::CONFLICT,
         HandRefusal::Stale => StatusCode::PRECONDITION_FAILED,
         HandRefusal::SamePerson { .. } | HandRefusal::Unsafe(_) => StatusCode::FORBIDDEN,
     }

@@ -58,6 +58,9 @@ pub struct Refusal {
     /// Safety rules that forbid it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<hand::ViolationLine>,
+    /// The role that it takes, where the token has a lesser one (403).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// What operators told the server, where that is not what `If-Match` named (412).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand: Option<hand::HandList>,

@@ -4,7 +4,6 @@
 use super::{
     Exit,
     folder::FolderArgs,
-    hand::refused,
     nodes::{self, Node, NodeArgs, Order, Over, Stands},
     output::{Out, Paint},
     plan,
@@ -45,7 +44,7 @@ the plan was made over: it is named. One that does not answer is named too; the 
 
 Exit codes: 0 loaded, or nothing to load · 1 not confirmed; with --wait: a server does not have it ·
 2 usage · 3 the files have errors · 4 the world moved since the plan, or a peer differs · 5 a server
-does not answer · 6 a safety rule forbids it";
+does not answer · 6 a safety rule forbids it · 10 with --dry-run: changes wait";
 
 /// How long `--wait` waits by default: a reload of a million names, and then some.
 const WAIT: &str = "60s";
@@ -60,7 +59,7 @@ pub struct ApplyArgs {
     /// Do not ask
     #[arg(long, short = 'y')]
     pub yes: bool,
-    /// Only show what would change, as `tradewind plan` does
+    /// Only show what would change, as `tradewind plan` does, with its exit codes
     #[arg(long)]
     pub dry_run: bool,
     /// Wait until all servers report these files [default: 60s]
@@ -95,6 +94,9 @@ pub fn run(args: &ApplyArgs, out: &mut Out) -> Exit {
         plan::show(&plan, out);
     }
     if plan.errors > 0 {
+        if out.wants_json() {
+            out.schema(&plan);
+        }
         return Exit::FilesInvalid;
     }
     let ready = match ready(args, &nodes, &plan, out) {
@@ -108,7 +110,10 @@ pub fn run(args: &ApplyArgs, out: &mut Out) -> Exit {
             false if args.dry_run => out.line("nothing was done (--dry-run)"),
             false => {}
         }
-        return Exit::Well;
+        // A plan that was made before names its own server even where it has those files now.
+        let lacks =
+            |node: &&Node| !node.is_here() && ready.get(node.name()).is_some_and(Result::is_ok);
+        return if plan.changes || wanted.iter().any(lacks) { Exit::Pending } else { Exit::Well };
     }
     if ready.values().any(Result::is_ok)
         && !args.yes
@@ -135,7 +140,7 @@ fn planned(args: &ApplyArgs, nodes: &[Node], out: &mut Out) -> Result<PlanReply,
         Some(path) => read(path, out),
         None => {
             let plan = first.server().send("/v1/plan", &PlanRequest::default());
-            plan.map_err(|error| refused(&error, out))
+            plan.map_err(|error| error.tell(out))
         }
     }
 }
@@ -154,7 +159,7 @@ fn ready(args: &ApplyArgs, nodes: &[Node], plan: &PlanReply, out: &mut Out) -> R
         let now: PlanReply = own
             .server()
             .send("/v1/plan", &PlanRequest::default())
-            .map_err(|error| refused(&error, out))?;
+            .map_err(|error| error.tell(out))?;
         if (now.base_revision, &now.hash) != (plan.base_revision, &plan.hash) {
             let what = match now.base_revision == plan.base_revision {
                 true => "the files are not those that were planned".to_owned(),

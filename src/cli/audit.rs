@@ -5,8 +5,9 @@ use super::{
     Exit,
     folder::FolderArgs,
     output::{Out, Paint},
-    server::{Server, ServerError, encoded, state_folder},
+    server::{Server, ServerError, encoded},
     table,
+    written::state_folder,
 };
 use crate::{
     admin::schema::{
@@ -112,7 +113,7 @@ pub fn run(args: &AuditArgs, out: &mut Out) -> Exit {
 }
 
 fn list(args: &AuditArgs, out: &mut Out) -> Exit {
-    let entries = match entries(&Server::of(args.folder.path()), args) {
+    let entries = match entries(&Server::of(args.folder.path(), out), args) {
         Ok(entries) => entries,
         Err(error) => return error.tell(out),
     };
@@ -195,10 +196,12 @@ struct Judged {
 fn verify(args: &VerifyArgs, out: &mut Out) -> Exit {
     let judged = match &args.file {
         Some(file) => by_file(file, args.contains).map_err(Unjudged::Store),
-        None => match by_server(&Server::of(args.folder.path()), args.contains) {
+        None => match by_server(&Server::of(args.folder.path(), out), args.contains) {
             Err(ServerError::NotReachable { .. }) => {
-                let file = state_folder(args.folder.path()).join(store::FILE);
-                by_file(&file, args.contains).map_err(Unjudged::Store)
+                let state = state_folder(args.folder.path()).map_err(Unjudged::Server);
+                state.and_then(|state| {
+                    by_file(&state.join(store::FILE), args.contains).map_err(Unjudged::Store)
+                })
             }
             judged => judged.map_err(Unjudged::Server),
         },

@@ -61,7 +61,7 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> Exit {
             return Exit::FilesInvalid;
         }
     };
-    judge(&folder, &Server::of(args.folder.path()), out)
+    judge(&folder, &Server::quietly_of(args.folder.path()), out)
 }
 
 /// Says whether `folder` loads, everything that is wrong with it, and which weights `server` serves

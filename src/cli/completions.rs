@@ -166,7 +166,7 @@ pub(super) fn regions(current: &OsStr) -> Vec<CompletionCandidate> {
 /// What the server knows of `kind` that begins with `current`.
 fn names(kind: &str, current: &OsStr) -> Vec<CompletionCandidate> {
     let begins = encoded(&current.to_string_lossy());
-    let server = Server::of(folder(env::args_os()).path()).within(QUICK);
+    let server = Server::quietly_of(folder(env::args_os()).path()).within(QUICK);
     let found = server.get::<Names>(&format!("/v1/names?kind={kind}&begins={begins}"));
     let found = found.map(|found| found.names).unwrap_or_default();
     found.into_iter().map(CompletionCandidate::new).collect()

@@ -14,7 +14,8 @@ use super::{
     Exit,
     folder::FolderArgs,
     output::Out,
-    server::{Server, ServerError, state_folder},
+    server::{Server, ServerError},
+    written::state_folder,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -137,7 +138,7 @@ struct Bundle {
 impl Bundle {
     fn gathered(dir: &Path, stamp: &str) -> Bundle {
         let mut bundle = Bundle { files: Vec::new(), missing: Vec::new() };
-        let server = Server::of(dir).within(WITHIN);
+        let server = Server::quietly_of(dir).within(WITHIN);
         bundle.add("version.txt", &about(dir, stamp), false);
         for (name, path) in PARTS {
             match server.text(path) {
@@ -152,7 +153,10 @@ impl Bundle {
             }
         }
         bundle.operators_files(dir);
-        bundle.state(&state_folder(dir));
+        match state_folder(dir) {
+            Ok(state) => bundle.state(&state),
+            Err(error) => bundle.missing("state", &error.to_string()),
+        }
         match server.process() {
             Some(id) => bundle.process(id),
             None => bundle.missing("proc", "no server answers, so its process is not known"),
@@ -254,10 +258,11 @@ impl Bundle {
     }
 }
 
-/// Nobody else's to read until its owner says so.
+/// Nobody else's to read until its owner says so: what is there already may be open to others, or
+/// lead elsewhere, and is left alone.
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)
 }
 

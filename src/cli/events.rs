@@ -76,7 +76,7 @@ fn read_kind(text: &str) -> Result<String, String> {
 
 /// Prints what happened, and with `--follow` what happens.
 pub fn run(args: &EventsArgs, out: &mut Out) -> Exit {
-    let server = Server::of(args.folder.path());
+    let server = Server::of(args.folder.path(), out);
     match args.follow {
         true => follow(&server, args, out),
         false => match kept(&server, args) {

@@ -91,7 +91,7 @@ fn online(args: &ExplainArgs, out: &mut Out) -> Result<Explanation, Exit> {
         encoded(&args.client),
         encoded(&args.what_if.join(",")),
     );
-    Server::of(args.folder.path()).get(&path).map_err(|error| error.tell(out))
+    Server::of(args.folder.path(), out).get(&path).map_err(|error| error.tell(out))
 }
 
 fn offline(args: &ExplainArgs, ask: &Ask, out: &mut Out) -> Result<Explanation, Exit> {

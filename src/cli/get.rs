@@ -3,7 +3,6 @@
 use super::{
     Exit,
     folder::FolderArgs,
-    hand::refused,
     output::{Out, Paint},
     server::{Server, ServerError, encoded},
     table,
@@ -91,9 +90,10 @@ fn list<T: Serialize + DeserializeOwned + ToSchema>(
     row: fn(&T) -> Row,
     out: &mut Out,
 ) -> Exit {
-    let items: Vec<T> = match all(&Server::of(args.folder.path()), kind, args.like.as_deref()) {
+    let server = Server::of(args.folder.path(), out);
+    let items: Vec<T> = match all(&server, kind, args.like.as_deref()) {
         Ok(items) => items,
-        Err(error) => return refused(&error, out),
+        Err(error) => return error.tell(out),
     };
     let exit = match (&args.like, items.is_empty()) {
         (Some(like), true) => {

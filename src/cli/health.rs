@@ -52,7 +52,8 @@ struct Health {
 
 /// Prints how targets stand.
 pub fn run(args: &HealthArgs, out: &mut Out) -> Exit {
-    let look = || look(args);
+    let server = Server::of(args.folder.path(), out);
+    let look = || look(&server, args);
     if args.watch.watch {
         return watch(look, print, out);
     }
@@ -69,8 +70,8 @@ pub fn run(args: &HealthArgs, out: &mut Out) -> Exit {
     }
 }
 
-fn look(args: &HealthArgs) -> Result<Health, ServerError> {
-    let mut targets: Vec<TargetLine> = Server::of(args.folder.path()).get("/v1/targets")?;
+fn look(server: &Server, args: &HealthArgs) -> Result<Health, ServerError> {
+    let mut targets: Vec<TargetLine> = server.get("/v1/targets")?;
     if let Some(name) = &args.name {
         targets.retain(|target| {
             target.target.contains(name.as_str()) || target.address.contains(name.as_str())

@@ -43,6 +43,7 @@ pub mod token;
 pub mod watch;
 pub mod weights;
 pub mod why;
+mod written;
 
 pub use serve::Servers;
 

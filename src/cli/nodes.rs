@@ -17,7 +17,8 @@ use super::{
     Exit,
     folder::FolderArgs,
     output::Out,
-    server::{Server, ServerError, section},
+    server::{Server, ServerError},
+    written::Written,
 };
 use crate::{
     admin::{
@@ -27,7 +28,7 @@ use crate::{
             node::{NodeFacts, PeerLine},
         },
     },
-    config::peers::HERE,
+    config::{peers::HERE, server::ServerSection},
 };
 use clap::Args;
 use std::{sync::mpsc, thread, time::Duration};
@@ -60,24 +61,30 @@ pub(super) struct Node {
 }
 
 impl NodeArgs {
-    /// The servers a change is for, this folder's own first.
+    /// The servers a change is for, this folder's own first. Where it is not known which there are,
+    /// one that is named is asked all the same, if there is a way to it.
     pub(super) fn nodes(&self, folder: &FolderArgs, out: &mut Out) -> Result<Vec<Node>, Exit> {
-        let mut nodes = all(folder);
-        let Some(wanted) = &self.node else { return Ok(nodes) };
+        let written = Written::of(folder.path());
+        let Some(wanted) = &self.node else {
+            let section = written.sound().map_err(|error| error.tell(out))?;
+            return Ok(all(folder, section, true));
+        };
+        let is_sound = written.is_sound();
+        let mut nodes = all(folder, written.warned(out), is_sound);
         let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
         nodes.retain(|node| node.name == *wanted);
         if nodes.is_empty() {
             let hint = format!("there are: {}", names.join(", "));
             out.error(format_args!("no server is called {wanted}"), Some(&hint));
-            return Err(Exit::Usage);
+            return Err(if is_sound { Exit::Usage } else { Exit::FilesInvalid });
         }
         Ok(nodes)
     }
 
     /// The one server that an order is for: the folder's own, unless said.
     pub(super) fn one(&self, folder: &FolderArgs, out: &mut Out) -> Result<Server, Exit> {
-        // One at least.
-        self.nodes(folder, out).map(|mut nodes| nodes.swap_remove(0).server)
+        let node = self.node.clone().unwrap_or_else(|| HERE.to_owned());
+        AtNodeArgs { node }.node(folder, out).map(|node| node.server)
     }
 }
 
@@ -90,13 +97,13 @@ impl AtNodeArgs {
     }
 }
 
-/// All servers for the zones of `folder`, its own first.
-pub(super) fn all(folder: &FolderArgs) -> Vec<Node> {
+/// All servers for the zones of `folder` that its `section` says, its own first.
+fn all(folder: &FolderArgs, section: ServerSection, is_sound: bool) -> Vec<Node> {
     let dir = folder.path();
-    let peers = section(dir).map(|section| section.peers).unwrap_or_default();
-    let is_alone = peers.is_empty();
-    let here = Node { name: HERE.to_owned(), server: Server::of(dir), is_alone };
-    let peers = peers.iter().map(|def| Node {
+    // Where a peer may be hidden, a line to type must say which server it is for.
+    let is_alone = section.peers.is_empty() && is_sound;
+    let here = Node { name: HERE.to_owned(), server: Server::written(dir, &section), is_alone };
+    let peers = section.peers.iter().map(|def| Node {
         name: def.name.get_ref().clone(),
         server: Server::peer(PeerDoor::new(dir, def)),
         is_alone,
@@ -157,7 +164,7 @@ impl Node {
 
 /// How the peers of `folder` compare with its own server, into `status`.
 pub(super) fn compare(folder: &FolderArgs, status: &mut Status) {
-    let nodes = all(folder);
+    let nodes = all(folder, Written::of(folder.path()).section, true);
     let [here, peers @ ..] = &nodes[..] else { return };
     if peers.is_empty() {
         return;

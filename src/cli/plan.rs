@@ -4,7 +4,6 @@ use super::{
     Exit,
     folder::FolderArgs,
     forecast,
-    hand::refused,
     nodes::AtNodeArgs,
     output::{Out, Paint},
     weights::WeightsArgs,
@@ -108,7 +107,7 @@ fn ask(args: &PlanArgs, out: &mut Out) -> Result<PlanReply, Exit> {
     out.progress("the server reads, compiles and compares the files");
     let reply = node.server().send("/v1/plan", &PlanRequest { files, weights });
     out.progress_ends();
-    reply.map_err(|error| refused(&error, out))
+    reply.map_err(|error| error.tell(out))
 }
 
 /// The files in `dir`, to be sent.

@@ -5,12 +5,12 @@ use super::{
     check::judge,
     files::Folder,
     folder::FolderArgs,
-    hand::refused,
     nodes::{self, Node, NodeArgs, Order},
     output::{Out, Paint},
-    server::{Server, ServerError, state_folder},
+    server::{Server, ServerError},
     table,
     why::WhyArgs,
+    written::state_folder,
 };
 use crate::{
     admin::schema::{ReloadReply, RevisionLine},
@@ -97,7 +97,7 @@ pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
     if args.dry_run {
         let dir = args.folder.path();
         let folder = Folder::read(dir).map_err(|error| error.to_string());
-        return tried(folder, &Server::of(dir), out);
+        return tried(folder, &Server::quietly_of(dir), out);
     }
     let asked = format!("/v1/reload?force={}{}", args.force, args.why.query());
     let nodes = match args.node.nodes(&args.folder, out) {
@@ -110,35 +110,46 @@ pub fn reload(args: &ReloadArgs, out: &mut Out) -> Exit {
 
 /// Has the servers return to a revision, or lists those of one.
 pub fn rollback(args: &RollbackArgs, out: &mut Out) -> Exit {
+    match args.revision {
+        Some(revision) => roll_back(args, revision, out),
+        None => match args.node.one(&args.folder, out) {
+            Ok(server) => list(server.get("/v1/revisions"), out),
+            Err(exit) => exit,
+        },
+    }
+}
+
+fn roll_back(args: &RollbackArgs, revision: u64, out: &mut Out) -> Exit {
     let nodes = match args.node.nodes(&args.folder, out) {
         Ok(nodes) => nodes,
         Err(exit) => return exit,
     };
     let nodes: Vec<&Node> = nodes.iter().collect();
     let Some(first) = nodes.first() else { return Exit::Usage };
-    match args.revision {
-        Some(_) if args.dry_run && !first.is_here() => {
-            let hint = "give it to `tradewind rollback` there";
-            out.error("--dry-run looks at the revisions of this machine only", Some(hint));
-            Exit::Usage
+    if args.dry_run && !first.is_here() {
+        let hint = "give it to `tradewind rollback` there";
+        out.error("--dry-run looks at the revisions of this machine only", Some(hint));
+        return Exit::Usage;
+    }
+    if args.dry_run {
+        let dir = args.folder.path();
+        let state = match state_folder(dir) {
+            Ok(state) => state,
+            Err(error) => return error.tell(out),
+        };
+        let kept = Revisions::new(&state).restore(revision);
+        let folder = kept.map(|sources| Folder::of(dir, sources));
+        return tried(folder.map_err(|error| error.to_string()), &Server::quietly_of(dir), out);
+    }
+    match numbers(&nodes, revision, out) {
+        Ok(numbers) => {
+            let asked = |node: &Node| {
+                let number = numbers.get(node.name()).cloned().unwrap_or(Ok(revision))?;
+                Ok(format!("/v1/rollback/{number}?{}", args.why.query()))
+            };
+            nodes::carry_out(&nodes, &Load(&asked), &args.folder, false, out).0
         }
-        Some(revision) if args.dry_run => {
-            let dir = args.folder.path();
-            let kept = Revisions::new(&state_folder(dir)).restore(revision);
-            let folder = kept.map(|sources| Folder::of(dir, sources));
-            tried(folder.map_err(|error| error.to_string()), &Server::of(dir), out)
-        }
-        Some(revision) => match numbers(&nodes, revision, out) {
-            Ok(numbers) => {
-                let asked = |node: &Node| {
-                    let number = numbers.get(node.name()).cloned().unwrap_or(Ok(revision))?;
-                    Ok(format!("/v1/rollback/{number}?{}", args.why.query()))
-                };
-                nodes::carry_out(&nodes, &Load(&asked), &args.folder, false, out).0
-            }
-            Err(exit) => exit,
-        },
-        None => list(first.server().get("/v1/revisions"), out),
+        Err(exit) => exit,
     }
 }
 
@@ -152,7 +163,7 @@ fn numbers(nodes: &[&Node], revision: u64, out: &mut Out) -> Result<Numbers, Exi
         return Ok(Numbers::new());
     }
     let kept: Result<Vec<RevisionLine>, ServerError> = first.server().get("/v1/revisions");
-    let kept = kept.map_err(|error| refused(&error, out))?;
+    let kept = kept.map_err(|error| error.tell(out))?;
     let Some(line) = kept.iter().find(|line| line.revision == revision) else {
         let kept: Vec<String> = kept.iter().map(|line| line.revision.to_string()).collect();
         let hint = format!("kept are: {}", kept.join(", "));

@@ -15,7 +15,6 @@ use crate::{
     control::hand::words::short,
 };
 use clap::{Args, Subcommand};
-use hyper::StatusCode;
 use std::{thread::sleep, time::Duration};
 
 /// How often `--watch` looks.
@@ -228,17 +227,7 @@ fn send(verb: &str, args: &OrderArgs, request: &RolloutRequest, out: &mut Out) -
             tree::draw(&line, out).into_iter().for_each(|text| out.line(text));
             Exit::Well
         }
-        Err(error) => refused(&error, out),
-    }
-}
-
-fn refused(error: &ServerError, out: &mut Out) -> Exit {
-    let exit = error.tell(out);
-    match error {
-        ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,
-        ServerError::Refused(_, StatusCode::CONFLICT) => Exit::Conflict,
-        ServerError::Refused(_, StatusCode::FORBIDDEN) => Exit::Refused,
-        _ => exit,
+        Err(error) => error.tell(out),
     }
 }
 
@@ -269,7 +258,7 @@ fn status(args: &StatusArgs, out: &mut Out) -> Exit {
                     lines.into_iter().filter(|line| !line.closed).collect();
                 all(&open, "no rollout is under way: `tradewind rollout list`", out)
             }
-            Err(error) => refused(&error, out),
+            Err(error) => error.tell(out),
         };
     };
     let path = format!("/v1/rollouts/{}", encoded(name));
@@ -278,7 +267,7 @@ fn status(args: &StatusArgs, out: &mut Out) -> Exit {
     }
     match server.get::<RolloutLine>(&path) {
         Ok(line) => all(&[line], "", out),
-        Err(error) => refused(&error, out),
+        Err(error) => error.tell(out),
     }
 }
 
@@ -311,7 +300,7 @@ fn watch(server: &Server, path: &str, out: &mut Out) -> Exit {
                 sleep(EVERY);
                 continue;
             }
-            Err(error) => return refused(&error, out),
+            Err(error) => return error.tell(out),
         };
         if is_drawn {
             let lines = tree::draw(&line, out);
@@ -347,7 +336,7 @@ fn finish(args: &NameArgs, out: &mut Out) -> Exit {
     };
     let found = match server.get::<RolloutPatch>(&path) {
         Ok(found) => found,
-        Err(error) => return refused(&error, out),
+        Err(error) => return error.tell(out),
     };
     let RolloutPatch { rollout, patch } = &found;
     let exit = match (is_over(rollout), rollout.closed) {
@@ -407,7 +396,7 @@ fn list(args: &ListArgs, out: &mut Out) -> Exit {
     };
     let lines = match server.get::<Vec<RolloutLine>>("/v1/rollouts") {
         Ok(lines) => lines,
-        Err(error) => return refused(&error, out),
+        Err(error) => return error.tell(out),
     };
     if out.wants_json() {
         out.list("rollouts", &lines);
@@ -444,7 +433,7 @@ fn plan(args: &NameArgs, out: &mut Out) -> Exit {
     };
     let line = match server.get::<RolloutLine>(&path) {
         Ok(line) => line,
-        Err(error) => return refused(&error, out),
+        Err(error) => return error.tell(out),
     };
     if out.wants_json() {
         out.schema(&line);

@@ -120,7 +120,7 @@ pub fn demo(args: &DemoArgs, servers: &Servers, out: &mut Out) -> Exit {
         Action::Restore => ("restore", "restored"),
     };
     let path = format!("/v1/demo/{word}/{}", encoded(region));
-    match Server::of(args.folder.path()).post::<()>(&path) {
+    match Server::of(args.folder.path(), out).post::<()>(&path) {
         Ok(()) => {
             out.line(format_args!("{region} {done}; `tradewind status` shows what follows"));
             Exit::Well

@@ -1,17 +1,17 @@
 //! The command line's side of the control socket, and of the doors of other servers: one request,
 //! one reply, no retries.
 
-use super::{Exit, output::Out};
+use super::{
+    Exit,
+    output::Out,
+    written::{Unread, Written},
+};
 use crate::{
     admin::{
         peers::{PeerDoor, Silence},
         schema::Refusal,
     },
-    config::{
-        Problems,
-        server::{self as server_file, ServerSection},
-        sources::SERVER_FILE,
-    },
+    config::server::ServerSection,
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1::handshake};
@@ -80,12 +80,33 @@ pub enum ServerError {
     /// It was not asked: `state/PIN` stands in for it, and could not be made or removed.
     #[error("{0}")]
     PinFile(String),
+    /// It was not asked: it is not known which is meant.
+    #[error("{0}")]
+    Unread(Unread),
 }
 
 impl ServerError {
     /// Whether it said nothing at all.
     pub(super) fn is_silence(&self) -> bool {
         matches!(self, ServerError::NotReachable { .. } | ServerError::Unanswered { .. })
+    }
+
+    /// How a command ends with it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            ServerError::NotReachable { .. } | ServerError::Unanswered { .. } => Exit::NotReachable,
+            ServerError::Refused(refusal, status) => match *status {
+                StatusCode::BAD_REQUEST => Exit::Usage,
+                StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => Exit::Conflict,
+                // A token that may not do it says nothing of whether a rule lets it be done.
+                StatusCode::FORBIDDEN if refusal.role.is_none() => Exit::Refused,
+                _ => Exit::Failed,
+            },
+            ServerError::Unread(_) => Exit::FilesInvalid,
+            ServerError::Garbled(_) | ServerError::NotKept | ServerError::PinFile(_) => {
+                Exit::Failed
+            }
+        }
     }
 
     /// Tells what went wrong.
@@ -99,12 +120,10 @@ impl ServerError {
                     _ => "is it running? -C DIR names the folder it serves",
                 };
                 out.error(self, Some(hint));
-                Exit::NotReachable
             }
             ServerError::Unanswered { .. } => {
                 let hint = "look before you do it again: `tradewind overrides`, `tradewind status`";
                 out.error(self, Some(hint));
-                Exit::NotReachable
             }
             ServerError::Refused(refusal, _) => {
                 for broken in &refusal.violations {
@@ -116,22 +135,34 @@ impl ServerError {
                     out.complain(&format!("{rule}: {record}{more} {message}\n"));
                 }
                 out.error(self, refusal.hint.as_deref());
-                Exit::Failed
+            }
+            ServerError::Unread(unread) => {
+                out.complain(&unread.drawn);
+                out.error(unread, Some(Unread::HINT));
             }
             ServerError::Garbled(_) | ServerError::NotKept | ServerError::PinFile(_) => {
                 out.error(self, None);
-                Exit::Failed
             }
         }
+        self.exit()
     }
 }
 
 impl Server {
-    /// The server of the files in `dir`: its `[server] control`, or where that is by default
-    /// when the file cannot be read.
-    pub fn of(dir: &Path) -> Server {
-        let control = section(dir).map_or_else(|| DEFAULT.into(), |section| section.control);
-        Server { door: Door::Socket(dir.join(control)), within: TIMEOUT }
+    /// The server of the files in `dir`, by what can be read of them, with a warning where that is
+    /// not all.
+    pub fn of(dir: &Path, out: &mut Out) -> Server {
+        Server::written(dir, &Written::of(dir).warned(out))
+    }
+
+    /// The same without a word, for those who can ask nobody else, or tell of the files themselves.
+    pub fn quietly_of(dir: &Path) -> Server {
+        Server::written(dir, &Written::of(dir).section)
+    }
+
+    /// The server that `section` of the files in `dir` says.
+    pub(super) fn written(dir: &Path, section: &ServerSection) -> Server {
+        Server { door: Door::Socket(dir.join(&section.control)), within: TIMEOUT }
     }
 
     /// Another server for the same zones.
@@ -281,22 +312,6 @@ impl Server {
     }
 }
 
-/// `[server] state` of the files in `dir`, or where that is by default when it cannot be read.
-pub fn state_folder(dir: &Path) -> PathBuf {
-    dir.join(section(dir).map_or_else(|| "state".into(), |section| section.state))
-}
-
-/// `[server]` of the files in `dir`; nothing if they cannot be read.
-pub(super) fn section(dir: &Path) -> Option<ServerSection> {
-    let text = std::fs::read_to_string(dir.join(SERVER_FILE)).unwrap_or_default();
-    let file: Arc<Path> = Path::new(SERVER_FILE).into();
-    let written = server_file::read(&file, &text, &mut Problems::default());
-    written.map(|file| file.server)
-}
-
-/// Where the socket stands unless written.
-const DEFAULT: &str = "run/tradewind.sock";
-
 fn read_status(status: StatusCode, body: Bytes) -> Result<Bytes, ServerError> {
     if status.is_success() {
         return Ok(body);
@@ -325,7 +340,7 @@ pub(super) fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::output::tests::Page;
+    use crate::{cli::output::tests::Page, config::sources::SERVER_FILE};
 
     #[test]
     fn text_is_encoded_so_that_nothing_in_it_is_syntax() {
@@ -337,17 +352,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let errors = Page::default();
         let mut out = Out::into_writers(false, Page::default(), errors.clone());
-        let error = Server::of(dir.path()).get::<()>("/healthz").unwrap_err();
+        let error = Server::quietly_of(dir.path()).get::<()>("/healthz").unwrap_err();
         assert_eq!(error.tell(&mut out), Exit::NotReachable);
         assert!(errors.text().contains("run/tradewind.sock"), "{}", errors.text());
         assert!(errors.text().contains("hint: is it running?"), "{}", errors.text());
     }
 
     #[test]
+    fn only_what_guards_clients_is_a_refusal_by_a_rule() {
+        let exit = |status: StatusCode, role: Option<&str>| {
+            let refusal = Refusal { role: role.map(str::to_owned), ..Refusal::default() };
+            ServerError::Refused(Box::new(refusal), status).exit()
+        };
+        assert_eq!(exit(StatusCode::FORBIDDEN, None), Exit::Refused);
+        assert_eq!(exit(StatusCode::FORBIDDEN, Some("admin")), Exit::Failed);
+        assert_eq!(exit(StatusCode::UNAUTHORIZED, None), Exit::Failed);
+        assert_eq!(exit(StatusCode::BAD_REQUEST, None), Exit::Usage);
+        assert_eq!(exit(StatusCode::CONFLICT, None), Exit::Conflict);
+        assert_eq!(exit(StatusCode::PRECONDITION_FAILED, None), Exit::Conflict);
+        assert_eq!(exit(StatusCode::NOT_FOUND, None), Exit::Failed);
+    }
+
+    #[test]
     fn the_socket_is_where_the_server_file_says() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(SERVER_FILE), "[server]\ncontrol = \"/x/y\"\n").unwrap();
-        let Door::Socket(socket) = Server::of(dir.path()).door else { panic!() };
+        let Door::Socket(socket) = Server::quietly_of(dir.path()).door else { panic!() };
         assert_eq!(socket, Path::new("/x/y"));
     }
 }

@@ -3,7 +3,6 @@
 use super::{
     Exit,
     folder::FolderArgs,
-    hand::refused,
     output::{Out, Paint},
     plan::effect,
     server::Server,
@@ -74,12 +73,13 @@ pub fn run(args: &SimulateArgs, out: &mut Out) -> Exit {
         Ok(request) => request,
         Err(exit) => return exit,
     };
+    let server = Server::of(args.folder.path(), out);
     out.progress("the server works it out");
-    let reply = Server::of(args.folder.path()).send("/v1/simulate", &request);
+    let reply = server.send("/v1/simulate", &request);
     out.progress_ends();
     let reply: SimulateReply = match reply {
         Ok(reply) => reply,
-        Err(error) => return refused(&error, out),
+        Err(error) => return error.tell(out),
     };
     match out.wants_json() {
         true => out.schema(&reply),

@@ -50,8 +50,9 @@ pub struct StatusArgs {
 
 /// Prints the status of the server.
 pub fn run(args: &StatusArgs, out: &mut Out) -> Exit {
+    let server = Server::of(args.folder.path(), out);
     let look = || -> Result<Status, ServerError> {
-        let mut status = Server::of(args.folder.path()).get("/v1/status")?;
+        let mut status: Status = server.get("/v1/status")?;
         nodes::compare(&args.folder, &mut status);
         Ok(status)
     };

@@ -26,7 +26,7 @@ Roles, each with all that stands before it:
   read       look
   operate    move clients: drain, weight, force, failover, hold
   approve    be the second person: confirm, approve, reject
-  admin      reload, rollback, pin, --break-glass
+  admin      reload, apply, rollback, pin, --break-glass
 
 Exit codes: 0 well · 1 the system gives no random numbers · 2 usage";
 

@@ -52,6 +52,11 @@ impl<'i, 'p> Reader<'i, 'p> {
         Some((reader, root))
     }
 
+    /// The same file, read into other `problems`.
+    pub fn apart<'o>(&self, problems: &'o mut Problems) -> Reader<'i, 'o> {
+        Reader { file: self.file.clone(), text: self.text, problems }
+    }
+
     /// Says that the key at `span` is there already; returns the bytes it takes along: of a
     /// table's header, all up to the next.
     fn written_twice(&mut self, span: Range<usize>) -> Range<usize> {

@@ -174,32 +174,51 @@ pub enum RegionPlace {
 
 /// Reads the server file; nothing if it is not TOML.
 pub fn read(file: &Arc<Path>, text: &str, problems: &mut Problems) -> Option<ServerFile> {
+    let mut rest = Problems::default();
+    let written = read_apart(file, text, problems, &mut rest);
+    problems.append(rest);
+    written
+}
+
+/// The same with what is wrong with `[server]`, or with the file as such, apart from what is wrong
+/// with the `rest`: whoever only looks for the servers is not held up by a pool.
+pub fn read_apart(
+    file: &Arc<Path>,
+    text: &str,
+    problems: &mut Problems,
+    rest: &mut Problems,
+) -> Option<ServerFile> {
     let (mut reader, mut root) = Reader::open(file, text, problems)?;
-    let reader = &mut reader;
+    let rest = &mut reader.apart(rest);
     root.what = SERVER_FILE_NAME.into();
-    root.later(reader, "mode");
+    root.later(rest, "mode");
     for key in ["isolation_guard", "breaker"] {
-        root.elsewhere(reader, key, "write it under [health]");
+        root.elsewhere(rest, key, "write it under [health]");
     }
     let server = ServerFile {
         file: file.clone(),
-        server: server(reader, &mut root),
-        regions: regions(reader, &mut root),
-        defaults: defaults(reader, &mut root),
-        health: health(reader, &mut root),
-        rrl: guard::rrl(reader, &mut root),
-        access: guard::access(reader, &mut root),
-        pools: pool::read(reader, &mut root),
-        policies: policy::read(reader, &mut root),
-        safety: safety::read(reader, &mut root),
+        server: server(&mut reader, rest, &mut root),
+        regions: regions(rest, &mut root),
+        defaults: defaults(rest, &mut root),
+        health: health(rest, &mut root),
+        rrl: guard::rrl(rest, &mut root),
+        access: guard::access(rest, &mut root),
+        pools: pool::read(rest, &mut root),
+        policies: policy::read(rest, &mut root),
+        safety: safety::read(rest, &mut root),
     };
-    root.finish(reader);
+    // Among what nobody knows may be a `[server]` that is misspelt.
+    root.finish(&mut reader);
     Some(server)
 }
 
 const SERVER_FILE_NAME: &str = super::sources::SERVER_FILE;
 
-fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSection {
+fn server<'i>(
+    reader: &mut Reader<'i, '_>,
+    rest: &mut Reader<'i, '_>,
+    root: &mut Table<'i>,
+) -> ServerSection {
     const DNS: u16 = 53;
     let mut section = ServerSection {
         listen: vec![(Ipv4Addr::UNSPECIFIED, DNS).into(), (Ipv6Addr::UNSPECIFIED, DNS).into()],
@@ -217,10 +236,10 @@ fn server<'i>(reader: &mut Reader<'i, '_>, root: &mut Table<'i>) -> ServerSectio
         cookies: CookiesDef::default(),
         ecs_trusted: None,
         identity: IdentityDef::default(),
-        hooks: hooks::read(reader, root),
-        querylog: querylog::read(reader, root),
+        hooks: hooks::read(rest, root),
+        querylog: querylog::read(rest, root),
         peers: Vec::new(),
-        metrics: metrics::read(reader, root),
+        metrics: metrics::read(rest, root),
     };
     let Some(mut table) = root.take_table(reader, "server") else {
         return section;

@@ -47,7 +47,7 @@ pub(super) mod micros {
     use super::*;
 
     pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        (duration.as_micros() as u64).serialize(to)
+        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).serialize(to)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -76,19 +76,26 @@ impl From<Full> for Unanswered {
     }
 }
 
-/// The aliases in the reply, by hashes of their owners: so that a loop ends where it closes,
-/// and no record stands in a reply twice (RFC 2181 §5). Two names of one hash would only leave
-/// the rest of the chain to the resolver.
+/// The aliases in the reply but that of the name asked for, by hashes of their owners: so that a
+/// loop ends where it closes, and no record stands in a reply twice (RFC 2181 §5). Two names of
+/// one hash would only leave the rest of the chain to the resolver.
 #[derive(Default)]
 pub(super) struct Chain {
-    names: ArrayVec<u64, CHAIN_MAX>,
+    names: ArrayVec<u64, { CHAIN_MAX - 1 }>,
     dnames: ArrayVec<u64, CHAIN_MAX>,
 }
 
 impl Chain {
-    /// Notes that the reply leads from `name` to `target`; whether that is news, and the chain
-    /// is not yet too long.
-    fn lead(&mut self, name: &QName, target: &QName) -> bool {
+    /// Notes that the reply to what asks for `asked` leads from `name` to `target`; whether that is
+    /// news, and the chain is not yet too long. Of the first link, which mostly is the only one,
+    /// there is nothing to note: `asked` is at hand.
+    fn lead(&mut self, asked: &QName, name: &QName, target: &QName) -> bool {
+        if target.wire() == asked.wire() {
+            return false;
+        }
+        if std::ptr::eq(name, asked) {
+            return true;
+        }
         let noted = self.names.try_push(hash(name.wire()));
         noted.is_ok() && !self.names.contains(&hash(target.wire()))
     }
@@ -134,7 +141,7 @@ impl<'q> Answering<'q, '_, '_> {
     fn goes_on(&mut self, name: &QName, target: &QName) -> bool {
         let zones = &self.world.snapshot.apexes;
         let closest = || zones.closest_after(self.id, target, self.query.qtype);
-        self.chain.lead(name, target) && closest() == Some(self.id)
+        self.chain.lead(&self.query.name, name, target) && closest() == Some(self.id)
     }
 
     /// Answers for `name`; if that is an alias, `target` becomes what it leads to.

@@ -25,6 +25,10 @@ use std::{collections::HashMap, path::Path};
 /// fit 32 bits.
 const FILE_BYTES_MAX: u64 = 2 << 30;
 
+/// Runs that room is made for at once: as many as a City database has of one family. What is not
+/// needed of it is never touched, and given back.
+const ROOM_MAX: usize = 4 << 20;
+
 /// Why a location database was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum MmdbProblem {
@@ -87,11 +91,10 @@ pub fn parse(bytes: Vec<u8>) -> Result<Database, MmdbProblem> {
         return Err(MmdbProblem::NoLocations { kind: file.kind, fields });
     }
     let place = |at: u32| distinct.by_record[found.rank(at)];
-    let spaces = Spaces {
-        v4: v4.finish().mapped(place),
-        v6: v6.finish().mapped(place),
-        locations: distinct.locations,
-    };
+    let (mut v4, mut v6) = (v4.finish(), v6.finish());
+    v4.map_places(place);
+    v6.map_places(place);
+    let spaces = Spaces { v4, v6, locations: distinct.locations };
     let info = TableInfo { date: day(file.built), source: file.kind, ..TableInfo::default() };
     Ok(Database::new(spaces, info))
 }
@@ -159,7 +162,9 @@ impl<'f> Walk<'f> {
         end: u32,
         skipped: Option<u32>,
     ) -> Option<RunsBuilder<K>> {
-        let mut descent = Descent { walk: self, runs: RunsBuilder::new(), end, skipped };
+        let room = (self.file.node_count() as usize).min(ROOM_MAX);
+        let runs = RunsBuilder::with_room(room);
+        let mut descent = Descent { walk: self, runs, end, skipped };
         descent.enter(top, 0, 0)?;
         Some(descent.runs)
     }
@@ -212,31 +217,28 @@ impl Offsets {
         self.0[offset as usize / 64] |= 1 << (offset % 64);
     }
     fn ranked(self) -> RankedOffsets {
-        let mut before = Vec::with_capacity(self.0.len());
         let mut count = 0;
-        for word in &self.0 {
-            before.push(count);
+        let ranked = self.0.into_iter().map(|word| {
+            let before = count;
             count += word.count_ones();
-        }
-        RankedOffsets { words: self.0, before }
+            (word, before)
+        });
+        RankedOffsets(ranked.collect())
     }
 }
 
-/// The set when it is complete: each offset has a number, in their order.
-struct RankedOffsets {
-    words: Vec<u64>,
-    /// How many offsets are in earlier words.
-    before: Vec<u32>,
-}
+/// The set when it is complete: each offset has a number, in their order. Beside each word how
+/// many offsets are in earlier ones, in the same line of the cache.
+struct RankedOffsets(Vec<(u64, u32)>);
 
 impl RankedOffsets {
     fn rank(&self, offset: u32) -> usize {
-        let word = offset as usize / 64;
-        let lower = self.words[word] & ((1 << (offset % 64)) - 1);
-        (self.before[word] + lower.count_ones()) as usize
+        let (word, before) = self.0[offset as usize / 64];
+        let lower = word & ((1 << (offset % 64)) - 1);
+        (before + lower.count_ones()) as usize
     }
     fn offsets(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..).zip(&self.words).flat_map(|(index, word)| {
+        (0..).zip(&self.0).flat_map(|(index, (word, _))| {
             let mut rest = *word;
             std::iter::from_fn(move || {
                 let bit = (rest != 0).then(|| rest.trailing_zeros())?;

@@ -138,13 +138,25 @@ impl<K: Key> Runs<K> {
         };
         (self.starts[next - 1].to_u64(), last, self.places[next - 1])
     }
-    /// The same runs with other places; what became equal is merged.
-    pub(super) fn mapped(&self, to: impl Fn(u32) -> u32) -> Self {
-        let mut builder = RunsBuilder::new();
-        for (&start, &place) in self.starts.iter().zip(&self.places) {
-            builder.push(start, if place == NOWHERE { place } else { to(place) });
+    /// Gives the runs other places; what becomes equal is merged.
+    pub(super) fn map_places(&mut self, to: impl Fn(u32) -> u32) {
+        let mut kept = 0;
+        for at in 0..self.len() {
+            let place = self.places[at];
+            let place = if place == NOWHERE { place } else { to(place) };
+            if kept > 0 && self.places[kept - 1] == place {
+                continue;
+            }
+            (self.starts[kept], self.places[kept]) = (self.starts[at], place);
+            kept += 1;
         }
-        builder.runs
+        self.starts.truncate(kept);
+        self.places.truncate(kept);
+        self.shrink();
+    }
+    fn shrink(&mut self) {
+        self.starts.shrink_to_fit();
+        self.places.shrink_to_fit();
     }
 }
 
@@ -157,7 +169,12 @@ pub(super) struct RunsBuilder<K> {
 
 impl<K: Key> RunsBuilder<K> {
     pub(super) fn new() -> Self {
-        RunsBuilder { runs: Runs { starts: Vec::new(), places: Vec::new() }, next: Some(0) }
+        Self::with_room(0)
+    }
+    /// With room for so many runs, so that they need not move while they come.
+    pub(super) fn with_room(runs: usize) -> Self {
+        let (starts, places) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
+        RunsBuilder { runs: Runs { starts, places }, next: Some(0) }
     }
     /// Adds `first..=last`. What earlier ranges took is theirs.
     pub(super) fn add(&mut self, first: u64, last: u64, place: u32) {
@@ -181,8 +198,7 @@ impl<K: Key> RunsBuilder<K> {
         if let Some(next) = self.next {
             self.push(K::from_u64(next), NOWHERE);
         }
-        self.runs.starts.shrink_to_fit();
-        self.runs.places.shrink_to_fit();
+        self.runs.shrink();
         self.runs
     }
 }
@@ -251,8 +267,8 @@ impl Database {
         });
         let to: Vec<u32> = to.collect();
         let unite = |place: u32| to[place as usize];
-        *v4 = v4.mapped(unite);
-        *v6 = v6.mapped(unite);
+        v4.map_places(unite);
+        v6.map_places(unite);
         *locations = kept;
     }
 }
@@ -443,14 +459,15 @@ impl<'d> Join<'d> {
     fn family<K: Key>(&mut self, sources: Sources) -> Runs<K> {
         let databases = self.databases;
         let side = |index: usize| (K::runs(&databases[index].spaces), self.bases[index]);
+        let moved = |runs: &Runs<K>, base: u32| {
+            let mut runs = runs.clone();
+            runs.map_places(|place| base + place);
+            runs
+        };
         match (sources.place.map(side), sources.asn.map(side)) {
             (None, None) => RunsBuilder::new().finish(),
-            (Some((runs, base)), None) | (None, Some((runs, base))) => {
-                runs.mapped(|place| base + place)
-            }
-            (Some((runs, base)), Some(_)) if sources.place == sources.asn => {
-                runs.mapped(|place| base + place)
-            }
+            (Some((runs, base)), None) | (None, Some((runs, base))) => moved(runs, base),
+            (Some((runs, base)), Some(_)) if sources.place == sources.asn => moved(runs, base),
             (Some(places), Some(networks)) => self.overlaid(places, networks),
         }
     }

@@ -4,9 +4,9 @@
 
 use crate::clock::Moment;
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::PathBuf,
     time::Duration,
 };
@@ -76,7 +76,12 @@ impl LogFile {
             fs::create_dir_all(folder)?;
         }
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-        self.bytes = file.metadata()?.len();
+        let found = file.metadata()?;
+        // The mode above is that of a new file; one that was there has whatever it was given.
+        if found.is_file() && found.mode() & 0o077 != 0 {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        self.bytes = found.len();
         self.out = Some(BufWriter::new(file));
         if self.failed.take().is_some() {
             tracing::info!(file = %self.path.display(), "the query log is written again");
@@ -133,9 +138,12 @@ mod tests {
         assert!(file.write(b"more\n", Moment(0)));
         file.flush();
         assert_eq!(read("").unwrap(), "line 6\nmore\n", "it is appended to");
-        let mode =
-            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
-        assert_eq!(mode & 0o777, 0o600);
+        let mode = || fs::metadata(&path).unwrap().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let mut file = LogFile::open(path.clone(), 20);
+        assert!(file.write(b"private\n", Moment(0)));
+        assert_eq!(mode(), 0o600, "one that was there is closed to others as well");
     }
 
     #[test]

@@ -228,17 +228,46 @@ impl<'b> Reply<'b> {
             _ => return self.spelled_records(section, owner, ttl, rdatas),
         };
         if rdatas.has_patches() {
-            return self.spelled_records(section, owner, ttl, rdatas);
+            return match rdatas.count() {
+                1 => self.patched_record(section, at, ttl, rdatas),
+                _ => self.spelled_records(section, owner, ttl, rdatas),
+            };
         }
         let (count, framed) = (rdatas.count(), rdatas.framed());
         let start = self.reserve(section, count, count * HEAD_LEN + framed.len())?;
         if rdatas.rtype() == Rtype::CNAME {
             self.target_at = start + HEAD_LEN + 2;
         }
-        let mut head = [0; HEAD_LEN];
-        head[..2].copy_from_slice(&pointer_to(at));
-        head[2..].copy_from_slice(&fixed_fields(rdatas.rtype(), self.class, ttl));
+        let head = head(at, rdatas.rtype(), self.class, ttl);
         copy_pointed(self.written_from(start), head, rdatas.rtype(), framed);
+        Ok(())
+    }
+
+    /// The same for one record whose rdata is left open, as that of a CNAME mostly is: copied whole,
+    /// and filled in then.
+    #[inline(never)]
+    fn patched_record(
+        &mut self,
+        section: Section,
+        at: usize,
+        ttl: Ttl,
+        rdatas: &Rdatas,
+    ) -> Result<(), Full> {
+        let framed = rdatas.framed();
+        let start = self.reserve(section, 1, HEAD_LEN + framed.len())?;
+        if rdatas.rtype() == Rtype::CNAME {
+            self.target_at = start + HEAD_LEN + 2;
+        }
+        let head = head(at, rdatas.rtype(), self.class, ttl);
+        let apex = pointer_to(self.apex_at);
+        let mut out = self.written_from(start);
+        put(&mut out, &head);
+        out.copy_from_slice(framed);
+        for patch in rdatas.patches() {
+            if let Some(place) = out.get_mut(patch..).and_then(<[u8]>::first_chunk_mut) {
+                *place = apex;
+            }
+        }
         Ok(())
     }
 
@@ -476,6 +505,15 @@ fn fixed_fields(rtype: Rtype, class: Rclass, ttl: Ttl) -> [u8; FIXED_LEN] {
     let [c0, c1] = class.0.to_be_bytes();
     let [a, b, c, d] = ttl.as_secs().to_be_bytes();
     [t0, t1, c0, c1, a, b, c, d]
+}
+
+/// The same behind an owner that stands at `at`.
+#[inline]
+fn head(at: usize, rtype: Rtype, class: Rclass, ttl: Ttl) -> [u8; HEAD_LEN] {
+    let mut head = [0; HEAD_LEN];
+    head[..2].copy_from_slice(&pointer_to(at));
+    head[2..].copy_from_slice(&fixed_fields(rtype, class, ttl));
+    head
 }
 
 /// The hot path: fills `out` with records whose owner is a pointer and which need no patch.

@@ -1,6 +1,6 @@
 //! A run as it goes: its journal, entry by entry, for people or as JSON lines.
 
-use super::{Out, Paint, Server, encoded, refused, show};
+use super::{Out, Paint, Server, encoded, show};
 use crate::{
     admin::schema::drill::RunningLine,
     cli::Exit,
@@ -37,7 +37,7 @@ pub(super) fn to_the_end(server: &Server, running: &RunningLine, out: &mut Out) 
         let path = format!("/v1/drills/{drill}/journal?run={run}&from={known}");
         let entries: Vec<Entry> = match server.get(&path) {
             Ok(entries) => entries,
-            Err(error) => return refused(&error, out),
+            Err(error) => return error.tell(out),
         };
         known += entries.len();
         if !out.wants_json() {
@@ -52,7 +52,7 @@ pub(super) fn to_the_end(server: &Server, running: &RunningLine, out: &mut Out) 
                 Ok(Some(now)) if now.run == running.run && now.drill == running.drill => {}
                 Ok(_) if was_gone => break,
                 Ok(_) => was_gone = true,
-                Err(error) => return refused(&error, out),
+                Err(error) => return error.tell(out),
             }
         }
         if out.is_broken() {
@@ -65,7 +65,7 @@ pub(super) fn to_the_end(server: &Server, running: &RunningLine, out: &mut Out) 
             show::report(&report, out);
             exit_of(report.verdict)
         }
-        Err(error) => refused(&error, out),
+        Err(error) => error.tell(out),
     }
 }
 

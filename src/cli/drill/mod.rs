@@ -10,8 +10,9 @@ use super::{
     Exit,
     folder::FolderArgs,
     output::{Out, Paint},
-    server::{Server, ServerError, encoded, state_folder},
+    server::{Server, ServerError, encoded},
     why::WhyArgs,
+    written::state_folder,
 };
 use crate::{
     admin::schema::drill::{AbortedLine, DrillLine, DrillPlan, DrillRequest, RunLine, RunningLine},
@@ -173,23 +174,23 @@ pub fn run(args: &DrillArgs, out: &mut Out) -> Exit {
 }
 
 fn list(folder: &FolderArgs, out: &mut Out) -> Exit {
-    match Server::of(folder.path()).get::<Vec<DrillLine>>("/v1/drills") {
+    match Server::of(folder.path(), out).get::<Vec<DrillLine>>("/v1/drills") {
         Ok(lines) => {
             show::list(&lines, out);
             Exit::Well
         }
-        Err(error) => refused(&error, out),
+        Err(error) => error.tell(out),
     }
 }
 
 fn plan(folder: &FolderArgs, name: &str, out: &mut Out) -> Exit {
     let path = format!("/v1/drills/{}/plan", encoded(name));
-    match Server::of(folder.path()).get::<DrillPlan>(&path) {
+    match Server::of(folder.path(), out).get::<DrillPlan>(&path) {
         Ok(plan) => {
             show::plan(&plan, out);
             if plan.refused.is_empty() { Exit::Well } else { Exit::Refused }
         }
-        Err(error) => refused(&error, out),
+        Err(error) => error.tell(out),
     }
 }
 
@@ -201,7 +202,7 @@ fn begin(args: &RunArgs, out: &mut Out) -> Exit {
         }
         return exit;
     }
-    let server = Server::of(args.folder.path());
+    let server = Server::of(args.folder.path(), out);
     let path = format!("/v1/drills/{}/run", encoded(&args.name));
     let mut request = DrillRequest {
         yes: args.yes,
@@ -221,7 +222,7 @@ fn begin(args: &RunArgs, out: &mut Out) -> Exit {
     }
     let running = match begun {
         Ok(running) => running,
-        Err(error) => return refused(&error, out),
+        Err(error) => return error.tell(out),
     };
     running.warnings.iter().for_each(|it| out.complain(&format!("warning: {it}\n")));
     if args.detach {
@@ -250,14 +251,14 @@ fn typed(name: &str) -> Option<String> {
 }
 
 fn watch(folder: &FolderArgs, out: &mut Out) -> Exit {
-    let server = Server::of(folder.path());
+    let server = Server::of(folder.path(), out);
     match server.get::<Option<RunningLine>>("/v1/drills/running") {
         Ok(Some(running)) => follow::to_the_end(&server, &running, out),
         Ok(None) => {
             out.line("no drill runs");
             Exit::Well
         }
-        Err(error) => refused(&error, out),
+        Err(error) => error.tell(out),
     }
 }
 
@@ -266,7 +267,7 @@ fn watch(folder: &FolderArgs, out: &mut Out) -> Exit {
 fn abort(AbortArgs { folder, why }: &AbortArgs, out: &mut Out) -> Exit {
     let (tell, told) = mpsc::channel();
     let path = format!("/v1/drills/abort?{}", why.query());
-    let server = Server::of(folder.path());
+    let server = Server::of(folder.path(), out);
     thread::spawn(move || {
         // Whoever waited may have given up.
         let _ = tell.send(server.post::<Option<AbortedLine>>(&path));
@@ -280,14 +281,17 @@ fn abort(AbortArgs { folder, why }: &AbortArgs, out: &mut Out) -> Exit {
             out.line("no drill runs");
             return Exit::Well;
         }
-        Ok(Err(error @ ServerError::Refused(..))) => return refused(&error, out),
+        Ok(Err(error @ ServerError::Refused(..))) => return error.tell(out),
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("the server does not answer within {PATIENCE:?}"),
     };
-    let file = Archive::new(&state_folder(folder.path())).abort_file();
+    out.error(why, None);
+    let file = match state_folder(folder.path()) {
+        Ok(state) => Archive::new(&state).abort_file(),
+        Err(error) => return error.tell(out),
+    };
     let made = file.parent().map_or(Ok(()), fs::create_dir_all);
     let made = made.and_then(|()| fs::write(&file, ""));
-    out.error(why, None);
     let file = file.display();
     match made {
         Ok(()) => out.line(format_args!("{file} was made: a drill that runs there ends at once")),
@@ -333,7 +337,7 @@ fn report(args: &ReportArgs, out: &mut Out) -> Exit {
     let name = args.name.as_deref().unwrap_or_default();
     let run = args.run.as_ref().map_or_else(String::new, |run| format!("?run={}", encoded(run)));
     let path = format!("/v1/drills/{}/report{run}", encoded(name));
-    match Server::of(args.folder.path()).get::<Report>(&path) {
+    match Server::of(args.folder.path(), out).get::<Report>(&path) {
         Ok(report) => {
             if let Some(file) = &args.html {
                 if let Err(error) = fs::write(file, html::page(&report)) {
@@ -349,28 +353,17 @@ fn report(args: &ReportArgs, out: &mut Out) -> Exit {
             }
             follow::exit_of(report.verdict)
         }
-        Err(error) => refused(&error, out),
+        Err(error) => error.tell(out),
     }
 }
 
 fn history(args: &NameArgs, out: &mut Out) -> Exit {
     let path = format!("/v1/drills/{}/history", encoded(&args.name));
-    match Server::of(args.folder.path()).get::<Vec<RunLine>>(&path) {
+    match Server::of(args.folder.path(), out).get::<Vec<RunLine>>(&path) {
         Ok(runs) => {
             show::history(&runs, out);
             Exit::Well
         }
-        Err(error) => refused(&error, out),
-    }
-}
-
-/// Tells why the server said no.
-fn refused(error: &ServerError, out: &mut Out) -> Exit {
-    let exit = error.tell(out);
-    match error {
-        ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,
-        ServerError::Refused(_, StatusCode::CONFLICT) => Exit::Conflict,
-        ServerError::Refused(_, StatusCode::FORBIDDEN) => Exit::Refused,
-        _ => exit,
+        Err(error) => error.tell(out),
     }
 }

@@ -1,6 +1,6 @@
 //! `tradewind drain` and `undrain`: endpoints out of the answers and in again.
 
-use super::{HandArgs, refused};
+use super::HandArgs;
 use crate::{
     admin::schema::hand::{DrainWord, HandList, HandReply, HandRequest, OverrideLine},
     cli::{Exit, completions, nodes::Node, output::Out, server::ServerError},
@@ -123,7 +123,7 @@ pub fn undrain(args: &UndrainArgs, out: &mut Out) -> Exit {
 fn wait(node: &Node, id: u64, out: &mut Out) -> Result<OverrideLine, Exit> {
     loop {
         let list: Result<HandList, ServerError> = node.server().get("/v1/hand");
-        let list = list.map_err(|error| refused(&error, out))?;
+        let list = list.map_err(|error| error.tell(out))?;
         let Some(line) = list.overrides.into_iter().find(|line| line.id == id) else {
             out.error(format_args!("#{id} is there no more: it was taken away, or ended"), None);
             return Err(Exit::Failed);

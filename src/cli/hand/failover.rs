@@ -1,6 +1,6 @@
 //! `tradewind failover`, `failback`, `approve` and `reject`: where failovers stand.
 
-use super::{HandArgs, refused};
+use super::HandArgs;
 use crate::{
     admin::schema::{
         SCHEMA_VERSION,
@@ -9,7 +9,7 @@ use crate::{
     cli::{
         Exit, completions,
         output::{Out, Paint},
-        server::ServerError,
+        server::{Server, ServerError},
         watch::{WatchArgs, watch},
     },
 };
@@ -143,8 +143,9 @@ pub fn approve(args: &ApproveArgs, out: &mut Out) -> Exit {
 }
 
 fn list(args: &ApproveArgs, out: &mut Out) -> Exit {
+    let server = Server::of(args.hand.folder.path(), out);
     let look = || -> Result<Approvals, ServerError> {
-        let approvals = args.hand.server().get("/v1/approvals")?;
+        let approvals = server.get("/v1/approvals")?;
         Ok(Approvals { schema_version: SCHEMA_VERSION, approvals })
     };
     if args.watch.watch {
@@ -155,7 +156,7 @@ fn list(args: &ApproveArgs, out: &mut Out) -> Exit {
             print(&approvals, out);
             Exit::Well
         }
-        Err(error) => refused(&error, out),
+        Err(error) => error.tell(out),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     folder::FolderArgs,
     nodes::{self, Done, Node, NodeArgs, Order},
     output::Out,
-    server::{Server, ServerError},
+    server::ServerError,
 };
 use crate::{
     admin::schema::hand::{HandReply, HandRequest},
@@ -24,7 +24,6 @@ use crate::{
     control::hand::command::Begins,
 };
 use clap::Args;
-use hyper::StatusCode;
 use std::{
     str::FromStr,
     time::{Duration, SystemTime},
@@ -106,10 +105,6 @@ impl HandArgs {
         }
     }
 
-    fn server(&self) -> Server {
-        Server::of(self.folder.path())
-    }
-
     /// Has the servers do what `request` says, and tells what came of it.
     fn run(&self, request: &HandRequest, out: &mut Out) -> Exit {
         match self.node.nodes(&self.folder, out) {
@@ -174,19 +169,6 @@ fn ask(node: &Node, request: &HandRequest) -> Result<HandReply, ServerError> {
 /// Numbers of overrides are each server's own.
 fn is_common(line: &str) -> bool {
     !line.contains("id:")
-}
-
-/// Tells why the server said no.
-pub(super) fn refused(error: &ServerError, out: &mut Out) -> Exit {
-    let exit = error.tell(out);
-    match error {
-        ServerError::Refused(_, StatusCode::BAD_REQUEST) => Exit::Usage,
-        ServerError::Refused(_, StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED) => {
-            Exit::Conflict
-        }
-        ServerError::Refused(_, StatusCode::FORBIDDEN) => Exit::Refused,
-        _ => exit,
-    }
 }
 
 fn ms(duration: Duration) -> u64 {

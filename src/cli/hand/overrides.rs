@@ -1,6 +1,6 @@
 //! `tradewind overrides`: what operators told the server, and what of it counts now.
 
-use super::{refused, show::numbers};
+use super::show::numbers;
 use crate::{
     admin::schema::hand::{DrainState, DrainWord, HandList, OverrideLine},
     cli::{
@@ -68,7 +68,7 @@ pub fn run(args: &OverridesArgs, out: &mut Out) -> Exit {
             print(&list, out);
             Exit::Well
         }
-        Err(error) => refused(&error, out),
+        Err(error) => error.tell(out),
     }
 }
 

@@ -8,7 +8,8 @@ use crate::{
         folder::FolderArgs,
         nodes::{self, Node, Order},
         output::Out,
-        server::{ServerError, state_folder},
+        server::ServerError,
+        written::state_folder,
     },
     control::hand::pin,
 };
@@ -25,7 +26,11 @@ Examples:
       The same when nothing else works. This command makes that file by itself if no server answers;
       a server looks once a second, and before its first answer.
 
-Exit codes: 0 done · 1 the file cannot be made · 2 usage · 6 a safety rule forbids it ·
+Where tradewind.toml does not say which servers there are, since it cannot be read, nothing is done;
+--node here asks the one of this folder all the same.
+
+Exit codes: 0 done · 1 the file cannot be made · 2 usage ·
+3 tradewind.toml cannot be read · 6 a safety rule forbids it ·
 10 proposed: a second person has to confirm it";
 
 const UNPIN_EXAMPLES: &str = "\
@@ -34,7 +39,7 @@ Examples:
       Takes every pin away, state/PIN too. What changed meanwhile takes effect at once.
 
 Exit codes: 0 done · 1 nothing is pinned, or the file cannot be removed · 2 usage ·
-5 no server answers and there is no file";
+3 tradewind.toml cannot be read · 5 no server answers and there is no file";
 
 /// Freeze all automation.
 #[derive(Args, Clone, Debug)]
@@ -152,7 +157,7 @@ fn pin_at(args: &PinArgs, node: &Node) -> Result<Pinned, ServerError> {
     if !is_file_meant || !matches!(error, ServerError::NotReachable { .. }) {
         return Err(error);
     }
-    let state = state_folder(hand.folder.path());
+    let state = state_folder(hand.folder.path())?;
     let path = pin::path(&state).display().to_string();
     let who = hand.who.clone().or_else(|| std::env::var("USER").ok());
     let who = who.unwrap_or_else(|| "tradewind pin".to_owned());
@@ -172,7 +177,7 @@ fn unpin_at(args: &UnpinArgs, node: &Node) -> Result<Pinned, ServerError> {
     let hand = &args.hand;
     let mut file = Vec::new();
     if node.is_here() && !hand.dry_run && args.target.is_none() {
-        let state = state_folder(hand.folder.path());
+        let state = state_folder(hand.folder.path())?;
         let path = pin::path(&state).display().to_string();
         let removed = pin::unpin(&state);
         let removed = removed

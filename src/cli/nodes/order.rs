@@ -5,7 +5,7 @@
 //! nothing is begun that it forbids; the others then all at once, so that none that is stuck holds
 //! up the rest.
 
-use super::{super::hand::refused, Node, at_once};
+use super::{Node, at_once};
 use crate::{
     admin::schema::SCHEMA_VERSION,
     cli::{
@@ -91,7 +91,7 @@ pub(in crate::cli) fn carry_out<'n, O: Order>(
         Ok(reply) => !order.is_done(reply),
         Err(error) => matches!(error, ServerError::Refused(..)),
     };
-    let mut exit = tell(first, &said, order, folder, out);
+    let exit = tell(first, &said, order, folder, out);
     let mut all = vec![said];
     if is_refused {
         if out.wants_json() {
@@ -101,9 +101,10 @@ pub(in crate::cli) fn carry_out<'n, O: Order>(
         return (exit, Vec::new());
     }
     let told = |node: &Node, said: &Said<O::Reply>| {
-        exit = worse(exit, tell(node, said, order, folder, out));
+        tell(node, said, order, folder, out);
     };
     all.extend(at_once(others, |node| order.ask(node), told));
+    let exit = worst(&all, order);
     sum_up(nodes, &mut all, order, folder, quiet, out);
     let said = nodes.iter().zip(all);
     let done = said.filter_map(|(node, said)| Some((*node, said.ok()?)));
@@ -121,7 +122,7 @@ fn alone<'n, O: Order>(
 ) -> (Exit, Done<'n, O::Reply>) {
     let mut reply = match said {
         Ok(reply) => reply,
-        Err(error) => return (refused(&error, out), Vec::new()),
+        Err(error) => return (error.tell(out), Vec::new()),
     };
     let undo = order.undo(&mut reply);
     *undo = undo.iter().map(|line| node.with(&folder.with(line))).collect();
@@ -146,7 +147,7 @@ fn tell<O: Order>(
     out: &mut Out,
 ) -> Exit {
     if out.wants_json() {
-        return said.as_ref().map_or_else(exit_of, |reply| order.exit(reply));
+        return exit_of(said, order);
     }
     let (paint, what) = match said {
         Ok(_) => (Paint::Strong, ""),
@@ -160,16 +161,18 @@ fn tell<O: Order>(
             order.show(reply, folder, out);
             order.exit(reply)
         }
-        Err(error) => {
-            refused(error, out);
-            exit_of(error)
-        }
+        Err(error) => error.tell(out),
     }
 }
 
-/// A failure before all, and of those the last.
-fn worse(before: Exit, next: Exit) -> Exit {
-    if next == Exit::Well { before } else { next }
+/// How it ends where `all` was said, in the order of the servers: as the first that failed.
+fn worst<O: Order>(all: &[Said<O::Reply>], order: &O) -> Exit {
+    let exits = all.iter().map(|said| exit_of(said, order));
+    exits.into_iter().find(|exit| *exit != Exit::Well).unwrap_or(Exit::Well)
+}
+
+fn exit_of<O: Order>(said: &Said<O::Reply>, order: &O) -> Exit {
+    said.as_ref().map_or_else(ServerError::exit, |reply| order.exit(reply))
 }
 
 /// Tells how to finish what was done on some of `nodes` and not on others, and how to undo it.
@@ -251,18 +254,55 @@ fn undo<O: Order>(
     }
 }
 
-fn exit_of(error: &ServerError) -> Exit {
-    match error {
-        ServerError::NotReachable { .. } | ServerError::Unanswered { .. } => Exit::NotReachable,
-        ServerError::Refused(_, hyper::StatusCode::CONFLICT) => Exit::Conflict,
-        ServerError::Refused(_, hyper::StatusCode::FORBIDDEN) => Exit::Refused,
-        _ => Exit::Failed,
-    }
-}
-
 /// This very command line.
 fn typed() -> String {
     let words = env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
     let words: Vec<String> = words.collect();
     format!("tradewind {}", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::StatusCode;
+
+    struct Nothing;
+
+    impl Order for Nothing {
+        type Reply = ();
+        const LOOK: &'static str = "";
+
+        fn ask(&self, _: &Node) -> Result<(), ServerError> {
+            Ok(())
+        }
+
+        fn exit(&self, (): &()) -> Exit {
+            Exit::Well
+        }
+
+        fn is_done(&self, (): &()) -> bool {
+            true
+        }
+
+        fn show(&self, (): &(), _: &FolderArgs, _: &mut Out) {}
+
+        fn undo<'r>(&self, (): &'r mut ()) -> &'r mut Vec<String> {
+            unreachable!("nothing is undone here")
+        }
+
+        fn is_common(&self, _: &str) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_command_ends_as_the_first_server_in_order_that_failed() {
+        let refused = |status| Err(ServerError::Refused(Box::default(), status));
+        let garbled = || Err(ServerError::Garbled(String::new()));
+        let exit = |all: &[Said<()>]| worst(all, &Nothing);
+        assert_eq!(exit(&[Ok(()), Ok(())]), Exit::Well);
+        assert_eq!(exit(&[Ok(()), refused(StatusCode::CONFLICT), garbled()]), Exit::Conflict);
+        assert_eq!(exit(&[Ok(()), garbled(), refused(StatusCode::CONFLICT)]), Exit::Failed);
+        assert_eq!(exit(&[refused(StatusCode::BAD_REQUEST), garbled()]), Exit::Usage);
+    }
 }

@@ -109,7 +109,8 @@ impl Before {
         entry.said = match report.accepted {
             false => {
                 let first = report.problems.iter().find(|problem| problem.severity == "error");
-                let first = first.map_or("see the log", |problem| &problem.message);
+                let first = report.moved.as_ref().or(first.map(|problem| &problem.message));
+                let first = first.map_or("see the log", |why| why);
                 match report.errors.saturating_sub(1) {
                     0 => first.to_owned(),
                     more => format!("{first}; and {}", words::count(more, "more error")),

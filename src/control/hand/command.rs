@@ -302,6 +302,9 @@ pub enum Refusal {
     /// There is nothing to take away.
     #[error("nothing to take away: {0}")]
     Nothing(String),
+    /// Not the number of an override.
+    #[error("`{0}` is no number of a pin")]
+    NoNumber(String),
     /// It waits for nobody.
     #[error("{0}")]
     NothingWaits(String),
@@ -363,6 +366,10 @@ impl Refusal {
             ),
             Refusal::Target(error) => Some(error.hint()),
             Refusal::Stale => Some("read /v1/hand again, and send its ETag as If-Match"),
+            Refusal::NoNumber(_) => Some(
+                "write id:7 for that pin, or `tradewind unpin` alone to take all of them away; \
+                 `tradewind overrides` lists them",
+            ),
             Refusal::Nothing(_) => Some("`tradewind overrides` lists what operators changed"),
             Refusal::NothingWaits(_) => Some("`tradewind status` says where failovers stand"),
             Refusal::Unsafe(_) => {

@@ -40,7 +40,7 @@ impl Hand {
         }
         match &command.wish {
             Wish::Confirm { id } => self.confirmed(command, *id, snapshot, now),
-            Wish::Reject { target } if proposal_of(target).is_some() => self.withdrawn(target),
+            Wish::Reject { target } if number_of(target).is_some() => self.withdrawn(target),
             Wish::Withdraw { who, only } => {
                 Ok(self.without_those_of(command, who, only.as_deref(), snapshot, now))
             }
@@ -98,7 +98,7 @@ impl Hand {
     }
 
     fn withdrawn(&self, target: &str) -> Result<Planned, Refusal> {
-        let proposal = self.proposal(proposal_of(target))?;
+        let proposal = self.proposal(number_of(target))?;
         let mut hand = self.clone();
         hand.proposals.retain(|known| known.id != proposal.id);
         Ok(Planned { settled: Some(proposal.clone()), ..Planned::nothing(&hand) })
@@ -161,8 +161,8 @@ fn id_of(target: &str) -> Option<u64> {
     target.strip_prefix("id:")?.parse().ok()
 }
 
-/// The proposal that `reject` is about, if it is: `id:7`, or `7` as `confirm` takes it.
-fn proposal_of(target: &str) -> Option<u64> {
+/// The number where only one can be meant: `id:7`, or `7` as `confirm` takes it.
+fn number_of(target: &str) -> Option<u64> {
     id_of(target).or_else(|| target.parse().ok())
 }
 
@@ -419,11 +419,18 @@ impl<'a> Planning<'a> {
 
     fn unpin(&self, text: Option<&str>) -> Result<Planned, Refusal> {
         self.check_once()?;
-        let id = text.and_then(id_of);
-        let pins = self.hand.overrides.iter().filter(|one| one.action == Action::Pin);
-        let pins: Vec<&Override> = pins.filter(|one| id.is_none_or(|id| id == one.id)).collect();
+        let is = |action: &Action| *action == Action::Pin;
+        let number = |text: &str| number_of(text).ok_or_else(|| Refusal::NoNumber(text.to_owned()));
+        let id = text.map(number).transpose()?;
+        let pins: Vec<&Override> =
+            self.hand.overrides.iter().filter(|one| is(&one.action)).collect();
         if pins.is_empty() {
             return Err(Refusal::Nothing("nothing is pinned".into()));
+        }
+        let pins: Vec<&Override> =
+            pins.into_iter().filter(|one| id.is_none_or(|id| id == one.id)).collect();
+        if pins.is_empty() {
+            return Err(Refusal::Nothing(self.instead(text.unwrap_or_default(), is)));
         }
         Ok(self.without(&pins))
     }

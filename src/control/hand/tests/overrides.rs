@@ -104,6 +104,8 @@ fn what_cannot_be_done_is_refused_before_anything_is() {
         ("drain region:us --break-glass", "--break-glass needs a --reason"),
         ("undrain region:us", "there is nothing to undrain"),
         ("unpin", "nothing is pinned"),
+        ("unpin region:us", "`region:us` is no number of a pin"),
+        ("unpin id:x", "`id:x` is no number of a pin"),
         ("undrain region:us --for 5m", "undrain happens once"),
         ("confirm", "nothing waits for a second person"),
         ("confirm 3", "#3 does not wait for a second person"),
@@ -113,6 +115,27 @@ fn what_cannot_be_done_is_refused_before_anything_is() {
     let mut hand = Hand::default();
     hand.told("drain region:mars --even-if-unknown", &FILES, at(0));
     assert!(effect(&hand, 0).is_empty());
+}
+
+#[test]
+fn one_of_several_pins_is_taken_away_by_its_number() {
+    let mut hand = Hand::default();
+    for text in ["pin", "pin --reason x", "pin --reason y"] {
+        hand.told(text, &FILES, at(0));
+    }
+    let pins = |hand: &Hand| hand.overrides().iter().map(|one| one.id).collect::<Vec<u64>>();
+    let refused = |text: &str| hand.planned(&command(text), &FILES, at(0)).unwrap_err().to_string();
+    assert!(
+        refused("unpin 9").contains("what there is to unpin: #1, #2, #3"),
+        "{}",
+        refused("unpin 9")
+    );
+    hand.told("unpin 2", &FILES, at(1));
+    assert_eq!(pins(&hand), [1, 3]);
+    hand.told("unpin id:1", &FILES, at(2));
+    assert_eq!(pins(&hand), [3]);
+    hand.told("unpin", &FILES, at(3));
+    assert!(pins(&hand).is_empty());
 }
 
 #[test]
