@@ -2,7 +2,7 @@
 //!
 //! Must not know whose names are looked up, nor where the packet is.
 
-use super::name::{LABELS_MAX, NAME_MAX, Name, NameProblem, WireName, walk};
+use super::name::{LABELS_MAX, NAME_MAX, Name, NameProblem, walk};
 
 /// What stands behind the longest name: so that sixteen bytes can be read from any place in it.
 const SLACK: usize = 16;
@@ -80,13 +80,29 @@ impl QName {
 
     /// Becomes the labels `prefix`, which have no root, in front of the whole name `suffix`. On
     /// error it becomes the root.
+    #[expect(clippy::indexing_slicing, reason = "`len` is at most NAME_MAX, so `count` LABELS_MAX")]
     pub(super) fn read_joined(&mut self, prefix: &[u8], suffix: &[u8]) -> Result<(), NameProblem> {
-        let mut joined = WireName::new();
-        let mut put = |part: &[u8]| joined.try_extend_from_slice(part);
-        match put(prefix).and_then(|()| put(suffix)) {
-            Ok(()) => self.read(&joined).map(|_| ()),
-            Err(_) => Err(self.refuse(NameProblem::NameTooLong)),
+        let len = prefix.len() + suffix.len();
+        if len > NAME_MAX {
+            return Err(self.refuse(NameProblem::NameTooLong));
         }
+        let (front, back) = self.wire[..len].split_at_mut(prefix.len());
+        front.copy_from_slice(prefix);
+        back.copy_from_slice(suffix);
+        let mut count = 0;
+        let walked = walk(&self.wire[..len], |at| {
+            self.starts[count] = at as u8;
+            count += 1;
+        });
+        match walked {
+            Ok(whole) if whole == len => {}
+            Ok(_) => return Err(self.refuse(NameProblem::TrailingBytes)),
+            Err(problem) => return Err(self.refuse(problem)),
+        }
+        self.starts[count] = (len - 1) as u8;
+        lower(&mut self.wire, len);
+        (self.len, self.count) = (len as u8, count as u8);
+        Ok(())
     }
 
     /// Exchanges the labels from the `i`-th on for `target`, a whole uncompressed name: what a
@@ -179,6 +195,16 @@ fn lower_eight(bytes: [u8; 8]) -> [u8; 8] {
     let past_z = seven + (0x7f - b'Z' as u64) * EACH;
     let is_upper = from_a & !past_z & !word & TOP;
     (word | is_upper >> 2).to_le_bytes()
+}
+
+/// Lowers the name of `len` bytes where it stands, and what is behind it in the same sixteen bytes,
+/// which is nobody's.
+#[inline]
+fn lower(wire: &mut [u8; WIRE_LEN], len: usize) {
+    let (blocks, _) = wire.as_chunks_mut::<16>();
+    for block in blocks.iter_mut().take(len.div_ceil(16)) {
+        *block = block.map(|byte| byte.to_ascii_lowercase());
+    }
 }
 
 #[inline(never)]
