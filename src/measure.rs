@@ -93,19 +93,13 @@ impl Asker {
         let port = url.port_or_known_default().ok_or("the URL names no port")?;
         // Looked up here, so that no name leads to what only this machine may reach.
         let found = tokio::net::lookup_host((bare, port)).await;
-        let found: Vec<SocketAddr> = found.map_err(|error| format!("{host}: {error}"))?.collect();
-        let address = found.iter().find(|address| !denied(address.ip(), &[])).copied();
-        let address =
-            address.ok_or_else(|| format!("{host} has no address that may be connected to"))?;
-        let tls = client_config(&[]).map_err(|error| error.to_string())?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
-            .redirect(Policy::none())
-            .no_proxy()
-            .resolve(bare, address)
-            .user_agent(concat!("Tradewind/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.to_string())?;
+        let mut found: Vec<SocketAddr> =
+            found.map_err(|error| format!("{host}: {error}"))?.collect();
+        found.retain(|address| !denied(address.ip(), &[]));
+        if found.is_empty() {
+            return Err(format!("{host} has no address that may be connected to"));
+        }
+        let client = client(bare, &found)?;
         let mut request = client.get(url);
         if let Some(file) = token {
             let token = secrets::read(&self.dir, file)
@@ -130,6 +124,20 @@ impl Asker {
         }
         Ok(body)
     }
+}
+
+/// A client that finds `host` at these `addresses` and nowhere else: at the next one where nobody
+/// listens at the first.
+fn client(host: &str, addresses: &[SocketAddr]) -> Result<Client, String> {
+    let tls = client_config(&[]).map_err(|error| error.to_string())?;
+    Client::builder()
+        .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+        .redirect(Policy::none())
+        .no_proxy()
+        .resolve_to_addrs(host, addresses)
+        .user_agent(concat!("Tradewind/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 /// An error with what lies below it, which is where reqwest says what went wrong.
@@ -351,6 +359,16 @@ mod tests {
             let said = said(Ok(Asker::new(Path::new("/")).ask(&source).await));
             assert!(said.ends_with("has no address that may be connected to"), "{said}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_listen_at_one_address_is_asked_at_the_next() {
+        let there = once(reply("200 OK", "here")).await;
+        let gone = SocketAddr::new("127.0.0.77".parse().unwrap(), there.port());
+        let client = client("prometheus.test", &[gone, there]).unwrap();
+        let url = format!("http://prometheus.test:{}/", there.port());
+        let body = client.get(url).send().await.unwrap().text().await.unwrap();
+        assert_eq!(body, "here");
     }
 
     #[test]

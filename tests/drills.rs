@@ -197,8 +197,18 @@ fn somebody_can_end_it_by_command_and_by_a_file() {
     let second = demo.drill(&["run", "long", "--yes"]);
     assert_eq!(second.status.code(), Some(4), "one at a time");
     await_some("the override", || (demo.overrides() == 1).then_some(()));
-    assert!(demo.drill(&["abort", "--reason", "INC 7", "--as", "ana"]).status.success());
+    let unfinished = demo.drill(&["report", "long"]);
+    let said = String::from_utf8_lossy(&unfinished.stdout);
+    assert_eq!(unfinished.status.code(), Some(1), "{said}");
+    assert!(said.contains("RUNNING: it still runs"), "{said}");
+    let aborted = demo.drill(&["abort", "--reason", "INC 7", "--as", "ana"]);
+    let said = String::from_utf8_lossy(&aborted.stdout);
+    assert!(aborted.status.success() && said.contains("what it did is taken back"), "{said}");
+    assert_eq!((demo.overrides(), demo.down()), (0, 0), "said, so it is so");
     demo.await_end();
+    let journal = demo.journal("long");
+    let verified = demo.drill(&["report", "--verify", journal.to_str().unwrap()]);
+    assert_eq!(verified.status.code(), Some(21), "the code of its verdict");
     let audit = demo.server.control_request("GET", "/v1/audit").1;
     let entries = audit["entries"].as_array().unwrap();
     let why = |what: &str| {
@@ -369,8 +379,18 @@ fn a_canary_feels_it_and_nobody_else() {
     let since = demo.server.last_event();
     let plan = || String::from_utf8(demo.drill(&["plan", "some"]).stdout).unwrap();
     assert!(!plan().contains("warning:"), "{}", plan());
-    let (report, code) = demo.run("some", &[]);
-    assert_eq!((&report["verdict"], code), (&"PASS".into(), 0), "{report:#}");
+    demo.begin("some");
+    // Files are loaded before its step begins, and every endpoint is numbered anew by that.
+    let more = "zone = \"a.example\"\nns = [\"ns1.gtm.example.com\"]\ncheck = \"none\"\n\
+                [pools.first]\nendpoints = [{ name = \"a1\", ipv4 = \"203.0.113.77\" },\
+                { name = \"a2\", ipv4 = \"203.0.113.78\" }]\n\
+                [records.www]\npolicy = \"weighted\"\nmembers = [\"first\"]\n";
+    demo.server.folder.write("zones/a.example.toml", more);
+    assert_eq!(demo.server.reload()["accepted"], true);
+    assert_eq!(demo.running()["stage"], "before");
+    demo.await_end();
+    let report = demo.report("some");
+    assert_eq!(report["verdict"], "PASS", "{report:#}");
     let events = demo.server.events(since);
     let fell = events.iter().filter(|event| event["event"] == "verdict");
     let fell: Vec<&str> = fell.map(|event| event["subject"].as_str().unwrap_or_default()).collect();
@@ -381,6 +401,43 @@ fn a_canary_feels_it_and_nobody_else() {
     let said = String::from_utf8_lossy(&shared.stderr);
     assert!(said.contains("a target of its own"), "{said}");
     assert_eq!(demo.down(), 0);
+}
+
+#[test]
+fn failovers_that_stay_away_are_given_back_at_the_end_and_by_an_abort_after_it() {
+    let lost = refuse("region:us-east-1", "3s");
+    let back = "[[rollback]]\naction = \"failback\"\ntarget = \"record:gtm.example.com/app\"\n";
+    let other = back.replace("\"failback\"", "\"failback\"\nstrategy = \"deviated\"");
+    let drills = [
+        ("back", short("back", "after = \"30s\"", &format!("{lost}{back}"))),
+        ("stays", short("stays", "after = \"40s\"", &format!("{lost}{other}"))),
+    ];
+    let drills: Vec<(&str, &str)> =
+        drills.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let demo = Demo::quick(155, &drills);
+    let zone = demo.server.folder.read("zones/gtm.example.com.toml");
+    let zone = zone
+        .replace("failback = \"after\"", "failback = \"manual\"")
+        .replace("failback_delay = \"1s\"", "");
+    demo.server.folder.write("zones/gtm.example.com.toml", &zone);
+    assert_eq!(demo.server.reload()["accepted"], true);
+    // Its member is down still when all is taken back: who is asked once says no.
+    let (report, code) = demo.run("back", &[]);
+    assert_eq!((&report["verdict"], code), (&"PASS".into(), 0), "{report:#}");
+    assert!(point(&report, "first changed answer").is_some(), "{report:#}");
+    assert_eq!(report["besides"], serde_json::json!(["failback record:gtm.example.com/app"]));
+
+    demo.await_calm();
+    demo.begin("stays");
+    demo.await_stage("after");
+    await_some("the region", || (demo.down() == 0).then_some(()));
+    assert_eq!(demo.running()["stage"], "after", "what is manual stays away");
+    assert!(demo.drill(&["abort"]).status.success());
+    demo.await_end();
+    let report = demo.report("stays");
+    assert_eq!(report["verdict"], "ABORTED", "{}", report["sentence"]);
+    assert_eq!(report["besides"], serde_json::json!(["failback record:gtm.example.com/app"]));
+    demo.await_calm();
 }
 
 #[test]

@@ -8,12 +8,15 @@ use hickory_proto::{
     rr::{RData, Record, RecordType},
 };
 use serde_json::Value;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    process::Command,
+};
 use support::{
     dns, free_address,
     peers::{Authority, Program, Resolver},
     scratch::Scratch,
-    server::Server,
+    server::{BINARY, Server},
 };
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -281,4 +284,44 @@ fn who_may_ask_us_is_no_matter_of_our_own_lookups() {
         let event = server.await_event("a lookup", 0, |event| event["event"] == "lookup");
         assert!(event["cause"].as_str().unwrap().contains("192.0.2.7"), "{event}");
     }
+}
+
+/// Asks for `www` while its other member is forced down, which moves nobody.
+const DRILL: &str = r#"
+[drill]
+name = "flat"
+mode = "live"
+max_duration = "1m"
+before = "1s"
+min_regions = 0
+[[steady]]
+name = "www"
+query = { name = "www.gtm.example", rate = "100/s" }
+[[step]]
+id = "force"
+action = "health.force"
+target = "pool:gtm.example/own"
+params = { state = "down" }
+for = "1s"
+[expect]
+wrong_answers = 0
+lost_queries = 0
+"#;
+
+#[test]
+fn a_drill_can_ask_for_a_flattened_name() {
+    let at = free_address(LOCAL);
+    let Some(_authority) = authority(at, "www A 192.0.2.1") else { return };
+    let folder = folder(at, OUT);
+    folder.write("drills/flat.toml", DRILL);
+    let server = Server::start(folder);
+    await_address(&server, "www.gtm.example", "192.0.2.1");
+    let run = ["drill", "run", "flat", "--yes", "--json", "-C"];
+    let done = Command::new(BINARY).args(run).arg(server.folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    let report: Value = serde_json::from_slice(&done.stdout).expect(&said);
+    assert_eq!(report["verdict"], "PASS", "{report:#}");
+    let seconds = report["seconds"].as_array().unwrap();
+    let regions = seconds.iter().filter_map(|row| row["regions"].as_object());
+    assert!(regions.flatten().all(|(region, _)| region == "(no region)"), "{report:#}");
 }

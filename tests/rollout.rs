@@ -21,7 +21,10 @@ fn a_canary_goes_to_all_of_its_record_and_moves_each_client_once_at_the_most() {
     let site = Site::start(WAITING, "");
     site.gives(0.0);
     let mut seen = vec![site.answers()];
-    assert!(site.rollout(&["plan", "www"], 0).contains("step 3     50 %"));
+    let plan = site.rollout(&["plan", "www"], 0);
+    assert!(plan.contains("step 3     50 %"), "{plan}");
+    // Four steps of 100 ms, each of which is served for twice the TTL of a second.
+    assert!(plan.contains("takes 8s at least, and what whoever promotes it takes"), "{plan}");
     site.rollout(&["start", "www", "--reason", "release 42"], 0);
     site.rollout(&["start", "www"], 4);
     for (step, share) in [(1, 0.01), (2, 0.1), (3, 0.5)] {

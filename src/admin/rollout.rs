@@ -24,7 +24,7 @@ use crate::{
         model::{Seen, Served},
         others,
         patch::Patch,
-        slots_of_member,
+        settle, slots_of_member,
     },
     units::Share,
     world::World,
@@ -78,12 +78,14 @@ impl Sight<'_> {
             record: def.record.get_ref().clone(),
             member: def.member.get_ref().clone(),
             state: machine.map_or("ready", |machine| machine.word()).to_owned(),
+            outcome: machine.and_then(|m| m.outcome()).map(|outcome| outcome.word().to_owned()),
             closed: machine.is_none_or(|machine| machine.is_closed()),
             others: others(def, &self.world.snapshot),
             halted: machine.and_then(|m| m.halt()).map(|halt| halt.why.to_string()),
             said: run.map(|run| run.said.to_string()).unwrap_or_default(),
             step: machine.map(|machine| machine.at() + 1),
             steps: def.steps.iter().map(step).collect(),
+            takes_ms: ms(takes(def, settle(def, &self.world.snapshot))),
             intended_share: machine.and_then(|m| m.intended()).map(Share::as_fraction),
             served_share: seen.and_then(served),
             file_share: seen.and_then(|seen| seen.filed).map(Share::as_fraction),
@@ -137,6 +139,19 @@ fn served(seen: &Seen) -> Option<f64> {
         Served::Nothing => seen.filed.map(Share::as_fraction),
         Served::Hidden(_) => None,
     }
+}
+
+/// How long all steps of `def` take at least, of which each is served for `settle`; whoever
+/// promotes takes their own time.
+fn takes(def: &RolloutDef, settle: Duration) -> Duration {
+    let each = def.steps.iter().map(|step| {
+        let pause = match step.pause {
+            Pause::For(time) => time,
+            Pause::None | Pause::Promote => Duration::ZERO,
+        };
+        step.bake.max(settle) + pause
+    });
+    each.sum()
 }
 
 fn step(step: &StepDef) -> RolloutStep {

@@ -45,7 +45,8 @@ answers before. Weights outlive the rollout until the files say the same.
 
 Exit codes: 0 done; of `status` all is well or it succeeded · 1 it stands still and someone should
 look · 4 it does not fit how things stand · 5 no server answers · 6 the record is degraded ·
-10 the files do not say yet what is served (finish) · 20 it was reversed · 21 aborted or undone";
+10 the files do not say yet what is served (finish) · 20 it was, or is being, reversed ·
+21 the same of aborted or undone";
 
 /// Give a member its clients step by step, judged by figures.
 #[derive(Args, Clone, Debug)]
@@ -232,10 +233,11 @@ fn send(verb: &str, args: &OrderArgs, request: &RolloutRequest, out: &mut Out) -
 
 /// Whether someone should look, and how it ended.
 fn exit_of(line: &RolloutLine) -> Exit {
-    match &*line.state {
-        "reversing" | "reversed" => Exit::VerdictFail,
-        "aborted" | "undone" => Exit::Aborted,
-        "edited" | "inconclusive" | "failed" | "refused" => Exit::Failed,
+    match (&*line.state, line.outcome.as_deref()) {
+        ("edited" | "inconclusive" | "failed" | "refused", _) => Exit::Failed,
+        // As it will end, while its clients are taken back.
+        (_, Some("reversed")) => Exit::VerdictFail,
+        (_, Some("aborted" | "undone")) => Exit::Aborted,
         _ => Exit::Well,
     }
 }
@@ -440,10 +442,8 @@ fn plan(args: &NameArgs, out: &mut Out) -> Exit {
     let head = format!("{}: {} of {}", line.name, line.member, line.record);
     let head = out.paint(Paint::Strong, head);
     out.line(head);
-    let mut least = Duration::ZERO;
     for (index, step) in line.steps.iter().enumerate() {
         let bake = Duration::from_millis(step.bake_ms);
-        least += bake;
         let pause = match step.pause.as_deref() {
             None => String::new(),
             Some("promote") => ", then waits for `promote`".to_owned(),
@@ -460,7 +460,10 @@ fn plan(args: &NameArgs, out: &mut Out) -> Exit {
         out.line("  judged by nothing: each step only lasts");
     }
     out.line("  no step is judged, or through, before twice the record's TTL has passed");
-    out.line(format_args!("  takes {} at least", short(least)));
+    let waits = line.steps.iter().any(|step| step.pause.as_deref() == Some("promote"));
+    let besides = if waits { ", and what whoever promotes it takes" } else { "" };
+    let least = short(Duration::from_millis(line.takes_ms));
+    out.line(format_args!("  takes {least} at least{besides}"));
     for next in &line.then {
         out.line(format_args!("  then begins {next}"));
     }
@@ -475,4 +478,28 @@ fn plan(args: &NameArgs, out: &mut Out) -> Exit {
 fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_with_the_code_that_it_will_have_while_clients_are_taken_back() {
+        for (state, outcome, exit) in [
+            ("ready", None, Exit::Well),
+            ("baking", None, Exit::Well),
+            ("edited", None, Exit::Failed),
+            ("reversing", Some("reversed"), Exit::VerdictFail),
+            ("reversing", Some("aborted"), Exit::Aborted),
+            ("undoing", Some("undone"), Exit::Aborted),
+            ("refused", Some("aborted"), Exit::Failed),
+            ("succeeded", Some("succeeded"), Exit::Well),
+            ("aborted", Some("aborted"), Exit::Aborted),
+        ] {
+            let (state, outcome) = (state.to_owned(), outcome.map(str::to_owned));
+            let line = RolloutLine { state, outcome, ..tree::line() };
+            assert_eq!(exit_of(&line), exit, "{line:?}");
+        }
+    }
 }

@@ -212,8 +212,8 @@ pub struct RollbackDef {
     pub action: Spanned<RollbackAction>,
     /// To what.
     pub target: Spanned<String>,
-    /// Only if it did not go as it should.
-    pub only_deviated: bool,
+    /// Only if the drill is aborted (`strategy = "deviated"`).
+    pub only_aborted: bool,
 }
 
 /// What can be done at the end.
@@ -722,7 +722,7 @@ fn rollback<'i>(reader: &mut Reader<'i, '_>, mut table: Table<'i>) -> Option<Rol
     Some(RollbackDef {
         action: action?,
         target: target?,
-        only_deviated: strategy.is_some_and(Spanned::into_inner),
+        only_aborted: strategy.is_some_and(Spanned::into_inner),
     })
 }
 

@@ -3,13 +3,12 @@
 
 use super::{
     effects::{commanded, named},
-    ground::{Ground, Hit, regions_up},
+    ground::{Ground, Hit, Spot, regions_up, slots_of},
 };
 use crate::{
     config::drill::{ActionDef, DrillDef, FaultDef, Mode, StepDef},
     control::hand::{Done, ForceTo, Refusal as HandRefusal, Wish, safety::Violation, words::count},
     forecast::{Pair, Preview, preview},
-    ids::SlotId,
     world::World,
 };
 use std::{
@@ -124,7 +123,7 @@ pub struct PlannedStep {
 impl PlannedStep {
     /// Whether clients may be moved by it.
     pub(super) fn disrupts(&self) -> bool {
-        !self.hit.slots.is_empty() || !self.hit.keys.is_empty()
+        !self.hit.spots.is_empty() || !self.hit.keys.is_empty()
     }
 }
 
@@ -134,20 +133,20 @@ impl Ground {
         let world = self.viewer.world();
         let mut refusals = Vec::new();
         let mut steps = Vec::new();
-        let mut lost: HashSet<SlotId> = HashSet::new();
+        let mut lost: HashSet<Spot> = HashSet::new();
         for (index, step) in def.steps.iter().enumerate() {
             match self.planned(def, index, step, &world) {
                 Ok(planned) => {
                     if takes_down(step) {
-                        lost.extend(&planned.hit.slots);
+                        lost.extend(planned.hit.spots.iter().cloned());
                     }
                     steps.push(planned);
                 }
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        refusals.extend(self.together(&steps, def, &world));
-        let left = regions_up(&world, &lost);
+        refusals.extend(self.together(&steps, def));
+        let left = regions_up(&world, &slots_of(&world.snapshot, &lost));
         if left < def.min_regions as usize && !lost.is_empty() {
             refusals.push(Refusal::TooFew { left, min: def.min_regions });
         }
@@ -164,16 +163,16 @@ impl Ground {
 
     /// Why all that steps take down may not be down together: what one of them hit may be on its
     /// way back still when the next one begins, and no rule judges what probes find out.
-    fn together(&self, steps: &[PlannedStep], def: &DrillDef, world: &World) -> Option<Refusal> {
+    fn together(&self, steps: &[PlannedStep], def: &DrillDef) -> Option<Refusal> {
         let down = steps.iter().filter(|step| takes_down(&def.steps[step.index]));
-        let hits: Vec<&HashSet<SlotId>> = down.map(|step| &step.hit.slots).collect();
-        let all: HashSet<SlotId> = hits.iter().copied().flatten().copied().collect();
+        let hits: Vec<&HashSet<Spot>> = down.map(|step| &step.hit.spots).collect();
+        let all: HashSet<&Spot> = hits.iter().copied().flatten().collect();
         // The largest of them alone was judged with its step.
         if all.is_empty() || hits.iter().any(|hit| hit.len() == all.len()) {
             return None;
         }
         let wrong = |why: String| Refusal::Cannot(format!("its steps together: {why}"));
-        let target = match named(world, &all) {
+        let target = match named(all) {
             Ok(target) => target,
             Err(why) => return Some(wrong(why)),
         };
@@ -223,11 +222,11 @@ impl Ground {
             let why = "nothing there is probed by a target of its own";
             return Err(wrong(why.into()));
         }
-        planned.endpoints = hit.slots.len();
+        planned.endpoints = hit.spots.len();
         planned.targets = hit.keys.len();
         planned.detect = self.detection(action, &hit);
         planned.hit = hit;
-        if planned.hit.slots.is_empty() {
+        if planned.hit.spots.is_empty() {
             return Ok(planned);
         }
         let wish = |target: String| match action {
@@ -238,7 +237,7 @@ impl Ground {
         };
         let clients = self.clients();
         // The very command that will be given.
-        let target = commanded(world, *def.mode.get_ref(), step, &planned.hit).map_err(wrong)?;
+        let target = commanded(*def.mode.get_ref(), step, &planned.hit).map_err(wrong)?;
         let done = self.rehearsed(wish(target), &wrong)?;
         planned.ttl_s = done.ttl.as_secs();
         planned.preview =

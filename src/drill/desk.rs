@@ -6,7 +6,7 @@ use super::{
     archive::Archive,
     ground::{Ground, WHO},
     journal::{Entry, What, Writer},
-    report::{Report, Trend, report},
+    report::{Report, Trend, concluded, report},
     runner::{How, Runner},
 };
 use crate::{
@@ -14,9 +14,8 @@ use crate::{
         drill::{DrillDef, Mode},
         nearest,
     },
-    control::{hand::Wish, store::Write},
+    control::hand::Wish,
 };
-use serde_json::json;
 use std::{
     collections::HashMap,
     fmt,
@@ -33,8 +32,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const CLEAN_UP: Duration = Duration::from_secs(10);
 /// The minute in which a run began, as its name says it.
 const MINUTE: &str = "%Y%m%dT%H%M";
-/// The note in the state database while a drill runs.
-const LEASE: &str = "drill";
 
 /// How somebody wants a drill run.
 #[derive(Clone, Debug, Default)]
@@ -86,17 +83,17 @@ enum Current {
 }
 
 impl Current {
-    /// Ends what runs or is about to; which drill that is.
-    fn abort(&mut self, why: String) -> Option<String> {
+    /// Ends what runs or is about to; which drill that is, and its run if it has begun.
+    fn abort(&mut self, why: String) -> Option<(String, Option<Arc<Running>>)> {
         match self {
             Current::Nothing => None,
             Current::Admitting { drill, abort } => {
                 abort.get_or_insert(why);
-                Some(drill.clone())
+                Some((drill.clone(), None))
             }
             Current::Running(running) => {
                 running.abort(why);
-                Some(running.drill.clone())
+                Some((running.drill.clone(), Some(Arc::clone(running))))
             }
         }
     }
@@ -238,7 +235,6 @@ impl Drills {
         let how = How { ack, degraded };
         let runner = Runner::new(&self.ground, &self.archive, plan, &running, how);
         let runner = runner.map_err(|error| cannot(&error))?;
-        self.lease(Some(&running));
         {
             let mut current = self.lock();
             if let Current::Admitting { abort: Some(why), .. } = &*current {
@@ -265,7 +261,6 @@ impl Drills {
             let why = "a fault of the server's own ended it; its log has it".to_owned();
             self.bury(&running.drill, &running.run, entries, What::Broke { why }, &[]);
         }
-        self.lease(None);
         *self.lock() = Current::Nothing;
     }
 
@@ -281,17 +276,9 @@ impl Drills {
         names.find(|name| !runs.contains(name)).unwrap_or_else(|| name.clone())
     }
 
-    /// Writes down that a drill runs, and until when at the latest; or that none does.
-    fn lease(&self, running: Option<&Running>) {
-        let value = running.map(|running| {
-            let until = running.until.duration_since(UNIX_EPOCH).unwrap_or_default();
-            json!({ "drill": running.drill, "run": running.run, "until_ms": until.as_millis() as u64 })
-        });
-        self.ground.keeper.write(vec![Write::Note { name: LEASE.into(), value }]);
-    }
-
-    /// Ends the one that runs, or is about to; which it was.
-    pub fn abort(&self, who: &str) -> Option<String> {
+    /// Ends the one that runs, or is about to, without waiting for that; which it was, and its run
+    /// if it has begun.
+    pub fn abort(&self, who: &str) -> Option<(String, Option<Arc<Running>>)> {
         self.lock().abort(format!("aborted by {who}"))
     }
 
@@ -299,14 +286,10 @@ impl Drills {
     /// a moment has passed. Its end is written down by the next process.
     pub fn stop(&self) {
         const WITHIN: Duration = Duration::from_secs(2);
-        self.lock().abort("the server was stopped".into());
-        let Some(running) = self.current() else { return };
+        let aborted = self.lock().abort("the server was stopped".into());
+        let Some((_, Some(running))) = aborted else { return };
         let until = self.ground.clock.now().after(WITHIN);
-        let is_back = || {
-            let entries = running.entries(0);
-            entries.iter().any(|entry| matches!(entry.what, What::Aborted { .. }))
-        };
-        while !is_back() && self.ground.clock.now() < until {
+        while running.taken_back().is_none() && self.ground.clock.now() < until {
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -394,7 +377,6 @@ impl Drills {
             let what = What::Crashed { cleaned: cleaned.clone() };
             self.bury(&drill, &run, entries, what, &cleaned);
         }
-        self.lease(None);
     }
 
     /// Writes the end of a run that did not come to write it itself.
@@ -409,7 +391,7 @@ impl Drills {
         self.ground.checker.pardon(&keys(&entries));
         let ms = entries.last().map_or(0.0, |entry| entry.ms);
         entries.push(Entry { ms, what });
-        let Some(report) = report(&entries) else { return };
+        let Some(report) = concluded(&entries) else { return };
         let (verdict, sentence) = (report.verdict.to_string(), report.sentence.clone());
         entries.push(Entry { ms, what: What::Ended { verdict, sentence: sentence.clone() } });
         let written = Writer::reopen(&self.archive.path(drill, run)).and_then(|mut writer| {
@@ -523,10 +505,10 @@ mod tests {
 
     #[test]
     fn who_aborts_while_it_is_looked_at_has_not_said_it_to_nobody() {
-        assert_eq!(Current::Nothing.abort("no".into()), None);
+        assert!(Current::Nothing.abort("no".into()).is_none());
         let mut current = Current::Admitting { drill: "loss".into(), abort: None };
-        assert_eq!(current.abort("first".into()).as_deref(), Some("loss"));
-        assert_eq!(current.abort("second".into()).as_deref(), Some("loss"));
+        assert!(matches!(current.abort("first".into()), Some((drill, None)) if drill == "loss"));
+        assert!(matches!(current.abort("second".into()), Some((drill, None)) if drill == "loss"));
         assert!(matches!(current, Current::Admitting { abort: Some(why), .. } if why == "first"));
     }
 

@@ -7,17 +7,17 @@
 
 use super::{
     admission::PlannedStep,
-    ground::{Ground, Hit, WHO},
+    ground::{Ground, Hit, Spot, WHO, slots_of},
 };
 use crate::{
     clock::Moment,
     config::{
         Pattern,
-        drill::{ActionDef, FaultDef, Mode, StepDef},
+        drill::{ActionDef, DrillDef, FaultDef, Mode, StepDef},
     },
     control::{
         Change, Report,
-        hand::{ForceTo, Override, Wish, tell::failover_target},
+        hand::{ForceTo, Override, Target, Wish, tell::failover_target},
         reload::{DAMAGED, Rehearsal},
     },
     forecast::shares::pools_below,
@@ -65,8 +65,10 @@ impl Held {
 pub(super) struct Begun {
     pub overrides: Vec<u64>,
     pub keys: Vec<String>,
-    /// Whether probes have to fail by it.
+    /// Whether probes have to meet it.
     pub awaits_probe: bool,
+    /// What it was to hit, by name, and did not: it is gone, or others than canaries use it now.
+    pub spared: Vec<Arc<str>>,
 }
 
 /// Everything that is on, by step.
@@ -76,13 +78,13 @@ pub(super) struct Effects {
     reason: String,
     /// Nothing lasts longer.
     until: Moment,
-    mode: Mode,
+    def: Arc<DrillDef>,
     held: Vec<(usize, Held)>,
     /// Whether anything was ordered of control that was not seen to be taken back: whatever came of
     /// it, since the command may be done after nobody waits for its reply any more.
     is_ordered: bool,
     /// The endpoints that steps are about.
-    hit: HashSet<SlotId>,
+    hit: HashSet<Spot>,
     /// Targets whose probes fail by us although they were up.
     faulted: HashSet<Arc<str>>,
     /// The active member of each failover before, both by name.
@@ -96,8 +98,8 @@ impl Effects {
         ground: &Arc<Ground>,
         (drill, run, by): (&str, &str, &str),
         until: Moment,
-        mode: Mode,
-        hit: HashSet<SlotId>,
+        def: &Arc<DrillDef>,
+        hit: HashSet<Spot>,
     ) -> Effects {
         let world = ground.viewer.world();
         Effects {
@@ -105,7 +107,7 @@ impl Effects {
             who: format!("{WHO}{drill}/{run} ({by})"),
             reason: format!("drill {drill}"),
             until,
-            mode,
+            def: Arc::clone(def),
             held: Vec::new(),
             is_ordered: false,
             hit,
@@ -131,20 +133,22 @@ impl Effects {
         is_enough: &dyn Fn() -> bool,
     ) -> Result<Begun, String> {
         let mut begun = Begun::default();
-        if !self.mode.is_real() {
+        if !self.def.mode.get_ref().is_real() {
             return Ok(begun);
         }
+        let hit = self.present(step, &planned.hit)?;
+        begun.spared = spared(&planned.hit, &hit);
         let now = self.ground.clock.now();
         let lasts = step.lasts.as_ref().map_or(Duration::ZERO, |lasts| *lasts.get_ref());
         let until = now.after(lasts + GRACE).min(self.until);
         match *step.action.get_ref() {
             ActionDef::Force { up } => {
                 let to = if up { ForceTo::Up } else { ForceTo::Down };
-                let wish = Wish::Force { target: self.target(step, planned)?, to: Some(to) };
+                let wish = Wish::Force { target: self.target(step, &hit)?, to: Some(to) };
                 begun.overrides.push(self.order(index, wish, until.since(now), is_enough)?);
             }
             ActionDef::Drain { over } => {
-                let wish = Wish::Drain { target: self.target(step, planned)?, over };
+                let wish = Wish::Drain { target: self.target(step, &hit)?, over };
                 begun.overrides.push(self.order(index, wish, until.since(now), is_enough)?);
             }
             ActionDef::Fault(fault) => {
@@ -155,12 +159,11 @@ impl Effects {
                     FaultDef::Flap => FaultKind::Flap,
                     FaultDef::Status(status) => FaultKind::Status(status),
                 };
-                let keys = planned.hit.keys.clone();
+                let keys = hit.keys;
                 if keys.is_empty() {
                     return Err("nothing there is probed by a target of its own".into());
                 }
-                // One that only makes them slow may let them all pass.
-                begun.awaits_probe = !matches!(fault, FaultDef::Slow(_));
+                begun.awaits_probe = true;
                 begun.keys = keys.iter().map(ToString::to_string).collect();
                 self.inject(index, drill, keys, kind, until);
             }
@@ -197,8 +200,28 @@ impl Effects {
         Ok(begun)
     }
 
-    fn target(&self, step: &StepDef, planned: &PlannedStep) -> Result<String, String> {
-        commanded(&self.ground.viewer.world(), self.mode, step, &planned.hit)
+    fn target(&self, step: &StepDef, hit: &Hit) -> Result<String, String> {
+        commanded(*self.def.mode.get_ref(), step, hit)
+    }
+
+    /// What is left of what was `planned`, by the files in force now. A canary's drill hits what
+    /// was looked at before it began, and of that only what canaries still have for themselves; any
+    /// other one hits what its file names.
+    fn present(&self, step: &StepDef, planned: &Hit) -> Result<Hit, String> {
+        let is_canary = *self.def.mode.get_ref() == Mode::Canary;
+        let Some(target) = step.target.as_ref().filter(|_| is_canary) else {
+            return Ok(planned.clone());
+        };
+        let mut hit =
+            self.ground.hit(&self.ground.viewer.world(), target.get_ref(), Some(&self.def))?;
+        hit.spots.retain(|spot| planned.spots.contains(spot));
+        hit.keys.retain(|key| planned.keys.contains(key));
+        match hit.spots.is_empty() && hit.keys.is_empty() {
+            true => {
+                Err("files were loaded since, and nothing it was to hit is there any more".into())
+            }
+            false => Ok(hit),
+        }
     }
 
     fn order(
@@ -283,14 +306,14 @@ impl Effects {
         }
     }
 
-    /// When the first probe failed by `step`, if one did.
-    pub(super) fn first_failed(&self, step: usize) -> Option<Moment> {
+    /// When the first probe met what `step` does to them, if one did.
+    pub(super) fn first_met(&self, step: usize) -> Option<Moment> {
         let faults = self.held.iter().filter(|(index, _)| *index == step);
-        let failed = faults.filter_map(|(_, held)| match held {
-            Held::Fault(fault) => fault.first_failed(),
+        let met = faults.filter_map(|(_, held)| match held {
+            Held::Fault(fault) => fault.first_met(),
             _ => None,
         });
-        failed.min()
+        met.min()
     }
 
     /// Takes back what `step` did; what could not be.
@@ -369,6 +392,40 @@ impl Effects {
         (asked, refused)
     }
 
+    /// Lets the failovers of `targets` go back, each until that was taken: what was asked for, and
+    /// what could not be. One that is where it was before needs nothing, and one that an operator
+    /// has moved since is the operator's.
+    pub(super) fn fail_back_of(&self, targets: &mut Vec<String>) -> (Vec<String>, Vec<String>) {
+        let world = self.ground.viewer.world();
+        let (mut asked, mut refused) = (Vec::new(), Vec::new());
+        targets.retain(|target| {
+            if self.needs_nothing(target, &world) {
+                return false;
+            }
+            match self.fail_back_one(target) {
+                Ok(()) => asked.push(format!("failback {target}")),
+                Err(why) => {
+                    refused.push(format!("failback {target}: {why}"));
+                    return true;
+                }
+            }
+            false
+        });
+        (asked, refused)
+    }
+
+    fn needs_nothing(&self, target: &str, world: &World) -> bool {
+        let snapshot = &world.snapshot;
+        // One that cannot be read is refused with the reason.
+        let Ok(target) = Target::read(target, snapshot) else { return false };
+        let (ids, now) = (target.failovers(snapshot), active(world));
+        let is_done = |id: &FailoverId| {
+            let name = &snapshot.failovers[id.index()].name;
+            self.operators.contains(name) || now.get(name) == self.active.get(name)
+        };
+        !ids.is_empty() && ids.iter().all(is_done)
+    }
+
     /// The failovers that left a member which is hit, but for those that operators moved or hold.
     fn ours(&self, world: &World) -> Vec<Arc<str>> {
         let hand = self.ground.hand.load();
@@ -383,11 +440,12 @@ impl Effects {
             Some((Arc::clone(name), Arc::clone(before)))
         };
         let snapshot = &world.snapshot;
+        let hit = slots_of(snapshot, &self.hit);
         let failovers = snapshot.failovers.iter().enumerate();
         let ours = failovers.filter_map(|(index, definition)| {
             let (name, before) = left(&definition.name)?;
             let is_ours = !self.operators.contains(&name)
-                && is_member_hit(definition, &before, &self.hit)
+                && is_member_hit(definition, &before, &hit)
                 && !operators.iter().any(|one| is_about(one, FailoverId::at(index), snapshot));
             is_ours.then_some(name)
         });
@@ -398,7 +456,7 @@ impl Effects {
     ///
     /// # Errors
     /// Says why not; nothing is left of it that waits for a second person.
-    pub(super) fn fail_back_one(&self, target: &str) -> Result<(), String> {
+    fn fail_back_one(&self, target: &str) -> Result<(), String> {
         let wish = Wish::Failback { target: target.to_owned() };
         let mut command = self.ground.command(wish, &self.who, &self.reason);
         for is_only_asked in [true, false] {
@@ -456,30 +514,31 @@ fn is_about(one: &Override, id: FailoverId, snapshot: &Snapshot) -> bool {
 ///
 /// # Errors
 /// When these are too many.
-pub(super) fn commanded(
-    world: &World,
-    mode: Mode,
-    step: &StepDef,
-    hit: &Hit,
-) -> Result<String, String> {
+pub(super) fn commanded(mode: Mode, step: &StepDef, hit: &Hit) -> Result<String, String> {
     match (mode, &step.target) {
-        (Mode::Canary, _) => named(world, &hit.slots),
+        (Mode::Canary, _) => named(&hit.spots),
         (_, Some(target)) => Ok(target.get_ref().clone()),
         (_, None) => Ok(String::new()),
     }
 }
 
-/// The target that stands for `slots` and nothing else.
+/// The target that stands for `spots` and nothing else.
 ///
 /// # Errors
 /// When they are too many.
-pub(super) fn named(world: &World, slots: &HashSet<SlotId>) -> Result<String, String> {
-    let slots = slots.iter().filter_map(|slot| world.snapshot.slots.get(slot.index()));
-    let names: BTreeSet<String> = slots.map(|slot| Pattern::literal(&slot.name)).collect();
+pub(super) fn named<'s>(spots: impl IntoIterator<Item = &'s Spot>) -> Result<String, String> {
+    let names: BTreeSet<String> =
+        spots.into_iter().map(|spot| Pattern::literal(&spot.name)).collect();
     match names.len() > NAMED_MAX {
         true => {
             Err(format!("{} endpoints are hit together; {NAMED_MAX} are the most", names.len()))
         }
         false => Ok(format!("endpoint:{{{}}}", names.into_iter().collect::<Vec<_>>().join(","))),
     }
+}
+
+/// The endpoints of `planned` that are not in `hit`.
+fn spared(planned: &Hit, hit: &Hit) -> Vec<Arc<str>> {
+    let spared = planned.spots.difference(&hit.spots).map(|spot| Arc::clone(&spot.name));
+    spared.collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -65,7 +65,7 @@ impl Figures {
                 while !stopping.load(Relaxed) {
                     turn.tick().await;
                     let value = match timeout(EVERY, asker.ask(&source)).await {
-                        Ok(Measured::Value(value)) => Some((value, clock.now())),
+                        Ok(Measured::Value(value)) => written(value).map(|it| (it, clock.now())),
                         Ok(Measured::Nothing(_) | Measured::Error(_)) | Err(_) => None,
                     };
                     known.lock().unwrap_or_else(PoisonError::into_inner)[place] = value;
@@ -87,8 +87,41 @@ impl Figures {
     }
 }
 
+/// `value` as a journal can have it, whose JSON knows finite numbers only: what is judged is what is
+/// read again. No number is no value (a division of nothing by nothing); what is infinite is the
+/// largest there is, which is past the same limits.
+fn written(value: f64) -> Option<f64> {
+    (!value.is_nan()).then(|| value.clamp(f64::MIN, f64::MAX))
+}
+
 impl Drop for Figures {
     fn drop(&mut self) {
         self.stopping.store(true, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::journal::{Entry, What};
+
+    #[test]
+    fn what_a_journal_has_of_a_figure_is_what_was_judged() {
+        for (value, wanted) in [
+            (0.25, Some(0.25)),
+            (f64::NAN, None),
+            (f64::INFINITY, Some(f64::MAX)),
+            (f64::NEG_INFINITY, Some(f64::MIN)),
+        ] {
+            let known = written(value);
+            assert_eq!(known, wanted, "{value}");
+            let mut whats = vec![What::Stops { values: vec![known] }];
+            whats.extend(known.map(|value| What::Fired { when: "> 1".into(), value }));
+            for what in whats {
+                let entry = Entry { ms: 1.0, what };
+                let line = serde_json::to_string(&entry).unwrap();
+                assert_eq!(serde_json::from_str::<Entry>(&line).unwrap(), entry, "{line}");
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The server as a drill sees it: the way in for changes, and what there is to look at.
 
-use super::answers::May;
+use super::answers::{Book, May};
 use crate::{
     clock::Clock,
     config::drill::{DrillDef, SteadyDef},
@@ -22,7 +22,7 @@ use crate::{
     ids::{Class, PlanId, RecordId, SlotId},
     place::LazyTable,
     policy::Basis,
-    snapshot::{Plan, Record, Snapshot},
+    snapshot::{Plan, Record, Slot, SlotAddress, Snapshot},
     verdict::Damped,
     wire::{Name, QName, Rdatas, types::Rtype},
     world::{Viewer, World},
@@ -86,10 +86,23 @@ pub struct Ground {
     pub counted: Mutex<Arc<Clients>>,
 }
 
+/// An address of an endpoint as it is known over loads, each of which numbers slots anew.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Spot {
+    pub name: Arc<str>,
+    address: SlotAddress,
+}
+
+impl Spot {
+    fn of(slot: &Slot) -> Spot {
+        Spot { name: Arc::clone(&slot.name), address: slot.address.clone() }
+    }
+}
+
 /// What a target stands for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hit {
-    pub slots: HashSet<SlotId>,
+    pub spots: HashSet<Spot>,
     /// Targets by key.
     pub keys: HashSet<Arc<str>>,
 }
@@ -283,20 +296,23 @@ impl Ground {
     ) -> Result<Hit, String> {
         let snapshot = &world.snapshot;
         let read = Target::read(target, snapshot).map_err(|error| error.to_string())?;
-        let mut hit = Hit { slots: read.slots(snapshot).into_iter().collect(), ..Hit::default() };
+        let mut slots: HashSet<SlotId> = read.slots(snapshot).into_iter().collect();
         if let Some(def) = canaries {
             let own = own_slots(snapshot, def);
-            hit.slots.retain(|slot| own.contains(slot));
+            slots.retain(|slot| own.contains(slot));
         }
-        let key = |slot: &SlotId| snapshot.slots[slot.index()].target.clone();
-        hit.keys = hit.slots.iter().filter_map(key).collect();
+        let of = |slot: &SlotId| &snapshot.slots[slot.index()];
+        let mut hit = Hit {
+            spots: slots.iter().map(|slot| Spot::of(of(slot))).collect(),
+            keys: slots.iter().filter_map(|slot| of(slot).target.clone()).collect(),
+        };
         if canaries.is_some() {
             // One target may judge several endpoints; all of them must be canaries'.
             let shared: HashSet<Arc<str>> = snapshot
                 .slots
                 .iter()
                 .enumerate()
-                .filter(|(index, _)| !hit.slots.contains(&SlotId::at(*index)))
+                .filter(|(index, _)| !slots.contains(&SlotId::at(*index)))
                 .filter_map(|(_, slot)| slot.target.clone())
                 .collect();
             hit.keys.retain(|key| !shared.contains(key));
@@ -306,7 +322,7 @@ impl Ground {
             let gates = self.checker.states().into_iter().filter(|state| *state.label == *label);
             hit.keys.extend(gates.map(|state| state.key));
         }
-        if hit.slots.is_empty() && hit.keys.is_empty() {
+        if hit.spots.is_empty() && hit.keys.is_empty() {
             return Err(match canaries {
                 None => format!("`{target}` matches nothing"),
                 Some(_) => format!(
@@ -498,20 +514,53 @@ fn texts(rdatas: &Rdatas) -> Vec<String> {
     rdatas.iter(None).filter_map(text).collect()
 }
 
+/// What was found for names that are answered flattened, of which the drill hits `spots`.
+pub(super) fn found(world: &World, spots: &HashSet<Spot>) -> Book {
+    let mut book = Book::default();
+    if world.state.found.is_empty() {
+        return book;
+    }
+    let hit = slots_of(&world.snapshot, spots);
+    for (id, found) in &world.state.found {
+        let Some(slot) = world.snapshot.slots.get(id.index()) else { continue };
+        let v4 = found.v4().iter().map(ToString::to_string);
+        let addresses: Vec<String> = v4.chain(found.v6().iter().map(ToString::to_string)).collect();
+        if hit.contains(id) {
+            book.hit.extend(addresses.iter().cloned());
+        }
+        let region = region_of(slot, &world.snapshot);
+        book.regions.extend(addresses.into_iter().map(|address| (address, Arc::clone(&region))));
+    }
+    book
+}
+
+fn region_of(slot: &Slot, snapshot: &Snapshot) -> Arc<str> {
+    Arc::from(slot.region.map_or("(no region)", |region| snapshot.region_name(region)))
+}
+
 /// The region of everything that may be answered, by address or name.
 pub(super) fn regions_of(snapshot: &Snapshot) -> HashMap<String, Arc<str>> {
     let slots = snapshot.slots.iter().map(|slot| {
-        let region = slot.region.map_or("(no region)", |region| snapshot.region_name(region));
-        (slot.address.to_string().trim_end_matches('.').to_ascii_lowercase(), Arc::from(region))
+        let address = slot.address.to_string().trim_end_matches('.').to_ascii_lowercase();
+        (address, region_of(slot, snapshot))
     });
     slots.collect()
 }
 
-/// The addresses of `slots`, as answers show them.
-pub(super) fn addresses(snapshot: &Snapshot, slots: &HashSet<SlotId>) -> HashSet<String> {
-    let address = |slot: &SlotId| {
-        let address = snapshot.slots[slot.index()].address.to_string();
-        address.trim_end_matches('.').to_ascii_lowercase()
-    };
-    slots.iter().map(address).collect()
+/// The addresses of `spots`, as answers show them.
+pub(super) fn addresses(spots: &HashSet<Spot>) -> HashSet<String> {
+    let address = |spot: &Spot| spot.address.to_string().trim_end_matches('.').to_ascii_lowercase();
+    spots.iter().map(address).collect()
+}
+
+/// The slots that `spots` have in `snapshot`; what is gone has none.
+pub(super) fn slots_of<'s>(
+    snapshot: &Snapshot,
+    spots: impl IntoIterator<Item = &'s Spot>,
+) -> HashSet<SlotId> {
+    let wanted: HashSet<(&str, &SlotAddress)> =
+        spots.into_iter().map(|spot| (&*spot.name, &spot.address)).collect();
+    let slots = snapshot.slots.iter().enumerate();
+    let found = slots.filter(|(_, slot)| wanted.contains(&(&*slot.name, &slot.address)));
+    found.map(|(index, _)| SlotId::at(index)).collect()
 }

@@ -314,7 +314,7 @@ mod tests {
         let entries = [
             Entry { ms: 0.0, what: What::Began(Box::new(head)) },
             Entry { ms: 1.0, what: What::Second(row) },
-            Entry { ms: 2.0, what: What::Aborted { why: evil.into() } },
+            Entry { ms: 2.0, what: What::Aborted { why: evil.into(), left: vec![evil.into()] } },
         ];
         report(&entries).unwrap()
     }

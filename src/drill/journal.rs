@@ -76,7 +76,7 @@ pub enum What {
         keys: Vec<String>,
         /// Whether somebody may be moved by it.
         disrupts: bool,
-        /// Whether it has had no effect before a probe fails by it.
+        /// Whether it has had no effect before a probe fails by it, or is made slow.
         #[serde(default)]
         awaits_probe: bool,
     },
@@ -94,6 +94,11 @@ pub enum What {
     },
     /// The first probe that failed by a step.
     FirstFailedProbe {
+        /// Its id.
+        step: String,
+    },
+    /// The first probe that a step made slow.
+    FirstSlowedProbe {
         /// Its id.
         step: String,
     },
@@ -122,6 +127,9 @@ pub enum What {
     Aborted {
         /// Why.
         why: String,
+        /// What could not be taken back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<String>,
     },
     /// All that steps did was taken back.
     RolledBack {
@@ -218,6 +226,9 @@ pub struct Seen {
     /// Of a publish: how long it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
+    /// Of a breaker that was confirmed: how many held falls took effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<usize>,
     /// Who was behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
@@ -301,10 +312,18 @@ struct Line {
 }
 
 impl Writer {
-    /// A new file at `path`; it must not be there.
-    pub(super) fn create(path: &Path) -> io::Result<Writer> {
+    /// A new file at `path`, which must not be there, that begins with `first`; no file, if that
+    /// cannot be written.
+    pub(super) fn begin(path: &Path, first: &Entry) -> io::Result<Writer> {
         let file = OpenOptions::new().create_new(true).append(true).open(path)?;
-        Writer::over(file, WRITTEN)
+        let begun = Writer::over(file, WRITTEN).and_then(|mut writer| {
+            writer.add(first, &|| false)?;
+            Ok(writer)
+        });
+        begun.inspect_err(|_| {
+            // What is left is half a line at most, which readers pass over.
+            let _ = fs::remove_file(path);
+        })
     }
 
     /// The file at `path`, to go on with.
@@ -458,12 +477,14 @@ mod tests {
                 what: What::Event(Seen { seq: 3, down: Some(true), ..Seen::default() }),
             },
         ];
-        let over = Entry { ms: 1002.0, what: What::Aborted { why: "enough".into() } };
-        let mut writer = Writer::create(&path).unwrap();
-        entries.iter().for_each(|entry| writer.add(entry, &|| false).unwrap());
+        let over =
+            Entry { ms: 1002.0, what: What::Aborted { why: "enough".into(), left: Vec::new() } };
+        let mut writer = Writer::begin(&path, &entries[0]).unwrap();
+        entries[1..].iter().for_each(|entry| writer.add(entry, &|| false).unwrap());
         writer.add(&over, &|| false).unwrap();
         entries.push(over);
-        assert!(Writer::create(&path).is_err(), "no journal is written over");
+        assert!(Writer::begin(&path, &entries[0]).is_err(), "no journal is written over");
+        assert!(path.exists(), "nor taken away");
         assert_eq!(read(&path).unwrap(), entries);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{text}{{\"ms\":2")).unwrap();
@@ -479,7 +500,8 @@ mod tests {
     fn a_full_disk_is_told_once() {
         let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
         let mut writer = Writer::over(full, WRITTEN).unwrap();
-        let entry = Entry { ms: 0.0, what: What::Aborted { why: "enough".into() } };
+        let entry =
+            Entry { ms: 0.0, what: What::Aborted { why: "enough".into(), left: Vec::new() } };
         assert!(writer.add(&entry, &|| false).is_err());
         assert!(writer.add(&entry, &|| false).is_ok(), "nothing is written any more");
     }
@@ -487,7 +509,8 @@ mod tests {
     #[test]
     fn a_disk_that_hangs_keeps_nobody_waiting_who_has_had_enough() {
         // A pipe that nobody empties takes 64 KiB, then no more.
-        let entry = Entry { ms: 0.0, what: What::Aborted { why: "x".repeat(100_000) } };
+        let entry =
+            Entry { ms: 0.0, what: What::Aborted { why: "x".repeat(100_000), left: Vec::new() } };
         let (reader, pipe) = io::pipe().unwrap();
         let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
         let mut writer = Writer::over(pipe, Duration::from_millis(20)).unwrap();

@@ -20,6 +20,8 @@ pub enum Verdict {
     Fail,
     /// It did not come to its end.
     Aborted,
+    /// There is none yet.
+    Running,
 }
 
 impl fmt::Display for Verdict {
@@ -28,6 +30,7 @@ impl fmt::Display for Verdict {
             Verdict::Pass => "PASS",
             Verdict::Fail => "FAIL",
             Verdict::Aborted => "ABORTED",
+            Verdict::Running => "RUNNING",
         })
     }
 }
@@ -163,21 +166,34 @@ pub struct Trend {
     pub measures: BTreeMap<String, f64>,
 }
 
-/// The report of a journal; nothing if it does not even say what began.
+/// The report of a journal, with a verdict only once the run is over; nothing if it does not even
+/// say what began.
 pub fn report(entries: &[Entry]) -> Option<Report> {
+    made(entries, entries.iter().any(|entry| matches!(entry.what, What::Ended { .. })))
+}
+
+/// The report of a journal that has all but its end.
+pub(super) fn concluded(entries: &[Entry]) -> Option<Report> {
+    made(entries, true)
+}
+
+fn made(entries: &[Entry], is_over: bool) -> Option<Report> {
     let head = head(entries)?.clone();
     let points = Points::of(entries);
     let found = measures(entries, &points);
-    let budgets = budget_lines(&head, &found);
-    let (verdict, sentence) = judge(entries, &head, &points, &budgets);
+    let budgets = budget_lines(&head, &found, is_over);
+    let (verdict, sentence) = match is_over {
+        true => judge(entries, &head, &points, &budgets),
+        // What is missing now may come yet.
+        false => (Verdict::Running, "it still runs: there is no verdict yet".to_owned()),
+    };
     let tail = ["p50", "p90", "p99"].into_iter().zip(points.tail);
     let tail = tail.filter_map(|(name, at)| Some((name.to_owned(), at? - points.injected?)));
-    let ended = entries.iter().any(|entry| matches!(entry.what, What::Ended { .. }));
     Some(Report {
         schema_version: super::journal::SCHEMA,
         verdict,
         sentence,
-        is_over: ended,
+        is_over,
         timeline: timeline(&points),
         budgets,
         steps: steps(entries),
@@ -216,7 +232,7 @@ impl Trend {
 /// Whether what a journal says of its verdict is what follows from it: the verdict computed, and
 /// the one written down.
 pub fn verify(entries: &[Entry]) -> Result<(Verdict, String), String> {
-    let computed = report(entries).ok_or("this is no journal of a drill")?;
+    let computed = concluded(entries).ok_or("this is no journal of a drill")?;
     let written = entries.iter().find_map(|entry| match &entry.what {
         What::Ended { verdict, sentence } => Some((verdict, sentence)),
         _ => None,
@@ -283,13 +299,14 @@ fn timeline(points: &Points) -> Vec<Point> {
         .collect()
 }
 
-fn budget_lines(head: &Head, found: &BTreeMap<Measure, f64>) -> Vec<BudgetLine> {
+fn budget_lines(head: &Head, found: &BTreeMap<Measure, f64>, is_over: bool) -> Vec<BudgetLine> {
     let is_dry = is_dry(head);
     let line = |(measure, name, is_time): (Measure, &str, bool)| {
         let budget = head.budgets.get(name).copied();
         let measured = found.get(&measure).copied();
         let margin = budget.zip(measured).map(|(budget, measured)| budget - measured);
         let kept = budget.and_then(|_| match margin {
+            _ if !is_over => None,
             Some(margin) => Some(margin >= 0.0),
             // What never came was not in time; what nothing was done for is not asked.
             None => (!is_dry).then_some(false),
@@ -324,7 +341,7 @@ fn judge(
         return (Verdict::Aborted, why);
     }
     let aborted = find(|what| match what {
-        What::Aborted { why } => Some(why.clone()),
+        What::Aborted { why, .. } => Some(why.clone()),
         _ => None,
     });
     if let Some(why) = aborted {
@@ -366,8 +383,16 @@ fn judge(
 /// anything.
 fn blind(entries: &[Entry], head: &Head) -> Option<String> {
     let is_met = |wanted: &str| {
-        let is = |entry: &Entry| matches!(&entry.what, What::FirstFailedProbe { step } if step == wanted);
+        let is = |entry: &Entry| match &entry.what {
+            What::FirstFailedProbe { step } | What::FirstSlowedProbe { step } => step == wanted,
+            _ => false,
+        };
         entries.iter().any(is)
+    };
+    let is_released = |since: f64| {
+        let is =
+            |entry: &Entry| matches!(&entry.what, What::Event(seen) if seen.released > Some(0));
+        entries.iter().any(|entry| is(entry) && entry.ms >= since)
     };
     let is_lost = |since: f64| {
         let is = |entry: &Entry| matches!(&entry.what, What::Event(seen) if seen.kind == "store");
@@ -375,10 +400,13 @@ fn blind(entries: &[Entry], head: &Head) -> Option<String> {
     };
     let idle = entries.iter().find_map(|entry| match &entry.what {
         What::Injected { step, awaits_probe: true, .. } if !is_met(step) => {
-            Some(format!("step `{step}` had no effect: no probe failed by it"))
+            Some(format!("step `{step}` had no effect: no probe met it"))
         }
         What::Injected { step, action, .. } if action == "state.lost" && !is_lost(entry.ms) => {
             Some(format!("step `{step}` had no effect: the state database was never lost"))
+        }
+        What::Injected { step, action, .. } if action == "breaker" && !is_released(entry.ms) => {
+            Some(format!("step `{step}` had no effect: the breaker held no fall back"))
         }
         _ => None,
     });

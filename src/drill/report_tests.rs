@@ -86,7 +86,7 @@ fn injected(step: &str, ms: f64, disrupts: bool) -> Entry {
 }
 
 fn ended(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let computed = report(&entries).unwrap();
+    let computed = concluded(&entries).unwrap();
     let (verdict, sentence) = (computed.verdict.to_string(), computed.sentence);
     entries.push(Entry { ms: 15_000.0, what: What::Ended { verdict, sentence } });
     entries
@@ -95,7 +95,7 @@ fn ended(mut entries: Vec<Entry>) -> Vec<Entry> {
 #[test]
 fn times_are_counted_from_the_injection_and_budgets_have_margins() {
     let report =
-        report(&journal(&[("detect", 2_500.0), ("recover", 3_000.0), ("lost_queries", 0.0)]));
+        concluded(&journal(&[("detect", 2_500.0), ("recover", 3_000.0), ("lost_queries", 0.0)]));
     let report = report.unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{}", report.sentence);
     let since = |name: &str| {
@@ -121,13 +121,13 @@ fn times_are_counted_from_the_injection_and_budgets_have_margins() {
 
 #[test]
 fn a_budget_that_is_too_small_or_never_met_is_a_failure() {
-    let over = report(&journal(&[("detect", 1_000.0), ("recover", 1.0)])).unwrap();
+    let over = concluded(&journal(&[("detect", 1_000.0), ("recover", 1.0)])).unwrap();
     assert_eq!(over.verdict, Verdict::Fail);
     let said = "detect came to 2.00 s, over its budget of 1.00 s; 1 more budgets were not kept";
     assert_eq!(over.sentence, said);
     let mut never = journal(&[("detect", 1_000.0)]);
     never.retain(|entry| !matches!(&entry.what, What::Event(_)));
-    let never = report(&never).unwrap();
+    let never = concluded(&never).unwrap();
     assert_eq!(never.sentence, "detect never came; its budget is 1.00 s");
 }
 
@@ -135,10 +135,10 @@ fn a_budget_that_is_too_small_or_never_met_is_a_failure() {
 fn what_does_not_come_back_is_a_failure() {
     let mut entries = journal(&[]);
     entries.pop();
-    assert_eq!(report(&entries).unwrap().verdict, Verdict::Fail);
+    assert_eq!(concluded(&entries).unwrap().verdict, Verdict::Fail);
     let deviates = Some("api: no reply".to_owned());
     entries.push(Entry { ms: 1e4, what: What::Back { last_off_ms: None, deviates } });
-    let failed = report(&entries).unwrap();
+    let failed = concluded(&entries).unwrap();
     assert_eq!(failed.sentence, "the steady state did not come back: api: no reply");
 }
 
@@ -146,12 +146,12 @@ fn what_does_not_come_back_is_a_failure() {
 fn an_abort_or_a_crash_is_no_failure_of_what_was_tested() {
     let mut entries = journal(&[("detect", 1.0)]);
     let why = "stopped by `answers.empty > 0` after 4.00 s (it was 3)";
-    entries.push(Entry { ms: 9_000.0, what: What::Aborted { why: why.into() } });
-    let aborted = report(&entries).unwrap();
+    entries.push(Entry { ms: 9_000.0, what: What::Aborted { why: why.into(), left: Vec::new() } });
+    let aborted = concluded(&entries).unwrap();
     assert_eq!(aborted.verdict, Verdict::Aborted);
     assert!(aborted.sentence.starts_with(why), "{}", aborted.sentence);
     entries.push(Entry { ms: 9_000.0, what: What::Crashed { cleaned: Vec::new() } });
-    assert!(report(&entries).unwrap().sentence.starts_with("the server ended"));
+    assert!(concluded(&entries).unwrap().sentence.starts_with("the server ended"));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_verdict_that_does_not_follow_is_found_out() {
     assert_eq!(verify(&sound).unwrap().0, Verdict::Pass);
     assert!(verify(&sound[..sound.len() - 1]).unwrap_err().contains("has no end"));
     let mut forged = ended(journal(&[("detect", 1_000.0)]));
-    let sentence = report(&sound).unwrap().sentence;
+    let sentence = concluded(&sound).unwrap().sentence;
     forged.pop();
     let verdict = "PASS".to_owned();
     forged.push(Entry { ms: 15_000.0, what: What::Ended { verdict, sentence } });
@@ -200,21 +200,35 @@ fn nothing_passes_that_was_not_seen() {
     let without = |is: fn(&What) -> bool| {
         let mut entries = journal(&[("lost_queries", 0.0), ("recover", 3_000.0)]);
         entries.retain(|entry| !is(&entry.what));
-        let report = report(&entries).unwrap();
+        let report = concluded(&entries).unwrap();
         assert_eq!(report.verdict, Verdict::Fail);
         report.sentence
     };
     let unasked = without(|what| matches!(what, What::Second(_)));
     assert!(unasked.starts_with("recover never came"), "{unasked}");
     let idle = without(|what| matches!(what, What::FirstFailedProbe { .. }));
-    assert_eq!(idle, "step `cut` had no effect: no probe failed by it");
+    assert_eq!(idle, "step `cut` had no effect: no probe met it");
     let unseen = without(|what| matches!(what, What::Stops { .. }));
     assert!(unseen.starts_with("`answers.empty > 0` never had a value"), "{unseen}");
     let mut kept = journal(&[]);
     let What::Injected { action, .. } = &mut kept[1].what else { panic!() };
     *action = "state.lost".into();
-    let kept = report(&kept).unwrap();
+    let kept = concluded(&kept).unwrap();
     assert_eq!(kept.sentence, "step `cut` had no effect: the state database was never lost");
+
+    let mut slowed = journal(&[]);
+    slowed[2].what = What::FirstSlowedProbe { step: "cut".into() };
+    assert_eq!(concluded(&slowed).unwrap().verdict, Verdict::Pass);
+    let mut confirmed = journal(&[]);
+    let What::Injected { action, .. } = &mut confirmed[1].what else { panic!() };
+    *action = "breaker".into();
+    for (falls, is_seen) in [(None, false), (Some(0), false), (Some(2), true)] {
+        let seen = Seen { kind: "breaker".into(), released: falls, ..Seen::default() };
+        confirmed.push(Entry { ms: 5_500.0, what: What::Event(seen) });
+        let sentence = concluded(&confirmed).unwrap().sentence;
+        let idle = sentence == "step `cut` had no effect: the breaker held no fall back";
+        assert_eq!(idle, !is_seen, "{falls:?}: {sentence}");
+    }
 }
 
 #[test]
@@ -229,11 +243,23 @@ fn the_end_of_another_step_ends_nothing() {
 }
 
 #[test]
+fn what_still_runs_has_no_verdict_whatever_is_missing() {
+    let mut entries = journal(&[("recover", 3_000.0), ("first_change", 1_000.0)]);
+    entries.truncate(4);
+    let running = report(&entries).unwrap();
+    assert_eq!((running.verdict, running.is_over), (Verdict::Running, false));
+    assert!(running.budgets.iter().all(|line| line.kept.is_none()), "{:?}", running.budgets);
+    assert_eq!(trend(&entries), None);
+    let ended = report(&ended(entries)).unwrap();
+    assert_eq!((ended.verdict, ended.is_over), (Verdict::Fail, true));
+}
+
+#[test]
 fn a_run_that_broke_says_of_what() {
     let mut entries = journal(&[]);
     let why = "its journal can no longer be written: disk full";
     entries.push(Entry { ms: 9_000.0, what: What::Broke { why: why.into() } });
-    let broke = report(&entries).unwrap();
+    let broke = concluded(&entries).unwrap();
     assert_eq!((broke.verdict, &*broke.sentence), (Verdict::Aborted, why));
 }
 

@@ -13,16 +13,15 @@ use super::{
     asker::{Asker, Asking},
     effects::Effects,
     figures::Figures,
-    ground::{self, Asked, Ground},
+    ground::{self, Asked, Ground, Spot},
     journal::{Entry, Head, SCHEMA, What, Writer},
     machine::{Machine, Order, Seen, Stage},
-    report::{Trend, Verdict, report, sha256},
+    report::{Trend, Verdict, concluded, sha256},
 };
 use crate::{
     clock::Moment,
-    config::drill::{DrillDef, Mode, RollbackAction},
+    config::drill::{DrillDef, Mode, RollbackAction, RollbackDef},
     forecast::preview::Place,
-    ids::SlotId,
 };
 use std::{
     collections::HashSet,
@@ -36,8 +35,10 @@ use std::{
 
 /// The longest pause between two looks: what a stop condition sees is acted on within that.
 const TICK: Duration = Duration::from_millis(5);
-/// After an abort failovers are told to go back again this often, until they do.
-const FAIL_BACK: Duration = Duration::from_millis(100);
+/// Failovers are told to go back whenever something has changed, and else again this often.
+const FAIL_BACK: Duration = Duration::from_millis(500);
+/// After an abort that is waited for so long at most.
+const BACK_AFTER_ABORT: Duration = Duration::from_secs(5);
 
 /// A run as it is seen by others.
 #[derive(Debug)]
@@ -79,6 +80,16 @@ impl Running {
         abort.get_or_insert(why);
     }
 
+    /// What could not be taken back of it, once all else was after an abort, or it is over.
+    pub fn taken_back(&self) -> Option<Vec<String>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().find_map(|entry| match &entry.what {
+            What::Aborted { left, .. } => Some(left.clone()),
+            What::Ended { .. } => Some(Vec::new()),
+            _ => None,
+        })
+    }
+
     fn aborted(&self) -> Option<String> {
         self.abort.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -104,12 +115,13 @@ pub(super) struct Runner {
     heard: Receiver<super::answers::Heard>,
     asker: Option<Asker>,
     effects: Effects,
-    /// Addresses that are hit, as events name them.
+    /// What is hit, and its addresses as events name them.
+    spots: HashSet<Spot>,
     hit: HashSet<String>,
     /// The newest event that was written down, and how many were.
     seq: u64,
     events: usize,
-    /// Steps whose first failed probe is still awaited.
+    /// Steps that no probe has met yet.
     awaited: Vec<usize>,
     /// Steps that are on, for what would be answered.
     on: Vec<usize>,
@@ -120,10 +132,17 @@ pub(super) struct Runner {
     second: u32,
     looked_for_file: Moment,
     aborted_at: Option<Moment>,
-    failed_back: Option<Moment>,
-    besides: Vec<String>,
+    /// When everything was taken back, and whether failovers have gone back since, as far as that
+    /// is waited for.
+    taken_back: Option<Moment>,
     is_rolled_back: bool,
-    deviated: bool,
+    /// Failovers that the file wants back, and that have not gone yet.
+    failbacks: Vec<String>,
+    /// When they were asked last, and in which World.
+    failed_back: Option<(Moment, u64)>,
+    besides: Vec<String>,
+    /// What is not done yet, and may never be.
+    refused: Vec<String>,
     sights: Sights,
     /// What is written down once what hurts was taken back.
     late: Vec<(Moment, What)>,
@@ -138,6 +157,8 @@ struct Sights {
     regions_up: f64,
     endpoints_down: f64,
     fail_open: f64,
+    /// Whether all that is hit is up, as far as it is still there.
+    is_hit_up: bool,
 }
 
 impl Runner {
@@ -153,8 +174,6 @@ impl Runner {
         how: How,
     ) -> io::Result<Runner> {
         let def = Arc::clone(&plan.def);
-        archive.prepare(&shared.drill)?;
-        let mut writer = Writer::create(&archive.path(&shared.drill, &shared.run))?;
         let world = ground.viewer.world();
         let asked = match *def.mode.get_ref() {
             Mode::Simulate => Vec::new(),
@@ -165,18 +184,16 @@ impl Runner {
         let mut head = head(ground, &def, shared, &asked, how, world.revision);
         let started = jiff::Timestamp::try_from(started).unwrap_or_default();
         head.started = format!("{started:.6}");
-        let first = Entry { ms: 0.0, what: What::Began(Box::new(head)) };
-        writer.add(&first, &|| false)?;
-        shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(first);
-        let slots: HashSet<SlotId> =
-            plan.steps.iter().flat_map(|step| step.hit.slots.iter().copied()).collect();
-        let hit = ground::addresses(&world.snapshot, &slots);
+        let spots: HashSet<Spot> =
+            plan.steps.iter().flat_map(|step| step.hit.spots.iter().cloned()).collect();
+        let hit = ground::addresses(&spots);
         let regions = ground::regions_of(&world.snapshot);
         let book = Book { regions, hit: hit.clone() };
         let lanes = asked
             .iter()
             .map(|asked| Lane::new(asked.steady, Arc::clone(&asked.label), asked.base.clone()));
-        let answers = Answers::new(def.steady.clone(), lanes.collect(), book, began);
+        let mut answers = Answers::new(def.steady.clone(), lanes.collect(), book, began);
+        answers.found(ground::found(&world, &spots));
         let (tell, heard) = mpsc::channel();
         let asker = match asked.is_empty() {
             true => None,
@@ -189,14 +206,20 @@ impl Runner {
         };
         let until = began.after(*def.max_duration.get_ref());
         let names = (&*shared.drill, &*shared.run, &*shared.who);
-        let effects = Effects::new(ground, names, until, *def.mode.get_ref(), slots);
+        let effects = Effects::new(ground, names, until, &def, spots.clone());
         let seq = ground.journal.lock().newest();
+        let figures = Figures::start(&def, &ground.dir, &ground.clock)?;
+        // Last, so that what cannot begin leaves no journal of a run that never was.
+        archive.prepare(&shared.drill)?;
+        let first = Entry { ms: 0.0, what: What::Began(Box::new(head)) };
+        let writer = Writer::begin(&archive.path(&shared.drill, &shared.run), &first)?;
+        shared.entries.lock().unwrap_or_else(PoisonError::into_inner).push(first);
         Ok(Runner {
             ground: Arc::clone(ground),
             archive: archive.clone(),
             machine: Machine::new(&def, began),
             shared: Arc::clone(shared),
-            figures: Figures::start(&def, &ground.dir, &ground.clock)?,
+            figures,
             holding: vec![None; def.stops.len()],
             plan,
             began,
@@ -214,11 +237,14 @@ impl Runner {
             second: 0,
             looked_for_file: began,
             aborted_at: None,
+            taken_back: None,
+            is_rolled_back: false,
+            failbacks: Vec::new(),
             failed_back: None,
             besides: Vec::new(),
-            is_rolled_back: false,
-            deviated: false,
-            sights: Sights::of(&world),
+            refused: Vec::new(),
+            sights: Sights::of(&world, &spots),
+            spots,
             late: Vec::new(),
             unwritten: None,
         })
@@ -242,7 +268,7 @@ impl Runner {
             for order in self.machine.advance(now, seen) {
                 self.obey(order);
             }
-            self.after_abort(now);
+            self.go_back(now);
         }
         self.finish()
     }
@@ -315,7 +341,7 @@ impl Runner {
         match order {
             Order::Enter(Stage::After) => {
                 if self.aborted_at.is_none() {
-                    self.roll_back();
+                    self.take_back();
                 }
                 self.stage(Stage::After);
             }
@@ -332,21 +358,23 @@ impl Runner {
             }
             Order::Abort(why) => {
                 self.aborted_at = Some(self.ground.clock.now());
-                self.deviated = true;
                 // First what hurts, then the words.
-                let left = self.effects.take_back_all();
-                self.besides.extend(left);
+                let left = self.take_back();
                 self.effects.pardon();
                 for (at, what) in std::mem::take(&mut self.late) {
                     self.add_at(at, what);
                 }
                 self.note(format!("aborted: {why}"), true);
-                self.add(What::Aborted { why });
+                self.add(What::Aborted { why, left });
             }
         }
     }
 
     fn begin(&mut self, index: usize) {
+        // Of several that are due together the rest does not begin once somebody has had enough.
+        if self.is_enough()() {
+            return;
+        }
         let def = self.def();
         let step = &def.steps[index];
         let Some(place) = self.plan.steps.iter().position(|planned| planned.index == index) else {
@@ -373,6 +401,13 @@ impl Runner {
                 if begun.awaits_probe {
                     self.awaited.push(index);
                 }
+                let said = match begun.spared.is_empty() {
+                    true => said,
+                    false => format!(
+                        "{said}; not {}: gone by files loaded since, or not canaries' alone any more",
+                        begun.spared.join(", ")
+                    ),
+                };
                 self.note(format!("step {id}: {said}"), false);
                 self.add_at(
                     at,
@@ -423,67 +458,69 @@ impl Runner {
         self.add(what);
     }
 
-    /// Takes back what is left, and does what the file wants done at the end besides.
-    fn roll_back(&mut self) {
+    /// Takes back what is left; what could not be. What the file wants done besides follows as soon
+    /// as it can be ([`Self::go_back`]).
+    fn take_back(&mut self) -> Vec<String> {
         let at = self.ground.clock.now();
         let left = self.effects.take_back_all();
-        self.besides.extend(left);
+        self.besides.extend(left.iter().cloned());
+        let (is_first, is_aborted) = (self.taken_back.is_none(), self.aborted_at.is_some());
         let def = self.def();
-        for rollback in &def.rollbacks {
-            if *rollback.action.get_ref() != RollbackAction::Failback
-                || (rollback.only_deviated && !self.deviated)
-                || !def.mode.get_ref().is_real()
-            {
-                continue;
-            }
-            let target = rollback.target.get_ref();
-            let said = match self.effects.fail_back_one(target) {
-                Ok(()) => format!("failback {target}"),
-                Err(why) => format!("failback {target}: {why}"),
-            };
-            self.besides.push(said);
+        let is_due = |rollback: &&RollbackDef| {
+            *rollback.action.get_ref() == RollbackAction::Failback
+                && if rollback.only_aborted { is_aborted } else { is_first }
+                && def.mode.get_ref().is_real()
+        };
+        let targets = def.rollbacks.iter().filter(is_due);
+        self.failbacks.extend(targets.map(|rollback| rollback.target.get_ref().clone()));
+        (self.taken_back, self.is_rolled_back, self.failed_back) = (Some(at), false, None);
+        left
+    }
+
+    /// Lets failovers go back as soon as they can, which is once what was hit is up again: those
+    /// that the file names, and after an abort whichever left what was hit. Sees when that is done.
+    fn go_back(&mut self, now: Moment) {
+        let Some(since) = self.taken_back.filter(|_| !self.is_rolled_back) else { return };
+        self.look_at_world();
+        let swap = self.sights.swap;
+        let is_known = |(at, seen): (Moment, u64)| seen == swap && now.since(at) < FAIL_BACK;
+        if self.failed_back.is_some_and(is_known) {
+            return;
         }
-        self.rolled_back(at);
+        self.failed_back = Some((now, swap));
+        let (mut asked, mut refused) = self.effects.fail_back_of(&mut self.failbacks);
+        if self.aborted_at.is_some() {
+            let (theirs, not) = self.effects.fail_back();
+            asked.extend(theirs);
+            refused.extend(not);
+        }
+        let is_up = self.aborted_at.is_none() || self.sights.is_hit_up;
+        let is_settled = asked.is_empty() && self.failbacks.is_empty() && is_up;
+        self.besides.extend(asked);
+        self.refused = refused;
+        // What is down in earnest is not ours to wait for.
+        let is_late = self.aborted_at.is_some_and(|at| now.since(at) >= BACK_AFTER_ABORT);
+        if is_settled || is_late {
+            self.rolled_back(since);
+        }
     }
 
     fn rolled_back(&mut self, since: Moment) {
         let now = self.ground.clock.now();
         self.is_rolled_back = true;
         let took_ms = ms(now, since);
-        let besides = std::mem::take(&mut self.besides);
+        let mut besides = std::mem::take(&mut self.besides);
+        besides.append(&mut self.refused);
+        besides.dedup();
         self.add_at(now, What::RolledBack { took_ms, besides });
-    }
-
-    /// After an abort: lets failovers go back as soon as they can, and sees when that is done.
-    fn after_abort(&mut self, now: Moment) {
-        let Some(since) = self.aborted_at.filter(|_| !self.is_rolled_back) else { return };
-        let is_due = self.failed_back.is_none_or(|at| now.since(at) >= FAIL_BACK);
-        if !is_due {
-            return;
-        }
-        self.failed_back = Some(now);
-        let world = self.ground.viewer.world();
-        let mut slots = self.plan.steps.iter().flat_map(|step| &step.hit.slots);
-        let is_up = slots.all(|slot| world.state.standings.of(*slot).standing.is_up());
-        let (asked, refused) = self.effects.fail_back();
-        let is_settled = asked.is_empty() && is_up;
-        self.besides.extend(asked);
-        // What is down in earnest is not ours to wait for.
-        if is_settled || now.since(since) >= Duration::from_secs(5) {
-            self.besides.extend(refused);
-            self.besides.dedup();
-            self.rolled_back(since);
-        }
     }
 
     fn finish(mut self) -> (Verdict, String) {
         let is_back = self.is_back(self.ground.clock.now());
         let deviates = self.answers.deviates();
         if !self.is_rolled_back {
-            let at = self.ground.clock.now();
-            let left = self.effects.take_back_all();
-            self.besides.extend(left);
-            self.rolled_back(at);
+            let since = self.taken_back.unwrap_or_else(|| self.ground.clock.now());
+            self.rolled_back(since);
         }
         if let Some(asker) = self.asker.take() {
             asker.stop();
@@ -501,7 +538,7 @@ impl Runner {
             self.add(What::Back { last_off_ms, deviates });
         }
         let entries = self.shared.entries(0);
-        let (verdict, sentence) = match report(&entries) {
+        let (verdict, sentence) = match concluded(&entries) {
             Some(report) => {
                 self.archive.sum_up(&self.shared.drill, &Trend::of(&report));
                 (report.verdict, report.sentence)

@@ -45,7 +45,7 @@ pub struct Fault {
     pub kind: FaultKind,
     /// When it is over by itself.
     pub until: Moment,
-    /// When the first probe failed by it, in nanoseconds; 0 = none yet.
+    /// When the first probe met it, in nanoseconds; 0 = none yet.
     first: AtomicU64,
     /// Probes of each target so far, for [`FaultKind::Flap`].
     asked: Mutex<HashMap<Arc<str>, u64>>,
@@ -67,13 +67,13 @@ impl Fault {
         }
     }
 
-    /// When the first probe failed by it, if one did.
-    pub fn first_failed(&self) -> Option<Moment> {
+    /// When the first probe met it, if one did: failed by it, or was made slow.
+    pub fn first_met(&self) -> Option<Moment> {
         Some(self.first.load(Relaxed)).filter(|at| *at > 0).map(Moment)
     }
 
-    /// A probe failed by it at `now`.
-    pub(super) fn failed(&self, now: Moment) {
+    /// A probe met it at `now`.
+    pub(super) fn met(&self, now: Moment) {
         // Only the first counts; whoever lost the race was not it.
         let _ = self.first.compare_exchange(0, now.0.max(1), Relaxed, Relaxed);
     }

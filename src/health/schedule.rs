@@ -279,7 +279,7 @@ impl Checker {
         // While a drill has a fault on it, a heartbeat is lost on the way.
         let now = self.shared.clock.now();
         match self.shared.faults.on(&pushed.key(), now) {
-            Some(fault) => fault.failed(now),
+            Some(fault) => fault.met(now),
             None => pushed.beat(beat),
         }
         Ok(())

@@ -174,7 +174,7 @@ impl Task {
                         // What was taken away meanwhile lets nothing fail any more.
                         return (Outcome::void("a drill ended meanwhile"), woken);
                     }
-                    fault.failed(now);
+                    fault.met(now);
                     return (outcome, woken);
                 }
                 Some(Met::Later(after)) => return self.ask_later(&fault, after, woken).await,
@@ -198,16 +198,20 @@ impl Task {
     /// The same, so much later: as if the way there were long.
     async fn ask_later(
         &mut self,
-        fault: &Fault,
+        fault: &Arc<Fault>,
         after: Duration,
         woken: Moment,
     ) -> (Outcome, Moment) {
-        let Shared { clock, lookups, deny, .. } = &*self.shared;
+        let Shared { clock, lookups, deny, faults, .. } = &*self.shared;
         let deny = deny.load_full();
         let Ok(address) = self.prober.address(lookups, &deny, &**clock).await else {
             return (Outcome::void("lookup failed while a drill made it slow"), woken);
         };
         fault.last(after).await;
+        let now = clock.now();
+        if faults.is_still(fault, &self.entry.key(), now) {
+            fault.met(now);
+        }
         let left = self.check.timeout.saturating_sub(after);
         let outcome = match timeout(left, self.prober.probe(address)).await {
             Ok(outcome) => outcome,

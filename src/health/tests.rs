@@ -311,7 +311,22 @@ async fn a_fault_that_is_cleared_while_a_probe_hangs_by_it_fails_nobody() {
     bench.checker.clear(&fault);
     let report = bench.report().await;
     assert_eq!((&report.key, report.sight), (&target.key, UP));
-    assert_eq!(fault.first_failed(), None);
+    assert_eq!(fault.first_met(), None);
+}
+
+#[tokio::test]
+async fn a_probe_that_a_fault_made_slow_has_met_it() {
+    let alive = Server::http("127.0.0.11:0", OK).await;
+    let target = http(alive.address);
+    let mut bench = Bench::new();
+    let (keys, slow) =
+        ([Arc::clone(&target.key)].into(), FaultKind::Slow(Duration::from_millis(5)));
+    let fault = Arc::new(Fault::new("drill x".into(), keys, slow, Moment(u64::MAX)));
+    bench.checker.inject(Arc::clone(&fault));
+    assert_eq!(fault.first_met(), None);
+    bench.plan(&[&target]);
+    assert_eq!(bench.report().await.sight, UP);
+    assert!(fault.first_met().is_some());
 }
 
 #[tokio::test]

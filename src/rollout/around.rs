@@ -65,6 +65,16 @@ pub(super) fn own<'h>(def: &RolloutDef, hand: &'h Hand) -> Option<&'h Override> 
     hand.overrides().iter().rev().find(is_own)
 }
 
+/// How long a step is served before it is judged, or through: caches turn over within the TTL, and
+/// as long again passes before most of what is asked was answered by it. Nothing of a record that
+/// is gone.
+pub fn settle(def: &RolloutDef, snapshot: &Snapshot) -> Duration {
+    place(def, snapshot).map_or(Duration::ZERO, |(.., record)| {
+        let plan = snapshot.plan(snapshot.record(record).plan);
+        Duration::from_secs(plan.ttl.max.as_secs().into()) * 2
+    })
+}
+
 impl Around<'_> {
     pub(super) fn seen(&self, def: &RolloutDef) -> Seen {
         let filed = place(def, self.files).and_then(|(tree, ..)| {
@@ -75,14 +85,10 @@ impl Around<'_> {
             Some((tree, member, _)) => self.up(tree, member),
             None => (false, false),
         };
-        let ttl = answered.map_or(Duration::ZERO, |(.., record)| {
-            let plan = self.world.snapshot.plan(self.world.snapshot.record(record).plan);
-            Duration::from_secs(plan.ttl.max.as_secs().into())
-        });
         let effect = self.hand.effect(self.files, self.now);
         Seen {
             now: self.now,
-            settle: ttl * 2,
+            settle: settle(def, &self.world.snapshot),
             frozen: self.frozen,
             served: self.served(def, &effect),
             word: self.word(def, &effect),

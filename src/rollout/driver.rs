@@ -329,11 +329,11 @@ impl Driver {
     fn take_outcome(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Given { name, given } => {
-                self.drive(&name, |machine, seen| machine.given(given, seen));
+                self.drive(&name, |run, seen| run.machine.given(given, seen));
             }
             Outcome::Measured { name, epoch, analysis, measured } => {
-                self.drive(&name, |machine, seen| {
-                    machine.measured(epoch, analysis, measured, seen)
+                self.drive(&name, |run, seen| {
+                    run.machine.measured(epoch, analysis, measured, seen)
                 });
             }
         }
@@ -344,7 +344,7 @@ impl Driver {
         let open = self.runs.iter().filter(|(_, entry)| !entry.run.machine.is_closed());
         let names: Vec<String> = open.map(|(name, _)| name.clone()).collect();
         for name in names {
-            self.drive(&name, Machine::step);
+            self.drive(&name, |run, seen| run.machine.step(seen));
             self.look_at_proposal(&name);
         }
     }
@@ -367,7 +367,7 @@ impl Driver {
         let proposed = self.runs.get(name).and_then(|entry| entry.run.machine.proposed());
         let is_gone = |id| !hand.hand.proposals().iter().any(|proposal| proposal.id == id);
         if proposed.is_some_and(is_gone) {
-            self.drive(name, Machine::proposal_gone);
+            self.drive(name, |run, seen| run.machine.proposal_gone(seen));
         }
     }
 
@@ -383,14 +383,14 @@ impl Driver {
         Some(around.seen(def))
     }
 
-    /// Has the machine of `name` do something, and does what it wants done.
-    fn drive(&mut self, name: &str, act: impl FnOnce(&mut Machine, &Seen) -> Vec<Effect>) {
+    /// Has the run of `name` do something, and does what its machine wants done.
+    fn drive(&mut self, name: &str, act: impl FnOnce(&mut Run, &Seen) -> Vec<Effect>) {
         let Some(seen) = self.runs.get(name).and_then(|e| self.seen(e.run.machine.def())) else {
             return;
         };
         let Some(entry) = self.runs.get_mut(name) else { return };
         let was = served_step(&entry.run.machine);
-        let effects = act(&mut entry.run.machine, &seen);
+        let effects = act(&mut entry.run, &seen);
         let is_new = served_step(&entry.run.machine).filter(|step| was != Some(*step)).is_some();
         entry.run.seen = Some(seen);
         if is_new {

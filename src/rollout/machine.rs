@@ -16,6 +16,8 @@
 mod heard;
 mod orders;
 #[cfg(test)]
+pub(super) mod testkit;
+#[cfg(test)]
 mod tests;
 
 use super::{
@@ -164,6 +166,15 @@ impl Machine {
     /// Whether it is over.
     pub fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done { .. })
+    }
+
+    /// How it ended, or will have.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self.stage {
+            Stage::Setting | Stage::Baking | Stage::Waiting => None,
+            Stage::Undoing => Some(Outcome::Undone),
+            Stage::Reversing { outcome } | Stage::Done { outcome, .. } => Some(outcome),
+        }
     }
 
     /// Whether nothing is left of it: the files are served.

@@ -24,7 +24,7 @@ pub mod patch;
 #[cfg(test)]
 mod properties;
 
-pub use around::{MAKER, degraded, of_override, others, slots_of_member};
+pub use around::{MAKER, degraded, of_override, others, settle, slots_of_member};
 pub use driver::{Rollouts, Settings, Wish};
 
 use crate::config::rollouts::RolloutDef;

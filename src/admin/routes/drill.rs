@@ -5,7 +5,7 @@ use crate::{
         context::{Context, aside},
         peer::Peer,
         refused::Refused,
-        schema::drill::{DrillLine, DrillPlan, DrillRequest, RunLine, RunningLine},
+        schema::drill::{AbortedLine, DrillLine, DrillPlan, DrillRequest, RunLine, RunningLine},
     },
     config::drill::Mode,
     control::Change,
@@ -17,9 +17,16 @@ use axum::{
     http::StatusCode,
 };
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Whoever ends a drill is told so once what it did is taken back, or that it is under way: it takes
+/// milliseconds, unless control is busy. The command line waits for longer.
+const TAKEN_BACK: Duration = Duration::from_millis(1_500);
+/// How often that is looked for.
+const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::new()
@@ -136,23 +143,37 @@ struct AbortQuery {
     who: Option<String>,
 }
 
-/// Ends the drill that runs: everything it did is taken back at once.
+/// Ends the drill that runs, or is about to: everything it did is taken back at once.
 #[utoipa::path(
     post, path = "/v1/drills/abort", security(("token" = ["operate"])), tag = "drills",
     params(AbortQuery),
-    responses((status = 200, body = Option<RunningLine>, description = "What was ended, if anything")),
+    responses((status = 200, body = Option<AbortedLine>, description = "What was ended, if anything")),
 )]
 async fn abort_drill(
     State(context): State<Arc<Context>>,
     Extension(peer): Extension<Peer>,
     Query(asked): Query<AbortQuery>,
-) -> Result<Json<Option<RunningLine>>, Refused> {
+) -> Result<Json<Option<AbortedLine>>, Refused> {
     let drills = drills(&context)?;
     let by = peer.origin(asked.who.as_deref(), asked.reason.as_deref()).map_err(Refused::bad)?;
-    let running = drills.current();
     let ended = drills.abort(&by.who).ok_or("no drill runs");
     context.tell(Change::wished(by, "drill abort", ended.as_ref().map(|_| None)));
-    Ok(Json(running.map(|running| (&*running).into())))
+    let Ok((drill, running)) = ended else { return Ok(Json(None)) };
+    let mut line = AbortedLine { drill, run: None, taken_back: true, left: Vec::new() };
+    if let Some(running) = running {
+        let left = timeout(TAKEN_BACK, async {
+            loop {
+                match running.taken_back() {
+                    Some(left) => return left,
+                    None => sleep(LOOK).await,
+                }
+            }
+        });
+        let left = left.await.ok();
+        line.taken_back = left.as_ref().is_some_and(Vec::is_empty);
+        (line.run, line.left) = (Some(running.run.clone()), left.unwrap_or_default());
+    }
+    Ok(Json(Some(line)))
 }
 
 /// The runs of a drill, oldest first.

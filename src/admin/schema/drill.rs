@@ -62,6 +62,20 @@ pub struct RunningLine {
     pub warnings: Vec<String>,
 }
 
+/// What an abort has come to so far.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AbortedLine {
+    /// The drill.
+    pub drill: String,
+    /// Which run of it; absent where it ends before it has begun.
+    pub run: Option<String>,
+    /// Whether what it did is taken back; else that is under way.
+    pub taken_back: bool,
+    /// What could not be taken back, and why.
+    #[serde(default)]
+    pub left: Vec<String>,
+}
+
 /// How a drill is to be run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]

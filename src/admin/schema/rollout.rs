@@ -43,6 +43,10 @@ pub struct RolloutLine {
     /// `ready`, `setting`, `baking`, `waiting`, `paused`, `edited`, `inconclusive`, `failed`,
     /// `refused`, `reversing`, `undoing`, `succeeded`, `reversed`, `aborted` or `undone`.
     pub state: String,
+    /// How it ended, or will have once its clients are taken back: `succeeded`, `reversed`,
+    /// `aborted` or `undone`; absent before.
+    #[serde(default)]
+    pub outcome: Option<String>,
     /// Whether the weights are those of the files: nothing of it is left.
     pub closed: bool,
     /// The other members of the record; empty where it is gone.
@@ -56,6 +60,9 @@ pub struct RolloutLine {
     pub step: Option<usize>,
     /// The steps.
     pub steps: Vec<RolloutStep>,
+    /// How long all of them take at least: each lasts, and twice the TTL, and waits for its time.
+    #[serde(default)]
+    pub takes_ms: u64,
     /// The member's share that it is to have; absent where that is what files say.
     pub intended_share: Option<f64>,
     /// The share it is given.

@@ -20,6 +20,7 @@ pub(super) fn exit_of(verdict: Verdict) -> Exit {
         Verdict::Pass => Exit::Well,
         Verdict::Fail => Exit::VerdictFail,
         Verdict::Aborted => Exit::Aborted,
+        Verdict::Running => Exit::Failed,
     }
 }
 
@@ -81,9 +82,10 @@ fn line(entry: &Entry) -> Option<String> {
         What::Over { step } => format!("step {step} is over"),
         What::Refused { step, why } => format!("step {step} could not be done: {why}"),
         What::FirstFailedProbe { step } => format!("first failed probe of {step}"),
+        What::FirstSlowedProbe { step } => format!("first slowed probe of {step}"),
         What::Event(seen) if seen.kind != "old_answers" => seen.text.clone(),
         What::Fired { when, value } => format!("STOP {when}: it is {value}"),
-        What::Aborted { why } => format!("ABORTED: {why}"),
+        What::Aborted { why, .. } => format!("ABORTED: {why}"),
         What::Second(row) => {
             let regions = row.regions.iter().map(|(region, count)| format!("{region} {count}"));
             let regions: Vec<String> = regions.collect();

@@ -15,7 +15,7 @@ use super::{
     written::state_folder,
 };
 use crate::{
-    admin::schema::drill::{DrillLine, DrillPlan, DrillRequest, RunLine, RunningLine},
+    admin::schema::drill::{AbortedLine, DrillLine, DrillPlan, DrillRequest, RunLine, RunningLine},
     drill::{
         archive::Archive,
         html, journal, markdown,
@@ -34,7 +34,7 @@ use std::{
 };
 
 /// Whoever wants a drill ended waits no longer for the server to say that it is.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,8 +56,9 @@ Examples:
 
 GAMEDAY.md says how to prepare, run and read a game day.
 
-Exit codes: 0 PASS, or done · 1 no such drill or run · 2 usage · 4 another one runs · 5 no server
-answers · 6 refused: safety rules, degraded already, not the time · 20 FAIL · 21 ABORTED";
+Exit codes: 0 PASS, or done · 1 no such drill or run, no verdict yet, a journal that does not come to
+what it says · 2 usage · 4 another one runs · 5 no server answers · 6 refused: safety rules, degraded
+already, not the time · 20 FAIL · 21 ABORTED, of `report` and `report --verify` too";
 
 /// Rehearse a failure, measure what follows, be back by itself.
 #[derive(Args, Clone, Debug)]
@@ -269,11 +270,11 @@ fn abort(AbortArgs { folder, why }: &AbortArgs, out: &mut Out) -> Exit {
     let server = Server::of(folder.path(), out);
     thread::spawn(move || {
         // Whoever waited may have given up.
-        let _ = tell.send(server.post::<Option<RunningLine>>(&path));
+        let _ = tell.send(server.post::<Option<AbortedLine>>(&path));
     });
     let why = match told.recv_timeout(PATIENCE) {
-        Ok(Ok(Some(RunningLine { drill, run, .. }))) => {
-            out.line(format_args!("{drill} {run} is ended; what it did is taken back"));
+        Ok(Ok(Some(line))) => {
+            aborted(&line, out);
             return Exit::Well;
         }
         Ok(Ok(None)) => {
@@ -299,14 +300,33 @@ fn abort(AbortArgs { folder, why }: &AbortArgs, out: &mut Out) -> Exit {
     Exit::NotReachable
 }
 
+fn aborted(line: &AbortedLine, out: &mut Out) {
+    if out.wants_json() {
+        return out.schema(line);
+    }
+    let AbortedLine { drill, run, taken_back, left } = line;
+    match (run, taken_back) {
+        (None, _) => out.line(format_args!("{drill} is ended before it has begun")),
+        (Some(run), true) => {
+            out.line(format_args!("{drill} {run} is ended; what it did is taken back"));
+        }
+        (Some(run), false) if left.is_empty() => out.line(format_args!(
+            "{drill} {run} is being ended: `tradewind drill watch` shows how far that is"
+        )),
+        (Some(run), false) => {
+            out.line(format_args!("{drill} {run} is ended; not taken back: {}", left.join("; ")));
+        }
+    }
+}
+
 fn report(args: &ReportArgs, out: &mut Out) -> Exit {
     if let Some(file) = &args.verify {
         return match journal::read(file).and_then(|entries| verify(&entries)) {
             Ok((verdict, sentence)) => {
-                let line = out.paint(Paint::Good, format_args!("{verdict}: {sentence}"));
+                let line = out.paint(show::paint(verdict), format_args!("{verdict}: {sentence}"));
                 out.line(line);
                 out.line("the journal comes to the verdict that is written in it");
-                Exit::Well
+                follow::exit_of(verdict)
             }
             Err(why) => {
                 out.error(why, None);

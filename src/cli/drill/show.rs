@@ -123,9 +123,14 @@ pub(super) fn report(report: &Report, out: &mut Out) {
     let bad = |row: usize| lines.get(row).filter(|l| l.kept == Some(false)).map(|_| Paint::Bad);
     table::print(&["measure", "budget", "measured", "margin", ""], &rows, bad, out);
     out.line("");
-    let paint = if report.verdict == Verdict::Pass { Paint::Good } else { Paint::Bad };
-    let line = out.paint(paint, format_args!("{}: {}", report.verdict, report.sentence));
+    let line =
+        out.paint(paint(report.verdict), format_args!("{}: {}", report.verdict, report.sentence));
     out.line(line);
+}
+
+/// The colour of a verdict.
+pub(super) fn paint(verdict: Verdict) -> Paint {
+    if verdict == Verdict::Pass { Paint::Good } else { Paint::Bad }
 }
 
 fn budget(line: &BudgetLine) -> Vec<String> {

@@ -210,35 +210,37 @@ fn thousands(n: u64) -> String {
     parts.join(",")
 }
 
+/// A line, for tests.
+#[cfg(test)]
+pub(super) fn line() -> RolloutLine {
+    serde_json::from_value(serde_json::json!({
+        "schema_version": 1, "name": "www", "record": "g/www", "member": "canary",
+        "state": "baking", "closed": false, "said": "", "step": 2, "file_share": 0.01,
+        "steps": [
+            { "share": 0.01, "bake_ms": 1000, "pause": null },
+            { "share": 0.1, "bake_ms": 300000, "pause": null },
+        ],
+        "intended_share": 0.1, "served_share": 0.1,
+        "observed": { "answers": 206, "of": 2000, "share": 0.103, "low": 0.0904, "high": 0.1171 },
+        "elapsed_ms": 72000, "judged_after_ms": 60000, "through_after_ms": 300000,
+        "analysis": [{
+            "name": "errors", "source": "health errors", "wanted": "< 0.05", "last": "0",
+            "result": "Successful", "verdict": "Successful", "successful": 12, "failed": 0,
+            "inconclusive": 0, "errors": 0, "count": 12,
+        }],
+        "others": ["stable"],
+        "endpoints": [
+            { "name": "g/canary/c1", "verdict": "up", "p95_ms": 41.0 },
+            { "name": "g/canary/c10", "verdict": "down", "p95_ms": null },
+        ],
+        "degraded": [], "then": [],
+    }))
+    .unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn line() -> RolloutLine {
-        serde_json::from_value(serde_json::json!({
-            "schema_version": 1, "name": "www", "record": "g/www", "member": "canary",
-            "state": "baking", "closed": false, "said": "", "step": 2, "file_share": 0.01,
-            "steps": [
-                { "share": 0.01, "bake_ms": 1000, "pause": null },
-                { "share": 0.1, "bake_ms": 300000, "pause": null },
-            ],
-            "intended_share": 0.1, "served_share": 0.1,
-            "observed": { "answers": 206, "of": 2000, "share": 0.103, "low": 0.0904, "high": 0.1171 },
-            "elapsed_ms": 72000, "judged_after_ms": 60000, "through_after_ms": 300000,
-            "analysis": [{
-                "name": "errors", "source": "health errors", "wanted": "< 0.05", "last": "0",
-                "result": "Successful", "verdict": "Successful", "successful": 12, "failed": 0,
-                "inconclusive": 0, "errors": 0, "count": 12,
-            }],
-            "others": ["stable"],
-            "endpoints": [
-                { "name": "g/canary/c1", "verdict": "up", "p95_ms": 41.0 },
-                { "name": "g/canary/c10", "verdict": "down", "p95_ms": null },
-            ],
-            "degraded": [], "then": [],
-        }))
-        .unwrap()
-    }
 
     #[test]
     fn the_tree_reads_as_the_manual_shows_it() {

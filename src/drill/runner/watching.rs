@@ -5,17 +5,17 @@ use super::{Runner, Sights};
 use crate::{
     clock::Moment,
     config::{
-        drill::Mode,
+        drill::{ActionDef, FaultDef, Mode},
         stop::{StopDef, Watched},
     },
     control::event::{Event, EventKind},
     drill::{
         answers::ms,
-        ground,
+        ground::{self, Spot},
         journal::{EVENTS_MAX, Seen, What},
         report::time,
     },
-    failover::Cause,
+    failover::{Cause, breaker::News},
     forecast::shares::given,
     world::World,
 };
@@ -30,8 +30,10 @@ const ABORT_FILE: Duration = Duration::from_millis(100);
 const BACK_FOR: Duration = Duration::from_secs(1);
 
 impl Sights {
-    pub(super) fn of(world: &World) -> Sights {
+    pub(super) fn of(world: &World, hit: &HashSet<Spot>) -> Sights {
+        let mut slots = ground::slots_of(&world.snapshot, hit).into_iter();
         Sights {
+            is_hit_up: slots.all(|slot| world.state.standings.of(slot).standing.is_up()),
             swap: world.swap,
             regions_up: ground::regions_up(world, &HashSet::new()) as f64,
             endpoints_down: ground::endpoints_down(world) as f64,
@@ -52,7 +54,8 @@ impl Runner {
         if world.swap == self.sights.swap {
             return;
         }
-        self.sights = Sights::of(&world);
+        self.sights = Sights::of(&world, &self.spots);
+        self.answers.found(ground::found(&world, &self.spots));
         let since = self.ground.clock.now();
         for (lane, asked) in self.asked.iter().enumerate() {
             if let Some(now) = asked.answers_of(&world) {
@@ -76,9 +79,13 @@ impl Runner {
             {
                 self.effects.moved_by_operator(name);
             }
-            if self.events < EVENTS_MAX && event.kind.word() != "drill" {
+            if event.kind.word() == "drill" {
+                continue;
+            }
+            let seen = self.seen(&event);
+            // What proves that a step had an effect is not lost among others.
+            if self.events < EVENTS_MAX || seen.released.is_some() {
                 self.events += 1;
-                let seen = self.seen(&event);
                 self.add_at(event.at, What::Event(seen));
             }
         }
@@ -93,6 +100,10 @@ impl Runner {
             EventKind::Published { took, .. } => (None, Some(took.as_secs_f64() * 1e3)),
             _ => (None, None),
         };
+        let released = match &event.kind {
+            EventKind::Breaker { news: News::Released { falls, confirmed: true } } => Some(*falls),
+            _ => None,
+        };
         Seen {
             seq: event.seq,
             kind: event.kind.word().to_owned(),
@@ -100,6 +111,7 @@ impl Runner {
             alarm: event.kind.is_alarm(),
             down,
             took_ms: took,
+            released,
             who: event.who.as_deref().map(str::to_owned),
         }
     }
@@ -108,12 +120,17 @@ impl Runner {
         let found: Vec<(usize, Moment)> = self
             .awaited
             .iter()
-            .filter_map(|step| Some((*step, self.effects.first_failed(*step)?)))
+            .filter_map(|step| Some((*step, self.effects.first_met(*step)?)))
             .collect();
         for (step, at) in found {
             self.awaited.retain(|other| *other != step);
-            let step = self.plan.def.steps[step].id.get_ref().clone();
-            self.add_at(at, What::FirstFailedProbe { step });
+            let def = &self.plan.def.steps[step];
+            let step = def.id.get_ref().clone();
+            let what = match def.action.get_ref() {
+                ActionDef::Fault(FaultDef::Slow(_)) => What::FirstSlowedProbe { step },
+                _ => What::FirstFailedProbe { step },
+            };
+            self.add_at(at, what);
         }
     }
 
@@ -207,9 +224,6 @@ impl Runner {
             return false;
         }
         let since = self.answers.last_off().map_or(Duration::MAX, |off| now.since(off));
-        let world = self.ground.viewer.world();
-        let slots = self.plan.steps.iter().flat_map(|step| &step.hit.slots);
-        let mut up = slots.map(|slot| world.state.standings.of(*slot).standing.is_up());
-        since >= BACK_FOR && up.all(|up| up)
+        since >= BACK_FOR && self.sights.is_hit_up
     }
 }

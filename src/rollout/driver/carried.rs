@@ -1,8 +1,9 @@
 //! What machines want done, in the order that a crash may cut off anywhere: how they stand is kept,
 //! then what happened is told, then answers are changed.
 
-use super::{Driver, Gift, NOTE};
+use super::{Driver, Entry, Gift, NOTE};
 use crate::{
+    clock::Moment,
     control::{Change, event::EventKind, store::Write},
     rollout::{around::maker, kept::KeptRun, model::Effect},
 };
@@ -10,6 +11,15 @@ use std::time::Duration;
 
 /// How long a step has lasted is written so often, beside every change.
 const OFTEN: Duration = Duration::from_secs(5);
+
+impl Entry {
+    /// Whether it is time to write down how long it has lasted. Of what is over that is nobody's
+    /// concern, and it may stay for months: until the files say the same.
+    fn is_due(&self, now: Moment) -> bool {
+        let is_over = self.run.machine.is_done();
+        self.written.as_ref().is_none_or(|(_, at)| !is_over && now.since(*at) >= OFTEN)
+    }
+}
 
 /// What is to be kept, in one commit, and to be told after that.
 #[derive(Default)]
@@ -66,8 +76,7 @@ impl Driver {
     fn keep(&mut self, name: &str, is_news: bool) {
         let now = self.clock.now();
         let Some(entry) = self.runs.get_mut(name) else { return };
-        let is_time = entry.written.as_ref().is_none_or(|(_, at)| now.since(*at) >= OFTEN);
-        if !is_news && !is_time {
+        if !is_news && !entry.is_due(now) {
             return;
         }
         let kept = KeptRun::of(&entry.run, now);
@@ -109,5 +118,37 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        rollout::{
+            Run,
+            machine::testkit::begun,
+            model::{Order, Served},
+        },
+        units::Share,
+    };
+    use std::time::SystemTime;
+
+    #[test]
+    fn what_is_over_is_not_written_again_and_again() {
+        let (machine, mut seen, _) = begun();
+        seen.served = Served::Share(Share::NONE);
+        let run = Run::new(machine, "ana".into(), None, SystemTime::UNIX_EPOCH);
+        let mut entry = Entry::new(run);
+        let write = |entry: &mut Entry| {
+            entry.written = Some((KeptRun::of(&entry.run, seen.now), seen.now));
+        };
+        assert!(entry.is_due(seen.now), "it was never written");
+        write(&mut entry);
+        assert!(!entry.is_due(seen.now.after(OFTEN / 2)) && entry.is_due(seen.now.after(OFTEN)));
+        entry.run.machine.order(Order::Abort { break_glass: false }, "ana", &seen).unwrap();
+        assert!(entry.run.machine.is_done() && !entry.run.machine.is_closed());
+        write(&mut entry);
+        assert!(!entry.is_due(seen.now.after(OFTEN * 1_000)));
     }
 }

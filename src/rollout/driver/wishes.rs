@@ -8,7 +8,7 @@ use crate::{
         Refused, Run,
         around::{degraded, place},
         machine::Machine,
-        model::{Order, Seen},
+        model::{Effect, Order, Seen},
     },
     units::Share,
 };
@@ -70,12 +70,7 @@ impl Driver {
             None => who.to_string(),
         };
         let mut outcome = Ok(());
-        if order != Order::Pause
-            && let Some(entry) = self.runs.get_mut(name)
-        {
-            entry.run.people.insert(Arc::clone(who));
-        }
-        self.drive(name, |machine, seen| match machine.order(order, &by, seen) {
+        self.drive(name, |run, seen| match run.order(order, (who, &by), seen) {
             Ok(effects) => effects,
             Err(why) => {
                 outcome = Err(Refused::Conflict(format!("`{name}`: {why}")));
@@ -147,5 +142,45 @@ impl Driver {
             Some(meant) => format!("there is no rollout `{name}`; did you mean `{meant}`?"),
             None => format!("there is no rollout `{name}`: `tradewind rollout list`"),
         }
+    }
+}
+
+impl Run {
+    /// Does what `who` orders, told as `by`. Who only pauses it or is refused has nothing go on,
+    /// and may be the second person for what it proposes.
+    fn order(
+        &mut self,
+        order: Order,
+        (who, by): (&Arc<str>, &str),
+        seen: &Seen,
+    ) -> Result<Vec<Effect>, String> {
+        let effects = self.machine.order(order, by, seen)?;
+        if order != Order::Pause {
+            self.people.insert(Arc::clone(who));
+        }
+        Ok(effects)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::machine::testkit::begun;
+    use std::time::SystemTime;
+
+    #[test]
+    fn who_only_pauses_it_or_is_refused_is_none_of_those_who_had_it_go_on() {
+        let (machine, seen, _) = begun();
+        let mut run = Run::new(machine, "ana".into(), None, SystemTime::UNIX_EPOCH);
+        for (who, order, is_done) in [
+            ("bo", Order::Resume, false),
+            ("bo", Order::Promote { full: false }, false),
+            ("cy", Order::Pause, true),
+            ("di", Order::Resume, true),
+        ] {
+            assert_eq!(run.order(order, (&who.into(), who), &seen).is_ok(), is_done, "{order:?}");
+        }
+        let people: Vec<&str> = run.people.iter().map(|who| &**who).collect();
+        assert_eq!(people, ["ana", "di"]);
     }
 }

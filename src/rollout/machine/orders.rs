@@ -34,13 +34,15 @@ impl Machine {
                 self.break_glass = true;
                 return Ok(self.go_on("reversing", by("aborted over safety rules"), seen));
             }
-            _ if is_ending => return Err(format!("it is {}", self.word())),
+            // Going back to what files say may wait, or be refused, and clients are there meanwhile.
             Order::Abort { break_glass }
-                if !self.is_done() || self.stage_is(Outcome::Succeeded) =>
+                if !matches!(self.stage, Stage::Reversing { .. })
+                    && (!self.is_done() || self.stage_is(Outcome::Succeeded)) =>
             {
                 (self.break_glass, self.plain) = (break_glass, false);
                 return Ok(self.reverse(Outcome::Aborted, by("aborted"), seen));
             }
+            _ if is_ending => return Err(format!("it is {}", self.word())),
             Order::Retry if self.is_done() => {
                 if self.stage_is(Outcome::Succeeded) {
                     return Err("it succeeded: nothing to retry".into());

@@ -1,35 +1,12 @@
 //! What answers that come late, later words of people and pins do to a machine.
 
-use super::Machine;
+use super::{Machine, testkit::begun};
 use crate::{
-    clock::Moment,
-    config::rollouts::RolloutDef,
     measure::Measured,
     rollout::model::{Effect, Given, HaltKind, Order, Seen, Served, Stage, Word},
     units::Share,
 };
-use std::{path::Path, sync::Arc, time::Duration};
-
-/// Begun and nothing served yet, with steps of 10, 50 and 100 %, what it sees, and what it asks.
-fn begun() -> (Machine, Seen, Vec<Effect>) {
-    let text = "record = \"z/r\"\nmember = \"m\"\nbake = \"1s\"\nsteps = [10, 50, 100]\n\
-                [[analysis]]\nname = \"e\"\nhealth = \"errors\"\nsuccess = \"< 0.1\"\n\
-                interval = \"1m\"\ninitial_delay = \"1s\"\n";
-    let def = Arc::new(RolloutDef::kept(&Path::new("r.toml").into(), text).unwrap());
-    let seen = Seen {
-        now: Moment(1_000_000_000_000),
-        settle: Duration::from_secs(1),
-        frozen: false,
-        served: Served::Nothing,
-        word: None,
-        turn: 7,
-        filed: Some(Share::NONE),
-        member_up: true,
-        others_up: true,
-    };
-    let (machine, effects) = Machine::begin(def, &seen);
-    (machine, seen, effects)
-}
+use std::time::Duration;
 
 fn percent(percent: u32) -> Served {
     Served::Share(Share::from_fraction(f64::from(percent) / 100.0))
@@ -211,4 +188,22 @@ fn nothing_is_over_while_anything_is_under_way() {
     assert!(!machine.is_closed(), "whoever begins next would be told what came of that");
     machine.given(Given::Done, &seen);
     assert!(machine.is_closed());
+}
+
+#[test]
+fn who_undoes_it_may_still_have_its_clients_taken_back_over_safety_rules() {
+    for break_glass in [false, true] {
+        let (mut machine, mut seen) = at_second();
+        seen.served = percent(50);
+        machine.given(Given::Done, &seen);
+        let effects = machine.order(Order::Undo, "ana", &seen).unwrap();
+        assert!(effects.contains(&Effect::TakeAway), "{effects:?}");
+        machine.given(Given::Proposed(9), &seen);
+        let effects = machine.order(Order::Abort { break_glass }, "root", &seen).unwrap();
+        assert_eq!(machine.proposed(), None);
+        assert!(effects.contains(&Effect::Withdraw { id: 9 }), "{effects:?}");
+        assert_eq!(given(&effects), Some(percent(0)));
+        let urgent = effects.iter().any(|e| matches!(e, Effect::Give { urgent: true, .. }));
+        assert_eq!(urgent, break_glass);
+    }
 }
