@@ -156,3 +156,16 @@ impl IntoResponse for Refused {
         (status, unread, headers, [(header::CONTENT_TYPE, KIND)], Json(refusal)).into_response()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_done_at_another_time_is_no_wish_for_nothing() {
+        assert_eq!(status(&HandRefusal::Full), StatusCode::CONFLICT);
+        assert_eq!(status(&HandRefusal::NotYet), StatusCode::CONFLICT);
+        assert_eq!(status(&HandRefusal::NoNumber("x".into())), StatusCode::BAD_REQUEST);
+        assert_eq!(status(&HandRefusal::Nothing(String::new())), StatusCode::NOT_FOUND);
+    }
+}
