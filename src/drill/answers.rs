@@ -84,11 +84,6 @@ impl May {
         links.iter().all(|link| !self.knows(&link.owner) || self.has(link))
     }
 
-    /// Whether `record` is among what `owner` may own.
-    fn names(&self, owner: &str, record: &String) -> bool {
-        self.0.get(owner).is_some_and(|owned| owned.iter().any(|owned| owned.contains(record)))
-    }
-
     fn is_within(&self, other: &May) -> bool {
         self.0
             .iter()
@@ -221,8 +216,8 @@ impl Answers {
         lane.is_away &= !lane.now.is_within(&lane.base);
     }
 
-    /// What was found since for flattened names: the regions of their addresses, and which of these
-    /// the drill hits.
+    /// What was found for flattened names: the regions of their addresses, and which of these the
+    /// drill hits. Earlier ones stay known: such answers may still be under way.
     pub(super) fn found(&mut self, found: Book) {
         self.book.hit.extend(found.hit);
         for (address, region) in found.regions {
@@ -387,12 +382,8 @@ fn fault(answer: &Answer, steady: &SteadyDef, lane: &Lane, book: &Book) -> Optio
         return Some(Fault::Wrong(format!("only {count} records")));
     }
     let mut steered = answer.links.iter().filter(|link| lane.now.knows(&link.owner));
-    // What a flattened name had before the newest lookup may still be under way.
-    let known = [&lane.now, &lane.was, &lane.base];
-    let stranger = steered.find_map(|link| {
-        let is_known = |record: &String| known.iter().any(|may| may.names(&link.owner, record));
-        link.records.iter().find(|&record| !book.regions.contains_key(record) && !is_known(record))
-    });
+    let strange = |record: &&String| !book.regions.contains_key(*record);
+    let stranger = steered.find_map(|link| link.records.iter().find(strange));
     stranger.map(|record| Fault::Wrong(format!("{record} is nobody's address")))
 }
 
