@@ -202,6 +202,9 @@ fn the_database_waits_for_its_replica_and_for_two_people() {
     shop.await_wait("waits for what it requires");
     let proposed = shop.cli(&["approve", DB, "--reason", "INC-42", "--as", "ana"], 10);
     assert!(proposed.contains("proposed as #1, not in effect"), "{proposed}");
+    let refused =
+        "as things stand it would be refused: shop.example.com/db: what the member requires";
+    assert!(proposed.contains(refused), "{proposed}");
     let alone = shop.cli(&["confirm", "1", "--as", "ana"], 6);
     assert!(alone.contains("another person has to confirm it"), "{alone}");
     let refused = shop.cli(&["confirm", "1", "--as", "bo"], 4);

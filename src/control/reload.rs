@@ -504,8 +504,8 @@ impl Loader {
             revision: self.in_force.revision,
             hash: Arc::clone(&self.in_force.hash),
             accepted_at: self.in_force.accepted_at,
-            // The same texts under another location database are another set of answers.
             apart,
+            // The same texts under another location database are another set of answers.
             unchanged: unchanged && !found.iter().any(|found| found.taken),
             held: compiled.held.iter().map(|path| zone_of(path)).collect(),
             zones: snapshot.zones.len(),

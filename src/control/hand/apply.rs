@@ -282,14 +282,24 @@ impl Control {
             return Err(Refusal::Stale);
         }
         let planned = self.operator.hand.planned(command, &self.operator.files, now)?;
-        if self.warming && !planned.orders.is_empty() {
+        let is_proposed = planned.proposed.is_some();
+        if self.warming && !planned.orders.is_empty() && !is_proposed {
             return Err(Refusal::NotYet);
         }
         let begins = planned.subject().map_or(now.at, |made| made.begins.max(now.at));
         let effect = planned.would.by(begins).effect(&self.operator.files, begins);
         let outlook = self.outlook();
         let before = outlook.standpoint();
-        let Supposed { after, asking } = outlook.supposed(&before, &effect, &planned.orders)?;
+        let mut notes = Vec::new();
+        let supposed = match outlook.supposed(&before, &effect, &planned.orders) {
+            // What waits for a second person is judged when that one agrees.
+            Err(refusal) if is_proposed => {
+                notes.push(format!("as things stand it would be refused: {refusal}"));
+                outlook.supposed(&before, &effect, &[])
+            }
+            supposed => supposed,
+        };
+        let Supposed { after, asking } = supposed?;
         let broke = outlook.broken(&planned, (&before, &after), clients)?;
         if !broke.is_empty() && !command.break_glass {
             return Err(Refusal::Unsafe(broke));
@@ -297,7 +307,7 @@ impl Control {
         let plans = planned.records.iter().map(|id| old.snapshot.record(*id).plan);
         let ttl = plans.map(|plan| old.snapshot.plan(plan).ttl.max).max();
         let named = asking.iter().take(ASKING_NAMED);
-        let mut notes: Vec<String> = named.map(|one| outlook.asks(one)).collect();
+        notes.extend(named.map(|one| outlook.asks(one)));
         if let Some(more) = asking.len().checked_sub(ASKING_NAMED).filter(|more| *more > 0) {
             notes.push(format!("{more} more failovers wait: tradewind approve"));
         }
