@@ -93,7 +93,7 @@ fn baseline(instructions: u64) -> LibraryBenchmarkConfig {
 #[bench::nxdomain(args = ("nothing.example A edns=1232"), config = baseline(1_108))]
 #[bench::wildcard(args = ("any.wild.example A edns=1232"), config = baseline(1_237))]
 #[bench::referral(args = ("www.sub.example A edns=1232"), config = baseline(1_773))]
-#[bench::cname_chain(args = ("c1.example A edns=1232"), config = baseline(3_343))]
+#[bench::cname_chain(args = ("c1.example A edns=1232"), config = baseline(3_217))]
 #[bench::weighted(args = ("weighted.example A"), config = baseline(905))]
 #[bench::weighted_edns(args = ("weighted.example A edns=1232"), config = baseline(1_163))]
 #[bench::sticky_2(args = ("sticky-2.example A edns=1232"), config = baseline(1_368))]
@@ -102,11 +102,11 @@ fn baseline(instructions: u64) -> LibraryBenchmarkConfig {
 #[bench::geo(args = ("geo.example A ecs=193.0.6.0/24"), config = baseline(1_740))]
 #[bench::nested_sticky(args = ("nested-sticky.example A ecs=193.0.6.0/24"), config = baseline(1_988))]
 #[bench::multivalue(args = ("multivalue.example A edns=1232"), config = baseline(1_282))]
-#[bench::steered_cname(args = ("alias.example A ecs=193.0.6.0/24"), config = baseline(2_433))]
+#[bench::steered_cname(args = ("alias.example A ecs=193.0.6.0/24"), config = baseline(2_435))]
 #[bench::refused(args = ("www.example.org A edns=1232"), config = baseline(863))]
 #[bench::nested(args = ("nested.example A ecs=193.0.6.0/24"), config = baseline(1_720))]
 #[bench::steered_wildcard(args = ("any.all.example A edns=1232"), config = baseline(1_349))]
-#[bench::cname_to_steered(args = ("to-weighted.example A edns=1232"), config = baseline(1_818))]
+#[bench::cname_to_steered(args = ("to-weighted.example A edns=1232"), config = baseline(1_812))]
 fn answered(mut ready: Box<Ready>) -> Box<Ready> {
     black_box(ready.answer());
     ready
