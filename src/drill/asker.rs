@@ -12,6 +12,7 @@ use hickory_proto::{
 };
 use std::{
     collections::HashMap,
+    fmt::Display,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
@@ -207,6 +208,7 @@ fn read(message: &Message, asked: &Name) -> Answer {
     }
 }
 
-fn text(name: &Name) -> String {
+/// A name, or an address, as answers are compared and shown.
+pub(super) fn text(name: &impl Display) -> String {
     name.to_string().trim_end_matches('.').to_ascii_lowercase()
 }

@@ -1,6 +1,9 @@
 //! The server as a drill sees it: the way in for changes, and what there is to look at.
 
-use super::answers::{Book, May};
+use super::{
+    answers::{Book, May},
+    asker::text,
+};
 use crate::{
     clock::Clock,
     config::drill::{DrillDef, SteadyDef},
@@ -485,11 +488,6 @@ fn may(world: &World, name: &Name, client: Client, rtype: Rtype) -> May {
     may
 }
 
-/// As answers show it.
-fn text(name: &Name) -> String {
-    name.to_string().trim_end_matches('.').to_ascii_lowercase()
-}
-
 /// The name that a CNAME leads to.
 fn targets(rdatas: &Rdatas) -> Vec<Name> {
     match rdatas.rtype() {
@@ -540,17 +538,13 @@ fn region_of(slot: &Slot, snapshot: &Snapshot) -> Arc<str> {
 
 /// The region of everything that may be answered, by address or name.
 pub(super) fn regions_of(snapshot: &Snapshot) -> HashMap<String, Arc<str>> {
-    let slots = snapshot.slots.iter().map(|slot| {
-        let address = slot.address.to_string().trim_end_matches('.').to_ascii_lowercase();
-        (address, region_of(slot, snapshot))
-    });
+    let slots = snapshot.slots.iter().map(|slot| (text(&slot.address), region_of(slot, snapshot)));
     slots.collect()
 }
 
 /// The addresses of `spots`, as answers show them.
 pub(super) fn addresses(spots: &HashSet<Spot>) -> HashSet<String> {
-    let address = |spot: &Spot| spot.address.to_string().trim_end_matches('.').to_ascii_lowercase();
-    spots.iter().map(address).collect()
+    spots.iter().map(|spot| text(&spot.address)).collect()
 }
 
 /// The slots that `spots` have in `snapshot`; what is gone has none.

@@ -102,18 +102,15 @@ pub fn parse(bytes: Vec<u8>) -> Result<Database, MmdbProblem> {
     Ok(Database::new(spaces, info))
 }
 
-/// The records at `offsets`, read on all cores; `None` if one is damaged.
-fn records(file: &File, offsets: &[u32]) -> Option<Vec<Record>> {
+/// The records at `offsets` in their order, part by part, read on all cores; `None` if one is
+/// damaged.
+fn records(file: &File, offsets: &[u32]) -> Option<Vec<Vec<Record>>> {
     let parts: Vec<&[u32]> = offsets.chunks(PART).collect();
-    let parts: Vec<Option<Vec<Record>>> = spread::map(&parts, |part| {
+    let parts = spread::map(&parts, |part| {
         let mut records = Records::new(file.values());
         part.iter().map(|at| records.read(*at as usize)).collect()
     });
-    let mut records = Vec::with_capacity(offsets.len());
-    for part in parts {
-        records.extend(part?);
-    }
-    Some(records)
+    parts.into_iter().collect()
 }
 
 /// The day of a Unix time, `YYYY-MM-DD`.
@@ -273,13 +270,14 @@ struct Distinct {
 }
 
 impl Distinct {
-    fn of(records: &[Record]) -> Self {
+    fn of(parts: &[Vec<Record>]) -> Self {
+        let records = || parts.iter().flatten();
         // The trap (DESIGN §5, Latency): GeoLite2 gives 37.751, -97.822 to most of the United
         // States. Whatever point a country-level record has is a default, whoever shares it.
-        let default_points = records.iter().filter_map(Record::default_point).collect();
+        let default_points = records().filter_map(Record::default_point).collect();
         let mut known = HashMap::new();
         let mut locations = Vec::new();
-        let by_record = records.iter().map(|record| {
+        let by_record = records().map(|record| {
             if record.is_empty() {
                 return NOWHERE;
             }

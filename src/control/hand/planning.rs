@@ -422,13 +422,12 @@ impl<'a> Planning<'a> {
         let is = |action: &Action| *action == Action::Pin;
         let number = |text: &str| number_of(text).ok_or_else(|| Refusal::NoNumber(text.to_owned()));
         let id = text.map(number).transpose()?;
-        let pins: Vec<&Override> =
+        let mut pins: Vec<&Override> =
             self.hand.overrides.iter().filter(|one| is(&one.action)).collect();
         if pins.is_empty() {
             return Err(Refusal::Nothing("nothing is pinned".into()));
         }
-        let pins: Vec<&Override> =
-            pins.into_iter().filter(|one| id.is_none_or(|id| id == one.id)).collect();
+        pins.retain(|one| id.is_none_or(|id| id == one.id));
         if pins.is_empty() {
             return Err(Refusal::Nothing(self.instead(text.unwrap_or_default(), is)));
         }
