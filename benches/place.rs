@@ -79,7 +79,7 @@ fn city(c: &mut Criterion) {
     println!("City: {} bytes held of {} read", database.bytes(), bytes.len());
     let mut table = LocationTable::default();
     table.add(Arc::new(database)).expect("the first database clashes with nothing");
-    table.fill(embedded::database());
+    table.fill(embedded::database);
     c.benchmark_group("City").sample_size(10).bench_function("read the database", |b| {
         b.iter_with_setup(|| bytes.clone(), |bytes| mmdb::parse(black_box(bytes)))
     });

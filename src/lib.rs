@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod pages;
 pub mod spread;
 pub mod units;
 

@@ -1,4 +1,4 @@
-//! The code's own rules, held by reading it: rooms in layer order, `unsafe` in its one file, a
+//! The code's own rules, held by reading it: rooms in layer order, `unsafe` in its two files, a
 //! header on every module, no dead file, no half-thing, one reader of the clock.
 //!
 //! Sources are read with comments and literals blanked out ([`blank`]), then as plain tokens
@@ -20,8 +20,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("clock", &[]),
     ("spread", &[]),
+    ("pages", &[]),
     ("wire", &["units", "ids", "clock"]),
-    ("zone", &["wire"]),
+    ("zone", &["wire", "pages"]),
     ("place", &["zone", "spread"]),
     ("verdict", &["zone"]),
     ("checkplan", &["zone"]),
@@ -52,8 +53,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("daemon", &["admin", "cli", "flatten", "hooks", "querylog", "transport"]),
 ];
 
-/// The only file that may say `unsafe`.
-const UNSAFE_FILE: &str = "src/transport/udp/sys.rs";
+/// The only files that may say `unsafe`.
+const UNSAFE_FILES: [&str; 2] = ["src/transport/udp/sys.rs", "src/pages.rs"];
 /// The only file that may read the machine's clocks.
 const CLOCK_FILE: &str = "src/clock.rs";
 /// What every packet goes through: logs nothing, neither a client's address nor anything else.
@@ -292,7 +293,7 @@ fn layer_faults(source: &Source) -> Vec<String> {
 
 fn unsafe_faults(source: &Source) -> Vec<String> {
     let says = source.tokens().iter().any(|token| token == "unsafe");
-    fault(says && source.path != UNSAFE_FILE, source, "says unsafe")
+    fault(says && !UNSAFE_FILES.contains(&&*source.path), source, "says unsafe")
 }
 
 /// Tokio's `Instant` is let pass: its clock is the runtime's, which a test can hold still.
@@ -404,7 +405,7 @@ fn rooms_stand_in_layer_order() {
 }
 
 #[test]
-fn unsafe_stays_in_its_one_file() {
+fn unsafe_stays_in_its_files() {
     assert_tidy(sources(&["src"]).iter().flat_map(unsafe_faults));
 }
 
@@ -512,7 +513,7 @@ mod the_rules_themselves {
     fn each_other_rule_sees_its_fault() {
         let body = "//! Header.\nfn f() { unsafe { g() } }";
         assert_eq!(unsafe_faults(&source("src/wire/name.rs", body)).len(), 1);
-        assert_eq!(unsafe_faults(&source(UNSAFE_FILE, body)).len(), 0);
+        assert_eq!(unsafe_faults(&source(UNSAFE_FILES[0], body)).len(), 0);
         assert_eq!(
             unsafe_faults(&source("src/lib.rs", "#![allow(unsafe_code)] // unsafe")).len(),
             0

@@ -190,7 +190,7 @@ impl Look {
             found.extend(told);
             files.push(known);
         }
-        table.fill(embedded::database());
+        table.fill(embedded::database);
         let gone = before.iter().filter(|old| stamps.iter().all(|new| new.path != old.stamp.path));
         found.extend(gone.map(|old| Found {
             what: format!("{} is gone", old.stamp.name()).into(),

@@ -78,14 +78,21 @@ pub fn steer<'w>(
     client: &Client,
     dice: &mut Dice,
 ) -> Steered<'w> {
-    let placed = plan.map.map(|map| {
-        let (ip, len) = client.seen_by(plan);
-        #[expect(clippy::indexing_slicing, reason = "link gives out ids of maps that are there")]
-        let map = &world.snapshot.maps[map.index()];
-        (map, map.lookup_net(ip, len))
-    });
-    let class = placed.as_ref().map_or(Plan::ONLY_CLASS, |(_, hit)| hit.class);
-    let selection = world.steering.plan(record.plan).selection(class);
+    let of_class = |class| world.steering.plan(record.plan).selection(class);
+    let is_scoped = client.subnet.is_some() && plan.use_ecs;
+    let (selection, by_place) = match plan.map {
+        None => (of_class(Plan::ONLY_CLASS), 0),
+        Some(map) => {
+            #[expect(clippy::indexing_slicing, reason = "link gives out ids of maps there are")]
+            let map = &world.snapshot.maps[map.index()];
+            let (ip, len) = client.seen_by(plan);
+            // Stays where it was found: the way back up is too long to be moved about.
+            let hit = map.lookup_net(ip, len);
+            let selection = of_class(hit.class);
+            // The widest prefix all of whose mapped space has this Selection now.
+            (selection, if is_scoped { map.scope(&hit, &selection.mask) } else { 0 })
+        }
+    };
     let draw = draw_for(plan, selection, qtype);
     let network = plan.sticky.map(|sticky| {
         let (ip, len) = client.seen_by(plan);
@@ -95,15 +102,9 @@ pub fn steer<'w>(
     let variant = draw.draw(dice, || Key::new(bits(), record.cohort));
     #[expect(clippy::indexing_slicing, reason = "a Selection's draws lead to its own variants")]
     let variant = &selection.variants[variant];
-    let scope = match client.subnet {
-        Some(_) if plan.use_ecs => {
-            // The widest prefix all of whose mapped space has this Selection now, but no wider
-            // than what the draw looked at (DESIGN §5, ECS scope).
-            let by_place = placed.map_or(0, |(map, hit)| map.scope(&hit, &selection.mask));
-            by_place.max(network.map_or(0, |network| network.len))
-        }
-        _ => 0,
-    };
+    // No wider than what the draw looked at (DESIGN §5, ECS scope).
+    let by_draw = network.filter(|_| is_scoped).map_or(0, |network| network.len);
+    let scope = by_place.max(by_draw);
     let slot = record.counters.get(usize::from(variant.spot)).copied();
     let counted = slot.map(|slot| Counted { slot, reason: reason(selection.basis) });
     Steered { variant, scope, counted }

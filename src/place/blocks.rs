@@ -7,6 +7,7 @@ use super::{
     nets::{self, ClassRun, Span},
     sets::{NONE, SetId, SetsBuilder},
 };
+use foldhash::fast::FixedState;
 use std::collections::HashMap;
 
 /// Bits the root resolves.
@@ -132,7 +133,7 @@ pub(super) struct Builder<'s> {
     deep: Vec<Span>,
     blocks: Vec<Cells>,
     unions: Vec<[SetId; BLOCK_CELLS]>,
-    known: HashMap<Cells, u32>,
+    known: HashMap<Cells, u32, FixedState>,
 }
 
 impl<'s> Builder<'s> {
@@ -144,7 +145,7 @@ impl<'s> Builder<'s> {
             deep: deep.copied().collect(),
             blocks: Vec::new(),
             unions: Vec::new(),
-            known: HashMap::new(),
+            known: HashMap::default(),
         }
     }
 

@@ -19,7 +19,7 @@ pub fn database() -> Arc<Database> {
 /// What is known of addresses where it is the only database.
 pub fn table() -> Arc<LocationTable> {
     let mut table = LocationTable::default();
-    table.fill(database());
+    table.fill(database);
     Arc::new(table)
 }
 

@@ -3,10 +3,7 @@
 //! Knows no addresses: `table.rs` has them.
 
 use crate::units::Coordinates;
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-};
+use std::fmt;
 
 /// An ISO 3166-1 alpha-2 code: two capital letters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,18 +207,8 @@ impl fmt::Display for Location {
 
 /// A location in a form that can be a key, small because a City database has half a million to
 /// compare; accuracy follows from the rest.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Hash)]
 pub(super) struct Identity(u64, u64, u64);
-
-impl Hash for Identity {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // One word instead of three. Odd factors, so that no bit is lost.
-        let mixed = self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-            ^ self.1.wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(13)
-            ^ self.2;
-        state.write_u64(mixed);
-    }
-}
 
 impl Identity {
     pub(super) fn of(location: &Location) -> Self {

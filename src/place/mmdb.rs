@@ -15,12 +15,13 @@ mod record;
 
 use super::{
     locate::{Identity, Location},
-    table::{Database, Key, NOWHERE, RunsBuilder, Spaces, TableInfo},
+    table::{Database, Key, NOWHERE, Runs, RunsBuilder, Spaces, TableInfo},
 };
-use crate::spread;
+use crate::{pages, spread};
+use foldhash::fast::FixedState;
 use format::{File, Look, Side, Value};
 use record::{Record, Records};
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fs, io::Read, path::Path};
 
 /// The largest file read: ten times the largest location database sold today. Offsets into it
 /// fit 32 bits.
@@ -70,11 +71,13 @@ pub enum MmdbProblem {
 /// # Errors
 /// When the file cannot be read or is not a sound location database.
 pub fn read(path: &Path) -> Result<Database, MmdbProblem> {
-    let bytes = std::fs::metadata(path)?.len();
+    let bytes = fs::metadata(path)?.len();
     if bytes > FILE_BYTES_MAX {
         return Err(MmdbProblem::TooLarge { bytes });
     }
-    parse(std::fs::read(path)?)
+    let mut held = pages::with_room(bytes as usize);
+    fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut held)?;
+    parse(held)
 }
 
 /// Reads the database in `bytes`.
@@ -83,9 +86,12 @@ pub fn read(path: &Path) -> Result<Database, MmdbProblem> {
 /// When they are not a sound location database.
 pub fn parse(bytes: Vec<u8>) -> Result<Database, MmdbProblem> {
     let file = File::new(bytes).map_err(MmdbProblem::NotMmdb)?;
-    let mut walk = Walk::new(&file);
-    let (v4, v6) = walk.run().ok_or(MmdbProblem::Damaged("its search tree is no tree"))?;
-    let found = walk.found.ranked();
+    let runs = Walk::new(&file).run();
+    let (mut v4, mut v6) = runs.ok_or(MmdbProblem::Damaged("its search tree is no tree"))?;
+    let mut found = Offsets::up_to(file.value_bytes());
+    v4.each_place(|at| found.insert(at));
+    v6.each_place(|at| found.insert(at));
+    let found = found.ranked();
     let records = records(&file, &found.offsets().collect::<Vec<u32>>());
     let records = records.ok_or(MmdbProblem::Damaged("a record cannot be read"))?;
     let distinct = Distinct::of(&records);
@@ -94,7 +100,6 @@ pub fn parse(bytes: Vec<u8>) -> Result<Database, MmdbProblem> {
         return Err(MmdbProblem::NoLocations { kind: file.kind, fields });
     }
     let place = |at: u32| distinct.by_record[found.rank(at)];
-    let (mut v4, mut v6) = (v4.finish(), v6.finish());
     v4.map_places(place);
     v6.map_places(place);
     let spaces = Spaces { v4, v6, locations: distinct.locations };
@@ -106,10 +111,7 @@ pub fn parse(bytes: Vec<u8>) -> Result<Database, MmdbProblem> {
 /// damaged.
 fn records(file: &File, offsets: &[u32]) -> Option<Vec<Vec<Record>>> {
     let parts: Vec<&[u32]> = offsets.chunks(PART).collect();
-    let parts = spread::map(&parts, |part| {
-        let mut records = Records::new(file.values());
-        part.iter().map(|at| records.read(*at as usize)).collect()
-    });
+    let parts = spread::map(&parts, |part| Records::new(file.values()).read(part));
     parts.into_iter().collect()
 }
 
@@ -134,10 +136,9 @@ fn fields(file: &File, at: Option<u32>) -> String {
     if names.is_empty() { "no fields".into() } else { names.join(", ") }
 }
 
-/// One pass over the search tree: runs of record offsets, and every offset met.
+/// One pass over the search tree, to runs of record offsets.
 struct Walk<'f> {
     file: &'f File,
-    found: Offsets,
     /// Nodes that may still be visited. A tree of n nodes has n; three times that leaves room
     /// for writers that share branches.
     budget: u64,
@@ -146,14 +147,14 @@ struct Walk<'f> {
 impl<'f> Walk<'f> {
     fn new(file: &'f File) -> Self {
         let budget = 3 * u64::from(file.node_count());
-        Walk { file, found: Offsets::up_to(file.value_bytes()), budget }
+        Walk { file, budget }
     }
 
     /// Both families; `None` if the tree leads in circles or out of the file.
-    fn run(&mut self) -> Option<(RunsBuilder<u32>, RunsBuilder<u64>)> {
+    fn run(&mut self) -> Option<(Runs<u32>, Runs<u64>)> {
         if !self.file.is_v6 {
             let v4 = self.family(Side::Node(0), 32, None)?;
-            return Some((v4, RunsBuilder::new()));
+            return Some((v4, RunsBuilder::new().finish()));
         }
         // IPv4 is at ::/96, and again, by the same nodes, wherever IPv4 hides in IPv6: those
         // clients are looked up as IPv4 (super::fold).
@@ -170,17 +171,12 @@ impl<'f> Walk<'f> {
     }
 
     /// What is below `top`, where addresses have `end` bits, without the node `skipped`.
-    fn family<K: Key>(
-        &mut self,
-        top: Side,
-        end: u32,
-        skipped: Option<u32>,
-    ) -> Option<RunsBuilder<K>> {
+    fn family<K: Key>(&mut self, top: Side, end: u32, skipped: Option<u32>) -> Option<Runs<K>> {
         let room = (self.file.node_count() as usize).min(ROOM_MAX);
         let runs = RunsBuilder::with_room(room);
         let mut descent = Descent { walk: self, runs, end, skipped };
-        descent.enter(top, 0, 0)?;
-        Some(descent.runs)
+        descent.take(top, 0, 0)?;
+        Some(descent.runs.finish())
     }
 }
 
@@ -194,28 +190,30 @@ struct Descent<'w, 'f, K> {
 
 impl<K: Key> Descent<'_, '_, K> {
     /// Takes what `side` leads to, which the first `len` bits of the key `first` led to.
-    fn enter(&mut self, side: Side, first: u64, len: u32) -> Option<()> {
+    #[inline(always)] // A leaf, as every other side is, is no call.
+    fn take(&mut self, side: Side, first: u64, len: u32) -> Option<()> {
         match side {
             Side::Empty => {}
             Side::Value(offset) => {
-                self.walk.found.insert(offset);
                 let rest = K::MAX.checked_shr(len).unwrap_or(0);
                 self.runs.add(first, first | rest, offset);
             }
             Side::Node(node) if self.skipped == Some(node) => {}
-            Side::Node(node) => {
-                self.walk.budget = self.walk.budget.checked_sub(1)?;
-                if len == self.end {
-                    return None;
-                }
-                let [left, right] = self.walk.file.node(node)?;
-                // Zero beyond the bits of a key: there, the first of several leaves counts.
-                let bit = (K::MAX - (K::MAX >> 1)).checked_shr(len).unwrap_or(0);
-                self.enter(left, first, len + 1)?;
-                self.enter(right, first | bit, len + 1)?;
-            }
+            Side::Node(node) => self.enter(node, first, len)?,
         }
         Some(())
+    }
+
+    fn enter(&mut self, node: u32, first: u64, len: u32) -> Option<()> {
+        self.walk.budget = self.walk.budget.checked_sub(1)?;
+        if len == self.end {
+            return None;
+        }
+        let [left, right] = self.walk.file.node(node)?;
+        // Zero beyond the bits of a key: there, the first of several leaves counts.
+        let bit = (K::MAX - (K::MAX >> 1)).checked_shr(len).unwrap_or(0);
+        self.take(left, first, len + 1)?;
+        self.take(right, first | bit, len + 1)
     }
 }
 
@@ -232,12 +230,13 @@ impl Offsets {
     }
     fn ranked(self) -> RankedOffsets {
         let mut count = 0;
-        let ranked = self.0.into_iter().map(|word| {
+        let mut ranked = pages::with_room(self.0.len());
+        ranked.extend(self.0.into_iter().map(|word| {
             let before = count;
             count += word.count_ones();
             (word, before)
-        });
-        RankedOffsets(ranked.collect())
+        }));
+        RankedOffsets(ranked)
     }
 }
 
@@ -275,7 +274,7 @@ impl Distinct {
         // The trap (DESIGN §5, Latency): GeoLite2 gives 37.751, -97.822 to most of the United
         // States. Whatever point a country-level record has is a default, whoever shares it.
         let default_points = records().filter_map(Record::default_point).collect();
-        let mut known = HashMap::new();
+        let mut known: HashMap<_, _, FixedState> = HashMap::default();
         let mut locations = Vec::new();
         let by_record = records().map(|record| {
             if record.is_empty() {

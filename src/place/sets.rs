@@ -87,8 +87,12 @@ impl Sets {
         match id {
             NONE => true,
             class if class < self.classes => mask.contains(Class(class)),
-            list => self.list(list).iter().all(|class| mask.contains(*class)),
+            list => self.is_list_within(list, mask),
         }
+    }
+    #[inline(never)] // Few climbs meet one, and those end there.
+    fn is_list_within(&self, list: SetId, mask: &ClassMask) -> bool {
+        self.list(list).iter().all(|class| mask.contains(*class))
     }
     fn list(&self, id: SetId) -> &[Class] {
         if id == EVERY {

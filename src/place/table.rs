@@ -5,6 +5,7 @@
 //! [`super::map`]'s business.
 
 use super::locate::{Identity, Location};
+use crate::pages;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
     borrow::Cow,
@@ -138,6 +139,10 @@ impl<K: Key> Runs<K> {
         };
         (self.starts[next - 1].to_u64(), last, self.places[next - 1])
     }
+    /// Shows `see` the place of each run that has one.
+    pub(super) fn each_place(&self, see: impl FnMut(u32)) {
+        self.places.iter().copied().filter(|place| *place != NOWHERE).for_each(see);
+    }
     /// Gives the runs other places; what becomes equal is merged.
     pub(super) fn map_places(&mut self, to: impl Fn(u32) -> u32) {
         let mut kept = 0;
@@ -173,7 +178,7 @@ impl<K: Key> RunsBuilder<K> {
     }
     /// With room for so many runs, so that they need not move while they come.
     pub(super) fn with_room(runs: usize) -> Self {
-        let (starts, places) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
+        let (starts, places) = (pages::with_room(runs), pages::with_room(runs));
         RunsBuilder { runs: Runs { starts, places }, next: Some(0) }
     }
     /// Adds `first..=last`. What earlier ranges took is theirs.
@@ -315,12 +320,12 @@ impl LocationTable {
     }
 
     /// Adds a database for those families of whose places nobody says anything.
-    pub fn fill(&mut self, database: Arc<Database>) {
+    pub fn fill(&mut self, database: impl FnOnce() -> Arc<Database>) {
         let index = self.databases.len();
         let lacks = [&mut self.v4, &mut self.v6].into_iter().filter(|s| s.place.is_none());
         let filled = lacks.map(|sources| sources.place = Some(index)).count();
         if filled > 0 {
-            self.databases.push(database);
+            self.databases.push(database());
         }
     }
 

@@ -167,7 +167,7 @@ impl ZoneBuilder {
             return (None, problems);
         }
         share::share(&mut zone);
-        zone.names.shrink();
+        zone.names.settle();
         (Some(zone), problems)
     }
 

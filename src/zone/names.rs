@@ -8,6 +8,7 @@
 //! [`PACKED_MAX`] bytes stand in an arena. A lookup touches one slot's cache line and one entry's.
 
 use super::slots::{EMPTY, Slots};
+use crate::pages;
 use crate::wire::{NameKey, PACKED_MAX};
 
 /// A table is full: 2³² entries, or 4 GiB of long names.
@@ -131,12 +132,12 @@ impl<T> Names<T> {
         Ok(index)
     }
 
-    /// Gives back the memory that growing has left over.
-    pub(super) fn shrink(&mut self) {
+    /// Gives back the memory that growing has left over; what is large moves into huge pages.
+    pub(super) fn settle(&mut self) {
         let Names { slots, entries, arena } = self;
-        slots.shrink(|index| entries[index as usize].hash(arena));
-        entries.shrink_to_fit();
-        arena.shrink_to_fit();
+        slots.settle(|index| entries[index as usize].hash(arena));
+        pages::settle(entries);
+        pages::settle(arena);
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
                 let expected = *model.entry(key.clone()).or_insert(next);
                 prop_assert_eq!(names.insert(key, expected), Ok(expected));
             }
-            names.shrink();
+            names.settle();
             prop_assert_eq!(names.len(), model.len());
             for (key, &index) in &model {
                 prop_assert_eq!(names.find(key), Some(index));

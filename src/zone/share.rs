@@ -4,11 +4,12 @@
 //! range. So a hundred thousand names with one address, or a delegation for each customer to the
 //! same servers, cost a node each and nothing else; nor does sharing cost a lookup anything.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use foldhash::fast::FixedState;
+use std::hash::BuildHasher;
 
 use super::lookup::Zone;
-use super::rrset::Rrset;
 use super::slots::Slots;
+use crate::pages;
 
 /// Lets nodes that own the same share it. The RRsets of nodes stand in the order of the nodes,
 /// as [`super::build`] leaves them.
@@ -16,6 +17,7 @@ pub(super) fn share(zone: &mut Zone) {
     let mut rrsets = std::mem::take(&mut zone.rrsets).into_vec();
     let soa = zone.soa as usize;
     let mut known = Slots::with_capacity(zone.names.len());
+    let hasher = FixedState::default();
     let mut kept = 0;
     for node in 0..zone.names.len() as u32 {
         let owned = zone.names.value_mut(node);
@@ -24,7 +26,7 @@ pub(super) fn share(zone: &mut Zone) {
             continue;
         }
         let list = |start: usize| &rrsets[start..start + count];
-        let hash = hash(list(from));
+        let hash = hasher.hash_one(list(from));
         // Behind the last kept one stands what was not looked at, or looked at and dropped.
         let is_same = |start: u32| {
             let start = start as usize;
@@ -45,13 +47,8 @@ pub(super) fn share(zone: &mut Zone) {
         kept += count;
     }
     rrsets.truncate(kept);
+    pages::settle(&mut rrsets);
     zone.rrsets = rrsets.into();
-}
-
-fn hash(list: &[Rrset]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    list.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //! for.
 //!
 //! At most every other slot is taken; any number of slots will do, so that a finished table has no
-//! more than it needs ([`Slots::shrink`]) where powers of two would waste up to half. So what is
+//! more than it needs ([`Slots::settle`]) where powers of two would waste up to half. So what is
 //! not there is known after two and a half slots on average (eight and a half if three in four
 //! were taken), which a miss pays for each label it tries; they mostly stand in one cache line.
 //! Half of the hash stands in the slot and keeps what does not match out of it. Must not know keys: whoever asks compares them.
+
+use crate::pages;
 
 /// A slot that holds nothing; so every index is below this.
 pub(super) const EMPTY: u32 = u32::MAX;
@@ -61,16 +63,19 @@ impl Slots {
     }
 
     /// Gives back the slots that growing has left over.
-    pub(super) fn shrink(&mut self, hash_of: impl Fn(u32) -> u64) {
+    pub(super) fn settle(&mut self, hash_of: impl Fn(u32) -> u64) {
         let enough = slots_for(self.taken);
         if enough < self.slots.len() {
             self.resize(enough, hash_of);
         }
+        pages::settle(&mut self.slots);
     }
 
     fn resize(&mut self, count: usize, hash_of: impl Fn(u32) -> u64) {
         let empty = Slot { tag: 0, index: EMPTY };
-        let old = std::mem::replace(&mut self.slots, vec![empty; count]);
+        let mut slots = pages::with_room(count);
+        slots.resize(count, empty);
+        let old = std::mem::replace(&mut self.slots, slots);
         self.taken = 0;
         for slot in old.iter().filter(|slot| slot.index != EMPTY) {
             self.occupy(hash_of(slot.index), slot.index);
@@ -117,7 +122,7 @@ mod tests {
             for index in 0..count {
                 slots.insert(hash_of(index), index, hash_of);
             }
-            slots.shrink(hash_of);
+            slots.settle(hash_of);
             assert_eq!(slots.slots.len(), count as usize * 2);
             for index in 0..count {
                 assert_eq!(slots.find(hash_of(index), |found| found == index), Some(index));

@@ -59,7 +59,7 @@ impl Zones {
         zones.label_counts.sort_unstable_by(|a, b| b.cmp(a));
         zones.label_counts.dedup();
         zones.label_counts.shrink_to_fit();
-        zones.apexes.shrink();
+        zones.apexes.settle();
         Ok(zones)
     }
 

@@ -150,7 +150,7 @@ const PROBED: [&str; 6] =
 pub fn mmdb(bytes: &[u8]) {
     let Ok(database) = mmdb::parse(bytes.to_vec()) else { return };
     let mut table = LocationTable::default();
-    table.fill(Arc::new(database));
+    table.fill(|| Arc::new(database));
     for ip in PROBED.map(|ip| ip.parse::<IpAddr>().expect("an address")) {
         if let Some((network, _)) = table.lookup(ip) {
             assert!(network.contains(&ip), "{network} around {ip}");

@@ -244,6 +244,12 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// The first byte of what is at `at`, or a zero.
+    #[inline]
+    pub(super) fn first_byte(self, at: usize) -> u8 {
+        self.0.get(at).copied().unwrap_or_default()
+    }
+
     /// The bytes of the text at `at`; `None` if there is none.
     pub(super) fn text(self, at: usize) -> Option<&'a [u8]> {
         let head = self.head(at)?;

@@ -13,7 +13,11 @@ use crate::{
     },
     units::Coordinates,
 };
-use std::collections::HashSet;
+use foldhash::fast::FixedState;
+use std::{collections::HashSet, hint::black_box};
+
+/// Records that are read side by side: what they remember of each other's fields stays at hand.
+const AT_ONCE: usize = 256;
 
 /// A record of a database.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +33,8 @@ pub(super) struct Record {
 
 /// A point on earth, by its bits.
 pub(super) type Point = (u32, u32);
+/// Points that are nobody's own.
+pub(super) type Points = HashSet<Point, FixedState>;
 
 fn bits(at: Coordinates) -> Point {
     (at.lat.to_bits(), at.lon.to_bits())
@@ -47,7 +53,7 @@ impl Record {
     }
 
     /// What it means, where `default_points` are known to be nobody's own.
-    pub(super) fn location(&self, default_points: &HashSet<Point>) -> Location {
+    pub(super) fn location(&self, default_points: &Points) -> Location {
         let at = self.at.filter(|at| !default_points.contains(&bits(*at)));
         let facts = || self.country.and_then(distance::country);
         Location {
@@ -67,54 +73,75 @@ pub(super) struct Records<'a> {
     /// What stands at an offset, by offset. Records share their keys and the maps that say a
     /// country, so nearly all of them need not be looked at again.
     fields: Memo<Field>,
-    codes: Memo<&'a str>,
+    codes: Memo<Code>,
 }
 
 impl<'a> Records<'a> {
     pub(super) fn new(values: Values<'a>) -> Self {
-        Records { values, fields: Memo::new(Field::Other), codes: Memo::new("") }
+        Records { values, fields: Memo::new(Field::Other), codes: Memo::new(Code::default()) }
     }
 
-    /// The record at `at`; `None` if it is damaged.
-    pub(super) fn read(&mut self, at: usize) -> Option<Record> {
+    /// The records at `offsets` in their order; `None` if one is damaged.
+    pub(super) fn read(&mut self, offsets: &[u32]) -> Option<Vec<Record>> {
+        let mut records = Vec::with_capacity(offsets.len());
+        let mut written = Vec::with_capacity(AT_ONCE);
+        for offsets in offsets.chunks(AT_ONCE) {
+            written.clear();
+            for at in offsets {
+                written.push(self.written(*at as usize)?);
+            }
+            // Coordinates and cities stand far apart. Asked for in a turn so short, the processor fetches
+            // those of many records at once; one after the other it would wait for each.
+            let apart = |w: &Written| [w.lat, w.lon, w.city.filter(|_| !w.has_part)];
+            let apart = written.iter().flat_map(apart).flatten();
+            black_box(apart.fold(0, |all, at| all ^ self.values.first_byte(at)));
+            for written in &written {
+                records.push(self.record(written)?);
+            }
+        }
+        Some(records)
+    }
+
+    fn written(&mut self, at: usize) -> Option<Written> {
         let mut written = Written::default();
         if let Value::Map(fields) = self.values.at(at)? {
             self.fields(fields, &mut written, true)?;
         }
-        self.record(&written)
+        Some(written)
     }
 
     fn fields(
         &mut self,
         fields: Entries<'a>,
-        written: &mut Written<'a>,
+        written: &mut Written,
         is_top: bool,
     ) -> Option<usize> {
         let values = self.values;
         fields.each(|key, at| {
             let field = self.fields.get(key, || Some(Field::of(values.text(key)?)))?;
             match field {
-                Field::CountryCode => written.country[0] = self.code(at)?,
-                Field::Country => written.country[1] = self.code(at)?,
-                Field::Registered => written.country[2] = self.code(at)?,
-                Field::ContinentCode => written.continent[0] = self.code(at)?,
-                Field::Continent => written.continent[1] = self.code(at)?,
+                Field::CountryCode => written.country[0] = self.code(at)?.country,
+                Field::Country => written.country[1] = self.code(at)?.country,
+                Field::Registered => written.country[2] = self.code(at)?.country,
+                Field::ContinentCode => written.continent[0] = self.code(at)?.continent,
+                Field::Continent => written.continent[1] = self.code(at)?.continent,
                 Field::Subdivisions => {
                     if let Value::List(parts) = values.at(at)?
                         && let Some(part) = parts.first()
                     {
                         written.has_part = true;
-                        written.subdivision = self.code(part)?;
+                        written.subdivision = self.code(part)?.subdivision;
                     }
                 }
                 Field::RegionCode => {
-                    written.subdivision = self.code(at)?;
-                    written.has_part |= !written.subdivision.is_empty();
+                    let code = self.code(at)?;
+                    written.subdivision = code.subdivision;
+                    written.has_part |= code.is_written;
                 }
                 Field::Region => written.has_part |= says_something(values.at(at)?),
-                Field::City => written.city = Some(at),
-                Field::Latitude => written.lat = number(values.at(at)?),
-                Field::Longitude => written.lon = number(values.at(at)?),
+                Field::City => written.city = Some(values.target(at)?),
+                Field::Latitude => written.lat = Some(values.target(at)?),
+                Field::Longitude => written.lon = Some(values.target(at)?),
                 Field::Asn => written.asn = asn(values.at(at)?).or(written.asn),
                 Field::Group if is_top => {
                     if let Value::Map(inner) = values.at(at)? {
@@ -130,16 +157,16 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// The bare text at `at`, or the code in the map there; empty if there is neither.
-    fn code(&mut self, at: usize) -> Option<&'a str> {
+    /// The bare text at `at`, or the code in the map there; nothing if there is neither.
+    fn code(&mut self, at: usize) -> Option<Code> {
         let values = self.values;
         let target = values.target(at)?;
         let fields = &mut self.fields;
         self.codes.get(target, || {
             let map = match values.at(target)? {
-                Value::Text(text) => return Some(text),
+                Value::Text(text) => return Some(Code::of(text)),
                 Value::Map(map) => map,
-                _ => return Some(""),
+                _ => return Some(Code::default()),
             };
             let mut found = "";
             map.each(|key, at| {
@@ -152,12 +179,18 @@ impl<'a> Records<'a> {
                 }
                 Some(Look::Enough)
             })?;
-            Some(found)
+            Some(Code::of(found))
         })
     }
 
-    fn record(&self, written: &Written<'_>) -> Option<Record> {
-        let point = written.lat.zip(written.lon);
+    #[inline]
+    fn record(&self, written: &Written) -> Option<Record> {
+        let point = match (written.lat, written.lon) {
+            (Some(lat), Some(lon)) => {
+                number(self.values.at(lat)?).zip(number(self.values.at(lon)?))
+            }
+            _ => None,
+        };
         // Whether there is a city is asked only where nothing else says that a place is finer
         // than its country: the maps of cities are many and far apart.
         let has_city = match written.city {
@@ -165,9 +198,9 @@ impl<'a> Records<'a> {
             _ => false,
         };
         Some(Record {
-            country: written.country.into_iter().find_map(Country::parse).map(distance::current),
-            continent: written.continent.into_iter().find_map(Continent::parse),
-            subdivision: Subdivision::parse(written.subdivision),
+            country: written.country.into_iter().find_map(|code| code),
+            continent: written.continent.into_iter().find_map(|code| code),
+            subdivision: written.subdivision,
             is_finer_than_country: written.has_part || has_city,
             at: point.and_then(|(lat, lon)| distance::checked_coordinates(lat, lon)),
             asn: written.asn,
@@ -222,16 +255,37 @@ impl Field {
 /// A record as it is written. Of what stands there twice in different words, the first that is
 /// understood counts.
 #[derive(Default)]
-struct Written<'a> {
-    country: [&'a str; 3],
-    continent: [&'a str; 2],
-    subdivision: &'a str,
+struct Written {
+    country: [Option<Country>; 3],
+    continent: [Option<Continent>; 2],
+    subdivision: Option<Subdivision>,
     has_part: bool,
     /// Where the city stands.
     city: Option<usize>,
-    lat: Option<f64>,
-    lon: Option<f64>,
+    /// Where the latitude stands, and the longitude.
+    lat: Option<usize>,
+    lon: Option<usize>,
     asn: Option<u32>,
+}
+
+/// What a code says, whatever it is the code of.
+#[derive(Clone, Copy, Default)]
+struct Code {
+    is_written: bool,
+    country: Option<Country>,
+    continent: Option<Continent>,
+    subdivision: Option<Subdivision>,
+}
+
+impl Code {
+    fn of(text: &str) -> Code {
+        Code {
+            is_written: !text.is_empty(),
+            country: Country::parse(text).map(distance::current),
+            continent: Continent::parse(text),
+            subdivision: Subdivision::parse(text),
+        }
+    }
 }
 
 /// What was found at an offset, for the offsets asked for most: a later one may take the place

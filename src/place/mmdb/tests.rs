@@ -250,10 +250,10 @@ fn two_databases_that_say_the_same_clash() {
 fn the_embedded_table_fills_what_nobody_says() {
     let asn = Database::v4().with("193.0.6.0/24", json!({ "autonomous_system_number": 3333 }));
     let mut table = one(asn.bytes());
-    table.fill(crate::place::embedded::database());
+    table.fill(crate::place::embedded::database);
     assert!(describe(&table, "193.0.6.139").ends_with("NL AS3333 Country"));
     let mut table = one(Database::v4().with("193.0.6.0/24", country_code("DE")).bytes());
-    table.fill(crate::place::embedded::database());
+    table.fill(crate::place::embedded::database);
     assert_eq!(describe(&table, "193.0.6.139"), "193.0.6.0/24 DE Country");
     assert_eq!(describe(&table, "193.0.7.1"), "unknown", "the file is all there is for IPv4");
     assert!(describe(&table, "2001:67c:2e8:22::1").ends_with("NL Country"));
