@@ -5,7 +5,7 @@
 //! over 5 % more fails here, and whoever means it writes the new figure down and says why in the commit.
 //!
 //! DESIGN §6 asks for 900 for the weighted answer, as it is bare: with limits and cookies known and
-//! nothing of them in the query. Of each figure 21 are the bench's own.
+//! nothing of them in the query; that one is held to it.
 
 #![expect(missing_docs, reason = "what the macros make has none")]
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
@@ -22,6 +22,9 @@ use tradewind::{
     telemetry::{Telemetry, Via},
     world::World,
 };
+
+/// Instructions of each figure that are the bench's own.
+const OWN: u64 = 21;
 
 /// A desk that has answered the query once, and the query again in its buffer.
 struct Ready {
@@ -80,7 +83,10 @@ impl Ready {
 
 /// Fails when more than 5 % above `instructions`.
 fn baseline(instructions: u64) -> LibraryBenchmarkConfig {
-    let most = instructions + instructions / 20;
+    at_most(instructions + instructions / 20)
+}
+
+fn at_most(most: u64) -> LibraryBenchmarkConfig {
     let mut config = LibraryBenchmarkConfig::default();
     config.tool(Callgrind::default().hard_limits([(EventKind::Ir, most)]));
     config
@@ -94,7 +100,7 @@ fn baseline(instructions: u64) -> LibraryBenchmarkConfig {
 #[bench::wildcard(args = ("any.wild.example A edns=1232"), config = baseline(1_237))]
 #[bench::referral(args = ("www.sub.example A edns=1232"), config = baseline(1_773))]
 #[bench::cname_chain(args = ("c1.example A edns=1232"), config = baseline(3_217))]
-#[bench::weighted(args = ("weighted.example A"), config = baseline(905))]
+#[bench::weighted(args = ("weighted.example A"), config = at_most(900 + OWN))]
 #[bench::weighted_edns(args = ("weighted.example A edns=1232"), config = baseline(1_163))]
 #[bench::sticky_2(args = ("sticky-2.example A edns=1232"), config = baseline(1_368))]
 #[bench::sticky_8(args = ("sticky-8.example A edns=1232"), config = baseline(1_744))]

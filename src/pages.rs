@@ -1,37 +1,34 @@
-//! Memory in huge pages: large tables that are read at random, and what a load reads through.
+//! Finished tables in huge pages: those that are large, read at random and for long.
 //!
 //! A table of a million names fills 25,000 pages of 4 KiB. The processor remembers where some two
 //! thousand are, so that nearly every lookup first finds out where to look; as fifty pages of 2 MiB
-//! they all are remembered. And what a start reads is there after thirty faults instead of fifteen
-//! thousand. Where the system has no huge pages to give (`transparent_hugepage` is `never`), all
-//! of this does nothing.
+//! they all are remembered. Only whole huge pages inside a table are made so: one below 4 MiB may
+//! have none, and its edges stay as they are. Must not know what the memory holds.
 //!
-//! Only whole huge pages inside a table are asked for: small tables and edges stay as they are, so
-//! that no memory is taken that nobody uses. Must not know what the memory holds.
+//! The memory itself is moved, once; how memory is given out is not changed (`MADV_HUGEPAGE` would
+//! stay with the addresses, and whatever stands there next would be rounded up to 2 MiB). For each huge page the
+//! system may have to make room first, which takes longer where memory is in pieces: a thing for a
+//! load, never for an answer.
 
 #![expect(unsafe_code, reason = "madvise; see SAFETY comment")]
 
-use std::ops::Range;
+use std::{fs, ops::Range, sync::OnceLock};
 
-/// The huge page of x86-64, and of 64-bit ARM where small pages have 4 KiB; where they are larger,
-/// so are the pieces that the system finds in a range.
+/// The huge page of x86-64, and of 64-bit ARM where small pages have 4 KiB.
 const HUGE: usize = 2 << 20;
+/// Linux 6.1; earlier ones refuse it. (The libc crate has it for one C library only.)
+const MADV_COLLAPSE: libc::c_int = 25;
+/// Where the machine's operator says whether there may be huge pages.
+const ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
-/// An empty Vec with room for `room` things, which come in huge pages as the room is used.
-pub fn with_room<T>(room: usize) -> Vec<T> {
-    let things: Vec<T> = Vec::with_capacity(room);
-    advise(whole(things.as_ptr_range().start.addr(), room * size_of::<T>()), libc::MADV_HUGEPAGE);
-    things
-}
-
-/// Gives back the room that `things` has left over, and moves them into huge pages: for what is
-/// finished and will be read for long.
+/// Gives back the room that `things` has left over and moves them into huge pages, unless the
+/// system has none to give or is told not to.
 pub fn settle<T>(things: &mut Vec<T>) {
     things.shrink_to_fit();
     let pages = whole(things.as_ptr_range().start.addr(), size_of_val(&things[..]));
-    // At once where the system can (Linux 6.1), else by and by.
-    advise(pages.clone(), libc::MADV_HUGEPAGE);
-    advise(pages, libc::MADV_COLLAPSE);
+    if !pages.is_empty() && are_allowed() {
+        collapse(pages);
+    }
 }
 
 /// The whole huge pages among `bytes` bytes from `start` on.
@@ -39,17 +36,17 @@ fn whole(start: usize, bytes: usize) -> Range<usize> {
     start.next_multiple_of(HUGE)..(start + bytes) / HUGE * HUGE
 }
 
-fn advise(pages: Range<usize>, advice: libc::c_int) {
-    if pages.is_empty() {
-        return;
-    }
-    // SAFETY: both pieces of advice leave what memory holds and who may use it as it is, whatever
-    // memory that is.
-    let refused = unsafe {
-        libc::madvise(std::ptr::with_exposed_provenance_mut(pages.start), pages.len(), advice)
-    };
-    // Then the pages stay small.
-    let _ = refused;
+/// Whether the setting is another than `never`, which a collapse would pass over.
+fn are_allowed() -> bool {
+    static ALLOWED: OnceLock<bool> = OnceLock::new();
+    *ALLOWED.get_or_init(|| fs::read_to_string(ENABLED).is_ok_and(|set| !set.contains("[never]")))
+}
+
+fn collapse(pages: Range<usize>) {
+    let start = std::ptr::without_provenance_mut(pages.start);
+    // SAFETY: this advice changes neither what memory holds nor who may use it, whatever memory it
+    // is given. Where it is refused the pages stay small.
+    let _ = unsafe { libc::madvise(start, pages.len(), MADV_COLLAPSE) };
 }
 
 #[cfg(test)]
@@ -58,7 +55,7 @@ mod tests {
 
     /// KiB in huge pages of the mapping that holds `at`.
     fn huge_kib(at: usize) -> usize {
-        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let maps = fs::read_to_string("/proc/self/smaps").unwrap();
         let mut is_here = false;
         for line in maps.lines() {
             let range = line.split(' ').next().and_then(|range| range.split_once('-'));
@@ -74,30 +71,29 @@ mod tests {
         panic!("no mapping holds {at:x}");
     }
 
-    fn has_huge_pages() -> bool {
-        let path = "/sys/kernel/mm/transparent_hugepage/enabled";
-        let enabled = std::fs::read_to_string(path).unwrap_or_default();
-        let has = enabled.contains("[madvise]") || enabled.contains("[always]");
-        if !has {
-            eprintln!("SKIPPED: this system gives no huge pages ({path}: {})", enabled.trim());
+    /// Whether this system collapses what it is asked to, and does not do so unasked.
+    fn can_be_seen() -> bool {
+        let set = fs::read_to_string(ENABLED).unwrap_or_default();
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut parts = release.split('.').map(|part| part.parse().unwrap_or(0));
+        let is_new = (parts.next(), parts.next()) >= (Some(6), Some(1));
+        let can = set.contains("[madvise]") && is_new;
+        if !can {
+            eprintln!("SKIPPED: {ENABLED} is {}, Linux {}", set.trim(), release.trim());
         }
-        has
+        can
     }
 
     #[test]
-    fn large_tables_stand_in_huge_pages_and_hold_what_they_held() {
-        if !has_huge_pages() {
-            return;
-        }
-        let mut settled: Vec<u64> = (0..2 << 20).collect();
-        settled.reserve(1 << 20);
-        settle(&mut settled);
-        let mut filled = with_room(2 << 20);
-        filled.extend(0..2_u64 << 20);
-        assert_eq!(settled, filled);
-        for table in [&settled, &filled] {
-            let pages = whole(table.as_ptr().addr(), size_of_val(&table[..]));
-            // Where memory is in pieces a system may have fewer to give.
+    fn a_large_table_stands_in_huge_pages_and_holds_what_it_held() {
+        let mut table: Vec<u64> = (0..2 << 20).collect();
+        table.reserve(1 << 20);
+        settle(&mut table);
+        assert!(table.iter().copied().eq(0..2 << 20));
+        let pages = whole(table.as_ptr().addr(), size_of_val(&table[..]));
+        assert!(pages.len() >= 14 << 20);
+        if can_be_seen() {
+            // Where memory is in pieces the system may have fewer to give.
             assert!(huge_kib(pages.start) >= pages.len() / 2_048, "of {} bytes", pages.len());
         }
     }
@@ -112,6 +108,7 @@ mod tests {
         let mut small = vec![1, 2, 3];
         settle(&mut small);
         settle::<u8>(&mut Vec::new());
-        assert_eq!((small.as_slice(), with_room::<u64>(0).capacity()), (&[1, 2, 3][..], 0));
+        settle(&mut vec![(); 3]);
+        assert_eq!(small, [1, 2, 3]);
     }
 }

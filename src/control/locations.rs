@@ -118,7 +118,7 @@ impl Locations {
     /// What becomes of a file that holds `bytes`, which are no database; a rehearsal.
     pub(super) fn damaged(&self, bytes: &[u8], problems: &mut Problems) -> Found {
         let path = self.dir.join(DAMAGED);
-        let why = match mmdb::parse(bytes.to_vec()) {
+        let why = match mmdb::parse(bytes) {
             Ok(_) => "is sound after all".to_owned(),
             Err(bad) => bad.to_string(),
         };

@@ -7,6 +7,7 @@ use super::{
     nets::{self, ClassRun, Span},
     sets::{NONE, SetId, SetsBuilder},
 };
+use crate::pages;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 
@@ -167,6 +168,8 @@ impl<'s> Builder<'s> {
             let (left, right) = (child(0), child(1));
             root_unions[node] = self.sets.union(left, right);
         }
+        pages::settle(&mut self.blocks);
+        pages::settle(&mut self.unions);
         Family {
             root: root.into(),
             root_unions: root_unions.into(),

@@ -85,7 +85,7 @@ impl ClientMap {
         let every = classes.every();
         assert!(every.last().is_none_or(|class| class.index() < CLASSES_MAX));
 
-        let mut sets = SetsBuilder::new(every);
+        let mut sets = SetsBuilder::new(&every);
         let v4 = Builder::new(&mut sets, V4_LIMIT, &spans_v4).build(&runs_v4);
         let (runs_v6, spans_v6) = with_hidden_ipv4(runs_v6, spans_v6, v4.union());
         let v6 = Builder::new(&mut sets, V6_LIMIT, &spans_v6).build(&runs_v6);
@@ -130,6 +130,10 @@ impl ClientMap {
     /// `same`; at least 1. It may be longer than the source prefix (RFC 7871 §7.2.1), and speaks
     /// of the address as it was looked up, also where IPv4 was hidden in it.
     pub fn scope(&self, hit: &Hit, same: &ClassMask) -> u8 {
+        // As where one member has all clients: then no climb goes through long lists in vain.
+        if self.sets.are_all_within(same) {
+            return 1 + hit.shift;
+        }
         if !self.sets.within(hit.path.set(), same) {
             // A network too wide to tell which hidden IPv4 it means: nobody else shares it.
             return if hit.is_v4 { 32 + hit.shift } else { 128 };

@@ -36,6 +36,11 @@ impl ClassMask {
         let word = self.0.get(class.index() / 64).copied().unwrap_or(0);
         word >> (class.index() % 64) & 1 == 1
     }
+    /// Whether every class of `other` is in it.
+    fn holds(&self, other: &ClassMask) -> bool {
+        let mut words = other.0.iter().enumerate();
+        words.all(|(word, bits)| bits & !self.0.get(word).copied().unwrap_or(0) == 0)
+    }
     /// The classes in it, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Class> + '_ {
         let bits = (0..self.0.len() * 64).map(Class::at);
@@ -68,8 +73,8 @@ const LIST_MAX: usize = 128;
 pub(super) struct Sets {
     /// Ids below are classes, ids from here on are lists.
     classes: SetId,
-    /// Every class that occurs, ascending.
-    every: Box<[Class]>,
+    /// Every class that occurs.
+    every: ClassMask,
     /// The lists behind one another; list `i` ends at `ends[i]`.
     members: Vec<Class>,
     ends: Vec<u32>,
@@ -90,41 +95,50 @@ impl Sets {
             list => self.is_list_within(list, mask),
         }
     }
-    #[inline(never)] // Few climbs meet one, and those end there.
+    /// Whether `mask` holds every class of the map: nobody then needs to ask for any set.
+    #[inline]
+    pub(super) fn are_all_within(&self, mask: &ClassMask) -> bool {
+        mask.holds(&self.every)
+    }
+    /// Most climbs end at the first list they meet.
+    #[inline(never)]
     fn is_list_within(&self, list: SetId, mask: &ClassMask) -> bool {
-        self.list(list).iter().all(|class| mask.contains(*class))
+        match list {
+            EVERY => self.are_all_within(mask),
+            list => self.list(list).iter().all(|class| mask.contains(*class)),
+        }
     }
     fn list(&self, id: SetId) -> &[Class] {
-        if id == EVERY {
-            return &self.every;
-        }
         let index = usize::from(id - self.classes);
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.members[start as usize..self.ends[index] as usize]
     }
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        2 * (self.every.len() + self.members.len()) + 4 * self.ends.len()
+        8 * self.every.0.len() + 2 * self.members.len() + 4 * self.ends.len()
     }
 }
 
 /// Interns unions while a map is built.
 pub(super) struct SetsBuilder {
     sets: Sets,
+    /// How many classes there are.
+    count: usize,
     by_list: HashMap<Vec<Class>, SetId>,
     unions: HashMap<(SetId, SetId), SetId>,
 }
 
 impl SetsBuilder {
     /// Over `every` class of the map, ascending, each below [`CLASSES_MAX`].
-    pub(super) fn new(every: Vec<Class>) -> Self {
+    pub(super) fn new(every: &[Class]) -> Self {
         SetsBuilder {
             sets: Sets {
                 classes: every.last().map_or(0, |class| class.0 + 1),
-                every: every.into(),
+                every: every.iter().copied().collect(),
                 members: Vec::new(),
                 ends: Vec::new(),
             },
+            count: every.len(),
             by_list: HashMap::new(),
             unions: HashMap::new(),
         }
@@ -151,7 +165,7 @@ impl SetsBuilder {
         list.dedup();
         let sets = &mut self.sets;
         let next = usize::from(sets.classes) + sets.ends.len();
-        if list.len() == sets.every.len() || list.len() > LIST_MAX {
+        if list.len() == self.count || list.len() > LIST_MAX {
             return EVERY;
         }
         if let Some(&known) = self.by_list.get(&list) {
@@ -193,16 +207,19 @@ mod tests {
 
     #[test]
     fn unions_are_interned_and_asked_for_by_mask() {
-        let mut builder = SetsBuilder::new((0..4).map(Class).collect());
+        let mut builder = SetsBuilder::new(&[0, 1, 2, 3].map(Class));
         let ab = builder.union(0, 1);
         assert_eq!(builder.union(1, 0), ab);
         assert_eq!(builder.union(ab, NONE), ab);
         let abc = builder.union(ab, 2);
-        assert_eq!(builder.union(0, builder_union(&mut SetsBuilder::new(vec![]))), 0);
+        assert_eq!(builder.union(0, builder_union(&mut SetsBuilder::new(&[]))), 0);
         assert_eq!(builder.union(abc, 3), EVERY);
         let sets = builder.finish();
         let mask: ClassMask = [Class(0), Class(1)].into_iter().collect();
         assert!(sets.within(ab, &mask) && sets.within(0, &mask) && sets.within(NONE, &mask));
+        let all: ClassMask = (0..4).map(Class).collect();
+        assert!(sets.within(EVERY, &all) && sets.are_all_within(&all));
+        assert!(!sets.are_all_within(&mask));
         assert!(!sets.within(abc, &mask) && !sets.within(3, &mask) && !sets.within(EVERY, &mask));
         assert_eq!((sets.class(1), sets.class(ab), sets.class(NONE)), (Some(Class(1)), None, None));
     }
@@ -213,7 +230,8 @@ mod tests {
 
     #[test]
     fn long_lists_count_as_everything() {
-        let mut builder = SetsBuilder::new((0..1000).map(Class).collect());
+        let classes: Vec<Class> = (0..1000).map(Class).collect();
+        let mut builder = SetsBuilder::new(&classes);
         let long = (1..=LIST_MAX as u16).fold(0, |all, class| builder.union(all, class));
         assert_eq!(long, EVERY);
         let shorter = (1..LIST_MAX as u16).fold(0, |all, class| builder.union(all, class));

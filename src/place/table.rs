@@ -5,7 +5,6 @@
 //! [`super::map`]'s business.
 
 use super::locate::{Identity, Location};
-use crate::pages;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
     borrow::Cow,
@@ -178,7 +177,7 @@ impl<K: Key> RunsBuilder<K> {
     }
     /// With room for so many runs, so that they need not move while they come.
     pub(super) fn with_room(runs: usize) -> Self {
-        let (starts, places) = (pages::with_room(runs), pages::with_room(runs));
+        let (starts, places) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
         RunsBuilder { runs: Runs { starts, places }, next: Some(0) }
     }
     /// Adds `first..=last`. What earlier ranges took is theirs.

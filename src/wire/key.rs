@@ -98,7 +98,8 @@ fn hash_packed(packed: u128) -> u64 {
 
 /// A hash of a name's lower-cased wire bytes, for the tables of zones and names. The same on
 /// every machine and in every run; even in all its bits. Not secret: only names that an
-/// operator wrote stand in those tables, so a stranger's can at most miss.
+/// operator's files have stand in those tables, so a stranger's can at most miss. Who writes those
+/// files for others should bound their names: some thousands can be chosen to have one hash.
 #[inline]
 pub fn hash(wire: &[u8]) -> u64 {
     const LENGTH: u64 = 0x9e37_79b9_7f4a_7c15;

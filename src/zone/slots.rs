@@ -73,9 +73,7 @@ impl Slots {
 
     fn resize(&mut self, count: usize, hash_of: impl Fn(u32) -> u64) {
         let empty = Slot { tag: 0, index: EMPTY };
-        let mut slots = pages::with_room(count);
-        slots.resize(count, empty);
-        let old = std::mem::replace(&mut self.slots, slots);
+        let old = std::mem::replace(&mut self.slots, vec![empty; count]);
         self.taken = 0;
         for slot in old.iter().filter(|slot| slot.index != EMPTY) {
             self.occupy(hash_of(slot.index), slot.index);

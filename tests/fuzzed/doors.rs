@@ -148,7 +148,7 @@ const PROBED: [&str; 6] =
 
 /// A location database: an error, or a table in which each address finds the network around it.
 pub fn mmdb(bytes: &[u8]) {
-    let Ok(database) = mmdb::parse(bytes.to_vec()) else { return };
+    let Ok(database) = mmdb::parse(bytes) else { return };
     let mut table = LocationTable::default();
     table.fill(|| Arc::new(database));
     for ip in PROBED.map(|ip| ip.parse::<IpAddr>().expect("an address")) {

@@ -87,15 +87,25 @@ impl Drop for Process {
 /// For how long the threads of a process have been ready to run while others had the processors:
 /// what a promise in wall-clock time has to allow for on a machine that is busy with other things.
 pub fn kept_waiting(id: u32) -> Duration {
+    scheduled(id, 1)
+}
+
+/// For how long the threads that a process has now have been on processors.
+pub fn on_processors(id: u32) -> Duration {
+    scheduled(id, 0)
+}
+
+/// A field of `schedstat`, in ns, over all threads: 0 the time on a processor, 1 the time waiting
+/// for one. Kernels may be built without.
+fn scheduled(id: u32, field: usize) -> Duration {
     let Ok(tasks) = fs::read_dir(format!("/proc/{id}/task")) else {
         return Duration::ZERO;
     };
-    // Time on a processor, time waiting for one, both in ns; kernels may be built without.
-    let waited = tasks.flatten().filter_map(|task| {
+    let times = tasks.flatten().filter_map(|task| {
         let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split(' ').nth(1)?.parse::<u64>().ok()
+        text.split_whitespace().nth(field)?.parse::<u64>().ok()
     });
-    Duration::from_nanos(waited.sum())
+    Duration::from_nanos(times.sum())
 }
 
 /// User and system time of all threads of a process, to the tick.

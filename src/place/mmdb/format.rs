@@ -18,8 +18,8 @@ const ENTRIES_MAX: usize = 512;
 const DEPTH_MAX: u8 = 16;
 
 /// A whole file whose metadata were understood.
-pub(super) struct File {
-    bytes: Vec<u8>,
+pub(super) struct File<'b> {
+    bytes: &'b [u8],
     /// Bits of each of the two records of a node: 24, 28 or 32.
     record_bits: u32,
     node_count: u32,
@@ -44,9 +44,9 @@ pub(super) enum Side {
     Value(u32),
 }
 
-impl File {
+impl<'b> File<'b> {
     /// Understands `bytes`; the error says what is wrong with them.
-    pub(super) fn new(bytes: Vec<u8>) -> Result<File, &'static str> {
+    pub(super) fn new(bytes: &'b [u8]) -> Result<Self, &'static str> {
         let tail = bytes.len().saturating_sub(METADATA_BYTES_MAX);
         let marker = bytes[tail..].windows(MARKER.len()).rposition(|window| window == MARKER);
         let marker = tail + marker.ok_or("it has no metadata at its end")?;
@@ -84,8 +84,7 @@ impl File {
         if tree + GAP > marker {
             return Err("its tree is longer than the file");
         }
-        let mut bytes = bytes;
-        bytes.truncate(marker);
+        let bytes = &bytes[..marker];
         Ok(File { bytes, record_bits, node_count, values: tree + GAP, is_v6, kind, built })
     }
 
@@ -127,7 +126,7 @@ impl File {
     }
 
     /// The values.
-    pub(super) fn values(&self) -> Values<'_> {
+    pub(super) fn values(&self) -> Values<'b> {
         Values(&self.bytes[self.values..])
     }
 }
@@ -205,11 +204,12 @@ const FLOAT: u8 = 15;
 impl<'a> Values<'a> {
     /// The value at `at`; if that is a pointer, the one it leads to.
     pub(super) fn at(self, at: usize) -> Option<Value<'a>> {
-        let mut head = self.head(at)?;
-        if head.kind == POINTER {
-            head = self.head(head.size)?;
-        }
-        let Head { kind, size, body } = head;
+        self.own(self.target(at)?)
+    }
+
+    /// The value that stands at `at` itself.
+    pub(super) fn own(self, at: usize) -> Option<Value<'a>> {
+        let Head { kind, size, body } = self.head(at)?;
         let entries = Entries { values: self, first: body, count: size };
         Some(match kind {
             TEXT => Value::Text(std::str::from_utf8(self.bytes(body, size)?).ok()?),

@@ -161,9 +161,16 @@ impl<'a> Records<'a> {
     fn code(&mut self, at: usize) -> Option<Code> {
         let values = self.values;
         let target = values.target(at)?;
+        // A text that stands right here is nobody else's: remembered, it would only push out what
+        // records share.
+        if target == at
+            && let Value::Text(text) = values.own(at)?
+        {
+            return Some(Code::of(text));
+        }
         let fields = &mut self.fields;
         self.codes.get(target, || {
-            let map = match values.at(target)? {
+            let map = match values.own(target)? {
                 Value::Text(text) => return Some(Code::of(text)),
                 Value::Map(map) => map,
                 _ => return Some(Code::default()),
@@ -187,14 +194,14 @@ impl<'a> Records<'a> {
     fn record(&self, written: &Written) -> Option<Record> {
         let point = match (written.lat, written.lon) {
             (Some(lat), Some(lon)) => {
-                number(self.values.at(lat)?).zip(number(self.values.at(lon)?))
+                number(self.values.own(lat)?).zip(number(self.values.own(lon)?))
             }
             _ => None,
         };
         // Whether there is a city is asked only where nothing else says that a place is finer
         // than its country: the maps of cities are many and far apart.
         let has_city = match written.city {
-            Some(at) if !written.has_part => says_something(self.values.at(at)?),
+            Some(at) if !written.has_part => says_something(self.values.own(at)?),
             _ => false,
         };
         Some(Record {
