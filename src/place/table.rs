@@ -144,15 +144,15 @@ impl<K: Key> Runs<K> {
     }
     /// Gives the runs other places; what becomes equal is merged.
     pub(super) fn map_places(&mut self, to: impl Fn(u32) -> u32) {
-        let mut kept = 0;
+        let (mut kept, mut before) = (0, None);
         for at in 0..self.len() {
             let place = self.places[at];
             let place = if place == NOWHERE { place } else { to(place) };
-            if kept > 0 && self.places[kept - 1] == place {
-                continue;
-            }
             (self.starts[kept], self.places[kept]) = (self.starts[at], place);
-            kept += 1;
+            // No branch: nobody could foretell it, and while it is not taken back the processor
+            // fetches what `to` looks at for the runs to come.
+            kept += usize::from(before != Some(place));
+            before = Some(place);
         }
         self.starts.truncate(kept);
         self.places.truncate(kept);

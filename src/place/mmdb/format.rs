@@ -204,12 +204,17 @@ const FLOAT: u8 = 15;
 impl<'a> Values<'a> {
     /// The value at `at`; if that is a pointer, the one it leads to.
     pub(super) fn at(self, at: usize) -> Option<Value<'a>> {
-        self.own(self.target(at)?)
+        let head = self.head(at)?;
+        self.value(if head.kind == POINTER { self.head(head.size)? } else { head })
     }
 
     /// The value that stands at `at` itself.
     pub(super) fn own(self, at: usize) -> Option<Value<'a>> {
-        let Head { kind, size, body } = self.head(at)?;
+        self.value(self.head(at)?)
+    }
+
+    #[inline]
+    fn value(self, Head { kind, size, body }: Head) -> Option<Value<'a>> {
         let entries = Entries { values: self, first: body, count: size };
         Some(match kind {
             TEXT => Value::Text(std::str::from_utf8(self.bytes(body, size)?).ok()?),
