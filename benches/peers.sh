@@ -7,14 +7,15 @@
 #
 # Builds Tradewind and the load generator, makes the data (fixed seeds), fetches a City database once (out of a
 # package on PyPI), starts the peers on loopback, checks their answers, loads them in interleaved windows and
-# prints a table. The peers are Debian packages: gdnsd knot knot-module-geoip nsd pdns-server pdns-backend-bind
-# pdns-backend-geoip, and bind9 if asked for; keep their services from starting (a policy-rc.d that exits 101) before
-# installing them. Scratch space, about 200 MB: $BENCH_TMP. Options and what the columns mean: benches/peers/README.md.
+# prints a table and, last, whether Tradewind reached what it must: exit 1 if it missed anything (after --write).
+# The peers are Debian packages: gdnsd knot knot-module-geoip nsd pdns-server pdns-backend-bind pdns-backend-geoip,
+# and bind9 if asked for; keep their services from starting (a policy-rc.d that exits 101) before installing them.
+# Scratch space, about 250 MB: $BENCH_TMP. Options and what the columns mean: benches/peers/README.md.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 here=$top/benches/peers
 scratch=${BENCH_TMP:-${TMPDIR:-/tmp}/tradewind-peers}
-takes=' --workloads --rounds --seldom --secs --warmup --rate --inflight --sockets --threads --nice --port --base --out '
+takes=' --workloads --rounds --seldom --loads --secs --warmup --rate --inflight --sockets --threads --nice --port --base --out '
 
 mkdir -p "$scratch"
 command="benches/peers.sh $*"
@@ -63,3 +64,4 @@ env PATH="$PATH:/usr/sbin:/sbin" "$python" "$here/harness.py" --data "$scratch/d
   --work "$scratch/work" --out "$out" "${options[@]}" echo "${peers[@]}" tradewind tradewind-shipped
 cargo bench --quiet --bench stream --manifest-path "$top/Cargo.toml" | tee "$scratch/stream.txt"
 [ -z "$write" ] || "$python" "$here/write.py" "$top/docs/performance.md" "$out.summary.json" "$scratch/stream.txt" "$command"
+"$python" "$here/verdict.py" "$out.summary.json" "$scratch/stream.txt"
