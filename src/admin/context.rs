@@ -25,6 +25,7 @@ use crate::{
     },
     forecast::Weights,
     place::LazyTable,
+    spread,
     telemetry::{Metrics, Telemetry},
     world::Viewer,
 };
@@ -226,7 +227,7 @@ impl Context {
             let (locations, known) = (context.locations.load_full(), context.hands.counted());
             let ask =
                 Ask { outlook: &outlook, weights: &weights, locations: &locations, known: &known };
-            let found = work(context.running.planner(), &ask);
+            let found = spread::giving_way(|| work(context.running.planner(), &ask));
             drop(turn);
             found
         });

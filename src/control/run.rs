@@ -24,6 +24,7 @@ use crate::{
     failover::breaker,
     place::LazyTable,
     snapshot::{Alias, Snapshot},
+    spread,
     units::Ttl,
 };
 use arc_swap::ArcSwap;
@@ -341,7 +342,8 @@ impl Loop {
         let load = self.queue.pop_front()?;
         let mut loader = self.loader.take().expect("it comes back from every job");
         Some(tokio::task::spawn_blocking(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| loader.load(&load.wish, &load.cause)));
+            let work = AssertUnwindSafe(|| loader.load(&load.wish, &load.cause));
+            let result = spread::giving_way(|| catch_unwind(work));
             let result = result.unwrap_or_else(|_| Err(loader.panicked()));
             Done::Loaded(loader, load, result)
         }))
@@ -533,7 +535,8 @@ fn keep(
 ) -> JoinHandle<Done> {
     tokio::task::spawn_blocking(move || {
         // It is served already: a fault of ours in keeping it must not end the loop.
-        let _ = catch_unwind(AssertUnwindSafe(|| loader.keep(&mut report)));
+        let work = AssertUnwindSafe(|| loader.keep(&mut report));
+        let _ = spread::giving_way(|| catch_unwind(work));
         Done::Kept(loader, report, reply)
     })
 }
