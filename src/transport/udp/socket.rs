@@ -41,6 +41,9 @@ pub(in crate::transport) fn open(address: &SocketAddr) -> io::Result<Socket> {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => on(libc::IPPROTO_IP, libc::IP_PKTINFO)?,
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
             on(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+            // What is ours by a local route alone (anycast, load balancers) is received; IPv4 lets
+            // a reply leave from there too, IPv6 refuses it as a source without this.
+            socket.set_freebind_v6(true)?;
         }
         _ => {}
     }

@@ -1,0 +1,39 @@
+//! Where a server listens that was told nothing: port 53 of every address, and it answers from the
+//! one that was asked.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use hickory_proto::rr::RecordType;
+use std::net::{IpAddr, SocketAddr};
+use support::{alone::is_alone, dns, scratch::Scratch, server::Server, stream::Stream};
+
+const SERVER: &str = "[server]\nudp_threads = 1\n";
+const ZONE: &str = "@ 60 IN SOA ns host 1 2 3 4 5\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
+
+fn folder(server: &str) -> Scratch {
+    Scratch::with(&[("tradewind.toml", server), ("zones/example.test.zone", ZONE)])
+}
+
+/// Asks `ip` for what `folder` has, over UDP and TCP.
+fn assert_answers(ip: &str) {
+    let at = SocketAddr::new(ip.parse().unwrap(), 53);
+    let expected: IpAddr = "192.0.2.53".parse().unwrap();
+    assert_eq!(dns::addresses(&dns::ask(at, "ns.example.test", RecordType::A, "")), [expected]);
+    let question = dns::message("ns.example.test", RecordType::A);
+    assert!(Stream::connect(at).ask(&question).is_some(), "{ip} over TCP");
+}
+
+#[test]
+fn addresses_that_are_ours_by_route_alone_are_answered_from() {
+    let routes = ["-4 route add local 198.51.100.0/24", "-6 route add local 2001:db8:77::/64"];
+    let prepare = routes.map(|route| format!("ip {route} dev lo"));
+    if !is_alone("addresses_that_are_ours_by_route_alone_are_answered_from", &prepare) {
+        return;
+    }
+    let _server = Server::start(folder(SERVER));
+    for ip in ["127.0.0.1", "198.51.100.53", "::1", "2001:db8:77::53"] {
+        assert_answers(ip);
+    }
+}
