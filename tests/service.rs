@@ -6,6 +6,7 @@
 mod support;
 
 use hickory_proto::rr::RecordType;
+use rustix::thread::{CpuSet, sched_getaffinity};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -56,7 +57,7 @@ fn systemd_takes_the_unit_and_finds_it_tight() {
     let file = file.to_str().unwrap();
     let Some(said) = analyze(&["verify", "--man=no", file]) else { return };
     assert!(said.is_empty(), "{said}");
-    // In tenths; 1.4 when this was written.
+    // In tenths; 1.5 when this was written.
     let args = ["security", "--offline=true", "--no-pager", "--threshold=20", file];
     let said = analyze(&args).unwrap();
     assert!(said.contains("Overall exposure level for tradewind.service"), "{said}");
@@ -201,9 +202,12 @@ fn whatever_a_server_asks_of_the_kernel_the_unit_allows() {
     // Elsewhere: the server watches its folder, and would see itself being watched.
     let traced = Scratch::new();
     let trace = traced.path().join("trace");
-    let more = "[server]\nadmin = \"127.0.0.1:0\"\n";
+    let cpu = sched_getaffinity(None).unwrap();
+    let cpu = (0..CpuSet::MAX_CPU).find(|&i| cpu.is_set(i)).unwrap();
+    let more =
+        format!("[server]\nadmin = \"127.0.0.1:0\"\ncpu_affinity = [{cpu}]\ncoalesce = \"50us\"\n");
     let log = "[querylog]\nsample = \"1/1\"\nfile = \"run/queries.jsonl\"\n";
-    folder.write("tradewind.toml", &(site::SERVER.replace("[server]\n", more) + log));
+    folder.write("tradewind.toml", &(site::SERVER.replace("[server]\n", &more) + log));
     let server = Server::under(
         // -D: the server stays our child, and is who is signalled.
         &["strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", trace.to_str().unwrap()],
@@ -245,7 +249,9 @@ fn whatever_a_server_asks_of_the_kernel_the_unit_allows() {
             assert!(!both, "MemoryDenyWriteExecute: {line}");
         }
     }
-    assert!(called.contains("recvmmsg"), "the trace is of the server: {called:?}");
+    for call in ["recvmmsg", "sched_setaffinity"] {
+        assert!(called.contains(call), "the trace is of the server: {called:?}");
+    }
     let forbidden: Vec<_> = called.difference(&allowed).collect();
     assert!(forbidden.is_empty(), "the unit forbids {forbidden:?}");
 }
