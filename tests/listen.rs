@@ -1,13 +1,15 @@
 //! Where a server listens that was told nothing: port 53 of every address, and it answers from the
-//! one that was asked.
+//! one that was asked. Replies that the system refuses are not lost in silence.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
 use hickory_proto::rr::RecordType;
-use std::net::{IpAddr, SocketAddr};
-use support::{alone::is_alone, dns, scratch::Scratch, server::Server, stream::Stream};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use support::{
+    alone::is_alone, await_some, dns, scratch::Scratch, server::Server, stream::Stream, tool,
+};
 
 const SERVER: &str = "[server]\nudp_threads = 1\n";
 const ZONE: &str = "@ 60 IN SOA ns host 1 2 3 4 5\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
@@ -36,4 +38,28 @@ fn addresses_that_are_ours_by_route_alone_are_answered_from() {
     for ip in ["127.0.0.1", "198.51.100.53", "::1", "2001:db8:77::53"] {
         assert_answers(ip);
     }
+}
+
+#[test]
+fn replies_that_the_kernel_refuses_are_counted_and_told_with_the_reason() {
+    if tool("strace").is_none() {
+        return;
+    }
+    let folder =
+        folder("[server]\nudp_threads = 1\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n");
+    let refuse = "inject=sendmmsg:error=ENETUNREACH";
+    let server = Server::under(
+        &["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendmmsg", "-e", refuse],
+        folder,
+    );
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(&dns::message("ns.example.test", RecordType::A), server.udp()).unwrap();
+    await_some("the warning", || {
+        let log = server.log();
+        let told = |line: &&str| line.contains("WARN the kernel refused to send replies");
+        let line = log.lines().find(told)?;
+        assert!(line.contains("replies=1") && line.contains("Network is unreachable"), "{line}");
+        Some(())
+    });
+    assert_eq!(server.metric("tradewind_udp_send_drops_total"), 1.0);
 }

@@ -14,6 +14,7 @@ mod limits;
 mod manager;
 mod pin;
 mod ready;
+mod refused;
 mod signals;
 mod watch;
 
@@ -191,6 +192,7 @@ async fn start(
     let minding = [
         tokio::spawn(tell_of_store(keeper.clone(), changes.clone())),
         tokio::spawn(checking::tell_of_impairment(Arc::clone(&checker), changes.clone())),
+        tokio::spawn(refused::tell_of_refused_replies(Arc::clone(&telemetry))),
     ];
     control.count_by(Arc::clone(&telemetry));
     let state = options.dir.join(&server.state);
