@@ -6,9 +6,18 @@
 mod support;
 
 use hickory_proto::rr::RecordType;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    process::Command,
+};
 use support::{
-    alone::is_alone, await_some, dns, scratch::Scratch, server::Server, stream::Stream, tool,
+    DEADLINE,
+    alone::is_alone,
+    await_some, dns, plain,
+    scratch::Scratch,
+    server::{BINARY, Server},
+    stream::Stream,
+    tool,
 };
 
 const SERVER: &str = "[server]\nudp_threads = 1\n";
@@ -62,4 +71,41 @@ fn replies_that_the_kernel_refuses_are_counted_and_told_with_the_reason() {
         Some(())
     });
     assert_eq!(server.metric("tradewind_udp_send_drops_total"), 1.0);
+}
+
+/// The command which runs another whose socket number `turn` is one of a family that is not there.
+fn without_family(turn: usize) -> Vec<String> {
+    let refuse = format!("inject=socket:error=EAFNOSUPPORT:when={turn}");
+    let words = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=socket", "-e", &refuse];
+    words.map(str::to_owned).into()
+}
+
+#[test]
+fn without_ipv6_the_default_is_ipv4_alone_and_what_is_written_an_error() {
+    let name = "without_ipv6_the_default_is_ipv4_alone_and_what_is_written_an_error";
+    if tool("strace").is_none() || !is_alone(name, &[]) {
+        return;
+    }
+    // It looks at IPv4 first, then at IPv6.
+    let under = without_family(2);
+    let under: Vec<&str> = under.iter().map(String::as_str).collect();
+    let server = Server::under(&under, folder(SERVER));
+    assert_answers("127.0.0.1");
+    // The log's line follows the ready file.
+    let here = "INFO serving addresses=[0.0.0.0:53] ";
+    await_some("IPv4 alone", || server.log().contains(here).then_some(()));
+    let log = server.log();
+    assert!(
+        log.contains("WARN the default of `listen` is cut to what there is address=::"),
+        "{log}"
+    );
+    server.stop();
+
+    let written = folder("[server]\nudp_threads = 1\nlisten = [\"[::]:53\"]\n");
+    let under = without_family(1);
+    let mut command = Command::new("timeout");
+    command.arg(DEADLINE.as_secs().to_string()).args(under).args([BINARY, "serve", "-C"]);
+    let said = plain::exits(&command.arg(written.path()).output().unwrap(), 1);
+    assert_eq!(said.matches("(os error 97)").count(), 1, "{said}");
+    assert!(said.contains("cannot listen on [::]:53 (udp)"), "{said}");
 }

@@ -47,7 +47,7 @@ use crate::{
     querylog::{self, QueryLog},
     rollout::{self, Rollouts},
     telemetry::{Metrics, Sampling, Telemetry},
-    transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
+    transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings, sockets},
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -172,7 +172,8 @@ async fn start(
         0 => cores(),
         bound => bound,
     });
-    let sockets = Sockets::bind(&server.listen, threads, threads)?;
+    let listen = server.listen.clone().unwrap_or_else(sockets::everywhere);
+    let sockets = Sockets::bind(&listen, threads, threads)?;
     let addresses = sockets.addresses.clone();
     let control_path = options.dir.join(&server.control);
     let socket = ControlSocket::bind(&control_path)?;

@@ -21,7 +21,8 @@ pub fn is_alone(name: &str, prepare: &[String]) -> bool {
 }
 
 fn run_alone(name: &str, prepare: &[String]) {
-    let script = format!("ip link set lo up && {}", prepare.join(" && "));
+    let mut script = "ip link set lo up".to_owned();
+    prepare.iter().for_each(|step| script += &format!(" && {step}"));
     // Root needs no more than that; who is not has to be root of a user namespace first.
     let ways: [&[&str]; 2] = [&["--net"], &["--net", "--map-root-user"]];
     let unshare = |way: &[&str], script: &str| {
