@@ -67,6 +67,23 @@ fn systemd_takes_the_unit_and_finds_it_tight() {
     }
 }
 
+/// What a server asks for each way (`transport/udp/socket.rs`).
+const BUFFER: u32 = 1 << 20;
+
+#[test]
+fn the_limits_that_come_with_the_unit_let_a_server_have_its_buffers() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/sysctl.d/tradewind.conf");
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let set: BTreeMap<&str, &str> = lines.map(|line| line.split_once(" = ").unwrap()).collect();
+    assert_eq!(set.keys().copied().collect::<Vec<_>>(), ["net.core.rmem_max", "net.core.wmem_max"]);
+    for (key, value) in set {
+        let file = format!("/proc/sys/{}", key.replace('.', "/"));
+        assert!(Path::new(&file).exists(), "{key} is no setting");
+        assert!(value.parse::<u32>().unwrap() >= BUFFER, "{key}");
+    }
+}
+
 fn give_away(folder: &Path) {
     let owner = format!("{NOBODY}:{NOBODY}");
     assert!(Command::new("chown").args(["-R", &owner]).arg(folder).status().unwrap().success());

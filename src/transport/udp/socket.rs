@@ -72,8 +72,8 @@ pub(in crate::transport) fn warn_if_small(socket: &Socket) {
     match socket.recv_buffer_size() {
         Ok(bytes) if bytes < BUFFER => tracing::warn!(
             bytes,
-            "UDP receive buffers are small and bursts will be lost: set net.core.rmem_max to \
-             {BUFFER} or grant CAP_NET_ADMIN"
+            "UDP receive buffers are small and bursts will be lost: set net.core.rmem_max and \
+             wmem_max to {BUFFER} (packaging/sysctl.d/tradewind.conf) or grant CAP_NET_ADMIN"
         ),
         _ => {}
     }
