@@ -10,15 +10,14 @@
 mod support;
 
 use serde_json::Value;
-use std::{env, fs, net::SocketAddr, process::Command};
+use std::{net::SocketAddr, process::Command};
 use support::{
+    alone::{is_alone, output},
     peers::{Authority, Program},
     scratch::Scratch,
     server::Server,
 };
 
-/// Says, in the environment of a test, that it runs in a network of its own.
-const ALONE: &str = "TRADEWIND_TEST_IS_ALONE";
 /// Where NSD is, and where we are. In networks of different holders, as is good practice.
 const PARENT: &str = "11.0.7.1";
 const OURS: [&str; 4] = ["11.0.1.53", "12.0.2.53", "2400:1::53", "2600:2::53"];
@@ -95,13 +94,11 @@ impl World {
     fn build(name: &str, tool: &str) -> Option<Self> {
         support::tool(tool)?;
         support::tool("nsd")?;
-        if env::var_os(ALONE).is_none() {
-            run_alone(name);
+        let addresses = OURS.iter().chain([&PARENT]);
+        let prepare: Vec<_> = addresses.map(|ip| format!("ip address add {ip} dev lo")).collect();
+        if !is_alone(name, &prepare) {
             return None;
         }
-        let interfaces = fs::read_to_string("/proc/self/net/dev").unwrap();
-        assert_eq!(interfaces.lines().count(), 2 + 1, "more than loopback:\n{interfaces}");
-
         let delegations =
             ZONES.map(|zone| DELEGATION.replace("ZONE", zone.trim_end_matches(".example.test")));
         let example = EXAMPLE.to_owned() + &delegations.concat();
@@ -121,45 +118,6 @@ impl World {
         ]));
         Some(World { folder: Scratch::new(), _parent: parent, _ours: ours })
     }
-}
-
-/// Runs the test `name` of this program in a network of its own.
-fn run_alone(name: &str) {
-    let mut script = "ip link set lo up".to_owned();
-    for ip in OURS.iter().chain([&PARENT]) {
-        script += &format!(" && ip address add {ip} dev lo");
-    }
-    // Root needs no more than that; who is not has to be root of a user namespace first.
-    let ways: [&[&str]; 2] = [&["--net"], &["--net", "--map-root-user"]];
-    let unshare = |way: &[&str], script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(way).args(["sh", "-c", script]);
-        command
-    };
-    let works = |way: &&&[&str]| unshare(way, &script).output().unwrap().status.success();
-    let Some(way) = ways.iter().find(works) else {
-        let why = unshare(ways[1], &script).output().unwrap().stderr;
-        // Not a tool that is missing: what a kernel forbids nobody can install.
-        let why = String::from_utf8_lossy(&why).into_owned();
-        support::figure(name, format!("not run, for want of a network of its own: {why}"));
-        return;
-    };
-    let said = output(
-        unshare(way, &format!("{script} && exec \"$0\" \"$@\""))
-            .arg(env::current_exe().unwrap())
-            .args([name, "--exact"])
-            .env(ALONE, "yes"),
-    );
-    assert!(said.contains(" 1 passed"), "{name} is not its name: {said}");
-}
-
-/// What a command wrote; it must succeed.
-fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let (said, complained) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{command:?}:\n{said}\n{complained}");
-    said
 }
 
 #[test]

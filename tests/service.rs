@@ -6,6 +6,7 @@
 mod support;
 
 use hickory_proto::rr::RecordType;
+use rustix::thread::{CpuSet, sched_getaffinity};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -56,13 +57,36 @@ fn systemd_takes_the_unit_and_finds_it_tight() {
     let file = file.to_str().unwrap();
     let Some(said) = analyze(&["verify", "--man=no", file]) else { return };
     assert!(said.is_empty(), "{said}");
-    // In tenths; 1.4 when this was written.
+    // In tenths; 1.5 when this was written.
     let args = ["security", "--offline=true", "--no-pager", "--threshold=20", file];
     let said = analyze(&args).unwrap();
     assert!(said.contains("Overall exposure level for tradewind.service"), "{said}");
     assert_eq!(self::said("LimitCORE"), ["0"]);
     for key in ["MemoryMax", "TasksMax", "LimitNOFILE"] {
         assert_eq!(self::said(key).len(), 1, "{key}");
+    }
+    // What a server needs grows with its zones: no number is right for all machines.
+    assert!(self::said("MemoryMax")[0].ends_with('%'));
+    assert!(self::said("TasksMax")[0].parse::<u32>().unwrap() >= TASKS);
+}
+
+/// Threads of a server with 128 cores and eight addresses: one for UDP on each core and address, one
+/// for TCP on each core, as many for a load and for a plan, and what tokio has for calls that wait.
+const TASKS: u32 = 128 * 8 + 128 + 2 * 128 + 512;
+/// What a server asks for each way (`transport/udp/socket.rs`).
+const BUFFER: u32 = 1 << 20;
+
+#[test]
+fn the_limits_that_come_with_the_unit_let_a_server_have_its_buffers() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/sysctl.d/tradewind.conf");
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let set: BTreeMap<&str, &str> = lines.map(|line| line.split_once(" = ").unwrap()).collect();
+    assert_eq!(set.keys().copied().collect::<Vec<_>>(), ["net.core.rmem_max", "net.core.wmem_max"]);
+    for (key, value) in set {
+        let file = format!("/proc/sys/{}", key.replace('.', "/"));
+        assert!(Path::new(&file).exists(), "{key} is no setting");
+        assert!(value.parse::<u32>().unwrap() >= BUFFER, "{key}");
     }
 }
 
@@ -201,9 +225,12 @@ fn whatever_a_server_asks_of_the_kernel_the_unit_allows() {
     // Elsewhere: the server watches its folder, and would see itself being watched.
     let traced = Scratch::new();
     let trace = traced.path().join("trace");
-    let more = "[server]\nadmin = \"127.0.0.1:0\"\n";
+    let cpu = sched_getaffinity(None).unwrap();
+    let cpu = (0..CpuSet::MAX_CPU).find(|&i| cpu.is_set(i)).unwrap();
+    let more =
+        format!("[server]\nadmin = \"127.0.0.1:0\"\ncpu_affinity = [{cpu}]\ncoalesce = \"50us\"\n");
     let log = "[querylog]\nsample = \"1/1\"\nfile = \"run/queries.jsonl\"\n";
-    folder.write("tradewind.toml", &(site::SERVER.replace("[server]\n", more) + log));
+    folder.write("tradewind.toml", &(site::SERVER.replace("[server]\n", &more) + log));
     let server = Server::under(
         // -D: the server stays our child, and is who is signalled.
         &["strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", trace.to_str().unwrap()],
@@ -245,7 +272,9 @@ fn whatever_a_server_asks_of_the_kernel_the_unit_allows() {
             assert!(!both, "MemoryDenyWriteExecute: {line}");
         }
     }
-    assert!(called.contains("recvmmsg"), "the trace is of the server: {called:?}");
+    for call in ["recvmmsg", "sched_setaffinity"] {
+        assert!(called.contains(call), "the trace is of the server: {called:?}");
+    }
     let forbidden: Vec<_> = called.difference(&allowed).collect();
     assert!(forbidden.is_empty(), "the unit forbids {forbidden:?}");
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::units::Coordinates;
 use ipnet::IpNet;
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -70,7 +70,7 @@ pub struct ServerFile {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSection {
     /// Where DNS is answered, over UDP and TCP; port 53 of every address unless written.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Option<Vec<SocketAddr>>,
     /// Where the admin API and `/metrics` are served over TCP, if anywhere.
     pub admin: Option<SocketAddr>,
     /// Who may use it from another machine, and how it is told there.
@@ -219,9 +219,8 @@ fn server<'i>(
     rest: &mut Reader<'i, '_>,
     root: &mut Table<'i>,
 ) -> ServerSection {
-    const DNS: u16 = 53;
     let mut section = ServerSection {
-        listen: vec![(Ipv4Addr::UNSPECIFIED, DNS).into(), (Ipv6Addr::UNSPECIFIED, DNS).into()],
+        listen: None,
         admin: None,
         entry: EntryDef::default(),
         state: "state".into(),
@@ -249,9 +248,7 @@ fn server<'i>(
     for key in ["isolation_guard", "breaker"] {
         table.elsewhere(reader, key, "write it under [health]");
     }
-    if let Some(listen) = table.take(reader, "listen", listen) {
-        section.listen = listen.into_inner();
-    }
+    section.listen = table.take(reader, "listen", listen).map(Spanned::into_inner);
     let admin = table.take(reader, "admin", scalar::socket);
     section.entry = entry(reader, &mut table, admin.as_ref());
     section.admin = admin.map(Spanned::into_inner);

@@ -14,6 +14,7 @@ mod limits;
 mod manager;
 mod pin;
 mod ready;
+mod refused;
 mod signals;
 mod watch;
 
@@ -46,7 +47,7 @@ use crate::{
     querylog::{self, QueryLog},
     rollout::{self, Rollouts},
     telemetry::{Metrics, Sampling, Telemetry},
-    transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings},
+    transport::{Proxies, Sockets, TcpLimits, TcpServer, UdpServer, UdpSettings, sockets},
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -171,7 +172,8 @@ async fn start(
         0 => cores(),
         bound => bound,
     });
-    let sockets = Sockets::bind(&server.listen, threads, threads)?;
+    let listen = server.listen.clone().unwrap_or_else(sockets::everywhere);
+    let sockets = Sockets::bind(&listen, threads, threads)?;
     let addresses = sockets.addresses.clone();
     let control_path = options.dir.join(&server.control);
     let socket = ControlSocket::bind(&control_path)?;
@@ -191,6 +193,7 @@ async fn start(
     let minding = [
         tokio::spawn(tell_of_store(keeper.clone(), changes.clone())),
         tokio::spawn(checking::tell_of_impairment(Arc::clone(&checker), changes.clone())),
+        tokio::spawn(refused::tell_of_refused_replies(Arc::clone(&telemetry))),
     ];
     control.count_by(Arc::clone(&telemetry));
     let state = options.dir.join(&server.state);

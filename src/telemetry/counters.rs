@@ -15,7 +15,8 @@ use super::{
 };
 use crate::ids::CounterSlot;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::io;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Slots given out by name: ten pools for each of 100,000 records. At 8 bytes a thread this
@@ -50,6 +51,8 @@ pub struct AnswerName {
 #[repr(align(128))] // Two lines: the prefetcher fetches pairs, and neighbours have other writers.
 pub struct ThreadCounters {
     tallies: [AtomicU64; Tally::COUNT],
+    /// Why the last reply that the kernel refused was; 0 once somebody has read it.
+    send_error: AtomicI32,
     rows: [[OnceLock<Box<[AtomicU64]>>; CHUNKS]; ROWS],
 }
 
@@ -57,6 +60,7 @@ impl ThreadCounters {
     fn new(size: Size) -> Self {
         let counters = ThreadCounters {
             tallies: [const { AtomicU64::new(0) }; Tally::COUNT],
+            send_error: AtomicI32::new(0),
             rows: [const { [const { OnceLock::new() }; CHUNKS] }; ROWS],
         };
         counters.grow(size);
@@ -73,6 +77,13 @@ impl ThreadCounters {
     #[inline]
     pub fn add(&self, tally: Tally, n: u64) {
         bump(&self.tallies[tally.index()], n);
+    }
+
+    /// Counts `n` replies that the kernel refused with the error number `errno`.
+    #[inline]
+    pub fn refused(&self, n: u64, errno: i32) {
+        self.send_error.store(errno, Relaxed);
+        self.add(Tally::SendDrop, n);
     }
 
     /// Counts one answer.
@@ -234,6 +245,14 @@ impl Telemetry {
         Totals { tallies }
     }
 
+    /// Why the kernel refused replies of late, as one of the threads had it last; none if it
+    /// refused none since this was asked last.
+    pub fn take_send_error(&self) -> Option<io::Error> {
+        let shared = self.shared();
+        let errors = shared.threads.iter().map(|thread| thread.send_error.swap(0, Relaxed));
+        errors.max().filter(|&errno| errno != 0).map(io::Error::from_raw_os_error)
+    }
+
     /// Steered answers of all threads by name and by grounds (in the order of [`Reason::ALL`]),
     /// in the order the names came up; those never given are left out.
     pub fn answers(&self) -> Vec<(Arc<AnswerName>, [u64; ROWS])> {
@@ -352,6 +371,18 @@ mod tests {
         assert_eq!(totals.of(Tally::Query(Via::Udp, Family::V4)), 0);
         assert_eq!(totals.of(Tally::KernelDrop), 28);
         assert_eq!(answers(&telemetry), [("www".to_string(), 40_000)]);
+    }
+
+    #[test]
+    fn why_replies_were_refused_is_told_once() {
+        let telemetry = Telemetry::default();
+        let threads = [telemetry.thread(), telemetry.thread()];
+        let told = || telemetry.take_send_error().and_then(|error| error.raw_os_error());
+        assert_eq!(told(), None);
+        threads[0].refused(3, libc::EINVAL);
+        threads[1].refused(1, libc::EAGAIN);
+        assert_eq!((told(), told()), (Some(libc::EINVAL), None));
+        assert_eq!(telemetry.totals().of(Tally::SendDrop), 4);
     }
 
     #[test]

@@ -7,8 +7,10 @@ use super::udp;
 use crate::telemetry::Via;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
+/// The port that is asked unless a delegation could say otherwise, which none can (RFC 1035 §4.2).
+const DNS: u16 = 53;
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 1_024;
 /// How long the kernel keeps a connection to itself on which nothing was asked; it rounds up to
@@ -53,15 +55,35 @@ pub enum BindError {
         address: SocketAddr,
     },
     /// Any other refusal.
-    #[error("cannot listen on {address} ({}): {source}", over.label())]
+    #[error("cannot listen on {address} ({}): {error}", over.label())]
     Refused {
         /// The address asked for.
         address: SocketAddr,
         /// The protocol asked for.
         over: Via,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
+}
+
+/// Port 53 of every address of the families that this machine has: where to listen if nobody says
+/// otherwise. A family that it lacks is told.
+pub fn everywhere() -> Vec<SocketAddr> {
+    let all: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    all.into_iter().filter(has_family).map(|ip| SocketAddr::new(ip, DNS)).collect()
+}
+
+/// Whether there can be sockets for addresses like `ip`. Whatever else is wrong with one, binding
+/// finds and explains.
+fn has_family(ip: &IpAddr) -> bool {
+    let domain = Domain::for_address(SocketAddr::new(*ip, DNS));
+    match Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)) {
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            tracing::warn!(address = %ip, %error, "the default of `listen` is cut to what there is");
+            false
+        }
+        _ => true,
+    }
 }
 
 /// The server's sockets, bound and waiting.
@@ -170,12 +192,12 @@ fn open_tcp(address: &SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn explain(source: io::Error, address: SocketAddr, over: Via) -> BindError {
-    match source.kind() {
+fn explain(error: io::Error, address: SocketAddr, over: Via) -> BindError {
+    match error.kind() {
         ErrorKind::PermissionDenied => BindError::Denied { address, over },
         ErrorKind::AddrInUse => BindError::InUse { address, over },
         ErrorKind::AddrNotAvailable => BindError::NotOurs { address },
-        _ => BindError::Refused { address, over, source },
+        _ => BindError::Refused { address, over, error },
     }
 }
 
@@ -231,19 +253,23 @@ mod tests {
             (libc::EMFILE, ["127.0.0.1:53", "Too many open files"]),
         ];
         for (code, parts) in cases {
-            let source = io::Error::from_raw_os_error(code);
-            let told = explain(source, "127.0.0.1:53".parse().unwrap(), Via::Udp).to_string();
+            let error = io::Error::from_raw_os_error(code);
+            let told = explain(error, "127.0.0.1:53".parse().unwrap(), Via::Udp).to_string();
             assert!(parts.iter().all(|part| told.contains(part)), "{told}");
         }
     }
 
     #[test]
-    fn receive_buffers_hold_a_burst() {
+    fn buffers_hold_a_burst() {
         let sockets = bind(&["127.0.0.1:0", "[::]:0"], 1).unwrap();
-        let max = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
-        let allowed = max.trim().parse::<usize>().unwrap().min(1 << 20);
+        let allowed = |max| {
+            let max = std::fs::read_to_string(format!("/proc/sys/net/core/{max}")).unwrap();
+            // The kernel doubles what is asked for.
+            2 * max.trim().parse::<usize>().unwrap().min(1 << 20)
+        };
         for socket in &sockets.udp {
-            assert!(socket.recv_buffer_size().unwrap() >= allowed);
+            assert!(socket.recv_buffer_size().unwrap() >= allowed("rmem_max"));
+            assert!(socket.send_buffer_size().unwrap() >= allowed("wmem_max"));
         }
     }
 }

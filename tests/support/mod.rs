@@ -9,6 +9,7 @@
     reason = "each test program uses a part of this; a test may panic"
 )]
 
+pub mod alone;
 pub mod backend;
 pub mod demo;
 pub mod dns;

@@ -91,7 +91,7 @@ impl<A: Answerer> Loop<'_, A> {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
                     let lost = if is_full(&e) { self.batch.queued() - done } else { 1 };
-                    self.counters.add(Tally::SendDrop, lost as u64);
+                    self.counters.refused(lost as u64, e.raw_os_error().unwrap_or_default());
                     done += lost;
                 }
             }

@@ -11,6 +11,7 @@ mod sys;
 use super::{Answerer, Proxies};
 use crate::telemetry::{Tally, Telemetry, ThreadCounters};
 use batch::Loop;
+use rustix::io::Errno;
 use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
 use socket2::Socket;
 use std::io;
@@ -113,13 +114,25 @@ impl UdpSettings {
     }
 }
 
-/// Binds the calling thread to a processor. One that cannot be had is said; the thread then runs
+/// Binds the calling thread to a processor. Where that is refused it is said; the thread then runs
 /// anywhere, which is slower and not wrong.
 fn bind(cpu: usize) {
     let mut only = CpuSet::new();
     only.set(cpu);
     if let Err(error) = sched_setaffinity(None, &only) {
-        tracing::warn!(cpu, %error, "`cpu_affinity` names a processor that cannot be had");
+        tracing::warn!(cpu, %error, "{}", unbound(error));
+    }
+}
+
+/// What a thread that was not bound tells the operator. The kernel lets a thread bind itself
+/// wherever it may run at all, so EPERM comes from a filter of system calls.
+fn unbound(error: Errno) -> &'static str {
+    match error {
+        Errno::PERM => {
+            "`cpu_affinity` has no effect, because the call sched_setaffinity is filtered: allow it \
+             (of systemd, SystemCallFilter=)"
+        }
+        _ => "`cpu_affinity` names a processor that cannot be had",
     }
 }
 

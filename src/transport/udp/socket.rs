@@ -10,9 +10,10 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Receive buffer asked for: the kernel doubles it and charges a small datagram 768 bytes, so it
-/// holds a burst of 2,700. The usual default of 208 KiB holds 270.
-const RECEIVE_BUFFER: usize = 1 << 20;
+/// Buffer asked for in each direction: the kernel doubles it and charges a small datagram 768
+/// bytes, so it holds a burst of 2,700, or 42 batches of replies for an interface that is behind.
+/// The usual default of 208 KiB holds 270.
+const BUFFER: usize = 1 << 20;
 /// The longest a thread waits in the kernel: bounds how long it keeps an old World alive.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -20,7 +21,7 @@ const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(in crate::transport) fn open(address: &SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(*address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
-    enlarge_receive_buffer(&socket)?;
+    enlarge_buffers(&socket)?;
     let on = |level, name| set_option(socket.as_fd(), level, name, 1);
     on(libc::SOL_SOCKET, libc::SO_RXQ_OVFL)?;
     // PROBE sets DF and ignores the path MTU: nobody can make us send fragments, neither a router
@@ -41,6 +42,9 @@ pub(in crate::transport) fn open(address: &SocketAddr) -> io::Result<Socket> {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => on(libc::IPPROTO_IP, libc::IP_PKTINFO)?,
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
             on(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
+            // What is ours by a local route alone (anycast, load balancers) is received; IPv4 lets
+            // a reply leave from there too, IPv6 refuses it as a source without this.
+            socket.set_freebind_v6(true)?;
         }
         _ => {}
     }
@@ -56,20 +60,20 @@ pub(in crate::transport) fn set(
     set_option(socket.as_fd(), level, name, value)
 }
 
-/// Asks past `net.core.rmem_max` first, which takes CAP_NET_ADMIN, then up to it.
-fn enlarge_receive_buffer(socket: &Socket) -> io::Result<()> {
-    let size = RECEIVE_BUFFER as c_int;
-    set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size)
-        .or_else(|_| socket.set_recv_buffer_size(RECEIVE_BUFFER))
+/// Asks past `net.core.rmem_max` and `wmem_max` first, which takes CAP_NET_ADMIN, then up to them.
+fn enlarge_buffers(socket: &Socket) -> io::Result<()> {
+    let force = |name| set(socket, libc::SOL_SOCKET, name, BUFFER as c_int);
+    force(libc::SO_RCVBUFFORCE).or_else(|_| socket.set_recv_buffer_size(BUFFER))?;
+    force(libc::SO_SNDBUFFORCE).or_else(|_| socket.set_send_buffer_size(BUFFER))
 }
 
 /// Tells the operator if `socket`, one of many alike, may lose bursts.
 pub(in crate::transport) fn warn_if_small(socket: &Socket) {
     match socket.recv_buffer_size() {
-        Ok(bytes) if bytes < RECEIVE_BUFFER => tracing::warn!(
+        Ok(bytes) if bytes < BUFFER => tracing::warn!(
             bytes,
-            "UDP receive buffers are small and bursts will be lost: set net.core.rmem_max to \
-             {RECEIVE_BUFFER} or grant CAP_NET_ADMIN"
+            "UDP receive buffers are small and bursts will be lost: set net.core.rmem_max and \
+             wmem_max to {BUFFER} (packaging/sysctl.d/tradewind.conf) or grant CAP_NET_ADMIN"
         ),
         _ => {}
     }

@@ -113,6 +113,13 @@ fn threads_stay_on_their_processors() {
 }
 
 #[test]
+fn a_filtered_call_and_a_processor_that_is_not_there_are_told_apart() {
+    let nowhere = rustix::thread::sched_setaffinity(None, &rustix::thread::CpuSet::new());
+    assert!(super::unbound(nowhere.unwrap_err()).contains("processor that cannot be had"));
+    assert!(super::unbound(rustix::io::Errno::PERM).contains("SystemCallFilter="));
+}
+
+#[test]
 fn processors_are_given_out_in_turn_for_each_address() {
     let on = |cpus: &[usize], threads| UdpSettings {
         cpus: cpus.into(),
