@@ -74,8 +74,8 @@ mod tests {
     fn what_gives_way_does_so_on_all_its_threads_and_nobody_else_does() {
         let nice = || {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
-            fields.skip(16).next().unwrap().parse::<i32>().unwrap()
+            let mut fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+            fields.nth(16).unwrap().parse::<i32>().unwrap()
         };
         let before = nice();
         let all = super::giving_way(|| super::map(&[0; 64], |_| nice()));

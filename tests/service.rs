@@ -272,7 +272,7 @@ fn whatever_a_server_asks_of_the_kernel_the_unit_allows() {
             assert!(!both, "MemoryDenyWriteExecute: {line}");
         }
     }
-    for call in ["recvmmsg", "sched_setaffinity"] {
+    for call in ["recvmmsg", "sched_setaffinity", "setpriority"] {
         assert!(called.contains(call), "the trace is of the server: {called:?}");
     }
     let forbidden: Vec<_> = called.difference(&allowed).collect();
