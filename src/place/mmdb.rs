@@ -28,6 +28,10 @@ use std::{collections::HashMap, fs, io::Read, path::Path};
 /// fit 32 bits.
 const FILE_BYTES_MAX: u64 = 2 << 30;
 
+/// Read at once. Kernels that take no processor from a system call would keep one for 30 ms over a
+/// whole City database, and nobody would answer there.
+const READ_BYTES: usize = 1 << 20;
+
 /// Runs that room is made for at once: as many as a City database has of one family. What is not
 /// needed of it is never touched, and given back.
 const ROOM_MAX: usize = 4 << 20;
@@ -83,7 +87,9 @@ pub fn read(path: &Path) -> Result<Database, MmdbProblem> {
     // Thirty faults instead of fifteen thousand; without, it is read all the same.
     let _ = held.advise(Advice::HugePage);
     let held = &mut held[..bytes as usize];
-    file.read_exact(held)?;
+    for piece in held.chunks_mut(READ_BYTES) {
+        file.read_exact(piece)?;
+    }
     parse(held)
 }
 
