@@ -1,7 +1,7 @@
 //! A network of a test's own, which holds nothing but a loopback interface: there any address and
 //! any port may be had, and no packet can leave.
 
-use super::skip;
+use super::figure;
 use std::{env, fs, process::Command};
 
 /// Says, in the environment of a test, that it runs in a network of its own.
@@ -34,7 +34,8 @@ fn run_alone(name: &str, prepare: &[String]) {
     let Some(way) = ways.iter().find(works) else {
         let why = unshare(ways[1], &script).output().unwrap().stderr;
         let why = String::from_utf8_lossy(&why);
-        return skip(&format!("{name}: no network of its own to be had here: {why}"));
+        // A right that a machine gives or does not, and no tool that could be installed.
+        return figure(name, format!("not run, for want of a network of its own: {why}"));
     };
     let said = output(
         unshare(way, &format!("{script} && exec \"$0\" \"$@\""))
