@@ -6,9 +6,9 @@
 //! have none, and its edges stay as they are. Must not know what the memory holds.
 //!
 //! The memory itself is moved, once; how memory is given out is not changed (`MADV_HUGEPAGE` would
-//! stay with the addresses, and whatever stands there next would be rounded up to 2 MiB). For each huge page the
-//! system may have to make room first, which takes longer where memory is in pieces: a thing for a
-//! load, never for an answer.
+//! stay with the addresses, and whatever stands there next would be rounded up to 2 MiB). For each
+//! huge page the system may have to make room first, which takes longer where memory is in pieces:
+//! a thing for a load, never for an answer.
 
 #![expect(unsafe_code, reason = "madvise; see SAFETY comment")]
 

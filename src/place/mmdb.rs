@@ -3,8 +3,8 @@
 //!
 //! The file is read whole, never mapped: an updater may truncate it under us (SIGBUS). Its tree
 //! is walked once, each distinct record that some address of a map gets is decoded once, and the
-//! bytes are dropped; nothing here is used by a query. A broken file is an error, never a panic: the tree is walked with a
-//! budget, since the links of a damaged one may lead in circles.
+//! bytes are dropped; nothing here is used by a query. A broken file is an error, never a panic:
+//! the tree is walked with a budget, since the links of a damaged one may lead in circles.
 //!
 //! Our own reader and not a library's, because a City database has three million leaves and a
 //! hundred thousand records: walked and decoded one by one through serde they took four fifths

@@ -16,7 +16,8 @@ use crate::{
 use foldhash::fast::FixedState;
 use std::{collections::HashSet, hint::black_box};
 
-/// Records that are read side by side: what they remember of each other's fields stays at hand.
+/// Records between two turns over what stands apart: few enough that what was read of them is still
+/// in the nearest cache.
 const AT_ONCE: usize = 256;
 
 /// A record of a database.
@@ -90,8 +91,9 @@ impl<'a> Records<'a> {
             for at in offsets {
                 written.push(self.written(*at as usize)?);
             }
-            // Coordinates and cities stand far apart. Asked for in a turn so short, the processor fetches
-            // those of many records at once; one after the other it would wait for each.
+            // Coordinates and cities stand far apart. Asked for in a turn so short, the processor
+            // fetches those of many records at once; one after the other it would wait for each.
+            // A sum that nobody looks at would be left out, and the turn with it.
             let apart = |w: &Written| [w.lat, w.lon, w.city.filter(|_| !w.has_part)];
             let apart = written.iter().flat_map(apart).flatten();
             black_box(apart.fold(0, |all, at| all ^ self.values.first_byte(at)));
