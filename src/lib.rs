@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod ids;
 pub mod pages;
+pub mod prefetch;
 pub mod spread;
 pub mod units;
 

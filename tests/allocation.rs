@@ -126,8 +126,28 @@ impl Answerer for Watched {
     }
 
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
+        self.read(0, &buf[..len]);
+        self.answer_read(0, buf, len, from, via)
+    }
+
+    fn read(&mut self, seat: usize, packet: &[u8]) {
+        self.desk.read(seat, packet);
+    }
+
+    fn look_ahead(&mut self, seats: usize) {
+        self.desk.look_ahead(self.reader.held(), seats);
+    }
+
+    fn answer_read(
+        &mut self,
+        seat: usize,
+        buf: &mut [u8],
+        len: usize,
+        from: SocketAddr,
+        via: Via,
+    ) -> usize {
         let world = self.reader.held();
-        self.desk.answer_sampled(world, buf, len, from, via, &mut self.sampler, || Moment(1))
+        self.desk.answer_sampled(seat, world, buf, len, from, via, &mut self.sampler, || Moment(1))
     }
 }
 

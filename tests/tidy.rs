@@ -21,8 +21,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("spread", &[]),
     ("pages", &[]),
+    ("prefetch", &[]),
     ("wire", &["units", "ids", "clock"]),
-    ("zone", &["wire", "pages"]),
+    ("zone", &["wire", "pages", "prefetch"]),
     ("place", &["zone", "spread"]),
     ("verdict", &["zone"]),
     ("checkplan", &["zone"]),
@@ -54,7 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// The only files that may say `unsafe`.
-const UNSAFE_FILES: [&str; 2] = ["src/transport/udp/sys.rs", "src/pages.rs"];
+const UNSAFE_FILES: [&str; 3] = ["src/transport/udp/sys.rs", "src/pages.rs", "src/prefetch.rs"];
 /// The only file that may read the machine's clocks.
 const CLOCK_FILE: &str = "src/clock.rs";
 /// What every packet goes through: logs nothing, neither a client's address nor anything else.

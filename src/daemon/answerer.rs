@@ -35,8 +35,28 @@ impl Answerer for WorldAnswerer {
         self.desk.tell_idle(limit);
     }
 
-    fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
+    fn read(&mut self, seat: usize, packet: &[u8]) {
+        self.desk.read(seat, packet);
+    }
+
+    fn look_ahead(&mut self, seats: usize) {
+        self.desk.look_ahead(self.reader.held(), seats);
+    }
+
+    fn answer_read(
+        &mut self,
+        seat: usize,
+        buf: &mut [u8],
+        len: usize,
+        from: SocketAddr,
+        via: Via,
+    ) -> usize {
         let WorldAnswerer { reader, time, desk, sampler } = self;
-        desk.answer_sampled(reader.held(), buf, len, from, via, sampler, || time.read().now)
+        desk.answer_sampled(seat, reader.held(), buf, len, from, via, sampler, || time.read().now)
+    }
+
+    fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
+        self.read(0, buf.get(..len).unwrap_or_default());
+        self.answer_read(0, buf, len, from, via)
     }
 }

@@ -8,7 +8,7 @@ use super::signed::Pending;
 use super::steer::{Client, Steered, steer, steers};
 use crate::{
     clock::Dice,
-    ids::ZoneId,
+    ids::{MapId, ZoneId},
     snapshot::{Plan, Record},
     telemetry::Counted,
     wire::{
@@ -46,6 +46,8 @@ pub(super) struct Answering<'q, 'r, 'b> {
     pub leading: Option<&'q Rrset>,
     /// The longest scope of what was steered on the way (RFC 7871 §7.2.1).
     pub scope: u8,
+    /// The map that the client was last looked up in, if a policy on the way asks where it is.
+    pub map: Option<MapId>,
     /// What counts the answer: the first steered record on the way.
     pub counted: Option<Counted>,
 }
@@ -211,6 +213,7 @@ impl<'q> Answering<'q, '_, '_> {
             answer = self.steer_ipv6(by);
         }
         self.scope = self.scope.max(answer.scope);
+        self.map = by.1.map.or(self.map);
         self.counted = self.counted.or(answer.counted);
         let Some(rdatas) = &answer.variant.rdatas else {
             return if answer.variant.is_unknown {

@@ -7,7 +7,7 @@ use super::{
     nets::{self, ClassRun, Span},
     sets::{NONE, SetId, SetsBuilder},
 };
-use crate::pages;
+use crate::{pages, prefetch::prefetch};
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 
@@ -74,6 +74,25 @@ impl Family {
             depth += 1;
         }
         Path { key, set: cell as SetId, depth: depth as u8, blocks }
+    }
+    /// Asks for what [`Family::find`] and [`Family::climb`] look at in the root.
+    #[inline]
+    pub(super) fn prefetch_root(&self, key: &[u8; 16]) {
+        let index = root_index(key);
+        prefetch(&self.root[index]);
+        prefetch(&self.root_unions[(ROOT_CELLS + index) / 2]);
+    }
+    /// Once that is there: for what they look at in the block below it, if there is one.
+    #[inline]
+    pub(super) fn prefetch_block(&self, key: &[u8; 16]) {
+        let cell = self.root[root_index(key)];
+        let block = (cell & !TO_BLOCK) as usize;
+        if cell & TO_BLOCK != 0
+            && let (Some(cells), Some(heap)) = (self.blocks.get(block), self.unions.get(block))
+        {
+            prefetch(cells);
+            prefetch(heap);
+        }
     }
     /// Climbs from the leaf while the sets above are `within`: the length of the last prefix
     /// that was.

@@ -104,17 +104,8 @@ impl ClientMap {
     #[inline]
     pub fn lookup_net(&self, ip: IpAddr, source_len: u8) -> Hit {
         let folded = fold::fold_net(ip, source_len);
-        let mut key = [0; 16];
-        let (family, is_v4) = match folded.ip {
-            IpAddr::V4(v4) => {
-                key[..4].copy_from_slice(&v4.octets());
-                (&self.v4, true)
-            }
-            IpAddr::V6(v6) => {
-                key = v6.octets();
-                (&self.v6, false)
-            }
-        };
+        let is_v4 = folded.ip.is_ipv4();
+        let (family, key) = self.key(folded.ip);
         let path = family.find(key);
         let class = self.sets.class(path.set());
         Hit {
@@ -123,6 +114,33 @@ impl ClientMap {
             is_v4,
             shift: folded.shift,
             path,
+        }
+    }
+
+    /// Asks for what looking up a client at `ip` begins with; where IPv4 is hidden in it, in vain.
+    #[inline]
+    pub fn begin(&self, ip: IpAddr) {
+        let (family, key) = self.key(ip);
+        family.prefetch_root(&key);
+    }
+
+    /// Once that is there, for what comes next.
+    #[inline]
+    pub fn go_on(&self, ip: IpAddr) {
+        let (family, key) = self.key(ip);
+        family.prefetch_block(&key);
+    }
+
+    /// The family of `ip`, and its key there.
+    #[inline]
+    fn key(&self, ip: IpAddr) -> (&Family, [u8; 16]) {
+        match ip {
+            IpAddr::V4(v4) => {
+                let mut key = [0; 16];
+                key[..4].copy_from_slice(&v4.octets());
+                (&self.v4, key)
+            }
+            IpAddr::V6(v6) => (&self.v6, v6.octets()),
         }
     }
 

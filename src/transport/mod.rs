@@ -15,7 +15,7 @@ pub mod sockets;
 pub mod tcp;
 pub mod udp;
 
-pub use crate::telemetry::Via;
+pub use crate::{engine::SEATS, telemetry::Via};
 pub use proxy::Proxies;
 pub use sockets::{BindError, Sockets};
 pub use tcp::{TcpLimits, TcpServer};
@@ -39,6 +39,30 @@ pub trait Answerer: Send + 'static {
     fn tell_idle(&mut self, limit: Duration) {
         // Whoever tells clients nothing has no use for it.
         let _ = limit;
+    }
+
+    /// Reads a packet that came in together with others into a seat, one for each of them up to
+    /// [`SEATS`]; `answer_read` is to follow.
+    fn read(&mut self, seat: usize, packet: &[u8]) {
+        let _ = (seat, packet);
+    }
+
+    /// The first `seats` seats are taken: now it can be seen what all of them will need.
+    fn look_ahead(&mut self, seats: usize) {
+        let _ = seats;
+    }
+
+    /// Answers like `answer` the packet that was read into `seat`, which `buf[..len]` still holds.
+    fn answer_read(
+        &mut self,
+        seat: usize,
+        buf: &mut [u8],
+        len: usize,
+        from: SocketAddr,
+        over: Via,
+    ) -> usize {
+        let _ = seat;
+        self.answer(buf, len, from, over)
     }
 
     /// Answers one packet in place: `buf[..len]` holds the query, the reply is written over it;

@@ -8,8 +8,8 @@
 //! [`PACKED_MAX`] bytes stand in an arena. A lookup touches one slot's cache line and one entry's.
 
 use super::slots::{EMPTY, Slots};
-use crate::pages;
 use crate::wire::{NameKey, PACKED_MAX};
+use crate::{pages, prefetch::prefetch};
 
 /// A table is full: 2³² entries, or 4 GiB of long names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +99,21 @@ impl<T> Names<T> {
     #[inline]
     fn is_packed(&self, index: u32, packed: u128) -> bool {
         u128::from_le_bytes(self.entries[index as usize].key) == packed
+    }
+
+    /// Asks for the first that [`Names::find_key`] would look at.
+    #[inline]
+    pub(super) fn prefetch_slot(&self, key: NameKey<'_>) {
+        self.slots.prefetch(key.hash());
+    }
+
+    /// Asks for what stands at the index that the name of this `hash` is likely to have, and says
+    /// which that is.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, hash: u64) -> Option<u32> {
+        let index = self.slots.likely(hash)?;
+        prefetch(self.entries.get(index as usize)?);
+        Some(index)
     }
 
     /// The index of `key`, put into the table with `value` if it was not there.

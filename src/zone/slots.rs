@@ -7,7 +7,7 @@
 //! were taken), which a miss pays for each label it tries; they mostly stand in one cache line.
 //! Half of the hash stands in the slot and keeps what does not match out of it. Must not know keys: whoever asks compares them.
 
-use crate::pages;
+use crate::{pages, prefetch::prefetch};
 
 /// A slot that holds nothing; so every index is below this.
 pub(super) const EMPTY: u32 = u32::MAX;
@@ -52,6 +52,22 @@ impl Slots {
             }
             at = self.next(at);
         }
+    }
+
+    /// Asks for where the search for `hash` begins.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(self.home(hash)) {
+            prefetch(slot);
+        }
+    }
+
+    /// The first index that may be the one with this `hash`.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<u32> {
+        let (before, from) = self.slots.split_at_checked(self.home(hash))?;
+        let mut searched = from.iter().chain(before).take_while(|slot| slot.index != EMPTY);
+        searched.find(|slot| slot.tag == hash as u32).map(|slot| slot.index)
     }
 
     /// Adds `index`, which is not there yet; `hash_of` gives the hash of any that is.

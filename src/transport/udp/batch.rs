@@ -5,8 +5,11 @@
 
 use super::sys::{BATCH, Batch};
 use crate::telemetry::{DropReason, Tally, ThreadCounters, Via};
-use crate::transport::{Answerer, Proxies, family};
+use crate::transport::{Answerer, Proxies, SEATS, family};
+use arrayvec::ArrayVec;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -57,28 +60,54 @@ impl<A: Answerer> Loop<'_, A> {
         let received = self.batch.receive(self.socket)?;
         self.answerer.refresh();
         self.note_drops();
-        (0..received).for_each(|i| self.answer(i));
+        for first in (0..received).step_by(SEATS) {
+            self.answer(first..received.min(first + SEATS));
+        }
         self.send();
         Ok(received)
     }
 
-    fn answer(&mut self, i: usize) {
+    /// Answers some packets of the batch, no more than there are seats.
+    fn answer(&mut self, packets: Range<usize>) {
+        let mut seated = ArrayVec::<_, SEATS>::new();
+        for i in packets {
+            if let Some((len, from)) = self.admit(i, seated.len()) {
+                seated.push((i, len, from));
+            }
+        }
+        if seated.len() > 1 {
+            self.answerer.look_ahead(seated.len());
+        }
+        for (seat, (i, len, from)) in seated.into_iter().enumerate() {
+            let buf = self.batch.packet(i).buf;
+            let len = self.answerer.answer_read(seat, buf, len, from, Via::Udp);
+            if len > 0 {
+                self.batch.queue(i, len);
+            }
+        }
+    }
+
+    /// Counts packet `i` and has it read into a seat if it is to be answered; how long it is, and
+    /// whose.
+    #[inline]
+    fn admit(&mut self, i: usize, seat: usize) -> Option<(usize, SocketAddr)> {
         let packet = self.batch.packet(i);
-        let Some(from) = packet.from else { return };
+        let from = packet.from?;
         self.counters.count(Tally::Query(Via::Udp, family(&from)));
         if from.port() == 0 {
-            return self.counters.count(Tally::Dropped(DropReason::SourcePortZero));
+            self.counters.count(Tally::Dropped(DropReason::SourcePortZero));
+            return None;
         }
         if packet.cut {
-            return self.counters.count(Tally::Dropped(DropReason::Oversize));
+            self.counters.count(Tally::Dropped(DropReason::Oversize));
+            return None;
         }
         let Ok((len, from)) = self.proxies.strip(packet.buf, packet.len, from) else {
-            return self.counters.count(Tally::Dropped(DropReason::BadProxyHeader));
+            self.counters.count(Tally::Dropped(DropReason::BadProxyHeader));
+            return None;
         };
-        let len = self.answerer.answer(packet.buf, len, from, Via::Udp);
-        if len > 0 {
-            self.batch.queue(i, len);
-        }
+        self.answerer.read(seat, packet.buf.get(..len)?);
+        Some((len, from))
     }
 
     /// Sends everything queued, or counts it as dropped. Never waits: a full send buffer means
