@@ -10,7 +10,7 @@
 # prints a table and, last, whether Tradewind reached what it must: exit 1 if it missed anything (after --write).
 # The peers are Debian packages: gdnsd knot knot-module-geoip nsd pdns-server pdns-backend-bind pdns-backend-geoip,
 # and bind9 if asked for; keep their services from starting (a policy-rc.d that exits 101) before installing them.
-# Scratch space, about 250 MB: $BENCH_TMP. Options and what the columns mean: benches/peers/README.md.
+# Scratch space, about 1.5 GB: $BENCH_TMP. Options and what the columns mean: benches/peers/README.md.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 here=$top/benches/peers
@@ -24,7 +24,12 @@ if [ -z "${TRADEWIND:-}" ]; then
   cargo bench --quiet --no-run --bench stream --manifest-path "$top/Cargo.toml"
   TRADEWIND=${CARGO_TARGET_DIR:-$top/target}/release/tradewind
 fi
-export TRADEWIND
+if [ -z "${VERDICTS:-}" ]; then
+  # Cargo alone knows what it calls it.
+  VERDICTS=$(cargo bench --quiet --no-run --bench verdicts --message-format json --manifest-path "$top/Cargo.toml" |
+    sed -n '/"name":"verdicts"/s/.*"executable":"\([^"]*\)".*/\1/p')
+fi
+export TRADEWIND VERDICTS
 CARGO_TARGET_DIR=$scratch/target cargo build --release --quiet --manifest-path "$here/blast/Cargo.toml"
 [ "$scratch/data/neutral.json" -nt "$here/gen.py" ] || python3 "$here/gen.py" "$scratch/data"
 

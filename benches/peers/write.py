@@ -37,8 +37,8 @@ def main():
     stream = streams(stream)
     tcp = table(["server", "us of CPU a query", "queries/s a core", "queries/s seen"],
                 [[name, f"{cost:.2f}", f"{core:,}", f"{seen:,}"] for name, (cost, seen, core) in stream.items()])
-    changes = table(["read anew", "times", "slowest, s", "queries/s meanwhile", "answered", "lost", "dropped by the server", "p99, us"],
-                    [[c["change"], str(c["times"]), number(c["slowest_s"], ".2f"), f"{c['rate']:,}", f"{c['received']:,}", f"{c['lost']:,}",
+    changes = table(["changed", "times", "slowest, s", "queries/s meanwhile", "answered", "lost", "dropped by the server", "p99, us"],
+                    [[c["change"], f"{c['times']:,}", number(c["slowest_s"], ".3f"), f"{c['rate']:,}", f"{c['received']:,}", f"{c['lost']:,}",
                       f"{sum(c['drops'].values()):,}", f"{c['p99_us']:,.0f}"] for c in summary["changes"]])
     bounds = table(["what", "figure", "bound", "stands"], verdicts(summary, stream))
     text = f"""{BEGIN}
@@ -57,7 +57,7 @@ One Tradewind, one kind of answer against another:
 
 {kinds}
 
-One Tradewind that reads something anew, again and again, at half of what it answered at the most:
+One Tradewind that reads a zone or a City database anew, or has a verdict changed, again and again, at half of what it answered at the most:
 
 {changes}
 
