@@ -29,6 +29,7 @@ if [ -z "${VERDICTS:-}" ]; then
   VERDICTS=$(cargo bench --quiet --no-run --bench verdicts --message-format json --manifest-path "$top/Cargo.toml" |
     sed -n '/"name":"verdicts"/s/.*"executable":"\([^"]*\)".*/\1/p')
 fi
+: "${VERDICTS:?cargo named no program of benches/verdicts.rs}"
 export TRADEWIND VERDICTS
 CARGO_TARGET_DIR=$scratch/target cargo build --release --quiet --manifest-path "$here/blast/Cargo.toml"
 [ "$scratch/data/neutral.json" -nt "$here/gen.py" ] || python3 "$here/gen.py" "$scratch/data"

@@ -77,6 +77,14 @@ impl Answerer for FromWorld {
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
         self.desk.answer(self.reader.held(), buf, len, from.ip(), via)
     }
+
+    fn foresee(&mut self, packet: &[u8]) {
+        self.desk.foresee(self.reader.held(), packet);
+    }
+
+    fn prepare(&mut self) {
+        self.desk.prepare(self.reader.held());
+    }
 }
 
 fn snapshot() -> Snapshot {

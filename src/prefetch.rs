@@ -22,9 +22,9 @@ pub fn prefetch<T>(thing: &T) {
         _mm_prefetch::<_MM_HINT_T0>(at.cast());
     }
     #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above; it touches neither memory, stack nor flags.
+    // SAFETY: as above; it touches neither what is in memory, nor stack, nor flags.
     unsafe {
-        std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
+        std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, nomem, preserves_flags));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;

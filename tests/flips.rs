@@ -79,6 +79,12 @@ impl Answerer for FromWorld {
     fn refresh(&mut self) {
         self.0.refresh();
     }
+    fn foresee(&mut self, packet: &[u8]) {
+        self.1.foresee(self.0.held(), packet);
+    }
+    fn prepare(&mut self) {
+        self.1.prepare(self.0.held());
+    }
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
         self.2.fetch_add(1, Relaxed);
         self.1.answer(self.0.held(), buf, len, from.ip(), via)

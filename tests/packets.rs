@@ -12,14 +12,17 @@ use desk::{Ask, Server, medley};
 use proptest::{
     collection::vec, prelude::*, sample::Index, strategy::ValueTree, test_runner::TestRunner,
 };
-use std::{fs, net::UdpSocket};
+use std::{
+    fs,
+    net::{Ipv4Addr, UdpSocket},
+};
 use support::{
     DEADLINE, figure,
     scratch::Scratch,
     server::Server as Binary,
     stream::{Stream, frame},
 };
-use tradewind::telemetry::Via;
+use tradewind::{engine::AHEAD, telemetry::Via};
 
 /// One way to spoil a packet.
 #[derive(Clone, Debug)]
@@ -111,6 +114,51 @@ fn arbitrary_questions_get_a_reply() {
 #[test]
 fn spoilt_queries_get_a_reply() {
     hold(50_000, spoilt_query());
+}
+
+/// Holds that two servers, one that foresees packets and one that does not, answer and count alike.
+/// (Once they did not, their dice are apart, and a shorter case may say little.)
+fn hold_foreseen(count: u32, make: fn() -> Server, packets: impl Strategy<Value = Vec<u8>>) {
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(count));
+    let servers = std::cell::RefCell::new((make(), make()));
+    let from = Ipv4Addr::new(203, 0, 113, 7).into();
+    let held = runner.run(&vec(packets, 1..=AHEAD + 1), |packets| {
+        let (one_by_one, together) = &mut *servers.borrow_mut();
+        let replies = together.answer_together(&packets, from, Via::Udp);
+        for (packet, reply) in packets.iter().zip(replies) {
+            prop_assert_eq!(one_by_one.answer(packet, from, Via::Udp), &reply[..]);
+        }
+        prop_assert_eq!(one_by_one.totals(), together.totals());
+        Ok(())
+    });
+    held.unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn packets_that_were_foreseen_are_answered_as_if_they_were_not() {
+    hold_foreseen(2_000, medley::medley, spoilt_query());
+}
+
+/// So many names that lookups in them are begun early, and names that are steered by place.
+#[test]
+fn what_was_begun_early_is_answered_as_if_it_was_not() {
+    let make = || {
+        let geo = "[pools.eu]\nendpoints = [{ name = 'eu', ipv4 = '192.0.2.1' }]\n\
+                   [pools.na]\nendpoints = [{ name = 'na', ipv4 = '192.0.2.2' }]\n\
+                   [records.geo]\npolicy = 'geo'\n\
+                   rules = [{ match = ['continent:EU'], use = ['eu'] }, { match = ['*'], use = ['na'] }]\n";
+        Server::steered("$GENERATE 1-12000 n$ A 192.0.2.3\n* TXT any\nalias CNAME geo\n", geo)
+    };
+    let query = prop_oneof![
+        4 => (0..20_000).prop_map(|n| format!("n{n}.example A")),
+        1 => Just("a-label-that-is-too-long-for-an-entry.example TXT".to_owned()),
+        1 => Just("www.example.net A".to_owned()),
+        4 => (any::<[u8; 3]>(), prop::sample::select(&["geo", "alias"][..]))
+            .prop_map(|([a, b, c], name)| format!("{name}.example A ecs={a}.{b}.{c}.0/24")),
+        1 => any::<[u16; 3]>()
+            .prop_map(|[a, b, c]| format!("geo.example A ecs={a:x}:{b:x}:{c:x}::/48")),
+    ];
+    hold_foreseen(1_000, make, query.prop_map(|query| Ask::new(&query).packet()));
 }
 
 /// Packets put to the real binary in all, and between two control queries.

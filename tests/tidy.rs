@@ -1,4 +1,4 @@
-//! The code's own rules, held by reading it: rooms in layer order, `unsafe` in its two files, a
+//! The code's own rules, held by reading it: rooms in layer order, `unsafe` in its three files, a
 //! header on every module, no dead file, no half-thing, one reader of the clock.
 //!
 //! Sources are read with comments and literals blanked out ([`blank`]), then as plain tokens

@@ -272,8 +272,14 @@ impl About<'_> {
 
         let selection = steering.plan(record.plan).selection(class);
         let draw = draw_for(plan, selection, self.ask.rtype);
-        let given =
-            steer(self.world, (record, plan), self.ask.rtype, &client, &mut Dice::seeded(0));
+        let given = steer(
+            self.world,
+            (record, plan),
+            self.ask.rtype,
+            &client,
+            &mut Dice::seeded(0),
+            &mut None,
+        );
         let (ttl_why, scope_why) = (self.ttl_why(plan), scope_why(plan, given.scope));
         let steered = Steered {
             record: record.id.to_string(),

@@ -35,28 +35,16 @@ impl Answerer for WorldAnswerer {
         self.desk.tell_idle(limit);
     }
 
-    fn read(&mut self, seat: usize, packet: &[u8]) {
-        self.desk.read(seat, packet);
+    fn foresee(&mut self, packet: &[u8]) {
+        self.desk.foresee(self.reader.held(), packet);
     }
 
-    fn look_ahead(&mut self, seats: usize) {
-        self.desk.look_ahead(self.reader.held(), seats);
-    }
-
-    fn answer_read(
-        &mut self,
-        seat: usize,
-        buf: &mut [u8],
-        len: usize,
-        from: SocketAddr,
-        via: Via,
-    ) -> usize {
-        let WorldAnswerer { reader, time, desk, sampler } = self;
-        desk.answer_sampled(seat, reader.held(), buf, len, from, via, sampler, || time.read().now)
+    fn prepare(&mut self) {
+        self.desk.prepare(self.reader.held());
     }
 
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
-        self.read(0, buf.get(..len).unwrap_or_default());
-        self.answer_read(0, buf, len, from, via)
+        let WorldAnswerer { reader, time, desk, sampler } = self;
+        desk.answer_sampled(reader.held(), buf, len, from, via, sampler, || time.read().now)
     }
 }

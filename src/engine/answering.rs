@@ -34,6 +34,8 @@ pub(super) struct Answering<'q, 'r, 'b> {
     pub query: &'q Query,
     pub client: Client,
     pub dice: &'q mut Dice,
+    /// Becomes the map that the client is looked up in.
+    pub last_map: &'q mut Option<MapId>,
     pub reply: &'r mut Reply<'b>,
     pub chain: Chain,
     /// Whether a `*` stands in for the name being answered.
@@ -46,8 +48,6 @@ pub(super) struct Answering<'q, 'r, 'b> {
     pub leading: Option<&'q Rrset>,
     /// The longest scope of what was steered on the way (RFC 7871 §7.2.1).
     pub scope: u8,
-    /// The map that the client was last looked up in, if a policy on the way asks where it is.
-    pub map: Option<MapId>,
     /// What counts the answer: the first steered record on the way.
     pub counted: Option<Counted>,
 }
@@ -213,7 +213,6 @@ impl<'q> Answering<'q, '_, '_> {
             answer = self.steer_ipv6(by);
         }
         self.scope = self.scope.max(answer.scope);
-        self.map = by.1.map.or(self.map);
         self.counted = self.counted.or(answer.counted);
         let Some(rdatas) = &answer.variant.rdatas else {
             return if answer.variant.is_unknown {
@@ -232,7 +231,7 @@ impl<'q> Answering<'q, '_, '_> {
 
     #[inline(always)] // As the function it calls.
     fn steer(&mut self, by: (&'q Record, &'q Plan), qtype: Rtype) -> Steered<'q> {
-        steer(self.world, by, qtype, &self.client, self.dice)
+        steer(self.world, by, qtype, &self.client, self.dice, self.last_map)
     }
 
     /// ANY gets one RRset, no more (RFC 8482 §4.1), and not NODATA where there is one: this one,

@@ -53,7 +53,7 @@ impl Desk {
         Sender { from, via, .. }: Sender,
         options: &mut Options<'w>,
     ) -> Option<Standing> {
-        let edns = self.inbox.query_mut().edns.as_mut()?;
+        let edns = self.query.edns.as_mut()?;
         let rules = &world.snapshot.guard;
         if edns.ecs.is_some() {
             self.counters.count(Tally::Ecs);
@@ -78,7 +78,7 @@ impl Desk {
     /// What the sender's cookie is worth, if it sent one.
     #[inline]
     fn check_cookie(&self, world: &World, from: IpAddr) -> Option<Checked> {
-        let cookie = self.inbox.query().edns.as_ref()?.cookie.as_ref()?;
+        let cookie = self.query.edns.as_ref()?.cookie.as_ref()?;
         let rules = world.snapshot.guard.cookies.as_ref()?;
         let secrets = rules.secrets.as_ref().unwrap_or(self.own_secrets.secrets());
         Some(secrets.check(cookie, from, self.time.wall))
@@ -113,7 +113,7 @@ impl Desk {
         let Some(kind) = Kind::of(rcode, authoritative, reply.len(), query_len) else {
             return true;
         };
-        let about = subject.number(kind, &self.inbox.query().name);
+        let about = subject.number(kind, &self.query.name);
         self.guard.admits(&world.snapshot.guard.limits, kind, about, from, self.time.now.into())
     }
 
@@ -134,7 +134,7 @@ impl Desk {
         }
         self.counters.count(Tally::Slipped);
         let options = Options { nsid: None, ..*options };
-        let mut reply = Reply::begin(buf, self.inbox.query(), UDP_MIN, &options);
+        let mut reply = Reply::begin(buf, &self.query, UDP_MIN, &options);
         reply.truncate();
         reply.finish()
     }

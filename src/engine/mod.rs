@@ -4,9 +4,10 @@
 //! [`guarding`] is who gets in and how much a stranger is told, [`chaos`] what we tell of
 //! ourselves; [`answering`] is RFC 1034 §4.3.2 in a zone; [`steer`] finds steered answers,
 //! [`referral`] says whose a delegated name is, [`negative`] what is not there, [`signed`] adds
-//! signatures and proofs; [`sampled`] tells control of one answer in so many. [`inbox`] keeps what
-//! was read until it is answered, and [`ahead`] sees in time what that will take. No I/O, no clock, no allocation, no lock; whatever a packet holds, it
-//! becomes a reply, one rcode or silence. Must not know sockets, files or who changed what.
+//! signatures and proofs; [`sampled`] tells control of one answer in so many. [`ahead`] asks for
+//! the memory that packets will look at before it is their turn. No I/O, no clock, no allocation, no
+//! lock; whatever a packet holds, it becomes a reply, one rcode or silence. Must not know sockets,
+//! files or who changed what.
 
 // Whatever a packet holds, nothing here panics: what could is not written, or says at its place
 // which fact keeps it from it.
@@ -16,7 +17,6 @@ mod ahead;
 mod answering;
 mod chaos;
 mod guarding;
-mod inbox;
 mod negative;
 mod referral;
 mod sampled;
@@ -38,10 +38,10 @@ use crate::{
     },
     world::World,
 };
+pub use ahead::AHEAD;
+use ahead::Foreseen;
 use answering::{Answering, Chain, Unanswered};
 use guarding::Subject;
-use inbox::Inbox;
-pub use inbox::SEATS;
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -59,7 +59,7 @@ const RCODE_IN_BYTE_3: u8 = 0x0f;
 /// What a thread needs to answer: scratch space, dice and its counters. One a thread.
 #[derive(Debug)]
 pub struct Desk {
-    inbox: Inbox,
+    query: Query,
     /// The name being answered and the one it leads to, once a chain has left the question's.
     names: [QName; 2],
     dice: Dice,
@@ -70,8 +70,9 @@ pub struct Desk {
     time: Reading,
     /// The zone of the last answer, which is likely to be that of the next.
     last_zone: ZoneId,
-    /// The map that the last answer which needed one had its client from.
+    /// The map that the last client was looked up in.
     last_map: Option<MapId>,
+    foreseen: Foreseen,
     /// What clients of streams are told who ask how long they may be idle.
     idle: IdleTime,
     /// What counted the last answer that something counted.
@@ -95,22 +96,22 @@ impl Desk {
 
     /// A desk beside others of one server, which share `guard`.
     pub fn beside(guard: Arc<Guard>, seed: u64, counters: Arc<ThreadCounters>) -> Desk {
-        let (inbox, names) = (Inbox::default(), [QName::default(), QName::default()]);
+        let (query, names) = (Query::default(), [QName::default(), QName::default()]);
         let (dice, time, idle) = (Dice::seeded(seed), Reading::default(), IdleTime::default());
         let own_secrets = guard.own_secrets(time.now);
-        let (last_zone, last_map, counted) = (ZoneId(0), None, None);
         Desk {
-            inbox,
+            query,
             names,
             dice,
             counters,
             guard,
             own_secrets,
             time,
-            last_zone,
-            last_map,
+            last_zone: ZoneId(0),
+            last_map: None,
+            foreseen: Foreseen::default(),
             idle,
-            counted,
+            counted: None,
         }
     }
 
@@ -141,33 +142,7 @@ impl Desk {
         from: IpAddr,
         via: Via,
     ) -> usize {
-        self.read(0, packet(buf, len));
-        self.answer_read(0, world, buf, len, from, via)
-    }
-
-    /// Reads a packet into a seat, to be answered later: what there is to be seen of many can be
-    /// seen early ([`Desk::look_ahead`]). There are [`SEATS`] of them.
-    #[inline(always)] // Once a query, from the loop of a thread.
-    pub fn read(&mut self, seat: usize, packet: &[u8]) {
-        self.inbox.read(seat, packet);
-    }
-
-    /// Answers like [`Desk::answer`] the packet that was read into `seat` and still stands in
-    /// `buf[..len]`.
-    ///
-    /// # Panics
-    /// Where `answer` would.
-    pub fn answer_read(
-        &mut self,
-        seat: usize,
-        world: &World,
-        buf: &mut [u8],
-        len: usize,
-        from: IpAddr,
-        via: Via,
-    ) -> usize {
         let sender = Sender { from, via, access: world.snapshot.guard.access(from) };
-        self.inbox.turn_to(seat);
         self.answer_to(world, buf, len, sender)
     }
 
@@ -175,8 +150,6 @@ impl Desk {
     /// of who may ask. Returns 0 as well while first results are awaited.
     pub fn answer_ourselves(&mut self, world: &World, buf: &mut [u8], len: usize) -> usize {
         let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        self.read(0, packet(buf, len));
-        self.inbox.turn_to(0);
         self.answer_to(world, buf, len, Sender { from, via: Via::Tcp, access: Access::Allow })
     }
 
@@ -186,13 +159,15 @@ impl Desk {
         if sender.access == Access::Drop {
             return self.silence(DropReason::Access);
         }
-        let (len, rcode) = match self.readable(via) {
+        #[expect(clippy::indexing_slicing, reason = "`len` bytes of it are the packet")]
+        let packet = &buf[..len];
+        let (len, rcode) = match self.read(packet, via) {
             Ok(()) => self.reply(world, buf, len, sender),
             Err(reject) => match reject.rcode() {
                 Some(rcode) if self.owes_error(world, sender) => {
                     let denied = sender.access == Access::Deny;
                     let rcode = if denied { Rcode::REFUSED } else { rcode };
-                    (Reply::error(buf, self.inbox.query(), rcode), rcode.0)
+                    (Reply::error(buf, &self.query, rcode), rcode.0)
                 }
                 Some(_) => return self.silence(DropReason::ErrorLimited),
                 None if len < HEADER => return self.silence(DropReason::Short),
@@ -208,12 +183,11 @@ impl Desk {
         len
     }
 
-    /// Whether the query could be read; a time in the keepalive option of a query is malformed, but
-    /// over UDP the option is ignored whatever it holds (RFC 7828 §3.2.1, §3.3.1).
-    #[inline]
-    fn readable(&self, via: Via) -> Result<(), Reject> {
-        self.inbox.outcome()?;
-        match self.inbox.query().edns.as_ref().and_then(|edns| edns.keepalive) {
+    /// Reads the packet; a time in the keepalive option of a query is malformed, but over UDP the
+    /// option is ignored whatever it holds (RFC 7828 §3.2.1, §3.3.1).
+    fn read(&mut self, packet: &[u8], via: Via) -> Result<(), Reject> {
+        self.query.parse(packet)?;
+        match self.query.edns.as_ref().and_then(|edns| edns.keepalive) {
             Some(Keepalive::Malformed) if via == Via::Tcp => Err(Reject::FormErr),
             _ => Ok(()),
         }
@@ -232,7 +206,7 @@ impl Desk {
         let cookie = self.greet(world, sender, &mut options);
         let mut subject = Subject::default();
         let (len, rcode) = match self.turned_away(world, sender, cookie) {
-            Some((rcode, why)) => (refuse(buf, self.inbox.query(), &options, rcode, why), rcode.0),
+            Some((rcode, why)) => (refuse(buf, &self.query, &options, rcode, why), rcode.0),
             None => {
                 let len = self.look_up(world, buf, &options, sender, &mut subject);
                 (len, buf.get(3).map_or(0, |flags| u16::from(flags & RCODE_IN_BYTE_3)))
@@ -262,8 +236,7 @@ impl Desk {
         if sender.access == Access::Deny {
             return Some((Rcode::REFUSED, Some(Ede::PROHIBITED)));
         }
-        let query = self.inbox.query();
-        if !query.has_question() {
+        if !self.query.has_question() {
             // It is here because of its cookie, which is all it gets: one of ours, or to know
             // whether the one it has is still good (RFC 7873 §5.4).
             let rcode = match cookie {
@@ -278,7 +251,7 @@ impl Desk {
         {
             return Some((Rcode::BADCOOKIE, None));
         }
-        never_looked_up(query).map(|(rcode, why)| (rcode, Some(why)))
+        never_looked_up(&self.query).map(|(rcode, why)| (rcode, Some(why)))
     }
 
     /// Finds the answer and writes it; returns its length. What it is about becomes `subject`.
@@ -290,7 +263,7 @@ impl Desk {
         sender: Sender,
         subject: &mut Subject,
     ) -> usize {
-        let query = self.inbox.query();
+        let query = &self.query;
         if query.qclass != Rclass::IN {
             return chaos::tell(&world.snapshot.identity, buf, query, options);
         }
@@ -318,6 +291,7 @@ impl Desk {
             query,
             client: Client::behind(query, sender.from),
             dice: &mut self.dice,
+            last_map: &mut self.last_map,
             reply: &mut reply,
             chain: Chain::default(),
             expanded: false,
@@ -325,13 +299,11 @@ impl Desk {
             pending: Default::default(),
             leading: None,
             scope: 0,
-            map: None,
             counted: None,
         };
         let wrote = answering.run(&mut self.names);
         let (scope, counted) = (answering.scope, answering.counted);
         subject.conjured = answering.conjured;
-        self.last_map = answering.map.or(self.last_map);
         drop(answering);
         match wrote {
             Ok(()) => {}
@@ -348,13 +320,6 @@ impl Desk {
         self.counters.count(Tally::Dropped(why));
         0
     }
-}
-
-/// The packet in a buffer.
-#[inline]
-#[expect(clippy::indexing_slicing, reason = "`len` bytes of it are the packet")]
-fn packet(buf: &[u8], len: usize) -> &[u8] {
-    &buf[..len]
 }
 
 /// Classes and types that are never looked up, and what is said instead.

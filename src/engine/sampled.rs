@@ -10,19 +10,15 @@ use crate::{
 use std::net::SocketAddr;
 
 impl Desk {
-    /// Answers like [`Desk::answer_read`], and has `sampler` take its samples. Only for these the time
+    /// Answers like [`Desk::answer`], and has `sampler` take its samples. Only for these the time
     /// is asked once more.
     ///
     /// # Panics
-    /// Where `answer_read` would.
+    /// Where `answer` would.
     #[inline]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "those of `answer_read`, and what a sample takes"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "those of `answer`, and what a sample takes")]
     pub fn answer_sampled(
         &mut self,
-        seat: usize,
         world: &World,
         buf: &mut [u8],
         len: usize,
@@ -35,18 +31,17 @@ impl Desk {
             && let Some(sample) = sampler.begin()
         {
             sample.set_query(buf.get(..len).unwrap_or_default());
-            let len = self.answer_noted(seat, world, buf, len, from, via);
+            let len = self.answer_noted(world, buf, len, from, via);
             self.tell(sampler, buf.get(..len).unwrap_or_default(), from, via, now());
             return len;
         }
-        self.answer_read(seat, world, buf, len, from.ip(), via)
+        self.answer(world, buf, len, from.ip(), via)
     }
 
     /// Answers, and leaves behind what counted it.
     #[cold]
     fn answer_noted(
         &mut self,
-        seat: usize,
         world: &World,
         buf: &mut [u8],
         len: usize,
@@ -54,7 +49,9 @@ impl Desk {
         via: Via,
     ) -> usize {
         self.counted = None;
-        self.answer_read(seat, world, buf, len, from.ip(), via)
+        // A packet that is not even read leaves the query before it standing.
+        self.query.edns = None;
+        self.answer(world, buf, len, from.ip(), via)
     }
 
     #[cold]
@@ -72,7 +69,7 @@ impl Desk {
         sample.took = now.since(self.time.now);
         sample.from = from;
         sample.via = via;
-        sample.subnet = Client::behind(self.inbox.query(), from.ip()).subnet;
+        sample.subnet = Client::behind(&self.query, from.ip()).subnet;
         sample.counted = self.counted;
         sampler.send();
     }

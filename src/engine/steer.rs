@@ -5,6 +5,7 @@
 
 use crate::{
     clock::Dice,
+    ids::MapId,
     place::fold_net,
     policy::{Basis, sticky::Key},
     snapshot::{Plan, Record, Sticky},
@@ -69,7 +70,8 @@ pub fn steers(plan: &Plan, qtype: Rtype) -> bool {
     }
 }
 
-/// The answer of `record`, whose plan is `plan`, to a `qtype` query of `client`.
+/// The answer of `record`, whose plan is `plan`, to a `qtype` query of `client`; `last_map` becomes the
+/// map that it is looked up in, if it is.
 #[inline(always)] // Its result would be written to memory and read back again.
 pub fn steer<'w>(
     world: &'w World,
@@ -77,6 +79,7 @@ pub fn steer<'w>(
     qtype: Rtype,
     client: &Client,
     dice: &mut Dice,
+    last_map: &mut Option<MapId>,
 ) -> Steered<'w> {
     let of_class = |class| world.steering.plan(record.plan).selection(class);
     let is_scoped = client.subnet.is_some() && plan.use_ecs;
@@ -86,6 +89,7 @@ pub fn steer<'w>(
             #[expect(clippy::indexing_slicing, reason = "link gives out ids of maps there are")]
             let map = &world.snapshot.maps[map.index()];
             let (ip, len) = client.seen_by(plan);
+            *last_map = plan.map;
             // Stays where it was found: the way back up is too long to be moved about.
             let hit = map.lookup_net(ip, len);
             let selection = of_class(hit.class);

@@ -298,7 +298,7 @@ impl Shared {
 
 /// What had been counted when it was asked for. Threads go on counting meanwhile, so two numbers
 /// may be a packet apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totals {
     tallies: [u64; Tally::COUNT],
 }

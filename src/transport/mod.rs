@@ -15,7 +15,7 @@ pub mod sockets;
 pub mod tcp;
 pub mod udp;
 
-pub use crate::{engine::SEATS, telemetry::Via};
+pub use crate::{engine::AHEAD, telemetry::Via};
 pub use proxy::Proxies;
 pub use sockets::{BindError, Sockets};
 pub use tcp::{TcpLimits, TcpServer};
@@ -41,29 +41,14 @@ pub trait Answerer: Send + 'static {
         let _ = limit;
     }
 
-    /// Reads a packet that came in together with others into a seat, one for each of them up to
-    /// [`SEATS`]; `answer_read` is to follow.
-    fn read(&mut self, seat: usize, packet: &[u8]) {
-        let _ = (seat, packet);
+    /// Says that `packet` came in together with others, up to [`AHEAD`], and will be answered soon.
+    fn foresee(&mut self, packet: &[u8]) {
+        // Whoever does not care is as right, and perhaps slower.
+        let _ = packet;
     }
 
-    /// The first `seats` seats are taken: now it can be seen what all of them will need.
-    fn look_ahead(&mut self, seats: usize) {
-        let _ = seats;
-    }
-
-    /// Answers like `answer` the packet that was read into `seat`, which `buf[..len]` still holds.
-    fn answer_read(
-        &mut self,
-        seat: usize,
-        buf: &mut [u8],
-        len: usize,
-        from: SocketAddr,
-        over: Via,
-    ) -> usize {
-        let _ = seat;
-        self.answer(buf, len, from, over)
-    }
+    /// All that came in together are foreseen; their answers are to follow.
+    fn prepare(&mut self) {}
 
     /// Answers one packet in place: `buf[..len]` holds the query, the reply is written over it;
     /// returns the reply's length, 0 for silence. `buf` is 4,096 bytes over UDP, 65,535 over TCP.

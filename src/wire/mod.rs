@@ -3,7 +3,8 @@
 //! A packet is read into a reused [`Query`] (`query`, with `qname` for its name and `edns` for
 //! its OPT record); the reply is written behind the question in the same buffer by [`Reply`]
 //! (`reply`), which copies sets of [`Rdatas`] (`rdata`) made when a zone is built. Names that
-//! are kept are [`Name`]s (`name`) and looked up by [`NameKey`] (`key`); the numbers of the protocol have their names in `types`.
+//! are kept are [`Name`]s (`name`) and looked up by [`NameKey`] (`key`); the numbers of the protocol
+//! have their names in `types`. [`glance`] looks at a packet that is not read yet.
 //!
 //! Nothing here trusts a packet: whatever it holds, it becomes a `Query`, one rcode or silence
 //! ([`Reject`]), in time linear in its length.
@@ -13,6 +14,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod edns;
+pub mod glance;
 mod key;
 mod name;
 mod qname;

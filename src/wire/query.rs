@@ -233,7 +233,7 @@ impl Query {
 
 /// Where the record's owner which begins at `at` ends; compression pointers are not followed.
 #[inline]
-fn skip_name(packet: &[u8], at: usize) -> Option<usize> {
+pub(super) fn skip_name(packet: &[u8], at: usize) -> Option<usize> {
     let mut end = at;
     while end - at < NAME_MAX {
         match *packet.get(end)? {

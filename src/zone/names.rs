@@ -101,10 +101,10 @@ impl<T> Names<T> {
         u128::from_le_bytes(self.entries[index as usize].key) == packed
     }
 
-    /// Asks for the first that [`Names::find_key`] would look at.
+    /// Asks for the first that [`Names::find_key`] would look at for a name of this `hash`.
     #[inline]
-    pub(super) fn prefetch_slot(&self, key: NameKey<'_>) {
-        self.slots.prefetch(key.hash());
+    pub(super) fn prefetch_slot(&self, hash: u64) {
+        self.slots.prefetch(hash);
     }
 
     /// Asks for what stands at the index that the name of this `hash` is likely to have, and says

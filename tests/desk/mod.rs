@@ -25,7 +25,7 @@ use tradewind::{
     ids::CounterSlot,
     place::LazyTable,
     steering::Steering,
-    telemetry::{Tally, Telemetry, Via},
+    telemetry::{Tally, Telemetry, Totals, Via},
     verdict::{Sight, Standing, Standings},
     world::{State, World},
 };
@@ -169,7 +169,12 @@ impl Server {
 
     /// What was counted.
     pub fn count(&self, tally: Tally) -> u64 {
-        self.telemetry.totals().of(tally)
+        self.totals().of(tally)
+    }
+
+    /// What was counted so far.
+    pub fn totals(&self) -> Totals {
+        self.telemetry.totals()
     }
 
     /// Whether the first results of health checks are still awaited.
@@ -184,6 +189,13 @@ impl Server {
         self.buf[packet.len()..].fill(0xee);
         let len = self.desk.answer(&self.world, &mut self.buf, packet.len(), from, via);
         &self.buf[..len]
+    }
+
+    /// The replies to packets that came in together, as [`Server::answer`] gives them.
+    pub fn answer_together(&mut self, packets: &[Vec<u8>], from: IpAddr, via: Via) -> Vec<Vec<u8>> {
+        packets.iter().for_each(|packet| self.desk.foresee(&self.world, packet));
+        self.desk.prepare(&self.world);
+        packets.iter().map(|packet| self.answer(packet, from, via).to_vec()).collect()
     }
 
     /// The reply to a query written as text (see [`Ask`]). Whatever it says, it belongs to the

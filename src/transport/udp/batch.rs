@@ -5,10 +5,8 @@
 
 use super::sys::{BATCH, Batch};
 use crate::telemetry::{DropReason, Tally, ThreadCounters, Via};
-use crate::transport::{Answerer, Proxies, SEATS, family};
-use arrayvec::ArrayVec;
+use crate::transport::{AHEAD, Answerer, Proxies, family};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -60,54 +58,44 @@ impl<A: Answerer> Loop<'_, A> {
         let received = self.batch.receive(self.socket)?;
         self.answerer.refresh();
         self.note_drops();
-        for first in (0..received).step_by(SEATS) {
-            self.answer(first..received.min(first + SEATS));
+        for first in (0..received).step_by(AHEAD) {
+            let group = first..received.min(first + AHEAD);
+            self.look_ahead(group.clone());
+            group.for_each(|i| self.answer(i));
         }
         self.send();
         Ok(received)
     }
 
-    /// Answers some packets of the batch, no more than there are seats.
-    fn answer(&mut self, packets: Range<usize>) {
-        let mut seated = ArrayVec::<_, SEATS>::new();
-        for i in packets {
-            if let Some((len, from)) = self.admit(i, seated.len()) {
-                seated.push((i, len, from));
-            }
+    /// Shows the answerer what it will be asked next, if it is several things.
+    fn look_ahead(&mut self, group: Range<usize>) {
+        if group.len() < 2 {
+            return;
         }
-        if seated.len() > 1 {
-            self.answerer.look_ahead(seated.len());
+        for i in group {
+            let packet = self.batch.packet(i);
+            self.answerer.foresee(packet.buf.get(..packet.len).unwrap_or_default());
         }
-        for (seat, (i, len, from)) in seated.into_iter().enumerate() {
-            let buf = self.batch.packet(i).buf;
-            let len = self.answerer.answer_read(seat, buf, len, from, Via::Udp);
-            if len > 0 {
-                self.batch.queue(i, len);
-            }
-        }
+        self.answerer.prepare();
     }
 
-    /// Counts packet `i` and has it read into a seat if it is to be answered; how long it is, and
-    /// whose.
-    #[inline]
-    fn admit(&mut self, i: usize, seat: usize) -> Option<(usize, SocketAddr)> {
+    fn answer(&mut self, i: usize) {
         let packet = self.batch.packet(i);
-        let from = packet.from?;
+        let Some(from) = packet.from else { return };
         self.counters.count(Tally::Query(Via::Udp, family(&from)));
         if from.port() == 0 {
-            self.counters.count(Tally::Dropped(DropReason::SourcePortZero));
-            return None;
+            return self.counters.count(Tally::Dropped(DropReason::SourcePortZero));
         }
         if packet.cut {
-            self.counters.count(Tally::Dropped(DropReason::Oversize));
-            return None;
+            return self.counters.count(Tally::Dropped(DropReason::Oversize));
         }
         let Ok((len, from)) = self.proxies.strip(packet.buf, packet.len, from) else {
-            self.counters.count(Tally::Dropped(DropReason::BadProxyHeader));
-            return None;
+            return self.counters.count(Tally::Dropped(DropReason::BadProxyHeader));
         };
-        self.answerer.read(seat, packet.buf.get(..len)?);
-        Some((len, from))
+        let len = self.answerer.answer(packet.buf, len, from, Via::Udp);
+        if len > 0 {
+            self.batch.queue(i, len);
+        }
     }
 
     /// Sends everything queued, or counts it as dropped. Never waits: a full send buffer means

@@ -1,5 +1,5 @@
-//! The one file with `unsafe` code beside `pages.rs`: `recvmmsg`, `sendmmsg`, their control
-//! messages, `setsockopt`.
+//! The one file with `unsafe` code beside `pages.rs` and `prefetch.rs`: `recvmmsg`, `sendmmsg`,
+//! their control messages, `setsockopt`.
 //!
 //! [`Batch`] owns the memory the kernel reads and writes, and lends it out one [`Packet`] at a
 //! time. Must not know what a packet says, nor decide what becomes of it.

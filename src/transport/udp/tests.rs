@@ -3,7 +3,7 @@
 use super::{UdpServer, UdpSettings};
 use crate::telemetry::{DropReason, Family, Tally, Telemetry, Via};
 use crate::transport::testing::{Echo, PATIENCE, PROXY_HEADER, client, loopback_proxies, sockets};
-use crate::transport::{Answerer, Sockets};
+use crate::transport::{AHEAD, Answerer, Sockets};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::cell::Cell;
 use std::net::{SocketAddr, UdpSocket};
@@ -257,6 +257,73 @@ fn what_the_kernel_drops_is_counted_and_later_queries_are_answered() {
         assert!(told && dropped() < 20_000, "{}", dropped());
         assert_eq!(telemetry.totals().of(Tally::SendDrop), 0, "{listen}");
     }
+}
+
+/// Answers with how many packets had been shown to it since it was last to prepare, once the test
+/// lets go.
+struct Foreseeing {
+    entered: mpsc::Sender<()>,
+    go: mpsc::Receiver<()>,
+    seen: Vec<Vec<u8>>,
+    prepared: usize,
+}
+
+impl Answerer for Foreseeing {
+    fn refresh(&mut self) {}
+    fn foresee(&mut self, packet: &[u8]) {
+        self.seen.push(packet.to_vec());
+    }
+    fn prepare(&mut self) {
+        self.prepared = self.seen.len();
+    }
+    fn answer(&mut self, buf: &mut [u8], len: usize, _: SocketAddr, _: Via) -> usize {
+        if buf[..len] == *b"wait" {
+            let _ = self.entered.send(());
+            let _ = self.go.recv(); // At once when the test has let go.
+            return len;
+        }
+        while self.seen.remove(0) != buf[..len] {} // What is not answered was shown as well.
+        buf[len] = self.prepared as u8;
+        len + 1
+    }
+}
+
+#[test]
+fn packets_that_came_in_together_are_shown_before_the_first_of_them_is_answered() {
+    let telemetry = Telemetry::default();
+    let (entered, has_entered) = mpsc::channel();
+    let (let_go, go) = mpsc::channel();
+    let answerer = Foreseeing { entered, go, seen: Vec::new(), prepared: 0 };
+    let answerer = Cell::new(Some(answerer));
+    let make = |_| answerer.take().expect("one thread, one answerer");
+    let sockets = sockets(&["127.0.0.1:0"]);
+    let _server = UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, make).unwrap();
+    let client = client(sockets.addresses[0]);
+    client.send(b"wait").unwrap();
+    has_entered.recv_timeout(PATIENCE).unwrap();
+    // All of these come in while the first is held: one batch, of two whole groups and three more.
+    let sent: Vec<Vec<u8>> = (0..2 * AHEAD as u8 + 2).map(|i| vec![b'q', i]).collect();
+    for (i, packet) in sent.iter().enumerate() {
+        if i == 3 {
+            client.send(&[0; 4_097]).unwrap(); // Too long to be answered.
+        }
+        client.send(packet).unwrap();
+    }
+    drop(let_go);
+    let mut replies = std::iter::repeat_with(|| {
+        let mut reply = [0; 16];
+        let len = client.recv(&mut reply).unwrap();
+        reply[..len].to_vec()
+    });
+    assert_eq!(replies.next().unwrap(), b"wait");
+    for (packet, reply) in sent.iter().zip(replies) {
+        let shown = match packet[1] as usize + 1 {
+            place if place < 2 * AHEAD => AHEAD,
+            _ => 3,
+        };
+        assert_eq!(reply, [&packet[..], &[shown as u8]].concat());
+    }
+    assert_eq!(telemetry.totals().of(Tally::Dropped(DropReason::Oversize)), 1);
 }
 
 /// Tells the test of each refresh.
