@@ -73,8 +73,8 @@ fn systemd_takes_the_unit_and_finds_it_tight() {
 /// Threads of a server with 128 cores and eight addresses: one for UDP on each core and address, one
 /// for TCP on each core, as many for a load and for a plan, and what tokio has for calls that wait.
 const TASKS: u32 = 128 * 8 + 128 + 2 * 128 + 512;
-/// What a server asks for each way (`transport/udp/socket.rs`).
-const BUFFER: u32 = 1 << 20;
+/// What a server asks for to receive and to send (`transport/udp/socket.rs`).
+const BUFFERS: [(&str, u32); 2] = [("net.core.rmem_max", 4 << 20), ("net.core.wmem_max", 1 << 20)];
 
 #[test]
 fn the_limits_that_come_with_the_unit_let_a_server_have_its_buffers() {
@@ -82,11 +82,11 @@ fn the_limits_that_come_with_the_unit_let_a_server_have_its_buffers() {
     let text = fs::read_to_string(path).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let set: BTreeMap<&str, &str> = lines.map(|line| line.split_once(" = ").unwrap()).collect();
-    assert_eq!(set.keys().copied().collect::<Vec<_>>(), ["net.core.rmem_max", "net.core.wmem_max"]);
-    for (key, value) in set {
+    assert_eq!(set.len(), BUFFERS.len());
+    for (key, bytes) in BUFFERS {
         let file = format!("/proc/sys/{}", key.replace('.', "/"));
         assert!(Path::new(&file).exists(), "{key} is no setting");
-        assert!(value.parse::<u32>().unwrap() >= BUFFER, "{key}");
+        assert!(set[key].parse::<u32>().unwrap() >= bytes, "{key}");
     }
 }
 

@@ -10,10 +10,13 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Buffer asked for in each direction: the kernel doubles it and charges a small datagram 768
-/// bytes, so it holds a burst of 2,700, or 42 batches of replies for an interface that is behind.
-/// The usual default of 208 KiB holds 270.
-const BUFFER: usize = 1 << 20;
+/// Buffer asked for to receive: the kernel doubles it and charges a small datagram 768 bytes, so it
+/// holds 10,900, which is 70 ms of 150,000 a second. That long a thread may be kept from its core, by
+/// others or by the host of a virtual machine, and loses nothing; and it is a fraction of what the
+/// quickest resolvers wait before they ask again. The usual default of 208 KiB holds 270.
+const RECEIVE: usize = 4 << 20;
+/// The same to send: 42 batches of replies for an interface that is behind.
+const SEND: usize = 1 << 20;
 /// The longest a thread waits in the kernel: bounds how long it keeps an old World alive.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -62,18 +65,18 @@ pub(in crate::transport) fn set(
 
 /// Asks past `net.core.rmem_max` and `wmem_max` first, which takes CAP_NET_ADMIN, then up to them.
 fn enlarge_buffers(socket: &Socket) -> io::Result<()> {
-    let force = |name| set(socket, libc::SOL_SOCKET, name, BUFFER as c_int);
-    force(libc::SO_RCVBUFFORCE).or_else(|_| socket.set_recv_buffer_size(BUFFER))?;
-    force(libc::SO_SNDBUFFORCE).or_else(|_| socket.set_send_buffer_size(BUFFER))
+    let force = |name, bytes| set(socket, libc::SOL_SOCKET, name, bytes as c_int);
+    force(libc::SO_RCVBUFFORCE, RECEIVE).or_else(|_| socket.set_recv_buffer_size(RECEIVE))?;
+    force(libc::SO_SNDBUFFORCE, SEND).or_else(|_| socket.set_send_buffer_size(SEND))
 }
 
 /// Tells the operator if `socket`, one of many alike, may lose bursts.
 pub(in crate::transport) fn warn_if_small(socket: &Socket) {
     match socket.recv_buffer_size() {
-        Ok(bytes) if bytes < BUFFER => tracing::warn!(
+        Ok(bytes) if bytes < RECEIVE => tracing::warn!(
             bytes,
-            "UDP receive buffers are small and bursts will be lost: set net.core.rmem_max and \
-             wmem_max to {BUFFER} (packaging/sysctl.d/tradewind.conf) or grant CAP_NET_ADMIN"
+            "UDP receive buffers are small and bursts will be lost: set net.core.rmem_max to \
+             {RECEIVE} and wmem_max to {SEND} (packaging/sysctl.d/tradewind.conf) or grant CAP_NET_ADMIN"
         ),
         _ => {}
     }
