@@ -34,15 +34,15 @@ pub(super) struct Foreseen {
 }
 
 impl Desk {
-    /// Says that `packet` will be answered soon, one of no more than [`AHEAD`]: others are
-    /// not looked at.
+    /// Says that `packet` will be answered soon: one of [`AHEAD`] at the most, for of more than that
+    /// only the first step is taken.
     pub fn foresee(&mut self, world: &World, packet: &[u8]) {
         let Foreseen { name, lookups, subnets } = &mut self.foreseen;
-        let behind_header = packet.get(super::HEADER..).unwrap_or_default();
         if let Some(zone) = large_zone(world, self.last_zone)
-            && name.read(behind_header).is_ok()
+            && let Some(question) = packet.get(super::HEADER..)
+            && name.read(question).is_ok()
         {
-            // Of more packets than fit nothing is kept.
+            // Where there is no room for it, its next steps are not foreseen.
             let _ = lookups.try_push(zone.begin(name));
         }
         if let Some(map) = map(world, self.last_map)

@@ -6,8 +6,8 @@
 //! wrong with them (`build`, with `check`, `link` and, for zones that come with signatures,
 //! `signed`); [`Zone::lookup`] is RFC 1034 §4.3.2
 //! (`lookup`, on the table in `names` and `slots` and what is in `rrset`, of which equal parts
-//! stand once: `share`; `ahead` begins one early); `denial`, with `nsec3`, finds what proves that something is not there;
-//! [`Zones`] finds the zone first.
+//! stand once: `share`; `ahead` begins one early); `denial`, with `nsec3`, finds what proves that
+//! something is not there; [`Zones`] finds the zone first.
 //!
 //! A Zone never changes: reloading builds another. Lookups allocate nothing and take no lock.
 //! Must not know clients, policies, packets or sockets; a steered name is only marked here.
