@@ -21,13 +21,13 @@ use tradewind::{
     compile::{Input, Memory, compile},
     config::{Progress, Sources},
     control::publish::{Control, TargetVerdict},
+    daemon::answerer::WorldAnswerer,
     engine::Desk,
     ids::CounterSlot,
     snapshot::Snapshot,
-    telemetry::{DropReason, Family, Tally, Telemetry, Totals, Via},
-    transport::{Answerer, Sockets, UdpServer, UdpSettings},
+    telemetry::{DropReason, Family, Sampling, Tally, Telemetry, Totals},
+    transport::{Sockets, UdpServer, UdpSettings},
     verdict::{Sight, Standing},
-    world::Reader,
 };
 
 /// DESIGN §6: during so many publishes a second nothing is lost.
@@ -60,32 +60,6 @@ members = ["a", "b", "c", "d"]
 policy = "weighted"
 members = [{ pool = "a", weight = 4 }, { pool = "b", weight = 3 }, { pool = "c", weight = 2 }, "d"]
 "#;
-
-/// Answers from the newest World, as the daemon's own does, but samples nothing.
-struct FromWorld {
-    reader: Reader,
-    time: Timekeeper,
-    desk: Desk,
-}
-
-impl Answerer for FromWorld {
-    fn refresh(&mut self) {
-        self.reader.refresh();
-        self.desk.set_time(self.time.read());
-    }
-
-    fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
-        self.desk.answer(self.reader.held(), buf, len, from.ip(), via)
-    }
-
-    fn foresee(&mut self, packet: &[u8]) {
-        self.desk.foresee(self.reader.held(), packet);
-    }
-
-    fn prepare(&mut self) {
-        self.desk.prepare(self.reader.held());
-    }
-}
 
 fn snapshot() -> Snapshot {
     let sources = Sources::in_memory([
@@ -210,11 +184,14 @@ fn main() {
     control.warm();
 
     let telemetry = Telemetry::default();
+    // Nothing is sampled.
+    let (sampling, _) = Sampling::new();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default()));
     let sockets = Sockets::bind(&[address], 1, 1).unwrap();
     let udp = UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, |counters| {
         let (reader, time) = (control.reader(), Timekeeper::new(Arc::new(clock)));
-        FromWorld { reader, time, desk: Desk::new(1, counters) }
+        let (sampler, desk) = (sampling.sampler(1, counters.clone()), Desk::new(1, counters));
+        WorldAnswerer::new(reader, time, desk, sampler)
     })
     .unwrap();
     let seconds = if port.is_some() { seconds_told() } else { 1 };

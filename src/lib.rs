@@ -2,6 +2,7 @@
 //!
 //! The rooms, in layer order (`tests/tidy.rs` holds it; ARCHITECTURE.md has the picture):
 
+pub mod chunked;
 pub mod clock;
 pub mod ids;
 pub mod pages;

@@ -46,14 +46,23 @@ const NICER: i32 = 15;
 /// # Panics
 /// When `work` does.
 pub fn giving_way<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let work = || {
-        // On Linux a thread's own, and those it starts have it too. Where it is refused, loads are
-        // as urgent as answers.
-        let _ = rustix::process::nice(NICER);
-        work()
-    };
-    let made = thread::scope(|scope| scope.spawn(work).join());
+    let made = thread::scope(|scope| scope.spawn(|| nicer(work)).join());
     made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Drops `thing` on a thread that gives way, without waiting for it; here, where no thread is to
+/// be had.
+pub fn freed_aside<T: Send + 'static>(thing: T) {
+    let free = move || nicer(|| drop(thing));
+    // Whoever cannot start it drops what it was to do.
+    let _ = thread::Builder::new().name("free".into()).spawn(free);
+}
+
+fn nicer<T>(work: impl FnOnce() -> T) -> T {
+    // On Linux a thread's own, and those it starts have it too. Where it is refused, loads are
+    // as urgent as answers.
+    let _ = rustix::process::nice(NICER);
+    work()
 }
 
 fn numbered<T>(things: &[T], index: usize) -> Option<(usize, &T)> {

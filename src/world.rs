@@ -1,15 +1,17 @@
 //! Everything an answer depends on, behind one pointer: many Readers, one Publisher.
 //!
 //! Readers see all of a change or none of it. The Publisher keeps every World until it is its
-//! last owner and drops it on its own thread, so that no thread that answers queries ever
-//! frees one. Decides nothing: [`crate::control`] says what the next World is.
+//! last owner and drops it on its own thread or one made for that, so that no thread that answers
+//! queries ever frees one. Decides nothing: [`crate::control`] says what the next World is.
 
 use crate::{
+    chunked::Chunked,
     clock::Moment,
     ids::SlotId,
     policy::{Course, Directives, Found},
     snapshot::Snapshot,
-    steering::{Moved, RampState, Steering},
+    spread,
+    steering::{Before, Moved, RampState, Steering},
     verdict::{Standings, Verdict},
 };
 use arc_swap::{ArcSwap, Guard};
@@ -39,7 +41,7 @@ pub struct State {
     /// What select() saw of each slot.
     pub standings: Standings,
     /// The same for people.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Chunked<Verdict>,
     /// What each failover does.
     pub courses: Vec<Course>,
     /// Slots on their way up or down, ordered by slot.
@@ -83,6 +85,13 @@ impl State {
     /// The verdict on `slot`, where it has one.
     pub fn verdict(&self, slot: SlotId) -> Option<&Verdict> {
         self.verdicts.get(slot.index())
+    }
+}
+
+impl<'a> From<&'a World> for Before<'a> {
+    fn from(world: &'a World) -> Before<'a> {
+        let World { snapshot, steering, state, .. } = world;
+        Before { snapshot, moved: state.moved(), steering }
     }
 }
 
@@ -130,9 +139,16 @@ impl Publisher {
 
     /// Drops the replaced Worlds nobody reads any more; returns how many are still read.
     /// Called at every publish and once a second: datapath threads refresh that often.
+    ///
+    /// One that takes its files with it, a hundred thousand records perhaps, is dropped on a thread
+    /// of its own: verdicts do not wait for that.
     pub fn collect(&mut self) -> usize {
         // A count of one is ours alone: nobody can get a new reference to a retired World.
-        self.retired.retain(|world| Arc::strong_count(world) > 1);
+        for world in self.retired.extract_if(.., |world| Arc::strong_count(world) == 1) {
+            if Arc::strong_count(&world.snapshot) == 1 {
+                spread::freed_aside(world);
+            }
+        }
         self.retired.len()
     }
 }
@@ -185,5 +201,23 @@ mod tests {
         assert_eq!(publisher.collect(), 1, "the reader still holds World 0");
         assert_eq!(reader.load().swap, 1);
         assert_eq!(publisher.collect(), 0);
+    }
+
+    #[test]
+    fn files_that_nobody_reads_any_more_are_freed() {
+        let files = || World { snapshot: Arc::default(), ..World::default() };
+        let mut publisher = Publisher::new(files());
+        let old = Arc::downgrade(&publisher.world().snapshot);
+        // Two Worlds of the same files, and then one of others.
+        publisher.publish(World { snapshot: old.upgrade().unwrap(), swap: 1, ..World::default() });
+        assert!(old.upgrade().is_some());
+        publisher.publish(files());
+        for _ in 0..10_000 {
+            if old.upgrade().is_none() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("still held");
     }
 }

@@ -11,15 +11,19 @@ use std::{
     cell::Cell,
     hint::black_box,
     net::{SocketAddr, UdpSocket},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tradewind::{
-    clock::Moment,
+    clock::{SystemClock, Timekeeper},
+    daemon::answerer::WorldAnswerer,
     engine::Desk,
-    telemetry::{CookieResult, DropReason, Lost, Sampler, Sampling, Tally, Telemetry, Via},
+    telemetry::{CookieResult, DropReason, Lost, Sampling, Tally, Telemetry, Via},
     transport::{Answerer, Sockets, UdpServer, UdpSettings},
-    world::{Publisher, Reader},
+    world::Publisher,
 };
 
 /// The system's allocator, which counts for the threads that have said where.
@@ -107,35 +111,28 @@ fn no_stranger_makes_an_answer_allocate() {
     assert!(server.count(Tally::Cookie(CookieResult::Valid)) > 100);
 }
 
-/// Answers from a World and counts what its thread allocates from the second batch on.
+/// Answers as the server does, and counts what its thread allocates from the second batch on.
 struct Watched {
-    reader: Reader,
-    desk: Desk,
-    sampler: Sampler,
+    inner: WorldAnswerer,
     warm: bool,
     seen: &'static AtomicUsize,
 }
 
 impl Answerer for Watched {
     fn refresh(&mut self) {
-        self.reader.refresh();
-        self.sampler.refresh();
+        self.inner.refresh();
         if std::mem::replace(&mut self.warm, true) {
             COUNT.set(Some(self.seen));
         }
     }
-
     fn foresee(&mut self, packet: &[u8]) {
-        self.desk.foresee(self.reader.held(), packet);
+        self.inner.foresee(packet);
     }
-
     fn prepare(&mut self) {
-        self.desk.prepare(self.reader.held());
+        self.inner.prepare();
     }
-
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
-        let world = self.reader.held();
-        self.desk.answer_sampled(world, buf, len, from, via, &mut self.sampler, || Moment(1))
+        self.inner.answer(buf, len, from, via)
     }
 }
 
@@ -148,14 +145,13 @@ fn no_packet_allocates_on_its_way_through_a_udp_thread() {
     let (sampling, samples) = Sampling::new();
     sampling.set(2);
     let sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], 1, 1).unwrap();
-    let server =
-        UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, |counters| Watched {
-            reader: publisher.reader(),
-            sampler: sampling.sampler(1, counters.clone()),
-            desk: Desk::new(1, counters),
-            warm: false,
-            seen: &SEEN,
-        });
+    let server = UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, |counters| {
+        let (reader, time) =
+            (publisher.reader(), Timekeeper::new(Arc::new(SystemClock::default())));
+        let (sampler, desk) = (sampling.sampler(1, counters.clone()), Desk::new(1, counters));
+        let inner = WorldAnswerer::new(reader, time, desk, sampler);
+        Watched { inner, warm: false, seen: &SEEN }
+    });
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(sockets.addresses[0]).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -24,16 +24,16 @@ use support::{
     server::Server,
 };
 use tradewind::{
-    clock::{Clock, Moment, SystemClock},
+    clock::{Clock, Moment, SystemClock, Timekeeper},
     compile::{Input, Memory, compile},
     config::{Progress, Sources},
     control::publish::{Control, TargetVerdict},
+    daemon::answerer::WorldAnswerer,
     engine::Desk,
     ids::CounterSlot,
-    telemetry::{Tally, Telemetry, Via},
+    telemetry::{Sampling, Tally, Telemetry, Via},
     transport::{Answerer, Sockets, UdpServer, UdpSettings},
     verdict::{Sight, Standing},
-    world::Reader,
 };
 
 const FLIPS: u32 = 10_000;
@@ -72,22 +72,22 @@ policy = "weighted"
 members = [{ pool = "a", weight = 1 }, { pool = "b", weight = 1 }]
 "#;
 
-/// Answers from the World, and counts what its thread was asked.
-struct FromWorld(Reader, Desk, Arc<AtomicU64>);
+/// Answers as the server does, and counts what its thread was asked.
+struct Counting(WorldAnswerer, Arc<AtomicU64>);
 
-impl Answerer for FromWorld {
+impl Answerer for Counting {
     fn refresh(&mut self) {
         self.0.refresh();
     }
     fn foresee(&mut self, packet: &[u8]) {
-        self.1.foresee(self.0.held(), packet);
+        self.0.foresee(packet);
     }
     fn prepare(&mut self) {
-        self.1.prepare(self.0.held());
+        self.0.prepare();
     }
     fn answer(&mut self, buf: &mut [u8], len: usize, from: SocketAddr, via: Via) -> usize {
-        self.2.fetch_add(1, Relaxed);
-        self.1.answer(self.0.held(), buf, len, from.ip(), via)
+        self.1.fetch_add(1, Relaxed);
+        self.0.answer(buf, len, from, via)
     }
 }
 
@@ -146,10 +146,14 @@ fn ten_thousand_flips_under_load_lose_mix_and_empty_no_answer() {
     let sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], 2, 1).unwrap();
     let reader = control.reader();
     let threads: Mutex<Vec<Arc<AtomicU64>>> = Mutex::default();
+    // Nothing is sampled.
+    let (sampling, _) = Sampling::new();
     let udp = UdpServer::start(sockets.udp, &UdpSettings::default(), &telemetry, |counters| {
         let asked = Arc::<AtomicU64>::default();
         threads.lock().unwrap().push(Arc::clone(&asked));
-        FromWorld(reader.clone(), Desk::new(1, counters), asked)
+        let (reader, time) = (reader.clone(), Timekeeper::new(Arc::new(clock)));
+        let (sampler, desk) = (sampling.sampler(1, counters.clone()), Desk::new(1, counters));
+        Counting(WorldAnswerer::new(reader, time, desk, sampler), asked)
     })
     .unwrap();
     let names = ["both", "first", "half"];

@@ -65,7 +65,7 @@ pub fn calm(snapshot: Snapshot) -> Arc<World> {
     let slots = snapshot.slots.len();
     let state = State {
         standings: Standings(vec![up; slots]),
-        verdicts: vec![verdict; slots],
+        verdicts: std::iter::repeat_n(verdict, slots).collect(),
         courses: vec![Course::default(); snapshot.failovers.len()],
         fell: vec![0; slots],
         ..State::default()

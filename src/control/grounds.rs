@@ -5,9 +5,10 @@ use crate::{
     ids::PlanId,
     policy::Basis,
     snapshot::Record,
-    steering::{Draw, PlanSteering, Selection, Variant},
+    steering::{PlanSteering, Selection, Variant},
     world::World,
 };
+use foldhash::fast::FixedState;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -33,25 +34,33 @@ pub(super) fn moved(old: &World, new: &World) -> (Vec<PlanId>, Duration) {
     if old.warming || new.warming {
         return (Vec::new(), Duration::ZERO);
     }
-    let records = old.snapshot.records.iter();
-    let before: HashMap<&str, PlanId> = records.map(|record| (&*record.id, record.plan)).collect();
+    let before = by_name(old, |record| record.plan);
     let pairs = new.snapshot.records.iter();
-    let pairs: BTreeSet<(PlanId, PlanId)> =
+    let mut pairs: Vec<(PlanId, PlanId)> =
         pairs.filter_map(|record| Some((*before.get(&*record.id)?, record.plan))).collect();
-    let is_other =
-        |(was, is): &(PlanId, PlanId)| !is_same(old.steering.plan(*was), new.steering.plan(*is));
-    let moved: Vec<(PlanId, PlanId)> = pairs.into_iter().filter(is_other).collect();
-    let ttls = moved.iter().map(|(was, _)| old.snapshot.plan(*was).ttl.max.as_secs());
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs.retain(|(was, is)| !is_same(old.steering.plan(*was), new.steering.plan(*is)));
+    let ttls = pairs.iter().map(|(was, _)| old.snapshot.plan(*was).ttl.max.as_secs());
     let ttl = Duration::from_secs(ttls.max().unwrap_or(0).into());
-    let plans: BTreeSet<PlanId> = moved.into_iter().map(|(_, is)| is).collect();
+    let plans: BTreeSet<PlanId> = pairs.into_iter().map(|(_, is)| is).collect();
     (plans.into_iter().collect(), ttl)
+}
+
+/// `what` of each record, by its name. Names are the operator's own, and there may be 100,000.
+fn by_name<T>(world: &World, what: impl Fn(&Record) -> T) -> HashMap<&str, T, FixedState> {
+    world.snapshot.records.iter().map(|record| (&*record.id, what(record))).collect()
 }
 
 /// Whether two plans give the same answers with the same shares, whatever their TTLs.
 fn is_same(one: &PlanSteering, other: &PlanSteering) -> bool {
-    let draws = |selection: &Selection| -> Vec<_> { selection.draws().map(Draw::shares).collect() };
+    let draws_alike = |one: &Selection, other: &Selection| {
+        let mut draws = one.draws().zip(other.draws());
+        one.draws().count() == other.draws().count()
+            && draws.all(|(one, other)| one == other || one.shares() == other.shares())
+    };
     let is_same = |(one, other): (&Selection, &Selection)| {
-        one.mask == other.mask && is_given_alike(one, other) && draws(one) == draws(other)
+        one.mask == other.mask && is_given_alike(one, other) && draws_alike(one, other)
     };
     let (one, other) = (one.selections(), other.selections());
     one.len() == other.len() && one.iter().zip(other).all(is_same)
@@ -68,9 +77,10 @@ fn is_given_alike(one: &Selection, other: &Selection) -> bool {
 pub(super) fn reloaded(old: &World, new: &World) -> Vec<EventKind> {
     let now = by_plan(new);
     let before = by_plan(old);
-    let records = old.snapshot.records.iter();
-    let before: HashMap<&str, &str> =
-        records.map(|record| (&*record.id, word(&before, record.plan))).collect();
+    if now.is_empty() && before.is_empty() {
+        return Vec::new();
+    }
+    let before = by_name(old, |record| word(&before, record.plan));
     events(&new.snapshot.records, |record| {
         let now = word(&now, record.plan);
         (before.get(&*record.id).copied().unwrap_or(HEALTHY) != now).then_some(now)
@@ -81,9 +91,11 @@ const HEALTHY: &str = Basis::Healthy.word();
 
 /// The plans that are not answered from health.
 fn by_plan(world: &World) -> HashMap<PlanId, &'static str> {
+    if world.warming || !world.steering.may_be_in_trouble() {
+        return HashMap::new();
+    }
     let plans = (0..world.snapshot.plans.len()).map(PlanId::at);
-    let plans =
-        plans.filter(|_| !world.warming).map(|plan| (plan, worst(world.steering.plan(plan))));
+    let plans = plans.map(|plan| (plan, worst(world.steering.plan(plan))));
     plans.filter(|(_, word)| *word != HEALTHY).collect()
 }
 

@@ -19,6 +19,7 @@ use super::{
     verdicts::Known,
 };
 use crate::{
+    chunked::Chunked,
     clock::{Moment, Since},
     failover::{self, Machine},
     policy::RampKind,
@@ -132,13 +133,14 @@ impl Control {
         let (world, now) = (self.publisher.world(), self.clock.now());
         let is_new = !Arc::ptr_eq(&old.snapshot, &world.snapshot);
         let mut writes = Vec::new();
-        for (index, slot) in world.snapshot.slots.iter().enumerate() {
+        let nobody = Chunked::default();
+        let before = if is_new { &nobody } else { &old.state.verdicts };
+        for index in world.state.verdicts.differing(before) {
             let verdict = &world.state.verdicts[index];
-            let before = old.state.verdicts.get(index).filter(|_| !is_new);
-            let is_same = |before: &Verdict| before.since == verdict.since;
-            if before.is_some_and(is_same) {
+            if before.get(index).is_some_and(|before| before.since == verdict.since) {
                 continue;
             }
+            let slot = &world.snapshot.slots[index];
             writes.push(slot_write(slot, verdict, world.state.fell[index]));
         }
         if is_new {

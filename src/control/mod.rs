@@ -23,6 +23,7 @@ pub mod run;
 pub mod secrets;
 pub mod simulate;
 mod spelled;
+pub mod steered;
 pub mod store;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::{
     event::EventKind,
     hand::{ForceTo, Wish, command::Begins},
     publish::{Control, TargetVerdict},
+    steered::Steered,
     store::Keeper,
     tests::{Hands, command, secs, verdict},
     vantage::Vantage,
@@ -328,15 +329,33 @@ impl Life {
         }
     }
 
+    /// Files come into force, their answers made ahead or not: things may have gone on since.
     fn reload(&mut self) {
-        self.snapshot = self.files.compiled();
+        let snapshot = self.files.compiled();
+        let is_steered = self.pick(3) > 0;
+        let steered = is_steered.then(|| Steered::from(&self.control.outlook(), &snapshot));
+        if is_steered && !self.control.warming {
+            self.meanwhile();
+        }
+        self.snapshot = snapshot;
         self.story.push(format!(
             "{:?}\n{}",
             self.files.rules,
             [&self.files.pools[..], &self.files.policies, &self.files.rest].concat().join("\n")
         ));
-        self.control.install(Arc::clone(&self.snapshot), self.before.revision + 1);
+        let revision = self.before.revision + 1;
+        self.control.install_steered(Arc::clone(&self.snapshot), revision, steered.as_ref());
         self.look(What::Reload);
+    }
+
+    /// What may happen while answers are made ahead.
+    fn meanwhile(&mut self) {
+        match self.pick(4) {
+            0 => self.probe(),
+            1 => self.pass(Duration::from_millis(2_500)),
+            2 => self.command(),
+            _ => {}
+        }
     }
 
     fn command(&mut self) {

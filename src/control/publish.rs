@@ -21,6 +21,7 @@ use super::{
     latches::{Around, Latches, Stepped},
     overview::SharedOverview,
     residual::{Moved, Moves, Subject, Traffic},
+    steered::Steered,
     store::{Keeper, Saved},
     vantage::{Nobody, Vantage},
     verdicts::{Known, Layers, Turn},
@@ -31,7 +32,7 @@ use crate::{
     ids::{FailoverId, PlanId, SlotId},
     policy::RampKind,
     snapshot::{FailoverDefinition, Snapshot},
-    steering::{RampState, Steering},
+    steering::{Before, RampState, Steering},
     telemetry::Telemetry,
     verdict::{Standing, Stood},
     world::{Publisher, Reader, State, World},
@@ -218,7 +219,17 @@ impl Control {
     /// Publishes a newly compiled Snapshot. Verdicts, the order of falls and latches are carried
     /// over by stable name, so that a reload changes no answer that its files do not change.
     pub fn install(&mut self, snapshot: Arc<Snapshot>, revision: u64) {
-        self.install_for(snapshot, revision, None);
+        self.install_steered(snapshot, revision, None);
+    }
+
+    /// The same; what of its answers was `steered` ahead, and stands as it stood, is not made again.
+    pub fn install_steered(
+        &mut self,
+        snapshot: Arc<Snapshot>,
+        revision: u64,
+        steered: Option<&Steered>,
+    ) {
+        self.install_for(snapshot, revision, steered, None);
     }
 
     /// The same because of `cause`, where that is no load of files.
@@ -226,12 +237,16 @@ impl Control {
         &mut self,
         snapshot: Arc<Snapshot>,
         revision: u64,
+        steered: Option<&Steered>,
         cause: Option<Arc<str>>,
     ) {
         let started = self.clock.now();
         let old = self.publisher.world();
         let swap = old.swap + 1;
-        let snapshot = self.operator.install(snapshot, started);
+        let files = Arc::clone(&snapshot);
+        // With other weights all but a few plans answer what they answered.
+        let same = !old.warming && Arc::ptr_eq(self.operator.files(), &files);
+        let snapshot = self.operator.install(snapshot, steered, started);
         self.hands = self.operator.said();
         self.pinned = self.operator.is_pinned();
         self.judged = judged(&snapshot);
@@ -264,9 +279,12 @@ impl Control {
         let (_, transitions) = self.step_failovers(&snapshot, &mut state, None, &Orders::new());
         events.extend(transitions);
         let warming = self.warming;
-        let steering = match warming {
-            true => Steering::default(),
-            false => Steering::build(&snapshot, state.moved()),
+        let before = same.then(|| Before::from(&*old));
+        let before = steered.and_then(|steered| steered.before(&files)).or(before);
+        let steering = match before {
+            _ if warming => Steering::default(),
+            Some(before) => Steering::build_after(&snapshot, state.moved(), before),
+            None => Steering::build(&snapshot, state.moved()),
         };
         let plans = snapshot.plans.len();
         let state = Arc::new(state);

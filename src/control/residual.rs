@@ -17,6 +17,7 @@ use crate::{
     telemetry::Telemetry,
     world::State,
 };
+use foldhash::fast::FixedState;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -245,28 +246,41 @@ impl Traffic {
             counters[record.plan.index()].extend(&record.counters);
         }
         let counters: Vec<Arc<[CounterSlot]>> = counters.into_iter().map(Arc::from).collect();
-        let mut known: HashMap<CounterSlot, usize> = HashMap::new();
+        let mut known: HashMap<CounterSlot, usize, FixedState> = HashMap::default();
         for (plan, slots) in self.counters.iter().enumerate() {
             known.extend(slots.iter().map(|slot| (*slot, plan)));
         }
         let pace = counters.iter().map(|slots| {
-            let mut parts: BTreeMap<usize, Vec<CounterSlot>> = BTreeMap::new();
-            for slot in slots.iter() {
-                if let Some(&plan) = known.get(slot) {
-                    parts.entry(plan).or_default().push(*slot);
-                }
-            }
-            let part = |(plan, part): (usize, Vec<CounterSlot>)| {
-                let all = self.telemetry.answered(&self.counters[plan]);
-                let own = self.telemetry.answered(&part);
-                self.pace[plan].per_second * own as f64 / all.max(1) as f64
+            let was = slots.first().and_then(|slot| known.get(slot));
+            let per_second = match was.filter(|&&plan| self.counters[plan] == *slots) {
+                Some(&plan) => self.pace[plan].per_second,
+                None => self.inherited(slots, &known),
             };
-            let per_second = parts.into_iter().map(part).sum();
             Pace { answered: self.telemetry.answered(slots), per_second }
         });
         self.pace = pace.collect();
         self.counters = counters;
         self.taken = Some(now);
+    }
+
+    /// The pace of what `slots` count, from that of the plans that are `known` to have counted there.
+    fn inherited(
+        &self,
+        slots: &[CounterSlot],
+        known: &HashMap<CounterSlot, usize, FixedState>,
+    ) -> f64 {
+        let mut parts: BTreeMap<usize, Vec<CounterSlot>> = BTreeMap::new();
+        for slot in slots {
+            if let Some(&plan) = known.get(slot) {
+                parts.entry(plan).or_default().push(*slot);
+            }
+        }
+        let part = |(plan, part): (usize, Vec<CounterSlot>)| {
+            let all = self.telemetry.answered(&self.counters[plan]);
+            let own = self.telemetry.answered(&part);
+            self.pace[plan].per_second * own as f64 / all.max(1) as f64
+        };
+        parts.into_iter().map(part).sum()
     }
 
     /// Takes the pace, if it is time; what is to be told of old answers by now.

@@ -9,10 +9,11 @@ use super::{
     Change,
     audit::{self, Origin},
     event::EventKind,
-    hand::{self, words},
+    hand::{self, foresee::Outlook, words},
     plan,
     publish::{Control, TargetVerdict, Unlike},
     reload::{Found, Loader, Prepared, Report, Wish},
+    steered::Steered,
     store::Keeper,
     vantage::Vantage,
 };
@@ -129,10 +130,11 @@ struct Load {
 }
 
 /// What the loader comes back with from its thread.
-#[expect(clippy::large_enum_variant, reason = "one at a time, moved once a load")]
 enum Done {
-    /// A load, to be published.
+    /// A load, whose answers are still to be made.
     Loaded(Loader, Load, Result<Prepared, Box<Report>>),
+    /// A load that is to be published. No answers, if making them panicked.
+    Steered(Loader, Load, Prepared, Option<Steered>),
     /// The set in force is kept: now whoever asked is answered.
     Kept(Loader, Report, Option<oneshot::Sender<Report>>),
 }
@@ -166,7 +168,7 @@ impl Loop {
     /// Publishes what the first load prepared. Steered names wait for [`Change::Warm`].
     pub fn begin(&mut self, prepared: Prepared, cause: &str) {
         self.real = Arc::new(prepared.report.clone());
-        self.begun = Some(self.install(prepared, cause, &Origin::itself("start")));
+        self.begun = Some(self.install(prepared, None, cause, &Origin::itself("start")));
     }
 
     /// Takes changes until all senders are gone.
@@ -352,11 +354,22 @@ impl Loop {
     /// Takes what the loader comes back with; what it does next, if that is not to wait.
     fn done(&mut self, done: Done) -> Option<JoinHandle<Done>> {
         match done {
-            Done::Loaded(mut loader, load, Ok(prepared)) => {
-                let result = self.judged(prepared, &load.wish, &mut loader);
-                self.loaded(loader, load, result)
+            Done::Loaded(loader, load, Ok(prepared)) => {
+                Some(steer(self.control.outlook(), loader, load, prepared))
             }
-            Done::Loaded(loader, load, refused) => self.loaded(loader, load, refused),
+            Done::Loaded(loader, load, Err(refused)) => {
+                self.refused(loader, load, *refused);
+                None
+            }
+            Done::Steered(mut loader, load, prepared, steered) => {
+                match self.judged(prepared, &load.wish, &mut loader) {
+                    Ok(prepared) => Some(self.loaded(loader, load, prepared, steered.as_ref())),
+                    Err(refused) => {
+                        self.refused(loader, load, *refused);
+                        None
+                    }
+                }
+            }
             Done::Kept(loader, report, reply) => {
                 self.loader = Some(loader);
                 self.tell(report, true, reply);
@@ -388,50 +401,46 @@ impl Loop {
         }
     }
 
-    /// Publishes what was loaded, or tells why not; what the loader does next, if that is not to
-    /// wait.
+    /// Publishes what was loaded; what the loader does next.
     fn loaded(
         &mut self,
         loader: Loader,
         load: Load,
-        result: Result<Prepared, Box<Report>>,
-    ) -> Option<JoinHandle<Done>> {
-        match result {
-            Ok(mut prepared) => {
-                match load.wish {
-                    // What was wrong with the operator's files still is, and still will be when
-                    // the rehearsal is over.
-                    Wish::Rehearse(_) => prepared.report.keep_alarms_of(&self.real),
-                    Wish::Places => {
-                        let rehearsed = self.shown.report.borrow().clone();
-                        prepared.report.keep_alarms_of(&rehearsed);
-                    }
-                    _ => self.real = Arc::new(prepared.report.clone()),
-                }
-                let report = self.install(prepared, &load.cause, &load.by);
-                Some(keep(loader, report, load.reply))
+        mut prepared: Prepared,
+        steered: Option<&Steered>,
+    ) -> JoinHandle<Done> {
+        match load.wish {
+            // What was wrong with the operator's files still is, and still will be when the
+            // rehearsal is over.
+            Wish::Rehearse(_) => prepared.report.keep_alarms_of(&self.real),
+            Wish::Places => {
+                let rehearsed = self.shown.report.borrow().clone();
+                prepared.report.keep_alarms_of(&rehearsed);
             }
-            Err(report) => {
-                self.loader = Some(loader);
-                let world = self.control.world();
-                let entry = self.control.standing().load(&load.by, &load.cause, &report, &world);
-                self.control.audit(entry);
-                let (cause, errors) = (load.cause, report.errors);
-                // That there is no such revision, or another than planned, or one that clients are
-                // guarded from, or nothing to rehearse, says nothing of the operator's files.
-                let are_sound = report.moved.is_some() || !report.broke.is_empty();
-                if !are_sound {
-                    self.control.record(EventKind::Refused { cause, errors });
-                }
-                let shown =
-                    !are_sound && !matches!(load.wish, Wish::Rollback(_) | Wish::Rehearse(_));
-                if shown {
-                    self.real = Arc::new((*report).clone());
-                }
-                self.tell(*report, shown, load.reply);
-                None
-            }
+            _ => self.real = Arc::new(prepared.report.clone()),
         }
+        let report = self.install(prepared, steered, &load.cause, &load.by);
+        keep(loader, report, load.reply)
+    }
+
+    /// Tells why nothing was published.
+    fn refused(&mut self, loader: Loader, load: Load, report: Report) {
+        self.loader = Some(loader);
+        let world = self.control.world();
+        let entry = self.control.standing().load(&load.by, &load.cause, &report, &world);
+        self.control.audit(entry);
+        let (cause, errors) = (load.cause, report.errors);
+        // That there is no such revision, or another than planned, or one that clients are
+        // guarded from, or nothing to rehearse, says nothing of the operator's files.
+        let are_sound = report.moved.is_some() || !report.broke.is_empty();
+        if !are_sound {
+            self.control.record(EventKind::Refused { cause, errors });
+        }
+        let shown = !are_sound && !matches!(load.wish, Wish::Rollback(_) | Wish::Rehearse(_));
+        if shown {
+            self.real = Arc::new(report.clone());
+        }
+        self.tell(report, shown, load.reply);
     }
 
     fn tell(&self, report: Report, shown: bool, reply: Option<oneshot::Sender<Report>>) {
@@ -443,7 +452,13 @@ impl Loop {
         }
     }
 
-    fn install(&mut self, prepared: Prepared, cause: &str, by: &Origin) -> Report {
+    fn install(
+        &mut self,
+        prepared: Prepared,
+        steered: Option<&Steered>,
+        cause: &str,
+        by: &Origin,
+    ) -> Report {
         let (mut report, before) = (prepared.report, self.control.standing());
         let old = self.control.world();
         report.before = old.revision;
@@ -453,7 +468,8 @@ impl Loop {
         self.shown.drills.store(Arc::new(prepared.drills));
         self.shown.entry.store(Arc::new(prepared.entry));
         self.control.guard(guards(&prepared.plan), unlike(&prepared.plan));
-        self.control.install(Arc::clone(&prepared.snapshot), report.revision);
+        let snapshot = Arc::clone(&prepared.snapshot);
+        self.control.install_steered(snapshot, report.revision, steered);
         (self.hooks.rollouts)(&prepared.rollouts, &prepared.snapshot);
         for Found { what, taken } in prepared.found {
             self.control.record(EventKind::Geoip { what, taken });
@@ -525,6 +541,15 @@ fn unlike(plan: &CheckPlan) -> Unlike {
         observed: keys(|target| target.check.mode == Mode::Observe),
         pushed: keys(|target| matches!(target.address, ProbeAddress::Pushed(_))),
     }
+}
+
+/// Makes the answers of what was loaded, as things stand in `outlook`.
+fn steer(outlook: Outlook, loader: Loader, load: Load, prepared: Prepared) -> JoinHandle<Done> {
+    tokio::task::spawn_blocking(move || {
+        let work = AssertUnwindSafe(|| Steered::from(&outlook, &prepared.snapshot));
+        let steered = spread::giving_way(|| catch_unwind(work)).ok();
+        Done::Steered(loader, load, prepared, steered)
+    })
 }
 
 /// Keeps what was just published, then has whoever asked for it answered.

@@ -11,7 +11,7 @@ use crate::{
 use std::{net::SocketAddr, time::Duration};
 
 /// Answers packets from the newest World.
-pub(super) struct WorldAnswerer {
+pub struct WorldAnswerer {
     reader: Reader,
     time: Timekeeper,
     desk: Desk,
@@ -19,7 +19,8 @@ pub(super) struct WorldAnswerer {
 }
 
 impl WorldAnswerer {
-    pub(super) fn new(reader: Reader, time: Timekeeper, desk: Desk, sampler: Sampler) -> Self {
+    /// One for a thread of its own: `desk` and `sampler` count where that thread does.
+    pub fn new(reader: Reader, time: Timekeeper, desk: Desk, sampler: Sampler) -> Self {
         WorldAnswerer { reader, time, desk, sampler }
     }
 }

@@ -5,7 +5,7 @@
 //! ones once health has its first results or a second has passed (DESIGN §5, Health). Stopping
 //! goes the other way round.
 
-mod answerer;
+pub mod answerer;
 mod backends;
 mod checking;
 pub mod demo;

@@ -134,7 +134,8 @@ impl Directives<'_> {
     pub fn course(&self, failover: FailoverId) -> Course {
         self.courses.get(failover.index()).copied().unwrap_or_default()
     }
-    pub(super) fn fell(&self, slot: SlotId) -> u64 {
+    /// The number of the change in which `slot` last fell; 0 = it never was up.
+    pub fn fell(&self, slot: SlotId) -> u64 {
         self.fell.get(slot.index()).copied().unwrap_or(0)
     }
     /// What was found for the name that `slot` has, once anything was.

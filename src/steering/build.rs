@@ -21,6 +21,7 @@ use crate::{
     verdict::Standings,
     wire::{Rdatas, types::Rtype},
 };
+use foldhash::fast::FixedState;
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
@@ -45,6 +46,21 @@ impl<'a> Moved<'a> {
         ramps::of_plan(plan, self.ramps, self.now)
     }
 
+    /// Whether the answers of `plan` that follow from both are the same, as far as that can be
+    /// seen without making them.
+    fn steers_alike(&self, other: &Moved<'_>, plan: &Plan) -> bool {
+        let slots = plan.slots.iter().all(|&slot| {
+            let directives = (&self.directives, &other.directives);
+            self.standings.of(slot) == other.standings.of(slot)
+                && directives.0.fell(slot) == directives.1.fell(slot)
+                && directives.0.found(slot) == directives.1.found(slot)
+        });
+        let course = |moved: &Moved<'_>, id| moved.directives.course(id);
+        slots
+            && plan.failovers.iter().all(|&id| course(self, id) == course(other, id))
+            && self.ramps_of(plan) == other.ramps_of(plan)
+    }
+
     /// What select() is to be told about a plan with these `ramps`.
     pub fn directives<'d>(&self, ramps: &'d [SlotRamp]) -> Directives<'d>
     where
@@ -54,15 +70,43 @@ impl<'a> Moved<'a> {
     }
 }
 
+/// Answers that were made before, of the same files: with other weights, or as things stood then.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// What they answer. Its slots, failovers and plans have the ids that they have now.
+    pub snapshot: &'a Snapshot,
+    /// What they were made of.
+    pub moved: Moved<'a>,
+    /// The answers.
+    pub steering: &'a Steering,
+}
+
 impl Steering {
     /// The answers of every plan of `snapshot`.
     pub fn build(snapshot: &Snapshot, moved: Moved<'_>) -> Steering {
-        let chunks = snapshot.plans.chunks(CHUNK).map(|plans| {
-            Arc::new(Chunk(plans.iter().map(|p| Arc::new(PlanSteering::build(p, moved))).collect()))
-        });
-        let chunks: Box<[Arc<Chunk>]> = chunks.collect();
-        let trouble = chunks.iter().flat_map(|chunk| &chunk.0).any(|plan| plan.is_in_trouble());
-        Steering { chunks, trouble }
+        Steering::made(snapshot, |_, plan| Arc::new(PlanSteering::build(plan, moved)))
+    }
+
+    /// The same, where those that come out as `before` are shared.
+    pub fn build_after(snapshot: &Snapshot, moved: Moved<'_>, before: Before<'_>) -> Steering {
+        let plans = &before.snapshot.plans;
+        Steering::made(snapshot, |id, plan| {
+            let is_same = plans.get(id.index()).is_some_and(|was| {
+                Arc::ptr_eq(&was.tree, &plan.tree) && moved.steers_alike(&before.moved, plan)
+            });
+            match is_same {
+                true => Arc::clone(before.steering.at(id)),
+                false => Arc::new(PlanSteering::build(plan, moved)),
+            }
+        })
+    }
+
+    fn made(snapshot: &Snapshot, make: impl Fn(PlanId, &Plan) -> Arc<PlanSteering>) -> Steering {
+        let plans = snapshot.plans.iter().enumerate();
+        let plans: Vec<_> = plans.map(|(index, plan)| make(PlanId::at(index), plan)).collect();
+        let trouble = plans.iter().any(|plan| plan.is_in_trouble());
+        let chunks = plans.chunks(CHUNK).map(|chunk| Arc::new(Chunk(chunk.into())));
+        Steering { chunks: chunks.collect(), trouble }
     }
 
     /// The same with the plans in `touched` made anew; everything else is shared.
@@ -94,7 +138,7 @@ impl PlanSteering {
         let moving = plan.failovers.iter().any(|&id| directives.course(id).leaving.is_some());
         let is_short = failing || moving || !directives.ramps.is_empty();
         let ttl = if is_short { plan.ttl.min } else { plan.ttl.max };
-        let mut known: HashMap<Decision<'_>, u16> = HashMap::new();
+        let mut known: Known<Decision<'_>, u16> = Known::default();
         let mut selections: Vec<Selection> = Vec::new();
         let mut by_class = Vec::with_capacity(plan.tree.classes.classes());
         for class in (0..plan.tree.classes.classes()).map(Class::at) {
@@ -115,7 +159,7 @@ impl PlanSteering {
 
 impl Selection {
     fn new(plan: &Plan, decision: &Decision<'_>, ttl: Ttl) -> Selection {
-        let mut variants = Variants { plan, ttl, list: Vec::new(), known: HashMap::new() };
+        let mut variants = Variants { plan, ttl, list: Vec::new(), known: Known::default() };
         let [a, aaaa, other] = [Wanted::A, Wanted::Aaaa, Wanted::Other]
             .map(|wanted| variants.draw(&decision.choice, wanted));
         let extra = plan.extra.iter();
@@ -133,13 +177,17 @@ impl Selection {
     }
 }
 
+/// What was met already. Its keys are the operator's own, and hashing them is a good part of a
+/// publish: so not by the standard library's hash, which withstands an enemy.
+type Known<K, V> = HashMap<K, V, FixedState>;
+
 /// The answers of one Selection as they are found, equal ones once.
 struct Variants<'p> {
     plan: &'p Plan,
     /// Of what is not looked up.
     ttl: Ttl,
     list: Vec<Variant>,
-    known: HashMap<Made, u32>,
+    known: Known<Made, u32>,
 }
 
 /// What a Variant was made from: its type, `None` for NODATA; whether it is unknown; the leader's spot; and by their

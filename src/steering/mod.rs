@@ -12,7 +12,7 @@ mod ramps;
 #[cfg(test)]
 mod tests;
 
-pub use build::Moved;
+pub use build::{Before, Moved};
 pub use draw::{Dice64, Draw};
 pub use ramps::RampState;
 
@@ -87,6 +87,11 @@ impl Steering {
     /// What steers `plan`. A World that is warming has no Steering yet: ask it first.
     #[inline]
     pub fn plan(&self, plan: PlanId) -> &PlanSteering {
+        self.at(plan)
+    }
+
+    #[inline]
+    fn at(&self, plan: PlanId) -> &Arc<PlanSteering> {
         &self.chunks[plan.index() / CHUNK].0[plan.index() % CHUNK]
     }
 
@@ -128,8 +133,7 @@ impl Selection {
 impl Steering {
     /// Whether `plan` was not made anew between the two.
     pub(crate) fn shares(&self, other: &Steering, plan: PlanId) -> bool {
-        let at = |s: &Steering| Arc::clone(&s.chunks[plan.index() / CHUNK].0[plan.index() % CHUNK]);
-        Arc::ptr_eq(&at(self), &at(other))
+        Arc::ptr_eq(self.at(plan), other.at(plan))
     }
 
     /// Whether the chunk of `plan` was not even copied.

@@ -76,12 +76,31 @@ impl Process {
 }
 
 impl Drop for Process {
+    /// Ends it and all it started, and waits for them: a child of NSD's outlives NSD for a moment,
+    /// and as long holds the address that the next one is to answer at.
     fn drop(&mut self) {
-        // The group, for the sake of servers that fork. It may be gone already.
-        kill("KILL", &format!("-{}", self.id()));
+        let group = self.id();
+        // It may be gone already.
+        kill("KILL", &format!("-{group}"));
         let _ = self.child.kill();
         let _ = self.child.wait();
+        look_for(DEADLINE, || (!runs(group)).then_some(()));
     }
+}
+
+/// Whether any process of a group still runs: one that has ended and waits for whoever adopted it
+/// to notice holds nothing any more.
+fn runs(group: u32) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else { return false };
+    processes.flatten().any(|process| {
+        // No process at all, or one that has just gone.
+        let Ok(stat) = fs::read_to_string(process.path().join("stat")) else { return false };
+        // PID (NAME) STATE PARENT GROUP ...
+        let Some((_, fields)) = stat.rsplit_once(')') else { return false };
+        let mut fields = fields.split_whitespace();
+        let state = fields.next();
+        fields.nth(1) == Some(&group.to_string()) && !matches!(state, Some("Z" | "X"))
+    })
 }
 
 /// For how long the threads of a process have been ready to run while others had the processors:

@@ -14,6 +14,7 @@ use crate::{
         event::EventKind,
         latches::Order,
         publish::{Control, Outcome, Said},
+        steered::Steered,
     },
     failover::{self, Wait},
     forecast::{Clients, Standpoint},
@@ -92,16 +93,20 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Takes newly compiled files; the same with the weights that operators gave.
+    /// Takes newly compiled files, for which answers may be `steered`; the same with the weights
+    /// that operators gave.
     pub(in crate::control) fn install(
         &mut self,
         files: Arc<Snapshot>,
+        steered: Option<&Steered>,
         now: Moment,
     ) -> Arc<Snapshot> {
         self.files = files;
         self.show();
         self.decide(now);
-        weights::patched(&self.files, &self.effect.weights)
+        let (files, changes) = (&self.files, &self.effect.weights);
+        let made = steered.and_then(|steered| steered.patched(files, changes));
+        made.unwrap_or_else(|| weights::patched(files, changes))
     }
 
     /// Works out what the hand decides.
@@ -436,7 +441,7 @@ impl Control {
         if before.weights != self.operator.effect.weights {
             let cause = events.first().and_then(|event| event.facts().subject).map(Arc::from);
             self.write(old.swap, events);
-            self.install_for(Arc::clone(&self.operator.files), old.revision, cause);
+            self.install_for(Arc::clone(&self.operator.files), old.revision, None, cause);
             outcome = Outcome::new(&self.publisher.world(), now);
         } else {
             outcome.events = events;

@@ -8,7 +8,7 @@ use super::{
     Hand, Now, Override, Refusal,
     apply::Told,
     command::Planned,
-    effect::Effect,
+    effect::{Effect, WeightChange},
     safety::{self, Violation},
     tell, weights, words,
 };
@@ -111,6 +111,11 @@ impl Outlook {
         &self.files
     }
 
+    /// The weights that operators gave.
+    pub fn weights(&self) -> &[WeightChange] {
+        &self.effect.weights
+    }
+
     /// What answers follow from now, ramps taken to be over.
     pub fn standpoint(&self) -> Standpoint {
         Standpoint::from(&*self.world)
@@ -199,7 +204,7 @@ impl Outlook {
     /// Whether the target with this key is up, as far as that is known.
     fn is_up(&self, key: &str) -> bool {
         let judged = || {
-            let slots = self.world.snapshot.slots.iter().zip(&self.world.state.verdicts);
+            let slots = self.world.snapshot.slots.iter().zip(self.world.state.verdicts.iter());
             let mut of = slots.filter(|(slot, _)| slot.target.as_deref() == Some(key));
             of.next().map(|(_, verdict)| verdict.judged.standing)
         };

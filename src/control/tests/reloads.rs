@@ -1,6 +1,7 @@
 //! What stays over a reload, and what one does.
 
 use super::*;
+use crate::control::steered::Steered;
 
 #[test]
 fn verdicts_and_since_when_live_through_a_reload() {
@@ -102,4 +103,35 @@ fn a_manual_failover_whose_active_member_is_taken_out_does_not_go_to_a_dead_one(
             "published: 1 plans",
         ]
     );
+}
+
+/// Four records, each over an endpoint of its own.
+const FOUR: &str = "
+    pool a = a1/4
+    pool b = b1/4
+    pool c = c1/4
+    pool d = d1/4
+";
+
+/// Which of the answers in force were `made` before.
+fn shared(bench: &Bench, made: &Steered) -> [bool; 4] {
+    let steering = made.before(bench.control.operator.files()).unwrap().steering;
+    let world = bench.world();
+    [0, 1, 2, 3].map(|plan| world.steering.shares(steering, PlanId(plan)))
+}
+
+#[test]
+fn answers_made_ahead_are_made_again_only_where_something_turned_since() {
+    let mut bench = Bench::new(FOUR, &["a", "b", "c", "d"]);
+    bench.at(10).observe("down a1/4");
+    let files = Arc::new(compiled(FOUR, &["a", "b", "c", "d"]));
+    let made = Steered::from(&bench.control.outlook(), &files);
+    bench.at(20).observe("down b1/4");
+    bench.tell(Wish::Drain { target: "endpoint:z/d1".into(), over: None }).unwrap();
+    bench.control.install_steered(Arc::clone(&files), 2, Some(&made));
+    assert_eq!(shared(&bench, &made), [true, false, true, false]);
+    // Others, of which it knows nothing.
+    let others = Arc::new(compiled(FOUR, &["b", "a", "d", "c"]));
+    bench.control.install_steered(others, 3, Some(&made));
+    assert_eq!(["b1", "a1", "d1", "c1"], [0, 1, 2, 3].map(|plan| bench.answer(plan)[0].clone()));
 }

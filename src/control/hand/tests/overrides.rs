@@ -1,6 +1,7 @@
 //! Overrides: which of them wins, when they begin and end, how they outlive the process.
 
 use super::*;
+use crate::control::steered::Steered;
 
 /// What the hand says of each slot, by name.
 fn effect(hand: &Hand, secs: u64) -> BTreeMap<String, (Option<Standing>, u64)> {
@@ -226,6 +227,36 @@ fn what_operators_say_takes_effect_and_ends() {
     assert_eq!(bench.control.world().snapshot.plans.len(), FILES.plans.len() + 1);
     bench.tell("weight record:g.example/www reset").unwrap();
     assert_eq!(bench.control.world().snapshot.plans.len(), FILES.plans.len());
+}
+
+/// The plans that a change left as they were, of those in the files.
+fn untouched(bench: &mut Bench, change: impl FnOnce(&mut Bench)) -> Vec<PlanId> {
+    let before = bench.control.world();
+    change(bench);
+    let world = bench.control.world();
+    let plans = (0..FILES.plans.len()).map(PlanId::at);
+    plans.filter(|plan| world.steering.shares(&before.steering, *plan)).collect()
+}
+
+#[test]
+fn another_weight_makes_anew_only_the_answers_it_is_about() {
+    let mut bench = Bench::over(&FILES);
+    let all: Vec<PlanId> = (0..FILES.plans.len()).map(PlanId::at).collect();
+    let about = FILES.records.iter().filter(|record| &*record.id == "g.example/www");
+    let about: Vec<PlanId> = about.map(|record| record.plan).collect();
+    let others: Vec<PlanId> = all.iter().filter(|id| !about.contains(id)).copied().collect();
+    assert!(!about.is_empty() && !others.is_empty());
+    let weigh = |text| move |bench: &mut Bench| drop(bench.tell(text).unwrap());
+    let to = untouched(&mut bench, weigh("weight record:g.example/www canary=50"));
+    assert_eq!(to, others);
+    // The same files again: with their weights, they were steered ahead.
+    let made = Steered::from(&bench.control.outlook(), &FILES);
+    let steering = made.before(&FILES).unwrap().steering.clone();
+    bench.control.install_steered(Arc::clone(&FILES), 2, Some(&made));
+    let world = bench.control.world();
+    assert!(all.iter().all(|plan| world.steering.shares(&steering, *plan)));
+    let back = untouched(&mut bench, weigh("weight record:g.example/www reset"));
+    assert_eq!(back, others);
 }
 
 #[test]
