@@ -45,6 +45,11 @@ fn guarded(query: &str) -> Box<Ready> {
     asked(medley::made(medley::ALL_ON), query)
 }
 
+/// Among so many names that lookups are begun early.
+fn large(query: &str) -> Box<Ready> {
+    asked(Server::zone("example", "$GENERATE 1-12000 n$ A 192.0.2.3\n"), query)
+}
+
 /// In a zone signed with NSEC.
 fn nsec(query: &str) -> Box<Ready> {
     asked(signed::signed(signed::NSEC), query)
@@ -78,6 +83,12 @@ impl Ready {
     fn answer(&mut self) -> usize {
         let Ready { world, desk, ask, len, buf } = self;
         desk.answer(world, buf, *len, ask.from, Via::Udp)
+    }
+
+    fn foresee(&mut self) {
+        let Ready { world, desk, len, buf, .. } = self;
+        desk.foresee(world, &buf[..*len]);
+        desk.prepare(world);
     }
 }
 
@@ -147,5 +158,26 @@ fn signed_zone(mut ready: Box<Ready>) -> Box<Ready> {
     ready
 }
 
-library_benchmark_group!(name = answers, benchmarks = [answered, with_all_on, signed_zone]);
+// What a packet costs before its answer, where nothing is gained by looking ahead and where it is.
+#[library_benchmark(setup = ready)]
+#[bench::small_zone(args = ("www.example A edns=1232"), config = baseline(100))]
+#[bench::map(args = ("geo.example A ecs=193.0.6.0/24"), config = baseline(300))]
+#[bench::large_zone(args = ("n7000.example A edns=1232"), setup = large, config = baseline(500))]
+fn foreseen(mut ready: Box<Ready>) -> Box<Ready> {
+    ready.foresee();
+    ready
+}
+
+#[library_benchmark(setup = large)]
+#[bench::hit(args = ("n7000.example A edns=1232"), config = baseline(1_200))]
+#[bench::nxdomain(args = ("nothing.example A edns=1232"), config = baseline(1_200))]
+fn large_zone(mut ready: Box<Ready>) -> Box<Ready> {
+    black_box(ready.answer());
+    ready
+}
+
+library_benchmark_group!(
+    name = answers,
+    benchmarks = [answered, with_all_on, signed_zone, foreseen, large_zone]
+);
 main!(library_benchmark_groups = answers);

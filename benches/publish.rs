@@ -119,7 +119,7 @@ fn reloads(what: &str, control: &mut Control, clock: &SystemClock, snapshot: &Sn
         let begun = clock.now();
         let outlook = control.outlook();
         let looked = clock.now();
-        let steered = Steered::from(&outlook, &files);
+        let steered = Steered::ahead(&outlook, &files);
         let made = clock.now();
         control.install_steered(files, 3, Some(&steered));
         times[1].push(looked.since(begun) + clock.now().since(made));

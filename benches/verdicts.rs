@@ -25,7 +25,7 @@ use tradewind::{
     engine::Desk,
     ids::CounterSlot,
     snapshot::Snapshot,
-    telemetry::{DropReason, Family, Sampling, Tally, Telemetry, Totals},
+    telemetry::{DropReason, Family, Sampling, Tally, Telemetry, Totals, Via},
     transport::{Sockets, UdpServer, UdpSettings},
     verdict::{Sight, Standing},
 };

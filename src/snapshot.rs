@@ -109,7 +109,7 @@ pub struct Record {
 }
 
 /// What steers records: the unit of Steering. Records with equal plans share one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The policies.
     pub tree: Arc<Tree>,

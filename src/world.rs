@@ -140,14 +140,16 @@ impl Publisher {
     /// Drops the replaced Worlds nobody reads any more; returns how many are still read.
     /// Called at every publish and once a second: datapath threads refresh that often.
     ///
-    /// One that takes its files with it, a hundred thousand records perhaps, is dropped on a thread
-    /// of its own: verdicts do not wait for that.
+    /// Those of other files than are in force, a hundred thousand plans perhaps, are dropped on a
+    /// thread of its own: verdicts do not wait for that.
     pub fn collect(&mut self) -> usize {
+        let in_force = self.cell.load();
         // A count of one is ours alone: nobody can get a new reference to a retired World.
-        for world in self.retired.extract_if(.., |world| Arc::strong_count(world) == 1) {
-            if Arc::strong_count(&world.snapshot) == 1 {
-                spread::freed_aside(world);
-            }
+        let free = self.retired.extract_if(.., |world| Arc::strong_count(world) == 1);
+        let is_of_others = |world: &Arc<World>| !Arc::ptr_eq(&world.snapshot, &in_force.snapshot);
+        let of_others: Vec<Arc<World>> = free.filter(is_of_others).collect();
+        if !of_others.is_empty() {
+            spread::freed_aside(of_others);
         }
         self.retired.len()
     }
@@ -204,20 +206,31 @@ mod tests {
     }
 
     #[test]
-    fn files_that_nobody_reads_any_more_are_freed() {
-        let files = || World { snapshot: Arc::default(), ..World::default() };
-        let mut publisher = Publisher::new(files());
-        let old = Arc::downgrade(&publisher.world().snapshot);
-        // Two Worlds of the same files, and then one of others.
-        publisher.publish(World { snapshot: old.upgrade().unwrap(), swap: 1, ..World::default() });
-        assert!(old.upgrade().is_some());
-        publisher.publish(files());
-        for _ in 0..10_000 {
-            if old.upgrade().is_none() {
-                return;
+    fn worlds_of_other_files_are_freed_by_somebody_else() {
+        use std::{sync::mpsc, thread, time::Duration};
+        /// Says on which thread it was dropped.
+        struct Told(mpsc::Sender<thread::ThreadId>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                self.0.send(thread::current().id()).unwrap();
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        panic!("still held");
+        let (told, dropped) = mpsc::channel();
+        spread::freed_aside(Told(told));
+        let by = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_ne!(by, thread::current().id());
+
+        let mut publisher = Publisher::new(World::default());
+        let files = Arc::downgrade(&publisher.world().snapshot);
+        let same = World { snapshot: files.upgrade().unwrap(), swap: 1, ..World::default() };
+        publisher.publish(same);
+        assert!(files.upgrade().is_some(), "the second World is of these files too");
+        publisher.publish(World { swap: 2, ..World::default() });
+        assert_eq!(publisher.collect(), 0);
+        let is_freed = |_| {
+            thread::sleep(Duration::from_millis(1));
+            files.upgrade().is_none()
+        };
+        assert!((0..10_000).any(is_freed));
     }
 }

@@ -231,8 +231,8 @@ impl Planner {
 
 /// The safety rules that loading `files` would break as things stand in `outlook`. It is for the
 /// loop that publishes, so that nothing comes between this and that: where there are no rules it
-/// looks at nothing, else at every record once, as publishing does. Clients are counted only where a
-/// rule speaks of shares, 25 ms for each map.
+/// looks at nothing, else at every record once, and verdicts wait for that. Clients are counted only
+/// where a rule speaks of shares, 25 ms for each map.
 pub(super) fn judged(
     outlook: &Outlook,
     files: &Arc<Snapshot>,

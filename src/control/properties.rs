@@ -333,7 +333,7 @@ impl Life {
     fn reload(&mut self) {
         let snapshot = self.files.compiled();
         let is_steered = self.pick(3) > 0;
-        let steered = is_steered.then(|| Steered::from(&self.control.outlook(), &snapshot));
+        let steered = is_steered.then(|| Steered::ahead(&self.control.outlook(), &snapshot));
         if is_steered && !self.control.warming {
             self.meanwhile();
         }

@@ -245,7 +245,7 @@ impl Control {
         let swap = old.swap + 1;
         let files = Arc::clone(&snapshot);
         // With other weights all but a few plans answer what they answered.
-        let same = !old.warming && Arc::ptr_eq(self.operator.files(), &files);
+        let are_same_files = !old.warming && Arc::ptr_eq(self.operator.files(), &files);
         let snapshot = self.operator.install(snapshot, steered, started);
         self.hands = self.operator.said();
         self.pinned = self.operator.is_pinned();
@@ -279,8 +279,8 @@ impl Control {
         let (_, transitions) = self.step_failovers(&snapshot, &mut state, None, &Orders::new());
         events.extend(transitions);
         let warming = self.warming;
-        let before = same.then(|| Before::from(&*old));
-        let before = steered.and_then(|steered| steered.before(&files)).or(before);
+        let in_force = are_same_files.then(|| Before::from(&*old));
+        let before = steered.and_then(|steered| steered.before(&files)).or(in_force);
         let steering = match before {
             _ if warming => Steering::default(),
             Some(before) => Steering::build_after(&snapshot, state.moved(), before),

@@ -362,13 +362,15 @@ impl Loop {
                 None
             }
             Done::Steered(mut loader, load, prepared, steered) => {
-                match self.judged(prepared, &load.wish, &mut loader) {
+                let next = match self.judged(prepared, &load.wish, &mut loader) {
                     Ok(prepared) => Some(self.loaded(loader, load, prepared, steered.as_ref())),
                     Err(refused) => {
                         self.refused(loader, load, *refused);
                         None
                     }
-                }
+                };
+                spread::freed_aside(steered);
+                next
             }
             Done::Kept(loader, report, reply) => {
                 self.loader = Some(loader);
@@ -546,7 +548,7 @@ fn unlike(plan: &CheckPlan) -> Unlike {
 /// Makes the answers of what was loaded, as things stand in `outlook`.
 fn steer(outlook: Outlook, loader: Loader, load: Load, prepared: Prepared) -> JoinHandle<Done> {
     tokio::task::spawn_blocking(move || {
-        let work = AssertUnwindSafe(|| Steered::from(&outlook, &prepared.snapshot));
+        let work = AssertUnwindSafe(|| Steered::ahead(&outlook, &prepared.snapshot));
         let steered = spread::giving_way(|| catch_unwind(work)).ok();
         Done::Steered(loader, load, prepared, steered)
     })

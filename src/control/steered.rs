@@ -3,7 +3,8 @@
 //! A reload makes every plan anew, which takes as long as there are plans. So that verdicts go on
 //! being published meanwhile, they are made on the loader's thread, from how things stand then;
 //! once the files come into force only those are made again whose slots, failovers or ramps
-//! stand otherwise by now. Decides nothing: without it a reload comes to the same, later.
+//! stand otherwise by now (what is in the middle of a ramp always does: looking ahead takes ramps
+//! to be over). Decides nothing: without it a reload comes to the same, later.
 
 use super::hand::{effect::WeightChange, foresee::Outlook};
 use crate::{
@@ -18,9 +19,9 @@ use std::sync::Arc;
 pub struct Steered {
     /// The files as compiled.
     files: Arc<Snapshot>,
-    /// The weights that operators gave,
+    /// What operators made other weights.
     weights: Vec<WeightChange>,
-    /// and the files with them.
+    /// The files with those weights.
     snapshot: Arc<Snapshot>,
     /// What the answers were made of.
     state: Arc<State>,
@@ -29,7 +30,7 @@ pub struct Steered {
 
 impl Steered {
     /// What `files` answer as things stand in `outlook`.
-    pub fn from(outlook: &Outlook, files: &Arc<Snapshot>) -> Steered {
+    pub fn ahead(outlook: &Outlook, files: &Arc<Snapshot>) -> Steered {
         let would = outlook.under(Arc::clone(files));
         let (snapshot, state) = (Arc::clone(&would.world.snapshot), Arc::clone(&would.world.state));
         let steering = Steering::build(&snapshot, state.moved());

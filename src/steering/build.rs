@@ -73,7 +73,7 @@ impl<'a> Moved<'a> {
 /// Answers that were made before, of the same files: with other weights, or as things stood then.
 #[derive(Clone, Copy, Debug)]
 pub struct Before<'a> {
-    /// What they answer. Its slots, failovers and plans have the ids that they have now.
+    /// What they answer: the ids of its slots and failovers mean what they mean now.
     pub snapshot: &'a Snapshot,
     /// What they were made of.
     pub moved: Moved<'a>,
@@ -91,10 +91,8 @@ impl Steering {
     pub fn build_after(snapshot: &Snapshot, moved: Moved<'_>, before: Before<'_>) -> Steering {
         let plans = &before.snapshot.plans;
         Steering::made(snapshot, |id, plan| {
-            let is_same = plans.get(id.index()).is_some_and(|was| {
-                Arc::ptr_eq(&was.tree, &plan.tree) && moved.steers_alike(&before.moved, plan)
-            });
-            match is_same {
+            let is_same = plans.get(id.index()).is_some_and(|was| was == plan);
+            match is_same && moved.steers_alike(&before.moved, plan) {
                 true => Arc::clone(before.steering.at(id)),
                 false => Arc::new(PlanSteering::build(plan, moved)),
             }

@@ -1,6 +1,9 @@
 //! What the dice give is what select() said: exact shares, sticky clients, what is made anew.
 
-use super::{PlanSteering, RampState, Selection, Steering, build::Moved};
+use super::{
+    PlanSteering, RampState, Selection, Steering,
+    build::{Before, Moved},
+};
 use crate::{
     clock::{Dice, Moment, Since},
     ids::{Class, PlanId, SlotId},
@@ -274,6 +277,56 @@ fn a_rebuild_makes_only_what_was_touched() {
     assert_eq!(shared, 598);
     let chunks = [0, 256, 512].map(|plan| after.shares_chunk(&before, PlanId(plan)));
     assert_eq!(chunks, [false, true, true]);
+}
+
+/// What is made of everything that can move an answer.
+#[test]
+fn what_stands_as_before_is_not_made_again_and_what_does_not_is() {
+    const FILES: &str = "
+        pool a = a1/4
+        pool b = b1/4
+        pool c = c1/4
+        pool d = d1@
+        pool e = e1/4
+        failover f = a b
+        weighted g = b c
+        found d1
+    ";
+    const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+    let given = Given::new(FILES);
+    let snapshot = snapshot(&given, &NAMES, Rules::default());
+    let made = Steering::build(&snapshot, moved(&given));
+    let before = Before { snapshot: &snapshot, moved: moved(&given), steering: &made };
+    let anew = |moved: Moved<'_>| -> String {
+        let now = Steering::build_after(&snapshot, moved, before);
+        let is_anew = |index: &usize| !now.shares(&made, PlanId::at(*index));
+        (0..NAMES.len()).filter(is_anew).map(|index| NAMES[index]).collect()
+    };
+    for (line, names) in [
+        ("up *", ""),
+        ("down a1", "af"),
+        ("failing b1", "bfg"),
+        ("fell c1@5", "cg"),
+        ("active f=1", "f"),
+        ("stays f=0", "f"),
+        ("found d1", ""),
+        ("found d1/4", "d"),
+    ] {
+        let mut given = Given::new(FILES);
+        given.line(line);
+        assert_eq!(anew(moved(&given)), names, "{line}");
+    }
+    let given = Given::new(FILES);
+    let slot = SlotId::at(given.slots.iter().position(|slot| slot == "e1/4").unwrap());
+    let since = Since::starting(Moment::default());
+    let over = Some(std::time::Duration::from_secs(60));
+    let rising = RampState { slot, kind: RampKind::Rising, since, over };
+    assert_eq!(anew(Moved { ramps: &[rising], ..moved(&given) }), "e");
+    // Another plan in the place of one: with the same tree, but for another time.
+    let mut other = snapshot.clone();
+    other.plans[0].ttl.max = other.plans[0].ttl.max.min(crate::units::Ttl::from_secs(1));
+    let now = Steering::build_after(&other, moved(&given), before);
+    assert!(!now.shares(&made, PlanId(0)) && now.shares(&made, PlanId(1)));
 }
 
 /// The answers of some clients at each of `shares`, put in the place of `{}` in `text`.

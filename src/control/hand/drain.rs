@@ -19,7 +19,12 @@ use crate::{
     world::World,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 /// Beyond the TTL: clients and resolvers that keep answers a little longer than they may.
 pub const GRACE: Duration = Duration::from_secs(60);
@@ -105,7 +110,8 @@ pub(super) struct Watched {
 /// What a drain is about in one Snapshot.
 #[derive(Debug)]
 struct Part {
-    snapshot: Arc<Snapshot>,
+    /// Not kept alive: it is only told apart from others.
+    snapshot: Weak<Snapshot>,
     slots: BTreeSet<SlotId>,
     /// How its endpoints are named in answers.
     rdatas: BTreeSet<Vec<u8>>,
@@ -156,7 +162,7 @@ impl Watched {
         telemetry: &Telemetry,
         now: Moment,
     ) -> Vec<PlanId> {
-        if !Arc::ptr_eq(&self.part.snapshot, &world.snapshot) {
+        if !std::ptr::eq(self.part.snapshot.as_ptr(), Arc::as_ptr(&world.snapshot)) {
             self.part = Part::of(one, &world.snapshot);
             (self.looked, self.counted) = (None, None);
         }
@@ -258,7 +264,7 @@ impl Part {
             over: over.unwrap_or_default(),
             inside,
             all,
-            snapshot: Arc::clone(snapshot),
+            snapshot: Arc::downgrade(snapshot),
         }
     }
 }

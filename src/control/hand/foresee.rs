@@ -111,7 +111,7 @@ impl Outlook {
         &self.files
     }
 
-    /// The weights that operators gave.
+    /// What operators made other weights than in the files.
     pub fn weights(&self) -> &[WeightChange] {
         &self.effect.weights
     }

@@ -246,8 +246,8 @@ fn write_zone(dir: &Path, regions: &[&str]) {
     fs::write(dir.join("zones/g.example.toml"), zone).unwrap();
 }
 
-/// What `meanwhile` does between files being compiled for an apply and their being published, and
-/// what becomes of them.
+/// What becomes of files that are applied; `meanwhile` happens after they were compiled, while their
+/// answers are made.
 async fn applied(
     main: &mut Loop,
     dir: &Path,
@@ -262,8 +262,8 @@ async fn applied(
     main.take(Change::Apply { agreed, cause: "tradewind apply".into(), by, reply });
     let (load, mut loader) = (main.queue.pop_front().unwrap(), main.loader.take().unwrap());
     let prepared = loader.load(&load.wish, &load.cause);
-    meanwhile(main);
     let mut job = main.done(Done::Loaded(loader, load, prepared));
+    meanwhile(main);
     while job.is_some() {
         let done = finished(&mut job).await;
         job = main.done(done);
@@ -321,4 +321,26 @@ async fn files_that_were_safe_when_planned_are_judged_again_as_things_stand() {
     // What the world moved away from says so.
     let moved = Report { moved: Some("revision 9 is in force".into()), ..Report::default() };
     assert_eq!(&*entry(&main, &moved).said, "revision 9 is in force");
+}
+
+#[tokio::test]
+async fn files_whose_answers_could_not_be_made_ahead_come_into_force_all_the_same() {
+    let (dir, clock) = (three_regions(), Arc::new(Mine::default()));
+    let (mut main, _shown) = main_loop(dir.path(), &clock);
+    main.take(Change::Warm { done: oneshot::channel().0 });
+    write_zone(dir.path(), &["us", "eu"]);
+    let (reply, report) = oneshot::channel();
+    let wish = Wish::Reload { cautious: false };
+    let by = Origin::itself("SIGHUP");
+    let load = Load { wish, cause: "SIGHUP".into(), by, reply: Some(reply) };
+    let mut loader = main.loader.take().unwrap();
+    let prepared = loader.load(&load.wish, &load.cause).unwrap();
+    let mut job = main.done(Done::Steered(loader, load, prepared, None));
+    job = main.done(finished(&mut job).await);
+    assert!(job.is_none() && main.loader.is_some());
+    assert!(report.await.unwrap().accepted);
+    let world = main.control.world();
+    let plan = world.snapshot.records[0].plan;
+    let shares = world.steering.plan(plan).selections()[0].a.shares();
+    assert_eq!((world.revision, shares.len()), (2, 2));
 }

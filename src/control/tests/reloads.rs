@@ -125,7 +125,7 @@ fn answers_made_ahead_are_made_again_only_where_something_turned_since() {
     let mut bench = Bench::new(FOUR, &["a", "b", "c", "d"]);
     bench.at(10).observe("down a1/4");
     let files = Arc::new(compiled(FOUR, &["a", "b", "c", "d"]));
-    let made = Steered::from(&bench.control.outlook(), &files);
+    let made = Steered::ahead(&bench.control.outlook(), &files);
     bench.at(20).observe("down b1/4");
     bench.tell(Wish::Drain { target: "endpoint:z/d1".into(), over: None }).unwrap();
     bench.control.install_steered(Arc::clone(&files), 2, Some(&made));

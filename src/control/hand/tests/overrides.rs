@@ -242,20 +242,24 @@ fn untouched(bench: &mut Bench, change: impl FnOnce(&mut Bench)) -> Vec<PlanId> 
 fn another_weight_makes_anew_only_the_answers_it_is_about() {
     let mut bench = Bench::over(&FILES);
     let all: Vec<PlanId> = (0..FILES.plans.len()).map(PlanId::at).collect();
-    let about = FILES.records.iter().filter(|record| &*record.id == "g.example/www");
-    let about: Vec<PlanId> = about.map(|record| record.plan).collect();
-    let others: Vec<PlanId> = all.iter().filter(|id| !about.contains(id)).copied().collect();
-    assert!(!about.is_empty() && !others.is_empty());
+    let near = FILES.records.iter().find(|record| &*record.id == "g.example/near").unwrap().plan;
+    let others: Vec<PlanId> = all.iter().filter(|plan| **plan != near).copied().collect();
     let weigh = |text| move |bench: &mut Bench| drop(bench.tell(text).unwrap());
-    let to = untouched(&mut bench, weigh("weight record:g.example/www canary=50"));
-    assert_eq!(to, others);
-    // The same files again: with their weights, they were steered ahead.
-    let made = Steered::from(&bench.control.outlook(), &FILES);
+    let near = untouched(&mut bench, weigh("weight record:g.example/near stable=2"));
+    assert_eq!(near, others);
+    // This one parts from a record of the same plan, which stays; as does what was weighed before.
+    for text in ["canary=50", "canary=60"] {
+        let text: &str = &format!("weight record:g.example/www {text}");
+        let www = untouched(&mut bench, |bench| drop(bench.tell(text).unwrap()));
+        assert_eq!(www, all);
+    }
+    // The same files again, with their weights steered ahead.
+    let made = Steered::ahead(&bench.control.outlook(), &FILES);
     let steering = made.before(&FILES).unwrap().steering.clone();
     bench.control.install_steered(Arc::clone(&FILES), 2, Some(&made));
     let world = bench.control.world();
     assert!(all.iter().all(|plan| world.steering.shares(&steering, *plan)));
-    let back = untouched(&mut bench, weigh("weight record:g.example/www reset"));
+    let back = untouched(&mut bench, weigh("weight record:g.example/near reset"));
     assert_eq!(back, others);
 }
 
