@@ -160,17 +160,17 @@ fn signed_zone(mut ready: Box<Ready>) -> Box<Ready> {
 
 // What a packet costs before its answer, where nothing is gained by looking ahead and where it is.
 #[library_benchmark(setup = ready)]
-#[bench::small_zone(args = ("www.example A edns=1232"), config = baseline(100))]
-#[bench::map(args = ("geo.example A ecs=193.0.6.0/24"), config = baseline(300))]
-#[bench::large_zone(args = ("n7000.example A edns=1232"), setup = large, config = baseline(500))]
+#[bench::small_zone(args = ("www.example A edns=1232"), config = baseline(92))]
+#[bench::map(args = ("geo.example A ecs=193.0.6.0/24"), config = baseline(273))]
+#[bench::large_zone(args = ("n7000.example A edns=1232"), setup = large, config = baseline(343))]
 fn foreseen(mut ready: Box<Ready>) -> Box<Ready> {
     ready.foresee();
     ready
 }
 
 #[library_benchmark(setup = large)]
-#[bench::hit(args = ("n7000.example A edns=1232"), config = baseline(1_200))]
-#[bench::nxdomain(args = ("nothing.example A edns=1232"), config = baseline(1_200))]
+#[bench::hit(args = ("n7000.example A edns=1232"), config = baseline(1_082))]
+#[bench::nxdomain(args = ("nothing.example A edns=1232"), config = baseline(1_076))]
 fn large_zone(mut ready: Box<Ready>) -> Box<Ready> {
     black_box(ready.answer());
     ready
