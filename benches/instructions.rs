@@ -1,6 +1,6 @@
 //! Instructions an answer takes, packet in to packet out: what CI holds.
 //!
-//! Each figure is one answer by a warm desk, counted by callgrind: the same on a quiet machine and on a
+//! Each figure is one answer by a warm desk, or its look ahead, counted by callgrind: the same on a quiet machine and on a
 //! busy one. [`baseline`] states what the answer took when it was last looked at; a change that takes
 //! over 5 % more fails here, and whoever means it writes the new figure down and says why in the commit.
 //!

@@ -71,6 +71,25 @@ fn numbered<T>(things: &[T], index: usize) -> Option<(usize, &T)> {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    /// Says on which thread it was dropped.
+    struct Told(mpsc::Sender<thread::ThreadId>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.send(thread::current().id()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_freed_aside_is_freed_by_another_thread() {
+        let (told, dropped) = mpsc::channel();
+        super::freed_aside(Told(told));
+        let by = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_ne!(by, thread::current().id());
+    }
+
     #[test]
     fn results_stand_in_the_order_of_the_things() {
         let things: Vec<u64> = (0..1_000).collect();

@@ -369,7 +369,9 @@ impl Loop {
                         None
                     }
                 };
-                spread::freed_aside(steered);
+                if let Some(steered) = steered {
+                    spread::freed_aside(steered);
+                }
                 next
             }
             Done::Kept(loader, report, reply) => {

@@ -279,7 +279,7 @@ fn a_rebuild_makes_only_what_was_touched() {
     assert_eq!(chunks, [false, true, true]);
 }
 
-/// What is made of everything that can move an answer.
+/// Whatever can move an answer.
 #[test]
 fn what_stands_as_before_is_not_made_again_and_what_does_not_is() {
     const FILES: &str = "

@@ -21,6 +21,7 @@ use crate::{
     ids::{FailoverId, RecordId, SlotId},
     place::LazyTable,
     snapshot::{FailoverDefinition, Snapshot},
+    spread,
     units::Ttl,
     verdict::Standing,
     world::World,
@@ -101,7 +102,8 @@ impl Operator {
         steered: Option<&Steered>,
         now: Moment,
     ) -> Arc<Snapshot> {
-        self.files = files;
+        // With other weights nobody else may have the old ones, and there may be much of them.
+        spread::freed_aside(std::mem::replace(&mut self.files, files));
         self.show();
         self.decide(now);
         let (files, changes) = (&self.files, &self.effect.weights);

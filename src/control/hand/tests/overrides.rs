@@ -248,10 +248,16 @@ fn another_weight_makes_anew_only_the_answers_it_is_about() {
     let near = untouched(&mut bench, weigh("weight record:g.example/near stable=2"));
     assert_eq!(near, others);
     // This one parts from a record of the same plan, which stays; as does what was weighed before.
-    for text in ["canary=50", "canary=60"] {
-        let text: &str = &format!("weight record:g.example/www {text}");
+    for weight in [50, 60] {
+        let text: &str = &format!("weight record:g.example/www canary={weight}");
         let www = untouched(&mut bench, |bench| drop(bench.tell(text).unwrap()));
         assert_eq!(www, all);
+        let world = bench.control.world();
+        let www = world.snapshot.records.iter().find(|record| &*record.id == "g.example/www");
+        let draws = &world.steering.plan(www.unwrap().plan).selections()[0].a;
+        let exact = f64::from(weight) / f64::from(90 + weight);
+        let gets = |(_, share): &(usize, f64)| (share - exact).abs() < 1e-3;
+        assert!(draws.shares().iter().any(gets), "{draws:?} {exact}");
     }
     // The same files again, with their weights steered ahead.
     let made = Steered::ahead(&bench.control.outlook(), &FILES);
