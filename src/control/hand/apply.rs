@@ -102,8 +102,10 @@ impl Operator {
         steered: Option<&Steered>,
         now: Moment,
     ) -> Arc<Snapshot> {
-        // With other weights nobody else may have the old ones, and there may be much of them.
-        spread::freed_aside(std::mem::replace(&mut self.files, files));
+        if !Arc::ptr_eq(&self.files, &files) {
+            // Where they were given other weights, nobody else may have the old ones any more.
+            spread::freed_aside(std::mem::replace(&mut self.files, files));
+        }
         self.show();
         self.decide(now);
         let (files, changes) = (&self.files, &self.effect.weights);
